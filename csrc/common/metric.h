@@ -1,0 +1,75 @@
+// The three metrics: how a product of rows becomes a distance to compare, and the distance of one
+// pair with its gradient. Host and device share every line.
+//
+//   cosine              1 - x.y / (|x| |y|), in [0, 2]; a zero row has cosine 0 to everything
+//   euclidean           |x - y|
+//   squared_euclidean   |x - y|^2
+//
+// Rows of any length whose square is finite: a NaN or infinite element makes every distance of its
+// row NaN.
+#pragma once
+
+#include <cmath>
+#include <limits>
+#include <string>
+
+#include "common/check.h"
+#include "common/targets.h"
+
+namespace reid_ext {
+
+enum class Metric { kCosine, kEuclidean, kSquaredEuclidean };
+
+inline Metric read_metric(const char* op, const std::string& metric) {
+  if (metric == "cosine") return Metric::kCosine;
+  if (metric == "euclidean") return Metric::kEuclidean;
+  STD_TORCH_CHECK(metric == "squared_euclidean", op,
+                  ": metric must be cosine, euclidean or squared_euclidean, got ", metric);
+  return Metric::kSquaredEuclidean;
+}
+
+// 1 / |row|; 0 for a zero row, NaN for one that is not finite.
+template <typename T>
+REID_HD T inverse_norm(T squared_norm) {
+  if (squared_norm == T(0)) return T(0);
+  const bool finite = squared_norm <= std::numeric_limits<T>::max();
+  return finite ? T(1) / std::sqrt(squared_norm) : std::numeric_limits<T>::quiet_NaN();
+}
+
+// What orders the keys of one anchor: product * scale + bias grows with the distance.
+template <typename T>
+struct Order {
+  T scale, bias;
+};
+
+template <typename T>
+REID_HD Order<T> order(Metric metric, T squared_norm) {
+  if (metric == Metric::kCosine) return {-inverse_norm(squared_norm), T(0)};
+  const bool finite = squared_norm <= std::numeric_limits<T>::max();
+  return {T(-2), finite ? squared_norm : std::numeric_limits<T>::quiet_NaN()};
+}
+
+// One column's share of a pair's squared difference; ix and iy are 1, or the inverse norms.
+template <typename T>
+REID_HD T squared_difference(T x, T y, T ix, T iy) {
+  const T difference = x * ix - y * iy;
+  return difference * difference;
+}
+
+// From the sum of those to the distance. 1 - cos = |x/|x| - y/|y||^2 / 2 without cancellation.
+template <typename T>
+REID_HD T distance(Metric metric, T sum, T ix, T iy) {
+  if (metric == Metric::kEuclidean) return std::sqrt(sum);
+  if (metric == Metric::kSquaredEuclidean) return sum;
+  if (ix == T(0) || iy == T(0)) return sum + T(1) == sum + T(1) ? T(1) : sum;  // NaN stays NaN
+  return sum > T(4) ? T(2) : sum / T(2);
+}
+
+// The factor of (x - y) in the gradient of a Euclidean distance; 0 where the points coincide.
+template <typename T>
+REID_HD T difference_factor(Metric metric, T pair_distance) {
+  if (metric == Metric::kSquaredEuclidean) return T(2);
+  return pair_distance == T(0) ? T(0) : T(1) / pair_distance;
+}
+
+}  // namespace reid_ext

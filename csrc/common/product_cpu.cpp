@@ -1,0 +1,72 @@
+// Which library multiplies float32 matrices on this CPU, and the call of the one torch hides.
+//
+// torch.mm goes to MKL, which does not use AVX-512 on AMD processors; oneDNN, in the same torch,
+// does. REID_EXT_CPU_PRODUCT=torch|onednn overrides the choice. oneDNN's operator is internal to
+// torch: where it is missing, aten::mm takes over once and for all, and cpu_product() says so.
+#include "common/product.h"
+
+#include <atomic>
+#include <cstdlib>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "common/targets.h"
+
+namespace reid_ext {
+namespace {
+
+bool choose() {
+  const char* asked = std::getenv("REID_EXT_CPU_PRODUCT");
+  const std::string choice = asked ? asked : "";
+  STD_TORCH_CHECK(choice.empty() || choice == "torch" || choice == "onednn",
+                  "REID_EXT_CPU_PRODUCT must be torch or onednn, got ", choice);
+  if (!choice.empty()) return choice == "onednn";
+#if defined(__x86_64__) && defined(__GNUC__)
+  return __builtin_cpu_is("amd") && std::string(cpu_capability()) == "x86-64-v4";
+#else
+  return false;
+#endif
+}
+
+Tensor call_onednn(const Tensor& a, const Tensor& b) {
+  return call<Tensor>("mkldnn::_linear_pointwise", "", a, b, std::optional<Tensor>(),
+                      std::string("none"), std::vector<double>(),
+                      std::optional<std::string>(std::string()));
+}
+
+// 1 when chosen and there, 0 when not; asked once.
+bool works() {
+  if (!choose()) return false;
+  const torch::stable::Device cpu(torch::headeronly::DeviceType::CPU);
+  float one = 1;
+  const Tensor x = torch::stable::from_blob(&one, {1, 1}, {1, 1}, cpu, ScalarType::Float);
+  try {
+    return call_onednn(x, x).const_data_ptr<float>()[0] == 1.0f;
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
+std::string cpu_product() { return product_by_onednn() ? "onednn" : "torch"; }
+
+}  // namespace
+
+bool product_by_onednn() {
+  static const bool yes = works();
+  return yes;
+}
+
+Tensor onednn_product(const Tensor& a, const Tensor& b) {
+  const bool empty = a.numel() == 0 || b.numel() == 0;  // no such primitive
+  return empty ? torch::stable::new_zeros(a, {a.size(0), b.size(0)}) : call_onednn(a, b);
+}
+
+STABLE_TORCH_LIBRARY_FRAGMENT(reid_ext, m) { m.def("cpu_product() -> str"); }
+
+STABLE_TORCH_LIBRARY_IMPL(reid_ext, CompositeExplicitAutograd, m) {
+  m.impl("cpu_product", TORCH_BOX(&cpu_product));
+}
+
+}  // namespace reid_ext

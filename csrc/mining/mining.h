@@ -1,0 +1,165 @@
+// Hard mining: the farthest key of the same identity and the nearest of another, for every anchor.
+//
+//   positive[i] = argmax_j d(x_i, k_j)  over keys with key_labels[j] == labels[i]
+//   negative[i] = argmin_j d(x_i, k_j)  over keys with key_labels[j] != labels[i]
+//
+// Source: Hermans et al., "In Defense of the Triplet Loss for Person Re-Identification",
+// arXiv:1703.07737, sec. 2 (batch hard).
+//
+//   x          (N, D)  float32|float64      labels      (N,)  int64     groups      (N,)  int64
+//   keys       (M, D)  like x               key_labels  (M,)  int64     key_groups  (M,)  int64
+//   positive, negative                      (N,)  int64, -1 where no key qualifies
+//   positive_distance, negative_distance    (N,)  like x, NaN where no key qualifies
+//
+// Without keys the anchors are the keys and no row is its own. With groups only keys of another
+// group qualify. Keys are ordered by a block product, whose rounding can reorder distances that
+// differ in their last bits; the distance of the chosen pair is computed from the pair. Ties go to
+// the lowest index. NaN is the hardest of all, as in torch.max: it shows in the distance.
+#pragma once
+
+#include <optional>
+#include <tuple>
+
+#include "common/check.h"
+#include "common/metric.h"
+#include "common/targets.h"
+
+namespace reid_ext::mining {
+
+// A candidate key and its place in the order of distances. index < 0: none yet.
+template <typename T>
+struct Candidate {
+  T value;
+  int64_t index;
+};
+
+// Whether b is harder than a: further for positives, nearer for negatives; a total order.
+template <bool kPositive, typename T>
+REID_HD bool harder(const Candidate<T>& a, const Candidate<T>& b) {
+  if (a.index < 0 || b.index < 0) return a.index < 0 && b.index >= 0;
+  const bool nan_a = a.value != a.value, nan_b = b.value != b.value;
+  if (nan_a != nan_b) return nan_b;
+  if (!nan_a && a.value != b.value) return kPositive ? b.value > a.value : b.value < a.value;
+  return b.index < a.index;
+}
+
+template <typename T>
+REID_HD Candidate<T> none() {
+  return {T(0), -1};
+}
+
+// The op's inputs, checked and dense. Without keys, keys is x and key_labels is labels.
+struct Problem {
+  Tensor x, labels, keys, key_labels;
+  std::optional<Tensor> groups, key_groups;
+  bool own_keys;
+  Metric metric;
+  int64_t n, m, d;
+};
+
+inline Tensor read_integers(const char* op, const char* name, const Tensor& t, int64_t length,
+                            const char* ref_name, const Tensor& ref) {
+  check_integers(op, name, t, length, ref_name, ref);
+  return torch::stable::contiguous(t);
+}
+
+inline Problem read(const char* op, const Tensor& x, const Tensor& labels,
+                    const std::optional<Tensor>& keys, const std::optional<Tensor>& key_labels,
+                    const std::optional<Tensor>& groups, const std::optional<Tensor>& key_groups,
+                    const std::string& metric) {
+  check_matrix(op, "x", x);
+  STD_TORCH_CHECK(keys.has_value() == key_labels.has_value(), op,
+                  ": keys and key_labels must come together, got only one of them");
+  STD_TORCH_CHECK(!key_groups.has_value() || (keys.has_value() && groups.has_value()), op,
+                  ": key_groups must come with keys and groups, got it alone");
+  STD_TORCH_CHECK(!groups.has_value() || keys.has_value() == key_groups.has_value(), op,
+                  ": groups must come with key_groups where there are keys, got it alone");
+  Problem p;
+  p.metric = read_metric(op, metric);
+  p.own_keys = !keys.has_value();
+  p.x = torch::stable::contiguous(x);
+  p.n = x.size(0);
+  p.d = x.size(1);
+  p.labels = read_integers(op, "labels", labels, p.n, "x", x);
+  p.keys = p.x;
+  p.key_labels = p.labels;
+  p.m = p.n;
+  if (keys) {
+    p.m = keys->dim() > 0 ? keys->size(0) : 0;
+    check_like(op, "keys", *keys, {p.m, p.d}, "x", x);
+    p.keys = torch::stable::contiguous(*keys);
+    p.key_labels = read_integers(op, "key_labels", *key_labels, p.m, "keys", *keys);
+  }
+  if (groups) {
+    p.groups = read_integers(op, "groups", *groups, p.n, "x", x);
+    p.key_groups =
+        keys ? read_integers(op, "key_groups", *key_groups, p.m, "keys", *keys) : p.groups;
+  }
+  return p;
+}
+
+struct Pairs {
+  Tensor positive, negative, positive_distance, negative_distance;
+};
+using PairTensors = std::tuple<Tensor, Tensor, Tensor, Tensor>;
+
+inline Pairs empty_pairs(const Problem& p) {
+  return {torch::stable::new_empty(p.x, {p.n}, ScalarType::Long),
+          torch::stable::new_empty(p.x, {p.n}, ScalarType::Long),
+          torch::stable::new_empty(p.x, {p.n}), torch::stable::new_empty(p.x, {p.n})};
+}
+
+// What the backward pass is given: the chosen pairs, their distances and what flows into those.
+struct Chosen {
+  Tensor index[2], distance[2], grad[2];  // each (N,): 0 of the positives, 1 of the negatives
+  Tensor x, keys;
+  bool own_keys;
+  Metric metric;
+  int64_t n, m, d;
+};
+
+inline Chosen read_chosen(const char* op, const Tensor& grad_positive, const Tensor& grad_negative,
+                          const Tensor& x, const std::optional<Tensor>& keys,
+                          const Tensor& positive, const Tensor& negative,
+                          const Tensor& positive_distance, const Tensor& negative_distance,
+                          const std::string& metric) {
+  check_matrix(op, "x", x);
+  const std::vector<int64_t> row = {x.size(0)};
+  check_like(op, "grad_positive", grad_positive, row, "x", x);
+  check_like(op, "grad_negative", grad_negative, row, "x", x);
+  check_like(op, "positive_distance", positive_distance, row, "x", x);
+  check_like(op, "negative_distance", negative_distance, row, "x", x);
+  if (keys) check_like(op, "keys", *keys, {keys->size(0), x.size(1)}, "x", x);
+  Chosen c;
+  c.metric = read_metric(op, metric);
+  c.own_keys = !keys.has_value();
+  c.n = x.size(0);
+  c.d = x.size(1);
+  c.x = torch::stable::contiguous(x);
+  c.keys = keys ? torch::stable::contiguous(*keys) : c.x;
+  c.m = c.keys.size(0);
+  c.index[0] = read_integers(op, "positive", positive, c.n, "x", x);
+  c.index[1] = read_integers(op, "negative", negative, c.n, "x", x);
+  c.distance[0] = torch::stable::contiguous(positive_distance);
+  c.distance[1] = torch::stable::contiguous(negative_distance);
+  c.grad[0] = torch::stable::contiguous(grad_positive);
+  c.grad[1] = torch::stable::contiguous(grad_negative);
+  return c;
+}
+
+// Gradients of x and keys; the second is empty where the anchors are the keys.
+using GradTensors = std::tuple<Tensor, Tensor>;
+
+// The CPU kernels, named here for mining_test.cpp; every other caller goes through the dispatcher.
+PairTensors mine_hardest_cpu(const Tensor& x, const Tensor& labels,
+                             const std::optional<Tensor>& keys,
+                             const std::optional<Tensor>& key_labels,
+                             const std::optional<Tensor>& groups,
+                             const std::optional<Tensor>& key_groups, const std::string& metric);
+GradTensors mine_hardest_backward_cpu(const Tensor& grad_positive, const Tensor& grad_negative,
+                                      const Tensor& x, const std::optional<Tensor>& keys,
+                                      const Tensor& positive, const Tensor& negative,
+                                      const Tensor& positive_distance,
+                                      const Tensor& negative_distance, const std::string& metric);
+
+}  // namespace reid_ext::mining

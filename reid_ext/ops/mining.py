@@ -1,0 +1,101 @@
+"""Hard mining: the farthest positive and the nearest negative of every anchor.
+
+Source: Hermans et al. 2017, arXiv:1703.07737, sec. 2 (batch hard).
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from reid_ext.ops._contract import computed, integers, refuse_second_derivative
+
+
+class HardestPairs(NamedTuple):
+    """The chosen keys and their distances, each of shape (N,).
+
+    ``positive`` and ``negative`` are int64 indices of keys, -1 where no key qualifies; the
+    distances are NaN there. Gradients flow through the distances.
+    """
+
+    positive: Tensor
+    negative: Tensor
+    positive_distance: Tensor
+    negative_distance: Tensor
+
+
+def mine_hardest(
+    x: Tensor,
+    labels: Tensor,
+    *,
+    keys: Tensor | None = None,
+    key_labels: Tensor | None = None,
+    groups: Tensor | None = None,
+    key_groups: Tensor | None = None,
+    metric: str = "cosine",
+) -> HardestPairs:
+    """Return the farthest key of the same identity and the nearest of another, per anchor.
+
+    Args:
+        x: Anchors of shape (N, D), float32, float64, bfloat16 or float16.
+        labels: Identities of shape (N,), any integers.
+        keys: What the anchors are compared with, (M, D), same dtype and device. None: the anchors
+            themselves, where no row is its own positive.
+        key_labels: Identities of the keys, (M,).
+        groups: Shape (N,); then only keys of another group qualify, such as another modality.
+        key_groups: Groups of the keys, (M,).
+        metric: ``"cosine"`` (1 - cos), ``"euclidean"`` or ``"squared_euclidean"``. A zero row has
+            cosine 0 to every row.
+
+    Returns:
+        :class:`HardestPairs`. Distances are float32 for half inputs, differentiable once in ``x``
+        and ``keys``; the gradient of a Euclidean distance 0 is 0. Ties go to the lowest index;
+        NaN counts as hardest, so it shows. Memory is O(N + M) and one tile, never N x M.
+
+    Raises:
+        RuntimeError: a shape, dtype, device or metric that does not fit; the message names it.
+    """
+    pairs = torch.ops.reid_ext.mine_hardest.default(
+        computed(x),
+        integers("mine_hardest: labels", labels),
+        None if keys is None else computed(keys),
+        None if key_labels is None else integers("mine_hardest: key_labels", key_labels),
+        None if groups is None else integers("mine_hardest: groups", groups),
+        None if key_groups is None else integers("mine_hardest: key_groups", key_groups),
+        metric,
+    )
+    return HardestPairs(*pairs)
+
+
+@torch.library.register_fake("reid_ext::mine_hardest")
+def _(x, labels, keys, key_labels, groups, key_groups, metric):
+    index = x.new_empty(x.shape[0], dtype=torch.int64)
+    distance = x.new_empty(x.shape[0])
+    return index, torch.empty_like(index), distance, torch.empty_like(distance)
+
+
+@torch.library.register_fake("reid_ext::mine_hardest_backward")
+def _(grad_positive, grad_negative, x, keys, positive, negative, p_distance, n_distance, metric):
+    rows = 0 if keys is None else keys.shape[0]
+    return x.new_empty(x.shape), x.new_empty(rows, x.shape[1])
+
+
+def _setup_context(ctx, inputs, output):
+    x, _, keys, _, _, _, ctx.metric = inputs
+    positive, negative, *_ = output
+    ctx.mark_non_differentiable(positive, negative)
+    ctx.save_for_backward(x, keys, *output)
+
+
+def _backward(ctx, _positive, _negative, grad_positive, grad_negative):
+    x, keys, *pairs = ctx.saved_tensors
+    grad_x, grad_keys = torch.ops.reid_ext.mine_hardest_backward.default(
+        grad_positive, grad_negative, x, keys, *pairs, ctx.metric
+    )
+    return grad_x, None, None if keys is None else grad_keys, None, None, None, None
+
+
+torch.library.register_autograd("reid_ext::mine_hardest", _backward, setup_context=_setup_context)
+torch.library.register_autocast("reid_ext::mine_hardest", "cuda", torch.float32)
+torch.library.register_autocast("reid_ext::mine_hardest", "cpu", torch.float32)
+refuse_second_derivative("mine_hardest")
