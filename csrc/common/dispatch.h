@@ -14,8 +14,14 @@
 #include <algorithm>
 #include <array>
 #include <tuple>
+#include <utility>
 
 namespace reid_ext {
+
+template <typename... Results, size_t... Slot>
+std::tuple<Results...> unpack(const StableIValue* stack, std::index_sequence<Slot...>) {
+  return {torch::stable::detail::to<Results>(stack[Slot])...};
+}
 
 template <typename... Results, typename... Args>
 auto call(const char* op, const char* overload, const Args&... args) {
@@ -27,8 +33,7 @@ auto call(const char* op, const char* overload, const Args&... args) {
   } else if constexpr (sizeof...(Results) == 1) {
     return torch::stable::detail::to<Results...>(stack[0]);
   } else {
-    size_t slot = 0;
-    return std::tuple<Results...>{torch::stable::detail::to<Results>(stack[slot++])...};
+    return unpack<Results...>(stack.data(), std::index_sequence_for<Results...>());
   }
 }
 

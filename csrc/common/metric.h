@@ -28,12 +28,17 @@ inline Metric read_metric(const char* op, const std::string& metric) {
   return Metric::kSquaredEuclidean;
 }
 
+template <typename T>
+constexpr T kLargest = std::numeric_limits<T>::max();
+template <typename T>
+constexpr T kNaN = std::numeric_limits<T>::quiet_NaN();
+
 // 1 / |row|; 0 for a zero row, NaN for one that is not finite.
 template <typename T>
 REID_HD T inverse_norm(T squared_norm) {
   if (squared_norm == T(0)) return T(0);
-  const bool finite = squared_norm <= std::numeric_limits<T>::max();
-  return finite ? T(1) / std::sqrt(squared_norm) : std::numeric_limits<T>::quiet_NaN();
+  const bool finite = squared_norm <= kLargest<T>;
+  return finite ? T(1) / std::sqrt(squared_norm) : kNaN<T>;
 }
 
 // What orders the keys of one anchor: product * scale + bias grows with the distance.
@@ -45,8 +50,8 @@ struct Order {
 template <typename T>
 REID_HD Order<T> order(Metric metric, T squared_norm) {
   if (metric == Metric::kCosine) return {-inverse_norm(squared_norm), T(0)};
-  const bool finite = squared_norm <= std::numeric_limits<T>::max();
-  return {T(-2), finite ? squared_norm : std::numeric_limits<T>::quiet_NaN()};
+  const bool finite = squared_norm <= kLargest<T>;
+  return {T(-2), finite ? squared_norm : kNaN<T>};
 }
 
 // One column's share of a pair's squared difference; ix and iy are 1, or the inverse norms.

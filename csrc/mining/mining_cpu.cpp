@@ -168,7 +168,7 @@ Pairs mine(const Problem& p) {
       for (int side = 0; side < 2; ++side) {
         const int64_t j = chosen[side];
         index[side][i] = j;
-        dist[side][i] = std::numeric_limits<T>::quiet_NaN();
+        dist[side][i] = kNaN<T>;
         if (j < 0) continue;
         const T iy = unit ? inverse_norm(key_norms[j]) : T(1);
         dist[side][i] = distance(p.metric, pair_sum(xi, keys + j * p.d, ix, iy, p.d), ix, iy);

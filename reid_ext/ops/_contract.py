@@ -15,7 +15,8 @@ def integers(argument: str, t: Tensor) -> Tensor:
     """``t`` as int64, from any integer type; ``argument`` is what to call it in the error."""
     if t.dtype == torch.int64:
         return t
-    if t.is_floating_point() or t.is_complex() or t.dtype == torch.bool:
+    real = t.is_floating_point() or t.is_complex() or t.dtype == torch.bool
+    if real and t.numel() > 0:  # an empty list becomes a float tensor
         raise RuntimeError(f"{argument} must hold integers, got {t.dtype}; call .long() on it")
     return t.long()
 

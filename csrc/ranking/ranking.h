@@ -1,0 +1,105 @@
+// Ranks of every query's positives among its gallery: all that CMC, AP and INP need.
+//
+//   rank(q, p) = 1 + number of gallery images of q, junk left out, that come before p
+//
+// in a stable sort by (distance, gallery index), NaN last. Nothing is sorted: a rank is a count.
+//
+//   query    (Q, D)  float32|float64    gallery   (G, D)  like query   (or distances (Q, G))
+//   offsets  (Q + 1,) int64             indices   (L,)    int64, of query q those from offsets[q]
+//                                                 to offsets[q + 1], ascending, in [0, G)
+//   ranks    (P,) int64 from 1, of query q at its offsets of the positives, ascending
+//
+// Source: Zheng et al., "Scalable Person Re-identification: A Benchmark", ICCV 2015, sec. 5.1, for
+// junk; the counting is ours. Distances are compared as product * scale + bias of metric.h: the
+// cosine itself, not 1 - cosine, and the squared distance less |query|^2, so rounding merges less.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "common/check.h"
+#include "common/metric.h"
+#include "common/targets.h"
+
+namespace reid_ext::ranking {
+
+// Whether a gallery image at (a, index i) comes before one at (b, index j).
+template <typename T>
+REID_HD bool before(T a, int64_t i, T b, int64_t j) {
+  const bool nan_a = a != a, nan_b = b != b;
+  if (nan_a != nan_b) return nan_b;
+  if (!nan_a && a != b) return a < b;
+  return i < j;
+}
+
+// Lists of gallery indices, one per query.
+struct Lists {
+  Tensor offsets, indices;
+};
+
+inline Lists read_lists(const char* op, const std::string& name, const Tensor& offsets,
+                        const Tensor& indices, int64_t queries, const Tensor& like) {
+  check_integers(op, (name + "_offsets").c_str(), offsets, queries + 1, "the queries plus one",
+                 like);
+  const int64_t length = indices.dim() == 1 ? indices.size(0) : 0;
+  check_integers(op, (name + "_indices").c_str(), indices, length, "any length", like);
+  return {torch::stable::contiguous(offsets), torch::stable::contiguous(indices)};
+}
+
+// What both ops work on: features with their metric, or distances.
+struct Problem {
+  std::optional<Tensor> query, gallery, distances;
+  Metric metric = Metric::kSquaredEuclidean;
+  Lists positives, junk;
+  int64_t q = 0, g = 0;
+
+  const Tensor& like() const { return distances ? *distances : *query; }
+};
+
+inline Problem read(const char* op, const Tensor& query, const Tensor& gallery,
+                    const Tensor& positive_offsets, const Tensor& positive_indices,
+                    const Tensor& junk_offsets, const Tensor& junk_indices,
+                    const std::string& metric) {
+  check_matrix(op, "query", query);
+  const int64_t g = gallery.dim() > 0 ? gallery.size(0) : 0;
+  check_like(op, "gallery", gallery, {g, query.size(1)}, "query", query);
+  Problem p;
+  p.metric = read_metric(op, metric);
+  p.query = torch::stable::contiguous(query);
+  p.gallery = torch::stable::contiguous(gallery);
+  p.q = query.size(0);
+  p.g = g;
+  p.positives = read_lists(op, "positive", positive_offsets, positive_indices, p.q, query);
+  p.junk = read_lists(op, "junk", junk_offsets, junk_indices, p.q, query);
+  return p;
+}
+
+inline Problem read(const char* op, const Tensor& distances, const Tensor& positive_offsets,
+                    const Tensor& positive_indices, const Tensor& junk_offsets,
+                    const Tensor& junk_indices) {
+  check_matrix(op, "distances", distances);
+  Problem p;
+  p.distances = torch::stable::contiguous(distances);
+  p.q = distances.size(0);
+  p.g = distances.size(1);
+  p.positives = read_lists(op, "positive", positive_offsets, positive_indices, p.q, distances);
+  p.junk = read_lists(op, "junk", junk_offsets, junk_indices, p.q, distances);
+  return p;
+}
+
+// Queries whose products with the whole gallery are held at a time: at most 64 MiB.
+inline int64_t block_rows(int64_t gallery, int64_t element_size, int64_t most) {
+  const int64_t fit = (int64_t(64) << 20) / (element_size * (gallery > 0 ? gallery : 1));
+  return fit < 1 ? 1 : fit > most ? most : fit;
+}
+
+// The CPU kernels, named here for ranking_test.cpp; every other caller uses the dispatcher.
+Tensor rank_positives_cpu(const Tensor& query, const Tensor& gallery,
+                          const Tensor& positive_offsets, const Tensor& positive_indices,
+                          const Tensor& junk_offsets, const Tensor& junk_indices,
+                          const std::string& metric);
+Tensor rank_positives_from_distances_cpu(const Tensor& distances, const Tensor& positive_offsets,
+                                         const Tensor& positive_indices,
+                                         const Tensor& junk_offsets, const Tensor& junk_indices);
+
+}  // namespace reid_ext::ranking

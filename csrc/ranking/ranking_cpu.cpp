@@ -1,0 +1,215 @@
+// Schemas of the ranking ops and their CPU kernels. See ranking.h for the contract.
+//
+// A block of queries is multiplied with the whole gallery, so that a positive's own distance is the
+// very number it is compared with. Of each row only what is not behind the last positive is kept
+// (a few percent), and the positives are counted against that. Memory is one block.
+#include "ranking/ranking.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "common/product.h"
+#include "common/rows_cpu.h"
+
+namespace reid_ext::ranking {
+namespace {
+
+constexpr int64_t kBlockRows = 256;
+constexpr int64_t kChunk = 128;  // distances looked at together for one that is near enough
+
+template <typename T>
+struct Threshold {
+  T distance;
+  int64_t index;
+};
+
+struct Row {  // the lists of one query
+  const int64_t *positives, *junk;
+  int64_t positive_count, junk_count;
+};
+
+template <typename T>
+REID_CLONES int64_t count_below(const T* values, int64_t n, T threshold) {
+  int64_t total = 0;
+  for (int64_t begin = 0; begin < n; begin += 1 << 20) {  // int32 counters: four times the lanes
+    const int64_t end = std::min(n, begin + (1 << 20));
+    int32_t count = 0;
+#pragma omp simd reduction(+ : count)
+    for (int64_t k = begin; k < end; ++k) count += values[k] < threshold;
+    total += count;
+  }
+  return total;
+}
+
+// How many of the first n values equal the threshold; two NaN count as equal.
+template <typename T>
+REID_CLONES int64_t count_equal(const T* values, int64_t n, T threshold) {
+  const bool nan = threshold != threshold;
+  int64_t count = 0;
+#pragma omp simd reduction(+ : count)
+  for (int64_t k = 0; k < n; ++k) {
+    count += (values[k] == threshold) | (nan & (values[k] != values[k]));
+  }
+  return count;
+}
+
+// The values not above the limit, in order; returns how many. Most chunks have none.
+template <typename T>
+REID_CLONES int64_t keep_not_above(const T* values, int64_t n, T limit, T* kept) {
+  int64_t m = 0;
+  for (int64_t begin = 0; begin < n; begin += kChunk) {
+    const int64_t end = std::min(n, begin + kChunk);
+    int32_t any = 0;
+#pragma omp simd reduction(+ : any)
+    for (int64_t k = begin; k < end; ++k) any += values[k] <= limit;
+    if (any == 0) continue;
+    for (int64_t k = begin; k < end; ++k) {
+      kept[m] = values[k];
+      m += values[k] <= limit;
+    }
+  }
+  return m;
+}
+
+template <typename T>
+REID_CLONES void to_distances(T* row, const T* scale, const T* bias, int64_t n) {
+#pragma omp simd
+  for (int64_t k = 0; k < n; ++k) row[k] = row[k] * scale[k] + bias[k];
+}
+
+// Scratch of one thread.
+template <typename T>
+struct Scratch {
+  std::vector<Threshold<T>> thresholds;
+  std::vector<T> kept;
+};
+
+template <typename T>
+void rank_row(const T* distances, int64_t g, const Row& row, Scratch<T>& scratch, int64_t* ranks) {
+  std::vector<Threshold<T>>& thresholds = scratch.thresholds;
+  thresholds.clear();
+  for (int64_t j = 0; j < row.positive_count; ++j) {
+    thresholds.push_back({distances[row.positives[j]], row.positives[j]});
+  }
+  std::sort(thresholds.begin(), thresholds.end(), [](const auto& a, const auto& b) {
+    return before(a.distance, a.index, b.distance, b.index);
+  });
+  int64_t numbers = row.positive_count;  // how many thresholds are not NaN: those come first
+  while (numbers > 0 && thresholds[numbers - 1].distance != thresholds[numbers - 1].distance) {
+    --numbers;
+  }
+  scratch.kept.resize(g + 1);  // keep_not_above writes one past what it keeps
+  const int64_t m = numbers == 0 ? 0
+                                 : keep_not_above(distances, g, thresholds[numbers - 1].distance,
+                                                  scratch.kept.data());
+  const T* kept = scratch.kept.data();
+  const int64_t not_nan = numbers == row.positive_count ? 0 : g - count_equal(distances, g, kNaN<T>);
+  for (int64_t j = 0; j < row.positive_count; ++j) {
+    const Threshold<T>& t = thresholds[j];
+    const bool number = j < numbers;
+    int64_t rank = 1 + (number ? count_below(kept, m, t.distance) : not_nan);
+    if (!number || count_equal(kept, m, t.distance) > 1) {
+      rank += count_equal(distances, t.index, t.distance);
+    }
+    for (int64_t k = 0; k < row.junk_count; ++k) {
+      const int64_t junk = row.junk[k];
+      rank -= before(distances[junk], junk, t.distance, t.index);
+    }
+    ranks[j] = rank;
+  }
+}
+
+// The lists of the queries on the CPU, their indices checked.
+struct RowLists {
+  const int64_t *offsets, *indices;
+
+  RowLists(const char* op, const char* name, const Lists& lists, int64_t q, int64_t g)
+      : offsets(lists.offsets.const_data_ptr<int64_t>()),
+        indices(lists.indices.const_data_ptr<int64_t>()) {
+    const int64_t length = lists.indices.numel();
+    bool ordered = offsets[0] == 0 && offsets[q] == length;
+    for (int64_t i = 0; i < q; ++i) ordered &= offsets[i] <= offsets[i + 1];
+    STD_TORCH_CHECK(ordered, op, ": ", name, "_offsets must rise from 0 to the ", length, " ", name,
+                    "_indices, got offsets from ", offsets[0], " to ", offsets[q]);
+    for (int64_t k = 0; k < length; ++k) {
+      STD_TORCH_CHECK(indices[k] >= 0 && indices[k] < g, op, ": ", name,
+                      "_indices must be in [0, ", g, "), the gallery, got ", indices[k]);
+    }
+  }
+};
+
+template <typename T>
+Tensor rank(const char* op, const Problem& p) {
+  const RowLists positives(op, "positive", p.positives, p.q, p.g);
+  const RowLists junk(op, "junk", p.junk, p.q, p.g);
+  Tensor ranks = torch::stable::new_empty(p.positives.indices, {p.positives.indices.numel()});
+  int64_t* out = ranks.mutable_data_ptr<int64_t>();
+  const int64_t rows = std::min(p.q, block_rows(p.g, sizeof(T), kBlockRows));
+  std::vector<T> scale(p.distances ? 0 : p.g), bias(scale.size());
+  if (p.gallery) {
+    const std::vector<T> norms =
+        squared_norms(p.gallery->const_data_ptr<T>(), p.g, p.gallery->size(1));
+    for (int64_t j = 0; j < p.g; ++j) {
+      const Order<T> o = order(p.metric, norms[j]);
+      scale[j] = o.scale;
+      bias[j] = o.bias;
+    }
+  }
+  TileProduct product(p.like(), p.distances ? 0 : rows, p.g);
+  for (int64_t first = 0; first < p.q; first += rows) {
+    const int64_t count = std::min(rows, p.q - first);
+    const Tensor block = p.distances ? rows_of(*p.distances, first, count)
+                                     : product(rows_of(*p.query, first, count), *p.gallery);
+    T* values = const_cast<T*>(block.const_data_ptr<T>());  // written only if it is our product
+    torch::stable::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
+      Scratch<T> scratch;
+      for (int64_t r = begin; r < end; ++r) {
+        const int64_t i = first + r, p0 = positives.offsets[i], j0 = junk.offsets[i];
+        const Row row = {positives.indices + p0, junk.indices + j0, positives.offsets[i + 1] - p0,
+                         junk.offsets[i + 1] - j0};
+        if (row.positive_count == 0) continue;
+        T* distances = values + r * p.g;
+        if (p.gallery) to_distances(distances, scale.data(), bias.data(), p.g);
+        rank_row(distances, p.g, row, scratch, out + p0);
+      }
+    });
+  }
+  return ranks;
+}
+
+}  // namespace
+
+Tensor rank_positives_cpu(const Tensor& query, const Tensor& gallery,
+                          const Tensor& positive_offsets, const Tensor& positive_indices,
+                          const Tensor& junk_offsets, const Tensor& junk_indices,
+                          const std::string& metric) {
+  const char* op = "rank_positives";
+  const Problem p = read(op, query, gallery, positive_offsets, positive_indices, junk_offsets,
+                         junk_indices, metric);
+  return by_dtype(p.like(), [&](auto zero) { return rank<decltype(zero)>(op, p); });
+}
+
+Tensor rank_positives_from_distances_cpu(const Tensor& distances, const Tensor& positive_offsets,
+                                         const Tensor& positive_indices, const Tensor& junk_offsets,
+                                         const Tensor& junk_indices) {
+  const char* op = "rank_positives_from_distances";
+  const Problem p =
+      read(op, distances, positive_offsets, positive_indices, junk_offsets, junk_indices);
+  return by_dtype(p.like(), [&](auto zero) { return rank<decltype(zero)>(op, p); });
+}
+
+STABLE_TORCH_LIBRARY_FRAGMENT(reid_ext, m) {
+  m.def(
+      "rank_positives(Tensor query, Tensor gallery, Tensor positive_offsets,"
+      " Tensor positive_indices, Tensor junk_offsets, Tensor junk_indices, str metric) -> Tensor");
+  m.def(
+      "rank_positives_from_distances(Tensor distances, Tensor positive_offsets,"
+      " Tensor positive_indices, Tensor junk_offsets, Tensor junk_indices) -> Tensor");
+}
+
+STABLE_TORCH_LIBRARY_IMPL(reid_ext, CPU, m) {
+  m.impl("rank_positives", TORCH_BOX(&rank_positives_cpu));
+  m.impl("rank_positives_from_distances", TORCH_BOX(&rank_positives_from_distances_cpu));
+}
+
+}  // namespace reid_ext::ranking
