@@ -54,10 +54,16 @@ REID_HD Order<T> order(Metric metric, T squared_norm) {
   return {T(-2), finite ? squared_norm : kNaN<T>};
 }
 
-// One column's share of a pair's squared difference; ix and iy are 1, or the inverse norms.
+// The factor of y that makes it as long as x; ix and iy are 1, or the inverse norms.
 template <typename T>
-REID_HD T squared_difference(T x, T y, T ix, T iy) {
-  const T difference = x * ix - y * iy;
+REID_HD T length_ratio(T ix, T iy) {
+  return ix == T(0) ? T(0) : iy / ix;
+}
+
+// One column's share of |x - ratio y|^2. With equal rows it is exactly 0, fused or not.
+template <typename T>
+REID_HD T squared_difference(T x, T y, T ratio) {
+  const T difference = x - ratio * y;
   return difference * difference;
 }
 
@@ -66,8 +72,9 @@ template <typename T>
 REID_HD T distance(Metric metric, T sum, T ix, T iy) {
   if (metric == Metric::kEuclidean) return std::sqrt(sum);
   if (metric == Metric::kSquaredEuclidean) return sum;
-  if (ix == T(0) || iy == T(0)) return sum + T(1) == sum + T(1) ? T(1) : sum;  // NaN stays NaN
-  return sum > T(4) ? T(2) : sum / T(2);
+  if (ix == T(0) || iy == T(0)) return sum == sum ? T(1) : sum;  // NaN stays NaN
+  const T half = sum * ix * ix / T(2);
+  return half > T(2) ? T(2) : half;
 }
 
 // The factor of (x - y) in the gradient of a Euclidean distance; 0 where the points coincide.

@@ -3,7 +3,7 @@
 // torch.mm goes to MKL, which does not use AVX-512 on AMD processors; oneDNN, in the same torch,
 // does. REID_EXT_CPU_PRODUCT=torch|onednn overrides the choice. oneDNN's operator is internal to
 // torch: where it is missing, aten::mm takes over once and for all, and cpu_product() says so.
-#include "common/product.h"
+#include "common/product_cpu.h"
 
 #include <atomic>
 #include <cstdlib>

@@ -36,10 +36,10 @@ REID_CLONES T dot(const T* x, const T* y, int64_t d) {
 }
 
 template <typename T>
-REID_CLONES T pair_sum(const T* x, const T* y, T ix, T iy, int64_t d) {
+REID_CLONES T pair_sum(const T* x, const T* y, T ratio, int64_t d) {
   T sum = 0;
 #pragma omp simd reduction(+ : sum)
-  for (int64_t k = 0; k < d; ++k) sum += squared_difference(x[k], y[k], ix, iy);
+  for (int64_t k = 0; k < d; ++k) sum += squared_difference(x[k], y[k], ratio);
   return sum;
 }
 

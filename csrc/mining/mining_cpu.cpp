@@ -5,14 +5,13 @@
 // Backward: only the two chosen pairs of each anchor have a gradient, so it is O(N D). Each thread
 // owns a range of columns of every row and walks over the anchors in order: no atomics, and the
 // bits do not depend on the number of threads.
-#include "mining/mining.h"
-
 #include <algorithm>
 #include <type_traits>
 #include <vector>
 
-#include "common/product.h"
+#include "common/product_cpu.h"
 #include "common/rows_cpu.h"
+#include "mining/mining.h"
 
 namespace reid_ext::mining {
 namespace {
@@ -48,7 +47,7 @@ struct Codes {
 template <typename T>
 struct Keys {
   const T *scale, *bias;
-  const Code<T> *label, *group;
+  const Code<T>*label, *group;
   Code<T> count;
   int64_t first;  // index of key 0 among all keys
 };
@@ -125,7 +124,7 @@ std::vector<Hardest<T>> scan(const Problem& p, const std::vector<T>& key_norms) 
     bias[j] = o.bias;
   }
   std::vector<Hardest<T>> hardest(p.n);
-  TileProduct product(p.x, std::min(p.n, kTileRows), std::min(p.m, kTileCols));
+  CpuTileProduct product(p.x, std::min(p.n, kTileRows), std::min(p.m, kTileCols));
   for (int64_t i = 0; i < p.n; i += kTileRows) {
     const int64_t rows = std::min(kTileRows, p.n - i);
     const Tensor x = rows_of(p.x, i, rows);
@@ -171,7 +170,8 @@ Pairs mine(const Problem& p) {
         dist[side][i] = kNaN<T>;
         if (j < 0) continue;
         const T iy = unit ? inverse_norm(key_norms[j]) : T(1);
-        dist[side][i] = distance(p.metric, pair_sum(xi, keys + j * p.d, ix, iy, p.d), ix, iy);
+        const T sum = pair_sum(xi, keys + j * p.d, length_ratio(ix, iy), p.d);
+        dist[side][i] = distance(p.metric, sum, ix, iy);
       }
     }
   });
@@ -271,8 +271,7 @@ PairTensors mine_hardest_cpu(const Tensor& x, const Tensor& labels,
                              const std::optional<Tensor>& key_labels,
                              const std::optional<Tensor>& groups,
                              const std::optional<Tensor>& key_groups, const std::string& metric) {
-  const Problem p =
-      read("mine_hardest", x, labels, keys, key_labels, groups, key_groups, metric);
+  const Problem p = read("mine_hardest", x, labels, keys, key_labels, groups, key_groups, metric);
   const Pairs out = by_dtype(p.x, [&](auto zero) { return mine<decltype(zero)>(p); });
   return {out.positive, out.negative, out.positive_distance, out.negative_distance};
 }

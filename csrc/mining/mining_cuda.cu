@@ -190,8 +190,8 @@ Pairs mine(const Problem& p) {
     return out;
   }
   const Tensor norms = squared_norms<T>(p.keys);
-  Tensor memory = torch::stable::new_empty(p.x, {p.n * int64_t(sizeof(Hardest<T>))},
-                                           ScalarType::Byte);
+  Tensor memory =
+      torch::stable::new_empty(p.x, {p.n * int64_t(sizeof(Hardest<T>))}, ScalarType::Byte);
   auto* carried = reinterpret_cast<Hardest<T>*>(memory.mutable_data_ptr<uint8_t>());
   TileProduct product(p.x, std::min(p.n, kCudaTileRows), std::min(p.m, kCudaTileCols));
   for (int64_t i = 0; i < p.n; i += kCudaTileRows) {
@@ -204,8 +204,8 @@ Pairs mine(const Problem& p) {
       STD_CUDA_KERNEL_LAUNCH_CHECK();
     }
   }
-  finish_kernel<T><<<grid_for(p.n, kBlockWarps), kBlockThreads, 0, stream>>>(v, carried,
-                                                                           output<T>(out));
+  finish_kernel<T>
+      <<<grid_for(p.n, kBlockWarps), kBlockThreads, 0, stream>>>(v, carried, output<T>(out));
   STD_CUDA_KERNEL_LAUNCH_CHECK();
   return out;
 }
@@ -214,10 +214,10 @@ Pairs mine(const Problem& p) {
 
 template <typename T>
 struct Gradients {
-  const T *x, *keys, *x_norms, *key_norms;         // norms are read for cosine only
-  const int64_t* index[2];                         // (N,): 0 of the positives, 1 of the negatives
-  const T *distance[2], *grad[2];                  // (N,)
-  const int64_t *chosen, *chooser;                 // (2 N,): sorted keys; side * N + anchor
+  const T *x, *keys, *x_norms, *key_norms;  // norms are read for cosine only
+  const int64_t* index[2];                  // (N,): 0 of the positives, 1 of the negatives
+  const T *distance[2], *grad[2];           // (N,)
+  const int64_t *chosen, *chooser;          // (2 N,): sorted keys; side * N + anchor
   Metric metric;
   int64_t n, m, d;
 

@@ -99,7 +99,7 @@ Tensor rank_positives_cpu(const Tensor& query, const Tensor& gallery,
                           const Tensor& junk_offsets, const Tensor& junk_indices,
                           const std::string& metric);
 Tensor rank_positives_from_distances_cpu(const Tensor& distances, const Tensor& positive_offsets,
-                                         const Tensor& positive_indices,
-                                         const Tensor& junk_offsets, const Tensor& junk_indices);
+                                         const Tensor& positive_indices, const Tensor& junk_offsets,
+                                         const Tensor& junk_indices);
 
 }  // namespace reid_ext::ranking

@@ -3,13 +3,12 @@
 // A block of queries is multiplied with the whole gallery, so that a positive's own distance is the
 // very number it is compared with. Of each row only what is not behind the last positive is kept
 // (a few percent), and the positives are counted against that. Memory is one block.
-#include "ranking/ranking.h"
-
 #include <algorithm>
 #include <vector>
 
-#include "common/product.h"
+#include "common/product_cpu.h"
 #include "common/rows_cpu.h"
+#include "ranking/ranking.h"
 
 namespace reid_ext::ranking {
 namespace {
@@ -103,7 +102,8 @@ void rank_row(const T* distances, int64_t g, const Row& row, Scratch<T>& scratch
                                  : keep_not_above(distances, g, thresholds[numbers - 1].distance,
                                                   scratch.kept.data());
   const T* kept = scratch.kept.data();
-  const int64_t not_nan = numbers == row.positive_count ? 0 : g - count_equal(distances, g, kNaN<T>);
+  const int64_t not_nan =
+      numbers == row.positive_count ? 0 : g - count_equal(distances, g, kNaN<T>);
   for (int64_t j = 0; j < row.positive_count; ++j) {
     const Threshold<T>& t = thresholds[j];
     const bool number = j < numbers;
@@ -132,8 +132,8 @@ struct RowLists {
     STD_TORCH_CHECK(ordered, op, ": ", name, "_offsets must rise from 0 to the ", length, " ", name,
                     "_indices, got offsets from ", offsets[0], " to ", offsets[q]);
     for (int64_t k = 0; k < length; ++k) {
-      STD_TORCH_CHECK(indices[k] >= 0 && indices[k] < g, op, ": ", name,
-                      "_indices must be in [0, ", g, "), the gallery, got ", indices[k]);
+      STD_TORCH_CHECK(indices[k] >= 0 && indices[k] < g, op, ": ", name, "_indices must be in [0, ",
+                      g, "), the gallery, got ", indices[k]);
     }
   }
 };
@@ -155,7 +155,7 @@ Tensor rank(const char* op, const Problem& p) {
       bias[j] = o.bias;
     }
   }
-  TileProduct product(p.like(), p.distances ? 0 : rows, p.g);
+  CpuTileProduct product(p.like(), p.distances ? 0 : rows, p.g);
   for (int64_t first = 0; first < p.q; first += rows) {
     const int64_t count = std::min(rows, p.q - first);
     const Tensor block = p.distances ? rows_of(*p.distances, first, count)

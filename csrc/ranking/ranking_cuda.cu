@@ -77,8 +77,7 @@ __global__ void rank_kernel(const T* __restrict__ block, const T* __restrict__ s
 
 template <typename T>
 Tensor rank(const Problem& p) {
-  const Tensor ranks =
-      torch::stable::new_empty(p.positives.indices, {p.positives.indices.numel()});
+  const Tensor ranks = torch::stable::new_empty(p.positives.indices, {p.positives.indices.numel()});
   const cudaStream_t stream = current_stream(p.like());
   Tensor scale, bias;
   if (p.gallery && p.g > 0) {

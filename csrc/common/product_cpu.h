@@ -1,0 +1,31 @@
+// The product of product.h on the CPU: float32 by oneDNN where that beats torch.mm.
+#pragma once
+
+#include "common/product.h"
+
+namespace reid_ext {
+
+// A tile of a large product: about 8 MiB of float32, of which a core's share stays near the core.
+constexpr int64_t kTileRows = 512;
+constexpr int64_t kTileCols = 4096;
+
+// Whether oneDNN multiplies float32 here; the choice is made in product_cpu.cpp.
+bool product_by_onednn();
+Tensor onednn_product(const Tensor& a, const Tensor& b);
+
+class CpuTileProduct {
+ public:
+  CpuTileProduct(const Tensor& like, int64_t rows, int64_t cols)
+      : by_onednn_(like.scalar_type() == ScalarType::Float && product_by_onednn()),
+        by_torch_(like, by_onednn_ ? 0 : rows, cols) {}
+
+  Tensor operator()(const Tensor& a, const Tensor& b) {
+    return by_onednn_ ? onednn_product(a, b) : by_torch_(a, b);
+  }
+
+ private:
+  bool by_onednn_;
+  TileProduct by_torch_;
+};
+
+}  // namespace reid_ext

@@ -1,0 +1,410 @@
+"""Decoding, transforms and loading: values against plain NumPy, chance by seed, errors by name."""
+
+import os
+import signal
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from reid_ext import data
+
+H, W = 24, 12
+MEAN, STD = np.array(data.IMAGENET_MEAN), np.array(data.IMAGENET_STD)
+PLAIN = {"flip": 0, "pad": (0, 0), "erase": 0}
+
+
+def picture(seed=0, height=H, width=W):
+    """A smooth RGB image, so that JPEG changes it little."""
+    noise = np.random.default_rng(seed).uniform(-200, 455, (height, width, 3)).clip(0, 255)
+    return cv2.GaussianBlur(noise.astype(np.uint8), (0, 0), 2)
+
+
+def write(path, rgb, *parameters):
+    """Through bytes: imwrite cannot write every name on every system."""
+    encoded = cv2.imencode(path.suffix, rgb[..., ::-1], list(parameters))[1]
+    path.write_bytes(encoded.tobytes())
+    return path
+
+
+@pytest.fixture
+def samples(tmp_path):
+    """Twelve images of three identities in both modalities, some of another size."""
+    found = []
+    for n in range(12):
+        size = (H, W) if n % 3 else (2 * H + 5, 2 * W + 3)
+        path = write(tmp_path / f"{n:04d}.png", picture(n, *size))
+        found.append(data.Sample(path, 7 + n // 4, 1 + n % 6, None, n % 2))
+    return found
+
+
+def normalised(rgb):
+    """What a network reads, in plain NumPy."""
+    return torch.from_numpy((rgb / 255 - MEAN) / STD).permute(2, 0, 1).float()
+
+
+def same(actual, expected):
+    # Values reach 2.6; the float32 formula rounds them twice, the reference once.
+    torch.testing.assert_close(actual, expected, rtol=0, atol=1e-6)
+
+
+def test_decodes_rgb(tmp_path):
+    rgb = picture()
+    np.testing.assert_array_equal(data.decode(write(tmp_path / "a.png", rgb)), rgb)
+    jpeg = data.decode(write(tmp_path / "a.jpg", rgb, cv2.IMWRITE_JPEG_QUALITY, 100))
+    assert np.abs(jpeg.astype(int) - rgb).mean() < 8
+
+
+@pytest.mark.parametrize("name", ["Straße 東京.png", "a b%20'c'.png", "-x.png"])
+def test_decodes_odd_names(tmp_path, name):
+    np.testing.assert_array_equal(data.decode(write(tmp_path / name, picture())), picture())
+
+
+def test_gray_transparent_and_deep_files_become_three_bytes(tmp_path):
+    gray = picture()[..., 0]
+    for name, stored in (
+        ("gray.png", gray),
+        ("deep.png", gray.astype(np.uint16) * 256),
+        ("transparent.png", np.dstack([gray] * 3 + [gray // 2])),
+    ):
+        (tmp_path / name).write_bytes(cv2.imencode(".png", stored)[1].tobytes())
+        image = data.decode(tmp_path / name)
+        assert image.dtype == np.uint8
+        np.testing.assert_array_equal(image, np.dstack([gray] * 3))
+
+
+def test_turning_mark_is_ignored(tmp_path):
+    """EXIF orientation 6 asks for a quarter turn; boxes were cut as the pixels are stored."""
+    content = write(tmp_path / "a.jpg", picture()).read_bytes()
+    tiff = b"MM\0*\0\0\0\x08\0\1\x01\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"
+    exif = b"Exif\0\0" + tiff
+    marker = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
+    (tmp_path / "turned.jpg").write_bytes(content[:2] + marker + content[2:])
+    turned = cv2.imread(str(tmp_path / "turned.jpg"))
+    assert turned.shape == (W, H, 3), "the mark is not one that OpenCV knows"
+    np.testing.assert_array_equal(
+        data.decode(tmp_path / "turned.jpg"), data.decode(tmp_path / "a.jpg")
+    )
+
+
+def test_bytes_after_the_end_of_a_jpeg_do_no_harm(tmp_path):
+    path = write(tmp_path / "a.jpg", picture())
+    expected = data.decode(path)
+    path.write_bytes(path.read_bytes() + bytes(200))
+    np.testing.assert_array_equal(data.decode(path), expected)
+
+
+@pytest.mark.parametrize("keep", [0, 1, 100, -30, -2])
+def test_cut_jpeg_is_named(tmp_path, keep):
+    path = write(tmp_path / "cut.jpg", picture(0, 96, 48))
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(
+        ValueError, match=r"image that decodes, got .*cut\.jpg .*copy the file again"
+    ):
+        data.decode(path)
+
+
+@pytest.mark.parametrize("content", [b"no image", b"\x89PNG\r\n\x1a\n" + bytes(50)])
+def test_file_that_is_no_image_is_named(tmp_path, content):
+    path = tmp_path / "0001.jpg"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"image that decodes, got .*0001\.jpg"):
+        data.decode(path)
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.jpg, which does not exist"):
+        data.decode(tmp_path / "nowhere.jpg")
+
+
+def test_evaluation_normalises():
+    image = picture()
+    out = data.EvaluationTransform((H, W))(image)
+    assert (out.dtype, out.shape, out.is_contiguous()) == (torch.float32, (3, H, W), True)
+    same(out, normalised(image))
+
+
+def test_evaluation_resizes_by_area_when_halving():
+    image = picture(0, 3 * H, 2 * W)
+    blocks = image.reshape(H, 3, W, 2, 3).mean((1, 3)).round()
+    out = data.EvaluationTransform((H, W))(image)
+    # cv2 may round a half the other way: one byte.
+    torch.testing.assert_close(out, normalised(blocks), rtol=0, atol=1 / 255 / 0.224 + 1e-6)
+
+
+def test_evaluation_resizes_smoothly_otherwise():
+    ramp = np.linspace(0, 255, 40).round().astype(np.uint8)
+    image = np.broadcast_to(ramp[:, None, None], (40, W, 3)).copy()
+    rows = data.EvaluationTransform((30, W), (0, 0, 0), (1, 1, 1))(image)[0, :, 0] * 255
+    expected = np.interp((np.arange(30) + 0.5) * 40 / 30 - 0.5, np.arange(40), ramp)
+    np.testing.assert_allclose(rows, expected, atol=1)
+
+
+def test_training_without_chance_is_evaluation():
+    image, rng = picture(), np.random.default_rng(0)
+    same(data.TrainingTransform((H, W), **PLAIN)(image, rng), normalised(image))
+
+
+def test_training_flips():
+    transform = data.TrainingTransform((H, W), **{**PLAIN, "flip": 1})
+    same(transform(picture(), np.random.default_rng(0)), normalised(picture()[:, ::-1]))
+
+
+def test_training_moves_by_up_to_pad_and_fills_with_the_mean():
+    image = picture()
+    mean = (MEAN * 255).round()
+    padded = np.full((H + 2 * 3, W + 2 * 2, 3), mean)
+    padded[3 : 3 + H, 2 : 2 + W] = image
+    windows = {
+        (top, left): normalised(padded[top : top + H, left : left + W])
+        for top in range(7)
+        for left in range(5)
+    }
+    transform = data.TrainingTransform((H, W), **{**PLAIN, "pad": (3, 2)})
+    seen = set()
+    for seed in range(300):
+        out = transform(image, np.random.default_rng(seed))
+        found = [at for at, window in windows.items() if torch.allclose(out, window, atol=1e-5)]
+        assert len(found) == 1
+        seen.update(found)
+    assert len(seen) == 7 * 5
+
+
+def test_training_erases_one_rectangle():
+    height, width = 96, 48
+    image = np.full((height, width, 3), 255, np.uint8)
+    transform = data.TrainingTransform((height, width), **{**PLAIN, "erase": 1})
+    shares = []
+    for seed in range(200):
+        gone = (transform(image, np.random.default_rng(seed)) == 0).all(0).numpy()
+        rows, columns = np.flatnonzero(gone.any(1)), np.flatnonzero(gone.any(0))
+        h, w = np.ptp(rows) + 1, np.ptp(columns) + 1
+        assert gone.sum() == h * w
+        assert 0.25 < h / w < 4
+        shares.append(h * w / gone.size)
+    assert 0.015 < min(shares) < 0.05
+    assert 0.3 < max(shares) < 0.41
+
+
+def test_training_mixes_channels_into_one_average():
+    image = picture()
+    transform = data.TrainingTransform((H, W), **PLAIN, mix=1, mean=(0, 0, 0), std=(1, 1, 1))
+    results = [transform(image, np.random.default_rng(seed)) * 255 for seed in range(20)]
+    for out in results:
+        assert torch.equal(out[0], out[1])
+        assert torch.equal(out[0], out[2])
+        flat = image.reshape(-1, 3).astype(np.float64)
+        weights, *_ = np.linalg.lstsq(flat, out[0].numpy().ravel(), rcond=None)
+        assert weights.min() > -1e-4
+        np.testing.assert_allclose(weights.sum(), 1, atol=1e-4)
+        np.testing.assert_allclose(flat @ weights, out[0].numpy().ravel(), atol=1e-3)
+    assert not torch.equal(results[0], results[1])
+
+
+def test_mixing_leaves_gray_images_alone():
+    gray = np.repeat(picture()[..., :1], 3, axis=2)
+    transform = data.TrainingTransform((H, W), **PLAIN, mix=1)
+    # Three weights in float32 add up to one within a few units in the last place.
+    out = transform(gray, np.random.default_rng(0))
+    torch.testing.assert_close(out, normalised(gray), rtol=0, atol=5e-6)
+
+
+def test_light_is_one_gain_and_one_offset():
+    transform = data.TrainingTransform((H, W), **PLAIN, gain=0.2, offset=0.3)
+    plain, gains, offsets = normalised(picture()).ravel(), [], []
+    for seed in range(300):
+        out = transform(picture(), np.random.default_rng(seed)).ravel()
+        gain, offset = np.polyfit(plain, out, 1)
+        torch.testing.assert_close(out, (plain * gain + offset).float(), rtol=0, atol=1e-5)
+        gains.append(np.log(gain))
+        offsets.append(offset)
+    for values, spread in ((gains, 0.2), (offsets, 0.3)):
+        assert abs(np.mean(values)) < 0.25 * spread
+        assert 0.85 * spread < np.std(values) < 1.15 * spread
+
+
+def everything(**other):
+    """A transform that draws all it can draw."""
+    return data.TrainingTransform((H, W), pad=(3, 2), mix=0.5, gain=0.2, offset=0.2, **other)
+
+
+def test_same_seed_gives_the_same_bits(samples):
+    images = data.Images(samples, everything())
+    results = [images[3, seed][0] for seed in range(10)]
+    for seed in reversed(range(10)):
+        assert torch.equal(images[3, seed][0], results[seed])
+    assert not any(torch.equal(results[0], other) for other in results[1:])
+
+
+def test_transform_leaves_the_image_alone():
+    image = picture()
+    for seed in range(20):
+        everything()(image, np.random.default_rng(seed))
+    np.testing.assert_array_equal(image, picture())
+
+
+@pytest.mark.parametrize(
+    "argument, value",
+    [
+        ("size", (0, 12)),
+        ("size", (24,)),
+        ("flip", 1.5),
+        ("erase", -0.1),
+        ("mix", float("nan")),
+        ("gain", -1),
+        ("offset", float("inf")),
+        ("pad", (24, 0)),
+        ("pad", (-1, 0)),
+        ("mean", (0.5,)),
+        ("std", (1, 1, 0)),
+    ],
+)
+def test_transform_rejects_setting_by_name(argument, value):
+    with pytest.raises(ValueError, match=f"TrainingTransform: {argument} must"):
+        data.TrainingTransform(**{"size": (H, W), argument: value})
+
+
+def test_item_is_image_label_camera_modality_index(samples):
+    images = data.Images(samples, data.EvaluationTransform((H, W)))
+    assert len(images) == 12
+    image, *facts = images[5, 0]
+    assert facts == [8, 6, 1, 5]
+    same(image, normalised(picture(5)))
+
+
+def test_labels_replace_identities(samples):
+    images = data.Images(samples, everything(), labels=data.relabel(samples))
+    assert [images[index, 0][1] for index in (0, 4, 11)] == [0, 1, 2]
+
+
+def test_identity_without_label_is_named(samples):
+    with pytest.raises(ValueError, match=r"labels must have every identity.*identity 9 of .*png"):
+        data.Images(samples, everything(), labels={7: 0, 8: 1})
+
+
+def test_cache_gives_the_same_items_without_the_files(samples):
+    plain = data.Images(samples, everything())
+    expected = [plain[index, index] for index in range(12)]
+    cached = data.Images(samples, everything(), cache=True)
+    for sample in samples:
+        sample.path.unlink()
+    for _ in range(2):
+        for index in range(12):
+            assert torch.equal(cached[index, index][0], expected[index][0])
+            assert cached[index, index][1:] == expected[index][1:]
+
+
+def test_cache_names_a_broken_image_at_once(samples):
+    samples[9].path.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"0009\.png"):
+        data.Images(samples, everything(), cache=True)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("cache", [False, True])
+def test_batches_do_not_depend_on_workers(samples, workers, cache):
+    def run(workers, cache):
+        images = data.Images(samples, everything(), labels=data.relabel(samples), cache=cache)
+        sampler = data.TwoModalityBatches(samples, 2, 2, batches=4, seed=1)
+        loader = data.loader(images, sampler, workers=workers)
+        assert len(loader) == 4
+        return [batch for _ in range(2) for batch in loader]
+
+    for one, many in zip(run(0, False), run(workers, cache), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, many, strict=True))
+
+
+def test_batch_fields(samples):
+    images = data.Images(samples, data.EvaluationTransform((H, W)))
+    batches = list(data.loader(images, data.SequentialBatches(12, 5)))
+    assert [len(batch.images) for batch in batches] == [5, 5, 2]
+    assert batches[0].images.shape == (5, 3, H, W)
+    for field, position in (("labels", 1), ("cameras", 2), ("modalities", 4)):
+        column = torch.cat([getattr(batch, field) for batch in batches])
+        assert column.dtype == torch.int64
+        assert column.tolist() == [sample[position] for sample in samples]
+    assert torch.cat([batch.indices for batch in batches]).tolist() == list(range(12))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_sampler_resumes_after_the_last_batch_handed_out(samples, workers):
+    def build():
+        sampler = data.IdentityBatches(samples, 2, 2, batches=9, seed=1)
+        images = data.Images(samples, data.EvaluationTransform((H, W)))
+        return sampler, data.loader(images, sampler, workers=workers)
+
+    _, loader = build()
+    expected = [batch.indices.tolist() for _ in range(2) for batch in loader]
+
+    sampler, loader = build()
+    for count, batch in enumerate(loader, start=1):
+        assert batch.indices.tolist() == expected[count - 1]
+        assert sampler.state_dict()["batch"] == count
+        if count == 4:
+            break
+    state = sampler.state_dict()
+    sampler, loader = build()
+    sampler.load_state_dict(state)
+    rest = [batch.indices.tolist() for _ in range(2) for batch in loader]
+    assert rest == expected[4:]
+    assert (sampler.epoch, sampler.batch) == (2, 0)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_broken_off_loader_continues_with_the_next_batch(samples, workers):
+    sampler = data.IdentityBatches(samples, 2, 2, batches=9, seed=1)
+    expected = [[index for index, _ in batch] for batch in sampler]
+    sampler.set_epoch(0)
+    loader = data.loader(data.Images(samples, everything()), sampler, workers=workers)
+    first = next(iter(loader)).indices.tolist()
+    assert [first] + [batch.indices.tolist() for batch in loader] == expected
+
+
+def message_of_first_error(batches):
+    """Not pytest.raises, which keeps the traceback and with it the workers alive."""
+    try:
+        list(batches)
+    except ValueError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_broken_image_gives_one_line(samples, workers):
+    samples[7].path.write_bytes(b"no image")
+    images = data.Images(samples, data.EvaluationTransform((H, W)))
+    message = message_of_first_error(
+        data.loader(images, data.SequentialBatches(12, 3), workers=workers)
+    )
+    assert "0007.png" in message
+    assert "\n" not in message
+
+
+class WhatTheWorkerIs:
+    """In place of an image: process, Ctrl-C ignored, threads of OpenCV and of torch."""
+
+    size = (1, 1)
+
+    def __call__(self, image, rng):
+        ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+        return torch.tensor([os.getpid(), ignored, cv2.getNumThreads(), torch.get_num_threads()])
+
+
+def test_workers_ignore_interrupts_and_use_one_thread(samples):
+    images = data.Images(samples, WhatTheWorkerIs())
+    loader = data.loader(images, data.SequentialBatches(12, 3), workers=2)
+    first, second = (torch.cat([batch.images for batch in loader]) for _ in range(2))
+    assert (first[:, 1:] == 1).all()
+    assert os.getpid() not in first[:, 0]
+    assert torch.equal(first, second), "an epoch started other processes"
+
+
+def test_loader_rejects_negative_workers(samples):
+    with pytest.raises(ValueError, match="loader: workers must be 0 or more, got -1"):
+        data.loader(data.Images(samples, everything()), data.SequentialBatches(12, 3), workers=-1)
+
+
+def test_relabel_counts_identities_in_ascending_order():
+    samples = [data.Sample(Path("x"), identity, 1) for identity in (9, 4, 9, 1001)]
+    assert data.relabel(samples) == {4: 0, 9: 1, 1001: 2}

@@ -1,0 +1,41 @@
+"""Reading datasets and feeding batches: lists of samples, images, samplers, loader."""
+
+from reid_ext.data import sysu
+from reid_ext.data.images import Images, decode
+from reid_ext.data.loading import Batch, Loader, loader
+from reid_ext.data.registry import READERS, load
+from reid_ext.data.sample import INFRARED, VISIBLE, Dataset, Sample, relabel
+from reid_ext.data.samplers import IdentityBatches, SequentialBatches, TwoModalityBatches
+from reid_ext.data.synthetic import synthesize
+from reid_ext.data.transforms import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    EvaluationTransform,
+    TrainingTransform,
+    Transform,
+)
+
+__all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "INFRARED",
+    "READERS",
+    "VISIBLE",
+    "Batch",
+    "Dataset",
+    "EvaluationTransform",
+    "IdentityBatches",
+    "Images",
+    "Loader",
+    "Sample",
+    "SequentialBatches",
+    "TrainingTransform",
+    "Transform",
+    "TwoModalityBatches",
+    "decode",
+    "load",
+    "loader",
+    "relabel",
+    "synthesize",
+    "sysu",
+]

@@ -1,0 +1,102 @@
+"""The embedded data set: made-up pedestrians, rendered to disk in the layout of a real data set.
+
+A person is a set of attributes drawn from a seed (`person`, with `textures` and `palette`). A
+camera (`camera`, with `scenery`) photographs it as a walking figure (`figure`, `head`, `luggage`
+on a `canvas`), in colour or in the near infrared. `sysu` knows whom to photograph how often and
+where the images go; `workers` runs that on many processes and `store` keeps the result.
+"""
+
+import json
+import os
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+
+from reid_ext._progress import Progress
+from reid_ext.data.synthetic import store, sysu
+from reid_ext.data.synthetic.settings import PRESETS, Settings, settings_from
+from reid_ext.data.synthetic.workers import number_of_workers, render_all
+
+__all__ = ["PRESETS", "Settings", "synthesize"]
+
+LAYOUTS: dict[str, ModuleType] = {"sysu-mm01": sysu}
+
+
+def synthesize(
+    name: str,
+    root: str | os.PathLike[str],
+    *,
+    identities: tuple[int, int, int] | None = None,
+    images: tuple[int, int] | None = None,
+    difficulty: float | None = None,
+    occlusion: float | None = None,
+    seed: int = 0,
+    preset: str = "default",
+    workers: int | None = None,
+) -> Path:
+    """Render the embedded data set in the layout of ``name``, unless ``root`` holds it already.
+
+    Images are BGR JPEG files of 128x64 pixels; infrared ones are gray. ``views.json`` maps each
+    image's path relative to ``root`` to its view: 0 front, 1 side, 2 back. Equal arguments give
+    equal files on one machine, whatever ``workers``, and the i-th person of a split does not
+    depend on how many others there are.
+
+    Args:
+        name: Layout; "sysu-mm01".
+        root: Folder to make, or to find finished. A folder with anything else is an error.
+        identities: Persons to train, validate and test on; default (120, 30, 30).
+        images: Per person and camera, visible and infrared; default (5, 8).
+        difficulty: Colour cast, blur, noise and bad framing, from 0 to 2; default 0.5.
+        occlusion: Fraction of images with something before the person; default 0.06.
+        seed: Persons and cameras, 0 or more.
+        preset: "default", or "tiny" for 48 persons and 960 images in about a second. Gives the
+            four settings above that are None.
+        workers: Processes; by default as many as pay, at most the cores this process may use.
+
+    Returns:
+        ``root`` as a path.
+
+    Raises:
+        ValueError: an argument out of range, or ``root`` holds something else; the message says
+            which and what to do.
+        RuntimeError: a worker process died, e.g. since the call does not stand under
+            ``if __name__ == "__main__":``.
+    """
+    if name not in LAYOUTS:
+        raise ValueError(f"synthesize: name must be one of {', '.join(LAYOUTS)}, got {name!r}")
+    settings = settings_from(
+        preset,
+        identities=identities,
+        images=images,
+        difficulty=difficulty,
+        occlusion=occlusion,
+        seed=seed,
+    )
+    root = Path(root)
+    per_person = LAYOUTS[name].images_per_identity(settings)
+    processes = number_of_workers(workers, sum(settings.identities) * per_person)
+    manifest = settings.manifest(name)
+    if store.is_finished(root, manifest):
+        return root
+    with store.work_folder(root) as folder:
+        if not store.is_finished(root, manifest):  # another process may have been faster
+            _render(LAYOUTS[name], folder, settings, processes)
+            store.publish(folder, root, manifest)
+    return root
+
+
+def _render(layout: ModuleType, folder: Path, settings: Settings, processes: int) -> None:
+    layout.prepare(folder, settings)
+    tasks = layout.tasks(settings)
+    total = len(tasks) * layout.images_per_identity(settings)
+    views: dict[str, int] = {}
+    render = partial(layout.render, folder, settings)
+    with (
+        Progress(total, "rendering people") as progress,
+        closing(render_all(render, tasks, processes)) as results,
+    ):
+        for of_one_person in results:
+            views |= of_one_person
+            progress.update(len(of_one_person))
+    (folder / "views.json").write_text(json.dumps(dict(sorted(views.items())), indent=0) + "\n")

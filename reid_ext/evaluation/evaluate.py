@@ -1,0 +1,89 @@
+"""evaluate and evaluate_distances: the protocols with one gallery for all queries."""
+
+from reid_ext import ops
+from reid_ext.evaluation import inputs
+from reid_ext.evaluation.inputs import METRICS, Array
+from reid_ext.evaluation.ranking import Ranking
+from reid_ext.evaluation.task import Labels, Report, read_task
+
+
+def evaluate(
+    query: Array,
+    gallery: Array,
+    *,
+    query_ids: Array,
+    gallery_ids: Array,
+    query_cameras: Array | None = None,
+    gallery_cameras: Array | None = None,
+    protocol: str = "market1501",
+    metric: str = "cosine",
+    max_rank: int = 50,
+    average_precision: str = "step",
+    compute: str = "exact",
+) -> Ranking:
+    """Return CMC, mAP and mINP of a gallery ranked by its distance to each query.
+
+    The ranks are those of a stable sort by distance: gallery index breaks ties, NaN comes last.
+    Junk is left out before ranking; queries without a match do not count. Neither the (Q, G)
+    distances nor a sorted list is ever stored.
+
+    Args:
+        query: Features of shape (Q, D), float32, float64, bfloat16 or float16: a tensor on any
+            device, an array or nested lists. They need not be normalised.
+        gallery: Features of shape (G, D), dtype and device like ``query``.
+        query_ids: Identities of shape (Q,), any integer type: tensor, array or list.
+        gallery_ids: Identities of shape (G,).
+        query_cameras: Cameras of shape (Q,); every protocol but ``"generic"`` needs them.
+        gallery_cameras: Cameras of shape (G,).
+        protocol: ``"market1501"``, ``"dukemtmc-reid"``, ``"cuhk03-np"``, ``"msmt17"`` or
+            ``"veri776"``: gallery images of the query's identity and camera are junk. Market-1501
+            also drops gallery identity -1 (copying what stays) and keeps 0, its distractors.
+            ``"generic"``: no junk.
+        metric: ``"cosine"``, ``"euclidean"`` or ``"squared_euclidean"``.
+        max_rank: Length of the CMC; beyond the gallery it goes on with its last value.
+        average_precision: ``"step"`` (mean of the precision at each match; what most code uses)
+            or ``"trapezoid"`` (official code of Market-1501 and VeRi-776).
+        compute: ``"exact"``: the ranks of the full-precision distances.
+
+    Raises:
+        ValueError: an argument that does not fit, by its name; or no query has a match, and why.
+    """
+    where = "evaluate"
+    inputs.check_choice(where, "metric", metric, METRICS)
+    inputs.check_choice(where, "compute", compute, ("exact",))
+    q, g = inputs.read_features(where, query, gallery)
+    labels = Labels(query_ids, gallery_ids, query_cameras, gallery_cameras)
+    report = Report(max_rank, average_precision, metric)
+    task = read_task(where, labels, protocol, report, (len(q), len(g)), q.device)
+    g = g if task.kept is None else g[task.kept]
+    ranks = ops.rank_positives(q, g, task.positives, task.junk, metric=metric)
+    return task.ranking(ranks)
+
+
+def evaluate_distances(
+    distances: Array,
+    *,
+    query_ids: Array,
+    gallery_ids: Array,
+    query_cameras: Array | None = None,
+    gallery_cameras: Array | None = None,
+    protocol: str = "market1501",
+    max_rank: int = 50,
+    average_precision: str = "step",
+) -> Ranking:
+    """Return CMC, mAP and mINP of distances computed elsewhere, such as re-ranked ones.
+
+    Args:
+        distances: Shape (Q, G), smaller is closer, float32, float64, bfloat16 or float16: a
+            tensor on any device, an array or nested lists. NaN ranks last.
+
+    The other arguments, the rules and the errors are those of :func:`evaluate`.
+    """
+    where = "evaluate_distances"
+    d = inputs.read_distances(where, distances)
+    labels = Labels(query_ids, gallery_ids, query_cameras, gallery_cameras)
+    report = Report(max_rank, average_precision, "given distances")
+    task = read_task(where, labels, protocol, report, (len(d), d.shape[1]), d.device)
+    d = d if task.kept is None else d[:, task.kept]
+    ranks = ops.rank_positives_from_distances(d, task.positives, task.junk)
+    return task.ranking(ranks)

@@ -1,0 +1,69 @@
+"""Matrices of cosines or angles between two sets of rows, batched and differentiable."""
+
+import torch
+from torch import Tensor
+
+from reid_ext.ops._contract import computed, refuse_second_derivative
+
+
+def cosine_matrix(x: Tensor, y: Tensor | None = None, *, angle: bool = False) -> Tensor:
+    """Return the cosine, or the angle, between every row of ``x`` and every row of ``y``.
+
+    Args:
+        x: Rows of shape (..., N, D), float32, float64, bfloat16 or float16.
+        y: Rows of shape (..., M, D), same leading dimensions, dtype and device. None: ``x``.
+        angle: Return angles in radians instead.
+
+    Returns:
+        Shape (..., N, M): cosines in [-1, 1], or angles in [0, pi]; float32 for half inputs. A zero
+        row has cosine 0, angle pi / 2 and gradient 0. Angles keep their precision near 0 and pi; at
+        0 and pi themselves, where the angle has a kink, its gradient is 0. Differentiable once in
+        both inputs.
+
+    Raises:
+        RuntimeError: a shape, dtype or device that does not fit; the message names it.
+    """
+    if x.dim() < 2:
+        raise RuntimeError(f"cosine_matrix: x must have shape (..., N, D), got {tuple(x.shape)}")
+    y = x if y is None else y
+    if y.dim() != x.dim() or y.shape[:-2] != x.shape[:-2] or y.shape[-1] != x.shape[-1]:
+        raise RuntimeError(
+            f"cosine_matrix: y must have shape (..., M, D) to go with x {tuple(x.shape)}, "
+            f"got {tuple(y.shape)}"
+        )
+    batch = x.shape[:-2].numel()
+    out = torch.ops.reid_ext.cosine_matrix.default(
+        computed(x).reshape(batch, *x.shape[-2:]), computed(y).reshape(batch, *y.shape[-2:]), angle
+    )
+    return out.reshape(*x.shape[:-1], y.shape[-2])
+
+
+@torch.library.register_fake("reid_ext::cosine_matrix")
+def _(x, y, angle):
+    return x.new_empty(x.shape[0], x.shape[1], y.shape[1])
+
+
+@torch.library.register_fake("reid_ext::cosine_matrix_backward")
+def _(grad, cosine, x, y):
+    return x.new_empty(x.shape), y.new_empty(y.shape)
+
+
+def _setup_context(ctx, inputs, output):
+    x, y, ctx.angle = inputs
+    ctx.save_for_backward(x, y, output)
+
+
+def _backward(ctx, grad):
+    x, y, out = ctx.saved_tensors
+    if ctx.angle:
+        sine = out.sin()
+        kink = sine <= 4 * torch.finfo(out.dtype).eps
+        grad = torch.where(kink, 0, -grad / sine)
+        out = out.cos()
+    return *torch.ops.reid_ext.cosine_matrix_backward.default(grad, out, x, y), None
+
+
+torch.library.register_autograd("reid_ext::cosine_matrix", _backward, setup_context=_setup_context)
+torch.library.register_autocast("reid_ext::cosine_matrix", "cuda", torch.float32)
+torch.library.register_autocast("reid_ext::cosine_matrix", "cpu", torch.float32)
+refuse_second_derivative("cosine_matrix")

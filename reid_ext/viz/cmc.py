@@ -1,0 +1,159 @@
+"""CMC curves: one line per method, rank against matching rate, rank-1 in the legend."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from reid_ext.viz import canvas
+
+# Told apart with any colour vision (Okabe and Ito); after the last they start again, dashed.
+COLORS: list[canvas.Color] = [
+    (0, 114, 178),
+    (213, 94, 0),
+    (0, 158, 115),
+    (204, 121, 167),
+    (230, 159, 0),
+    (86, 180, 233),
+    (90, 90, 90),
+]
+WIDTH, HEIGHT = 1600, 1000
+TOP, BOTTOM, LEFT, RIGHT = 110, 880, 150, 60
+NUMBERS, MOST_FOR_NAMES = 220, 480  # widths in the legend
+LABEL, TITLE = 20, 27  # text sizes
+
+
+class _Axes(NamedTuple):
+    """Where ranks and rates fall on the canvas."""
+
+    right: int
+    max_rank: int
+    lowest: float
+    step: float
+
+    def xy(self, ranks: np.ndarray, rates: np.ndarray) -> np.ndarray:
+        x = LEFT + (ranks - 1) / max(self.max_rank - 1, 1) * (self.right - LEFT)
+        y = BOTTOM - (rates - self.lowest) / (1 - self.lowest) * (BOTTOM - TOP)
+        return np.stack([x, y], axis=-1)
+
+
+def plot_cmc(
+    curves: Mapping[str, np.ndarray], path: str | Path, *, title: str = "", max_rank: int = 20
+) -> None:
+    """Draw CMC curves and write them to ``path``: see :func:`draw_cmc` and :func:`save_image`."""
+    canvas.save_image(path, draw_cmc(curves, title=title, max_rank=max_rank))
+
+
+def draw_cmc(
+    curves: Mapping[str, np.ndarray], *, title: str = "", max_rank: int = 20
+) -> np.ndarray:
+    """Return a picture of CMC curves, uint8 RGB of shape (1000, 1600, 3).
+
+    Args:
+        curves: Name -> matching rates of shape (K,), fractions in [0, 1], of ranks 1..K. Any
+            number of curves, in the order of the legend; each may have its own K.
+        title: Above the axes.
+        max_rank: The last rank shown; less where every curve is shorter.
+
+    Raises:
+        ValueError: no curve, or one of another shape or range, by its name.
+    """
+    rates = {name: _checked(name, curve)[:max_rank] for name, curve in curves.items()}
+    if not rates or max_rank < 1:
+        raise ValueError(
+            f"draw_cmc: curves must have a curve and max_rank be at least 1, "
+            f"got {len(rates)} curves and max_rank {max_rank}"
+        )
+    lowest, step = _rate_ticks(min(float(r.min()) for r in rates.values()))
+    names = max(canvas.text_width(name, LABEL) for name in rates)
+    axes = _Axes(
+        right=WIDTH - RIGHT - NUMBERS - min(names, MOST_FOR_NAMES),
+        max_rank=max(len(r) for r in rates.values()),
+        lowest=lowest,
+        step=step,
+    )
+    image = canvas.blank(HEIGHT, WIDTH)
+    title = canvas.shortened(title, TITLE, WIDTH - LEFT - RIGHT, bold=True)
+    canvas.put_text(image, title, (LEFT, 66), TITLE, bold=True)
+    _draw_axes(image, axes)
+    for i, rate in reversed(list(enumerate(rates.values()))):  # the first ends on top
+        _draw_curve(image, axes, rate, i)
+    _draw_legend(image, axes, rates)
+    return image
+
+
+def _checked(name: str, curve: np.ndarray) -> np.ndarray:
+    rates = np.asarray(curve, dtype=np.float64)
+    if rates.ndim != 1 or not len(rates) or not ((rates >= 0) & (rates <= 1)).all():
+        got = f"shape {rates.shape}"
+        if rates.size:
+            got += f" with values from {rates.min():g} to {rates.max():g}"
+        raise ValueError(
+            f"draw_cmc: curve {name!r} must have shape (K,) and fractions in [0, 1], got {got}"
+        )
+    return rates
+
+
+def _draw_axes(image: np.ndarray, axes: _Axes) -> None:
+    for rate in np.arange(1.0, axes.lowest - 1e-9, -axes.step):
+        (_, y) = axes.xy(np.array(1), np.array(rate))
+        canvas.put_line(image, [(LEFT, y), (axes.right, y)], canvas.GRID, 2)
+        canvas.put_text(image, f"{100 * rate:.0f}%", (LEFT - 18, y + LABEL / 2), LABEL, align=1)
+    for rank in _rank_ticks(axes.max_rank):
+        (x, _) = axes.xy(np.array(rank), np.array(axes.lowest))
+        canvas.put_line(image, [(x, BOTTOM), (x, BOTTOM + 10)], canvas.GRAY, 2)
+        canvas.put_text(image, str(rank), (x, BOTTOM + 46), LABEL, align=0.5)
+    canvas.put_line(image, [(LEFT, BOTTOM), (axes.right, BOTTOM)], canvas.GRAY, 2)
+    canvas.put_text(image, "Rank", ((LEFT + axes.right) / 2, BOTTOM + 96), LABEL, align=0.5)
+    canvas.put_text_upwards(image, "Matching rate", (32, (TOP + BOTTOM) / 2), LABEL)
+
+
+def _rate_ticks(smallest: float) -> tuple[float, float]:
+    """The lowest rate shown, below the smallest one, and the distance of ticks."""
+    step = next(step for least, step in ((0.85, 0.05), (0.55, 0.1), (0, 0.2)) if smallest >= least)
+    return max(0.0, step * np.floor(smallest / step - 0.2)), step
+
+
+def _rank_ticks(max_rank: int) -> list[int]:
+    step = next(s for s in (1, 5, 10, 20, 50, 100, max_rank) if max_rank / s <= 10)
+    return sorted({1, *range(step, max_rank + 1, step)})
+
+
+def _draw_curve(image: np.ndarray, axes: _Axes, rates: np.ndarray, index: int) -> None:
+    color = COLORS[index % len(COLORS)]
+    ranks = np.arange(1, len(rates) + 1)
+    points = axes.xy(ranks, rates)
+    if index < len(COLORS):
+        canvas.put_line(image, points, color, 5)
+    else:
+        _draw_dashed(image, points, color)
+    for rank in _rank_ticks(axes.max_rank):
+        if rank <= len(rates):
+            canvas.put_dot(image, tuple(points[rank - 1]), 11, canvas.WHITE)
+            canvas.put_dot(image, tuple(points[rank - 1]), 8, color)
+
+
+def _draw_dashed(image: np.ndarray, points: np.ndarray, color: canvas.Color) -> None:
+    length = np.concatenate([[0], np.linalg.norm(np.diff(points, axis=0), axis=1).cumsum()])
+    for start in np.arange(0, length[-1], 26):
+        inside = np.linspace(start, min(start + 15, length[-1]), 8)
+        dash = [np.interp(inside, length, points[:, axis]) for axis in (0, 1)]
+        canvas.put_line(image, np.stack(dash, axis=-1), color, 5)
+
+
+def _draw_legend(image: np.ndarray, axes: _Axes, rates: Mapping[str, np.ndarray]) -> None:
+    left, right = axes.right + 50, WIDTH - RIGHT + 20
+    canvas.put_text(image, "rank-1", (right, TOP + 10), LABEL - 3, color=canvas.GRAY, align=1)
+    room = right - 120 - (left + 62)
+    for i, (name, rate) in enumerate(rates.items()):
+        y = TOP + 62 + min(52, (BOTTOM - TOP - 62) / len(rates)) * i
+        sample = np.array([(left, y), (left + 44, y)], dtype=np.float64)
+        if i < len(COLORS):
+            canvas.put_line(image, sample, COLORS[i], 5)
+        else:
+            _draw_dashed(image, sample, COLORS[i % len(COLORS)])
+        label = canvas.shortened(name, LABEL, room)
+        canvas.put_text(image, label, (left + 62, y + LABEL / 2), LABEL)
+        percent = f"{100 * rate[0]:.1f}%"
+        canvas.put_text(image, percent, (right, y + LABEL / 2), LABEL, align=1)
