@@ -1,0 +1,96 @@
+"""Timing of variants side by side, and what machine they ran on."""
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import reid_ext
+
+
+def arguments(description: str) -> argparse.Namespace:
+    """The flags every benchmark has."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads; 1 times CPU seconds")
+    parser.add_argument("--seconds", type=float, default=2.0, help="to spend on a row")
+    parser.add_argument("--json", type=Path, help="file to write the results to")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    return args
+
+
+def clock(device: str, threads: int) -> Callable[[], float]:
+    """Seconds: on one CPU thread of the process, which neighbours disturb least; else wall."""
+    if device == "cpu":
+        return time.process_time if threads == 1 else time.perf_counter
+
+    def synchronised() -> float:
+        torch.cuda.synchronize()
+        return time.perf_counter()
+
+    return synchronised
+
+
+def alternately(
+    variants: Mapping[str, Callable[[], Any]], args: argparse.Namespace
+) -> dict[str, float]:
+    """Median seconds of each variant; they take turns, so that a busy moment hits all alike."""
+    now = clock(args.device, args.threads)
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    for run in variants.values():
+        run()
+    start = time.perf_counter()
+    while time.perf_counter() - start < args.seconds or len(seconds[next(iter(seconds))]) < 5:
+        for name, run in variants.items():
+            begin = now()
+            run()
+            seconds[name].append(now() - begin)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def machine(args: argparse.Namespace) -> dict[str, Any]:
+    """Where and with what a benchmark ran."""
+    facts = {"device": args.device, "threads": args.threads, "torch": torch.__version__}
+    facts |= {"build": reid_ext.build_info(), "processor": _processor()}
+    if args.device != "cpu":
+        facts |= {"gpu": torch.cuda.get_device_name(), "cuda": torch.version.cuda}
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return facts | {"commit": commit.stdout.strip(), "date": time.strftime("%Y-%m-%d")}
+
+
+def _processor() -> str:
+    names = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith(("model name", "cpu family", "model\t"))
+    ]
+    return ", ".join(names[:3]) or platform.processor()
+
+
+def show(rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
+    """Print the rows as a Markdown table, and write them with the machine if asked to."""
+    names = list(rows[0])
+    print("| " + " | ".join(names) + " |")
+    print("|" + "---|" * len(names))
+    for row in rows:
+        print("| " + " | ".join(_text(row[name]) for name in names) + " |")
+    facts = machine(args)
+    print("\n" + ", ".join(f"{name} {value}" for name, value in facts.items() if name != "build"))
+    if args.json:
+        args.json.write_text(json.dumps({"machine": facts, "rows": rows}, indent=1) + "\n")
+
+
+def _text(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

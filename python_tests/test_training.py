@@ -1,0 +1,287 @@
+"""Schedules against values by hand, objectives by name, and a toy problem that is learnt."""
+
+import math
+import os
+import signal
+import threading
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from reid_ext import data, models, training
+from reid_ext.losses import ExpATLoss, TripletLoss
+from reid_ext.training.interrupt import interrupts_deferred
+from reid_ext.training.log import ScalarLog
+from reid_ext.training.precision import Precision
+from reid_ext.training.schedule import learning_rate_factor, metric_weight, set_learning_rates
+
+IDENTITIES = 8
+TINY = replace(
+    training.EMBEDDED,
+    identities_per_batch=4,
+    images_per_modality=2,
+    iterations=60,
+    warmup=5,
+    metric_ramp=(5, 20),
+)
+
+
+class Squares:
+    """Images in memory: an identity is where two squares lie; colour and contrast are chance."""
+
+    size = (48, 24)
+
+    def __init__(self, identities=IDENTITIES, images=4):
+        self.samples = [
+            data.Sample("", identity, 3 if modality else 1, None, modality)
+            for identity in range(identities)
+            for modality in (0, 1)
+            for _ in range(images)
+        ]
+        places = torch.Generator().manual_seed(1)
+        self.corners = torch.randint(18, (identities, 2, 2), generator=places)
+
+    def __len__(self):
+        return len(self.samples)
+
+    def __getitem__(self, key):
+        index, seed = key
+        _, identity, camera, _, modality = self.samples[index]
+        chance = torch.Generator().manual_seed((seed + index) % 2**62)
+        image = torch.randn(3, *self.size, generator=chance)
+        for top, left in self.corners[identity].tolist():
+            colour = torch.rand(1 if modality else 3, 1, 1, generator=chance) + 1
+            sign = 2 * torch.randint(2, (), generator=chance) - 1
+            image[:, 2 * top : 2 * top + 12, left : left + 6] += sign * colour
+        return image, identity, camera, modality, index
+
+
+def batches(images, seed=0):
+    sampler = data.TwoModalityBatches(images.samples, 4, 2, seed=seed)
+    return data.loader(images, sampler), sampler
+
+
+def run(objective="expat", recipe=TINY, **keywords):
+    """Train the small network on the squares; return it with the outcome."""
+    model = models.TwoStream("small", IDENTITIES)
+    loader, sampler = batches(Squares())
+    goal = training.build_objective(objective, recipe)
+    return model, training.train(model, loader, goal, recipe, sampler=sampler, **keywords)
+
+
+def rank1(model, images):
+    """Share of infrared images whose nearest visible image shows the same identity."""
+    features = F.normalize(training.extract(model, images))
+    identities = torch.tensor([s.identity for s in images.samples])
+    infrared = torch.tensor([s.modality for s in images.samples]) == 1
+    nearest = (features[infrared] @ features[~infrared].T).argmax(1)
+    return (identities[~infrared][nearest] == identities[infrared]).double().mean().item()
+
+
+@pytest.mark.parametrize(
+    "iteration, factor",
+    [(0, 1 / 3), (250, 2 / 3), (499, 0.99867), (500, 1), (9_999, 1), (10_000, 0.1), (20_000, 0.01)],
+)
+def test_multi_step_schedule_of_the_paper(iteration, factor):
+    assert learning_rate_factor(training.SYSU, iteration) == pytest.approx(factor, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "iteration, factor",
+    # at 5, half way through the warm-up: (1 + cos(pi / 20)) / 2 = 0.9938442
+    [(0, 0.1), (5, 0.55 * (0.01 + 0.99 * 0.9938442)), (50, 0.505), (100, 0.01)],
+)
+def test_cosine_schedule(iteration, factor):
+    recipe = replace(TINY, iterations=100, warmup=10, warmup_start=0.1, decay=0.01)
+    assert learning_rate_factor(recipe, iteration) == pytest.approx(factor)
+
+
+def test_unknown_schedule():
+    with pytest.raises(ValueError, match="schedule must be one of 'multi_step', 'cosine', got 's'"):
+        learning_rate_factor(replace(TINY, schedule="s"), 0)
+
+
+@pytest.mark.parametrize(
+    "iteration, weight", [(0, 0), (60, 0), (61, 1 / 140), (130, 0.5), (199, 139 / 140), (200, 1)]
+)
+def test_metric_ramp(iteration, weight):
+    recipe = replace(TINY, metric_ramp=(60, 200), metric_weight=2.0)
+    assert metric_weight(recipe, iteration) == pytest.approx(2 * weight)
+
+
+def test_without_a_ramp_the_metric_loss_has_its_weight_at_once():
+    assert metric_weight(training.SYSU, 0) == 1.0
+
+
+def test_bias_rule_of_the_optimizer():
+    model = models.TwoStream("small", 3)
+    optimizer = training.build_optimizer(model, training.SYSU)
+    others, biases = optimizer.param_groups
+    assert (others["lr"], others["weight_decay"]) == (3e-4, 5e-4)
+    assert (biases["lr"], biases["weight_decay"]) == (6e-4, 0)
+    names = {id(p): name for name, p in model.named_parameters()}
+    assert all("bias" in names[id(p)] for p in biases["params"])
+    assert not any("bias" in names[id(p)] for p in others["params"])
+    trained = {names[id(p)] for p in others["params"] + biases["params"]}
+    assert names.keys() and trained == set(names.values()) - {"neck.bias"}
+    set_learning_rates(optimizer, 0.5)
+    assert (others["lr"], biases["lr"]) == (1.5e-4, 3e-4)
+
+
+def test_recipe_of_the_paper_has_its_batch():
+    assert training.SYSU.batch_size == 48
+
+
+@pytest.mark.parametrize("name", ["softmax", "triplet", "expat"])
+def test_objective_is_identity_loss_plus_weighted_metric_loss(name):
+    recipe = replace(TINY, label_smoothing=0.1, id_weight=2.0, metric_weight=3.0)
+    model = models.TwoStream("small", 4)
+    labels, modalities = torch.tensor([0, 0, 1, 1] * 2), torch.tensor([0] * 4 + [1] * 4)
+    embedding = model(torch.rand(8, 3, 48, 24), modalities)
+    identity = F.cross_entropy(model.classifier(embedding.features), labels, label_smoothing=0.1)
+    metric = {
+        "softmax": lambda: torch.tensor(0.0),
+        "triplet": lambda: TripletLoss()(embedding.pooled, labels),
+        "expat": lambda: ExpATLoss()(embedding.features, labels, modalities),
+    }[name]()
+    for iteration, weight in ((0, 0.0), (20, 3.0)):
+        losses = training.build_objective(name, recipe)(
+            model, embedding, labels, modalities, iteration
+        )
+        torch.testing.assert_close(losses.total, 2 * identity + weight * metric)
+        assert losses.parts.keys() == ({"id"} if name == "softmax" else {"id", name})
+        assert not any(part.requires_grad for part in losses.parts.values())
+
+
+def test_unknown_objective():
+    message = "name must be one of 'softmax', 'triplet', 'expat', got 'expAT'"
+    with pytest.raises(ValueError, match=message):
+        training.build_objective("expAT", TINY)
+
+
+@pytest.mark.parametrize("objective", ["softmax", "triplet", "expat"])
+def test_learns_the_squares(objective):
+    untrained = models.TwoStream("small", IDENTITIES)
+    model, outcome = run(objective)
+    assert outcome.iterations == 60 and outcome.images_per_second > 0
+    assert rank1(model, Squares()) >= rank1(untrained, Squares()) + 0.4
+
+
+def test_bfloat16_trains_too():
+    _, outcome = run(recipe=replace(TINY, iterations=10), precision="bfloat16")
+    assert math.isfinite(outcome.losses["expat"])
+
+
+def test_trains_on_the_device(device):
+    model, outcome = run(recipe=replace(TINY, iterations=10), device=device)
+    assert next(model.parameters()).device.type == device.type
+    assert math.isfinite(outcome.losses["id"])
+
+
+def test_precision_follows_the_device():
+    assert training.fastest_precision("cpu") in {"float32", "bfloat16"}
+    with pytest.raises(ValueError, match=r"precision must be one of .* got 'half'"):
+        Precision("half", torch.device("cpu"))
+    with pytest.raises(ValueError, match="'float32' or 'bfloat16' on cpu, got 'float16'"):
+        Precision("float16", torch.device("cpu"))
+
+
+def test_a_loss_that_is_not_finite_stops_the_run():
+    with pytest.raises(ValueError, match=r"losses must be finite, got .*nan.* at iteration 10"):
+        run(recipe=replace(TINY, learning_rate=math.nan))
+
+
+def test_loader_without_batches_stops_the_run():
+    _, sampler = batches(Squares())
+    model = models.TwoStream("small", IDENTITIES)
+    goal = training.build_objective("softmax", TINY)
+    with pytest.raises(ValueError, match="loader must yield batches"):
+        training.train(model, [], goal, TINY, sampler=sampler)
+
+
+def test_resume_needs_a_checkpoint():
+    with pytest.raises(ValueError, match="checkpoint must be a path"):
+        run(resume=True)
+
+
+def test_writes_curves_for_tensorboard(tmp_path):
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    run(recipe=replace(TINY, iterations=20), log_folder=tmp_path)
+    events = reader.EventAccumulator(str(tmp_path)).Reload()
+    assert {"loss/id", "loss/expat", "learning_rate"} <= set(events.Tags()["scalars"])
+    assert [point.step for point in events.Scalars("loss/id")] == [10, 20]
+
+
+def test_log_without_a_folder_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with ScalarLog(None) as log:
+        log.write({"loss": 1.0}, 1)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("output", ["features", "pooled"])
+def test_extract_keeps_the_order_and_the_mode(output):
+    images = Squares()
+    model = models.TwoStream("small", IDENTITIES).train()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    rows = training.extract(model, images, batch_size=24, output=output)
+    assert model.training and rows.dtype == torch.float32 and rows.shape == (64, 576)
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    model.eval()
+    for index in (0, 23, 24, 63):
+        item = images[index, 0]
+        alone = getattr(model(item[0][None], torch.tensor([item[3]])), output)
+        torch.testing.assert_close(rows[index], alone[0].detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_extract_with_flip_does_not_see_left_and_right():
+    class Mirrored(Squares):
+        def __getitem__(self, key):
+            image, *facts = super().__getitem__(key)
+            return image.flip(2), *facts
+
+    model = models.TwoStream("small", IDENTITIES)
+    plain, mirrored = (training.extract(model, i, flip=True) for i in (Squares(), Mirrored()))
+    torch.testing.assert_close(plain, mirrored, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(plain, training.extract(model, Squares()), rtol=1e-3)
+
+
+def test_extract_of_nothing():
+    images = Squares()
+    images.samples = []
+    assert training.extract(models.TwoStream("small", 3), images).shape == (0, 576)
+
+
+def test_extract_refuses_other_outputs():
+    with pytest.raises(ValueError, match="output must be 'features' or 'pooled', got 'logits'"):
+        training.extract(models.TwoStream("small", 3), Squares(), output="logits")
+
+
+def test_interrupts_wait_for_the_end_of_the_body():
+    reached = False
+    with pytest.raises(KeyboardInterrupt), interrupts_deferred():
+        os.kill(os.getpid(), signal.SIGINT)
+        reached = True
+    assert reached
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_interrupts_elsewhere_than_the_main_thread_are_left_alone():
+    done = []
+
+    def body():
+        with interrupts_deferred():
+            done.append(1)
+
+    thread = threading.Thread(target=body)
+    thread.start()
+    thread.join()
+    assert done
+
+
+def test_transforms_of_a_recipe():
+    train, evaluate = training.transforms(training.EMBEDDED)
+    assert train.size == evaluate.size == (96, 48)
+    assert (train.pad, train.mix, train.erase) == ((4, 2), 0.6, 0.0)

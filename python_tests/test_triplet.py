@@ -1,0 +1,67 @@
+"""TripletLoss against the batch-hard formula written out over all triplets."""
+
+import pytest
+import torch
+
+from reid_ext.losses import TripletLoss
+
+METRICS = ["euclidean", "squared_euclidean", "cosine"]
+
+
+def reference(x, labels, margin, metric):
+    """Eq. 5 of arXiv:1703.07737 anchor by anchor, mean over those with a triplet."""
+    losses = []
+    for a in range(len(x)):
+        squared = (x[a] - x).square().sum(1)
+        distances = {
+            "euclidean": lambda squared=squared: squared.clamp(min=1e-30).sqrt(),
+            "squared_euclidean": lambda squared=squared: squared,
+            "cosine": lambda a=a: 1 - torch.cosine_similarity(x[a][None], x),
+        }[metric]()
+        same = labels == labels[a]
+        positives = distances[same & (torch.arange(len(x), device=x.device) != a)]
+        negatives = distances[~same]
+        if len(positives) and len(negatives):
+            gap = positives.max() - negatives.min()
+            losses.append(gap.exp().log1p() if margin is None else (gap + margin).clamp(min=0))
+    return torch.stack(losses).mean()
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("margin", [0.0, 0.3, None])
+@pytest.mark.parametrize("rows, dim", [(4, 3), (33, 17), (64, 40)])
+def test_matches_reference(rows, dim, margin, metric, device):
+    x = torch.randn(rows, dim, dtype=torch.float64, device=device, requires_grad=True)
+    labels = torch.randint(max(rows // 4, 2), (rows,), device=device)
+    labels[:3] = torch.tensor([0, 0, 1])  # a triplet for certain
+    expected = reference(x, labels, margin, metric)
+    loss = TripletLoss(margin, metric)(x, labels)
+    torch.testing.assert_close(loss, expected)
+    (grad,) = torch.autograd.grad(loss, x)
+    torch.testing.assert_close(grad, torch.autograd.grad(expected, x)[0])
+
+
+@pytest.mark.parametrize("labels", [[0, 0, 0], [0, 1, 2], []])
+@pytest.mark.parametrize("margin", [0.3, None])
+def test_batch_without_a_triplet_gives_zero_and_zero_gradient(labels, margin, device):
+    x = torch.randn(len(labels), 5, device=device, requires_grad=True)
+    loss = TripletLoss(margin)(x, torch.tensor(labels, dtype=torch.int64, device=device))
+    loss.backward()
+    assert loss.item() == 0
+    assert torch.equal(x.grad, torch.zeros_like(x))
+
+
+def test_anchors_without_a_triplet_do_not_count(device):
+    x = torch.tensor([[0.0], [1.0], [3.0]], device=device, requires_grad=True)
+    labels = torch.tensor([0, 0, 1], device=device)  # row 2 has no positive
+    # d_ap - d_an + margin: row 0: 1 - 3 + 2.5 = 0.5; row 1: 1 - 2 + 2.5 = 1.5
+    loss = TripletLoss(margin=2.5)(x, labels)
+    loss.backward()
+    assert loss.item() == pytest.approx(1.0)
+    torch.testing.assert_close(x.grad, torch.tensor([[-0.5], [1.5], [-1.0]], device=device))
+
+
+@pytest.mark.parametrize("margin", [-0.1, float("nan")])
+def test_refuses_a_negative_margin(margin):
+    with pytest.raises(ValueError, match="TripletLoss: margin must be None or not negative"):
+        TripletLoss(margin)

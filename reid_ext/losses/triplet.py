@@ -1,0 +1,42 @@
+"""Batch-hard triplet loss on a distance."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from reid_ext import ops
+
+
+class TripletLoss(nn.Module):
+    """Keep each anchor's hardest negative farther than its hardest positive, by a margin.
+
+    Args:
+        margin: Non-negative, in units of the distance: ``max(d_ap - d_an + margin, 0)``. None is
+            the soft margin, ``log(1 + exp(d_ap - d_an))``.
+        metric: ``"euclidean"``, ``"squared_euclidean"`` or ``"cosine"`` (1 - cos).
+
+    Shape:
+        features (N, D), labels (N,); returns a scalar, the mean over the anchors that have both
+        a positive and a negative. None has: 0 with zero gradient.
+
+    Source:
+        Hermans et al. 2017, arXiv:1703.07737.
+    """
+
+    def __init__(self, margin: float | None = 0.3, metric: str = "euclidean"):
+        super().__init__()
+        if margin is not None and not margin >= 0:
+            raise ValueError(
+                f"TripletLoss: margin must be None or not negative, got {margin}; None is the "
+                "soft margin"
+            )
+        self.margin = margin
+        self.metric = metric
+
+    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
+        hardest = ops.mine_hardest(features, labels, metric=self.metric)
+        counts = (hardest.positive >= 0) & (hardest.negative >= 0)
+        gap = hardest.positive_distance - hardest.negative_distance
+        gap = torch.where(counts, gap, 0)  # NaN where a side lacks, also in the gradient
+        loss = F.softplus(gap) if self.margin is None else F.relu(gap + self.margin)
+        return (loss * counts).sum() / counts.sum().clamp(min=1)

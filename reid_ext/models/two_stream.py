@@ -1,0 +1,100 @@
+"""The two-stream network: a trunk for visible and infrared images, a common norm, a classifier."""
+
+import copy
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from reid_ext.models.backbone import Backbone, build_backbone
+from reid_ext.models.neck import MODALITIES, build_neck
+
+STEMS = ("shared", "per_modality")
+
+
+class Embedding(NamedTuple):
+    """What the network makes of N images, both (N, D) and float32 or wider."""
+
+    pooled: Tensor  # before the neck: the Euclidean triplet loss works here
+    features: Tensor  # after it, the common space: classifier, expAT and search work here
+
+
+class TwoStream(nn.Module):
+    """Embed visible (modality 0) and infrared (modality 1) images in one space.
+
+    Args:
+        backbone: A :class:`Backbone`, or a name for :func:`build_backbone`.
+        num_identities: Number of training identities, the classes of ``classifier``.
+        neck: ``"shared"``: one batch norm for both modalities. ``"per_modality"``: one each.
+        stem: ``"shared"``, or ``"per_modality"``: the layers before the trunk once per modality,
+            equal at the start. The batch is then split, for which ``modalities`` must be on the
+            CPU lest the host wait for the device.
+        classifier_std: Standard deviation of the classifier's first weights.
+
+    Shape:
+        images (N, 3, H, W), modalities (N,) integers 0 or 1 in any order, on any device; returns
+        an :class:`Embedding`. ``classifier(features)``: (N, D) -> (N, num_identities), no bias.
+
+    Source:
+        Ye et al. 2020, arXiv:2006.00878 and its released code.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone | str,
+        num_identities: int,
+        *,
+        neck: str = "shared",
+        stem: str = "shared",
+        classifier_std: float = 0.001,
+    ):
+        super().__init__()
+        if num_identities < 1:
+            raise ValueError(f"TwoStream: num_identities must be positive, got {num_identities}")
+        backbone = build_backbone(backbone) if isinstance(backbone, str) else backbone
+        self.feature_dim = backbone.feature_dim
+        self.stems = _stems(backbone, stem)
+        self.trunk = backbone.trunk
+        self.neck = build_neck(neck, self.feature_dim)
+        self.classifier = nn.Linear(self.feature_dim, num_identities, bias=False)
+        nn.init.normal_(self.classifier.weight, std=classifier_std)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster
+
+    def forward(self, images: Tensor, modalities: Tensor) -> Embedding:
+        if modalities.shape != images.shape[:1]:
+            raise ValueError(
+                f"TwoStream: modalities must have shape ({len(images)},), one per image, got "
+                f"{tuple(modalities.shape)}"
+            )
+        pooled = self.trunk(self._stem(images, modalities))
+        with torch.autocast(images.device.type, enabled=False):
+            pooled = pooled if pooled.dtype == torch.float64 else pooled.float()
+            return Embedding(pooled, self.neck(pooled, modalities))
+
+    def _stem(self, images: Tensor, modalities: Tensor) -> Tensor:
+        if len(self.stems) == 1:
+            return self.stems[0](images)
+        host = modalities.cpu()
+        rows = [torch.nonzero(host == m).flatten() for m in range(MODALITIES)]
+        parts = [
+            stem(images.index_select(0, r.to(images.device, non_blocking=True)))
+            for stem, r in zip(self.stems, rows, strict=True)
+            if len(r)  # a norm in training mode refuses an empty batch
+        ]
+        back = torch.cat(rows).argsort().to(images.device, non_blocking=True)
+        return torch.cat(parts).index_select(0, back)
+
+
+def _stems(backbone: Backbone, stem: str) -> nn.ModuleList:
+    if stem not in STEMS:
+        raise ValueError(
+            f"TwoStream: stem must be one of {', '.join(map(repr, STEMS))}, got {stem!r}"
+        )
+    if stem == "shared":
+        return nn.ModuleList([backbone.stem])
+    if isinstance(backbone.stem, nn.Identity):
+        raise ValueError(
+            "TwoStream: stem must be 'shared' for a backbone whose stem is not apart, got "
+            "'per_modality'; use 'small' or a ResNet"
+        )
+    return nn.ModuleList([backbone.stem, copy.deepcopy(backbone.stem)])

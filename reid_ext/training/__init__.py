@@ -1,0 +1,27 @@
+"""Training: recipes, objectives, the loop with its checkpoints, and feature extraction."""
+
+from reid_ext.training.checkpoint import TrainingState, load_model
+from reid_ext.training.extract import extract
+from reid_ext.training.inputs import transforms
+from reid_ext.training.loop import Outcome, train
+from reid_ext.training.objective import OBJECTIVES, Objective, build_objective
+from reid_ext.training.optimizer import build_optimizer
+from reid_ext.training.precision import fastest_precision
+from reid_ext.training.recipe import EMBEDDED, SYSU, Recipe
+
+__all__ = [
+    "EMBEDDED",
+    "OBJECTIVES",
+    "SYSU",
+    "Objective",
+    "Outcome",
+    "Recipe",
+    "TrainingState",
+    "build_objective",
+    "build_optimizer",
+    "extract",
+    "fastest_precision",
+    "load_model",
+    "train",
+    "transforms",
+]

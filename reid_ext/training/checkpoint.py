@@ -1,0 +1,178 @@
+"""Checkpoints: one file that a run continues from bit for bit, and a model is taken from.
+
+A checkpoint holds tensors, numbers and strings alone, so it loads with ``weights_only=True`` and
+cannot run code. It is written beside its place and moved there, so it is whole or not there.
+"""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+FORMAT = "reid_ext checkpoint"
+VERSION = 1
+_KEYS = {"iteration", "settings", "model", "optimizer", "scaler", "sampler", "rng"}
+
+
+class Stateful(Protocol):
+    """Anything with a state that can be saved."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...
+
+
+@dataclass
+class TrainingState:
+    """All that a run is, between two iterations.
+
+    ``settings`` are names to numbers, strings, None or tuples of these: what must be the same
+    for a run to be continued.
+    """
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    sampler: Stateful
+    settings: dict[str, Any]
+    iteration: int = 0
+    position: dict[str, Any] = field(init=False)  # of the sampler, after that iteration
+
+    def __post_init__(self) -> None:
+        self.position = self.sampler.state_dict()
+
+    def advance(self) -> None:
+        """Count an iteration; a batch handed out but not used yet must not count."""
+        self.iteration += 1
+        self.position = self.sampler.state_dict()
+
+    def save(self, path: str | Path) -> None:
+        """Write the state to ``path``, atomically."""
+        content = {
+            "format": FORMAT,
+            "version": VERSION,
+            "iteration": self.iteration,
+            "settings": self.settings,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "sampler": self.position,
+            "rng": {"cpu": torch.get_rng_state(), "cuda": _cuda_rng_states()},
+        }
+        write_atomically(content, Path(path))
+
+    def restore(self, path: str | Path) -> None:
+        """Become the state in ``path``.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the file is no whole checkpoint of this version, or of other settings.
+        """
+        content = read_checkpoint(path)
+        _check_settings(content["settings"], self.settings, path)
+        _load(self.model, content["model"], path)
+        self.optimizer.load_state_dict(content["optimizer"])
+        self.scaler.load_state_dict(content["scaler"])
+        self.sampler.load_state_dict(content["sampler"])
+        self.iteration, self.position = content["iteration"], content["sampler"]
+        torch.set_rng_state(content["rng"]["cpu"])
+        if len(content["rng"]["cuda"]) == len(_cuda_rng_states()):
+            torch.cuda.set_rng_state_all(content["rng"]["cuda"])
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Return the content of a checkpoint, on the CPU: settings, model, iteration and the rest.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is cut, damaged, of another program or of another version.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(
+            f"checkpoint: path must be a file, got {path}, which is not there; train first, or "
+            "give the folder of an earlier run"
+        )
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # zipfile, pickle and torch each have errors of their own
+        raise ValueError(
+            f"checkpoint: path must be a whole checkpoint, got {path}, which is cut, damaged or "
+            f"of another program ({type(error).__name__}); delete it and train again"
+        ) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ValueError(
+            f"checkpoint: path must be a checkpoint of reid_ext, got {path}, a file of another "
+            "program; as ImageNet weights it would go to build_backbone(weights=...)"
+        )
+    if content.get("version") != VERSION:
+        raise ValueError(
+            f"checkpoint: path must have format version {VERSION}, got {path} with "
+            f"{content.get('version')}; load it with the reid_ext that wrote it, or train again"
+        )
+    if missing := sorted(_KEYS - content.keys()):
+        raise ValueError(
+            f"checkpoint: path must hold {', '.join(missing)}, got {path} without; train again"
+        )
+    return content
+
+
+def load_model(path: str | Path, model: nn.Module) -> dict[str, Any]:
+    """Load the parameters in ``path`` into ``model`` and return the settings they came from.
+
+    Raises:
+        FileNotFoundError, ValueError: as :func:`read_checkpoint`; and ValueError when the
+            parameters are those of another model.
+    """
+    content = read_checkpoint(path)
+    _load(model, content["model"], path)
+    return content["settings"]
+
+
+def write_atomically(content: dict[str, Any], path: Path) -> None:
+    """Save ``content`` at ``path`` with torch.save: as a whole, or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with open(part, "wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _load(model: nn.Module, state: dict[str, Any], path: str | Path) -> None:
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        reason = str(error).split("\n")[1:2] or [str(error)]
+        raise ValueError(
+            f"checkpoint: path must hold the parameters of this model, got {path} with others "
+            f"({reason[0].strip()}); build the model with the settings of that run"
+        ) from error
+
+
+def _check_settings(saved: dict[str, Any], own: dict[str, Any], path: str | Path) -> None:
+    """Refuse to continue a run with other settings."""
+    keys = sorted(saved.keys() | own.keys())
+    differ = [k for k in keys if _plain(saved.get(k)) != _plain(own.get(k))]
+    if differ:
+        shown = ", ".join(f"{k} = {saved.get(k)!r} (now {own.get(k)!r})" for k in differ[:5])
+        raise ValueError(
+            f"checkpoint: path must be of a run with these settings, got {path} with {shown}; "
+            "resume with the settings of that run, or start a new one in another folder"
+        )
+
+
+def _plain(value: Any) -> Any:
+    """Lists and tuples compare alike."""
+    return tuple(map(_plain, value)) if isinstance(value, (list, tuple)) else value
+
+
+def _cuda_rng_states() -> list[torch.Tensor]:
+    return torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []

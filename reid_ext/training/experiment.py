@@ -1,0 +1,125 @@
+"""What the training scripts share: their flags, errors as one line, and the files of a run."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from reid_ext.training.precision import PRECISIONS, fastest_precision
+from reid_ext.training.recipe import Recipe
+
+INTERRUPTED = 130  # exit status, as a shell reports Ctrl-C
+
+
+def arguments(description: str, losses: Iterable[str], default_out: str) -> argparse.Namespace:
+    """Read the flags of a training script from the command line.
+
+    Args:
+        description: The script's docstring; shown whole by ``--help``.
+        losses: Names that ``--loss`` takes; the last is the default.
+        default_out: Start of the default output folder's name.
+    """
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    names = list(losses)
+    flag = parser.add_argument
+    flag("--data", type=Path, metavar="ROOT", help="the real dataset; else the embedded one")
+    flag("--loss", choices=names, default=names[-1])
+    flag("--backbone", metavar="NAME", help="'small' or a timm model; else the recipe's")
+    flag("--weights", help="'imagenet', 'none' or a file; default: imagenet for timm models")
+    flag("--epochs", type=_positive, help="passes over the identities; else the recipe's length")
+    flag("--batch", type=_batch, metavar="PxK", help="identities x images of each modality")
+    flag("--seed", type=int, default=0)
+    flag("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    flag("--precision", choices=list(PRECISIONS), help="default: the fastest of the device")
+    flag("--workers", type=int, help="processes that read images; default: by the cores")
+    flag("--out", type=Path, help=f"output folder; default: runs/{default_out}-LOSS-SEED")
+    flag("--resume", action="store_true", help="continue from OUT/checkpoint.pt")
+    flag("--evaluate-on", choices=["test", "val"], default="test", help="val: to choose settings")
+    flag("--quick", action="store_true", help="a tiny embedded dataset, a few iterations")
+    args = parser.parse_args()
+    args.out = args.out or Path("runs") / f"{default_out}-{args.loss}-{args.seed}"
+    args.precision = args.precision or fastest_precision(args.device)
+    share_cores(args)
+    return args
+
+
+def share_cores(args: argparse.Namespace) -> None:
+    """Fill in ``workers``; on a CPU the network gets the cores that the workers leave.
+
+    More threads than cores wait for each other actively, which can cost several times the work.
+    """
+    cores = len(os.sched_getaffinity(0))
+    on_cpu = args.device == "cpu"
+    if args.workers is None:
+        args.workers = min(4, cores // 2) if on_cpu else min(8, cores - 1)
+    if on_cpu:
+        torch.set_num_threads(max(1, cores - args.workers))
+
+
+def adapted(recipe: Recipe, args: argparse.Namespace) -> Recipe:
+    """The recipe with what the flags change: backbone and batch."""
+    changes: dict[str, Any] = {}
+    if args.backbone:
+        changes["backbone"] = args.backbone
+    if args.batch:
+        changes["identities_per_batch"], changes["images_per_modality"] = args.batch
+    return replace(recipe, **changes)
+
+
+def cache_folder() -> Path:
+    """Where rendered datasets are kept: $REID_EXT_CACHE, or reid_ext in the user's cache."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("REID_EXT_CACHE") or Path(base) / "reid_ext")
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """End the script with one line, not a traceback, for what its user can mend.
+
+    REID_EXT_TRACEBACK=1 shows the traceback as well.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        sys.stderr.write(f"\n{stop or 'interrupted'}\n")
+        sys.exit(INTERRUPTED)
+    except (ValueError, OSError, ImportError, torch.OutOfMemoryError) as error:
+        if os.environ.get("REID_EXT_TRACEBACK"):
+            raise
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(1)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write ``content`` to ``path``, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(json.dumps(content, indent=2, default=str) + "\n")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"must be a positive whole number, got {text!r}")
+    return int(text)
+
+
+def _batch(text: str) -> tuple[int, int]:
+    identities, _, images = text.partition("x")
+    try:
+        return _positive(identities), _positive(images)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(
+            f"must be PxK, such as 8x4 for 8 identities of 4 images, got {text!r}"
+        ) from None

@@ -1,0 +1,18 @@
+"""From a recipe to the transforms of its images."""
+
+from reid_ext.data import EvaluationTransform, TrainingTransform
+from reid_ext.training.recipe import Recipe
+
+
+def transforms(recipe: Recipe) -> tuple[TrainingTransform, EvaluationTransform]:
+    """Return the transform to train with, and the one to extract features with."""
+    train = TrainingTransform(
+        size=recipe.size,
+        flip=recipe.flip,
+        pad=recipe.pad,
+        erase=recipe.erase,
+        mix=recipe.mix,
+        gain=recipe.gain,
+        offset=recipe.offset,
+    )
+    return train, EvaluationTransform(size=recipe.size)

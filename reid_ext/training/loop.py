@@ -1,0 +1,192 @@
+"""The training loop: one recipe, one objective, checkpoints, progress; stops clean on Ctrl-C."""
+
+import math
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from reid_ext._progress import Progress
+from reid_ext.data import Batch
+from reid_ext.models import TwoStream
+from reid_ext.training.checkpoint import Stateful, TrainingState
+from reid_ext.training.interrupt import interrupts_deferred
+from reid_ext.training.log import ScalarLog
+from reid_ext.training.objective import Losses, Objective
+from reid_ext.training.optimizer import build_optimizer
+from reid_ext.training.precision import Precision
+from reid_ext.training.recipe import Recipe
+from reid_ext.training.schedule import learning_rate_factor, metric_weight, set_learning_rates
+
+REPORT_EVERY = 10  # iterations; reading a loss waits for the device
+
+
+class Outcome(NamedTuple):
+    """What a call of :func:`train` did; the losses are those of the last report."""
+
+    iterations: int  # of this call, so 0 for a finished run that is resumed
+    seconds: float
+    images_per_second: float
+    losses: dict[str, float]
+
+
+def train(
+    model: TwoStream,
+    loader: Iterable[Batch],
+    objective: Objective,
+    recipe: Recipe,
+    *,
+    sampler: Stateful,
+    device: str | torch.device = "cpu",
+    precision: str = "float32",
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    settings: dict[str, Any] | None = None,
+    log_folder: str | Path | None = None,
+) -> Outcome:
+    """Train ``model`` in place for ``recipe.iterations`` iterations in all.
+
+    Args:
+        model: Moved to ``device``, left in training mode.
+        loader: From ``data.loader``; one iteration over it is one epoch. Its labels are in
+            [0, num_identities).
+        objective: From :func:`build_objective`.
+        recipe: Optimiser, schedule and lengths.
+        sampler: What the loader takes its batches from, for its place in the epoch.
+        device: Where to train.
+        precision: ``"float32"``, ``"bfloat16"`` or ``"float16"`` (CUDA only): of the network's
+            products. Parameters, neck and losses are float32.
+        checkpoint: File written every ``recipe.save_every`` iterations, at the end and on Ctrl-C.
+        resume: Continue from ``checkpoint``; on a CPU, with the bits of a run never stopped.
+        settings: Further facts that must be the same on resume, such as seed and dataset.
+        log_folder: For TensorBoard, if installed.
+
+    Raises:
+        FileNotFoundError: ``resume`` without such a checkpoint.
+        ValueError: a checkpoint that is damaged, foreign or of other settings; a loss that is no
+            longer finite.
+        KeyboardInterrupt: after Ctrl-C, with a message that says how far the run came. The
+            iteration under way is finished first.
+    """
+    if resume and checkpoint is None:
+        raise ValueError("train: checkpoint must be a path for resume=True, got None")
+    device = torch.device(device)
+    model.to(device).train()
+    amp = Precision(precision, device)
+    facts = {**asdict(recipe), "objective": objective.name, "precision": precision}
+    optimizer = build_optimizer(model, recipe)
+    state = TrainingState(model, optimizer, amp.scaler, sampler, {**facts, **(settings or {})})
+    if resume and checkpoint is not None:
+        state.restore(checkpoint)
+    if state.iteration >= recipe.iterations:
+        return Outcome(0, 0.0, 0.0, {})
+    run = _Run(state, objective.to(device), recipe, amp, checkpoint)
+    try:
+        with ScalarLog(log_folder) as log:
+            return run.to_the_end(loader, log)
+    except KeyboardInterrupt:
+        saved = f"; {checkpoint} continues from there" if run.save() else ""
+        done = f"train: stopped after iteration {state.iteration} of {recipe.iterations}{saved}"
+        raise KeyboardInterrupt(done) from None
+
+
+class _Run:
+    """One call of :func:`train`: the step, and what happens between steps."""
+
+    def __init__(
+        self,
+        state: TrainingState,
+        objective: Objective,
+        recipe: Recipe,
+        amp: Precision,
+        checkpoint: str | Path | None,
+    ):
+        self.state = state
+        self.objective = objective
+        self.recipe = recipe
+        self.amp = amp
+        self.checkpoint = checkpoint
+        self.first = state.iteration
+        self.losses: dict[str, float] = {}
+
+    def to_the_end(self, loader: Iterable[Batch], log: ScalarLog) -> Outcome:
+        start, images, note = time.perf_counter(), 0, ""
+        left = self.recipe.iterations - self.first
+        with Progress(left, "train", unit="iterations") as progress:
+            for batch in _endless(loader, left):
+                with interrupts_deferred():
+                    losses = self.step(batch)
+                images += len(batch.images)
+                done = self.state.iteration
+                last = done == self.recipe.iterations
+                if last or done % REPORT_EVERY == 0:
+                    self.report(losses, log)
+                    rate = images / (time.perf_counter() - start)
+                    note = " ".join(f"{name} {value:.3f}" for name, value in self.losses.items())
+                    note = f"{note}, {rate:.0f} images/s"
+                progress.update(1, note)
+                if last or done % self.recipe.save_every == 0:
+                    self.save()
+        seconds = time.perf_counter() - start
+        return Outcome(left, seconds, images / seconds, self.losses)
+
+    def step(self, batch: Batch) -> Losses:
+        """One iteration, from a batch to updated parameters."""
+        state, device = self.state, self.amp.device
+        set_learning_rates(state.optimizer, learning_rate_factor(self.recipe, state.iteration))
+        images = batch.images.to(device, non_blocking=True, memory_format=torch.channels_last)
+        labels = batch.labels.to(device, non_blocking=True)
+        modalities = batch.modalities.to(device, non_blocking=True)
+        with self.amp.autocast():
+            embedding = state.model(images, batch.modalities)  # on the host: see TwoStream
+        losses = self.objective(state.model, embedding, labels, modalities, state.iteration)
+        state.optimizer.zero_grad(set_to_none=True)
+        state.scaler.scale(losses.total).backward()
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+        state.advance()
+        return losses
+
+    def report(self, losses: Losses, log: ScalarLog) -> None:
+        """Read the losses of the last step, and write them down."""
+        done = self.state.iteration
+        self.losses = {name: value.item() for name, value in losses.parts.items()}
+        if not all(map(math.isfinite, self.losses.values())):
+            raise ValueError(
+                f"train: losses must be finite, got {self.losses} at iteration {done}; lower the "
+                "learning rate, lengthen warmup or metric_ramp, or use precision 'float32'"
+            )
+        scalars = {f"loss/{name}": value for name, value in self.losses.items()}
+        scalars["learning_rate"] = self.state.optimizer.param_groups[0]["lr"]
+        scalars["metric_weight"] = metric_weight(self.recipe, done - 1)
+        log.write(scalars, done)
+
+    def save(self) -> bool:
+        """Write the checkpoint, if one is wanted and there is anything new; say whether."""
+        if self.checkpoint is None or self.state.iteration == self.first:
+            return False
+        self.state.save(self.checkpoint)
+        return True
+
+
+def _endless(loader: Iterable[Batch], number: int) -> Iterator[Batch]:
+    """``number`` batches, over as many epochs as that takes."""
+    empty = 0
+    while empty < 2:  # a run saved at the end of an epoch continues with an empty one
+        epoch = iter(loader)
+        with torch.random.fork_rng(devices=[]):  # here torch draws a seed for the workers
+            batch = next(epoch, None)
+        empty += 1
+        while batch is not None:
+            yield batch
+            empty, number = 0, number - 1
+            if number == 0:
+                return
+            batch = next(epoch, None)
+    raise ValueError(
+        "train: loader must yield batches, got none in a whole epoch; check that the training "
+        "samples have identities with images of both modalities"
+    )

@@ -1,0 +1,119 @@
+"""Recipes: every number a training run depends on, and where it comes from.
+
+``SYSU`` is the released RGB-IR code of expAT (Ye et al. 2020, arXiv:2006.00878), whose schedule
+counts iterations. ``EMBEDDED`` trains the small network on the rendered data set, on a CPU.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of a run; ``dataclasses.replace`` makes a variant. Counts are iterations."""
+
+    name: str
+    backbone: str
+    neck: str  # "shared" | "per_modality"
+    metric: str  # of the evaluation
+
+    size: tuple[int, int]  # height, width in pixels
+    flip: float  # this and what follows: arguments of data.TrainingTransform
+    pad: tuple[int, int]
+    erase: float
+    mix: float
+    gain: float
+    offset: float
+
+    identities_per_batch: int
+    images_per_modality: int  # of each identity, so a batch has 2 x P x K images
+
+    iterations: int
+    learning_rate: float
+    weight_decay: float
+    bias_learning_rate_factor: float
+    bias_weight_decay: float
+    warmup: int
+    warmup_start: float  # share of the learning rate at iteration 0
+    schedule: str  # "multi_step" | "cosine"
+    milestones: tuple[int, ...]  # multi_step: where the learning rate is multiplied by decay
+    decay: float  # multi_step: that factor; cosine: share of the learning rate at the end
+    save_every: int
+
+    label_smoothing: float
+    id_weight: float
+    metric_weight: float
+    metric_ramp: tuple[int, int]  # the metric loss's weight grows from 0 to full between these
+    aggregation: str  # of the expAT loss
+    triplet_margin: float
+
+    @property
+    def batch_size(self) -> int:
+        return 2 * self.identities_per_batch * self.images_per_modality
+
+
+SYSU = Recipe(
+    name="sysu",
+    backbone="resnet50",  # ImageNet weights, last stride 1
+    neck="per_modality",  # released code: one BatchNorm1d each, bias frozen
+    metric="squared_euclidean",  # released code: features after the norm, not normalised
+    size=(384, 128),
+    flip=0.5,
+    pad=(10, 10),
+    erase=0.5,
+    mix=0.0,
+    gain=0.0,
+    offset=0.0,
+    identities_per_batch=8,  # released code: 8 samples of 6 images, 3 of each modality = 48
+    images_per_modality=3,
+    iterations=30_000,
+    learning_rate=3e-4,
+    weight_decay=5e-4,
+    bias_learning_rate_factor=2.0,  # parameters with "bias" in their name
+    bias_weight_decay=0.0,
+    warmup=500,
+    warmup_start=1 / 3,
+    schedule="multi_step",
+    milestones=(10_000, 20_000),
+    decay=0.1,
+    save_every=5_000,
+    label_smoothing=0.1,
+    id_weight=1.0,
+    metric_weight=1.0,
+    metric_ramp=(0, 0),  # none in the released code
+    aggregation="mean_of_exp",  # eq. 10; the released code has "exp_of_mean"
+    triplet_margin=0.3,  # of the visible-only baselines
+)
+
+# For the small network on the rendered data set: 1,200 iterations fit in minutes on a CPU.
+EMBEDDED = Recipe(
+    name="embedded",
+    backbone="small",
+    neck="shared",
+    metric="cosine",
+    size=(96, 48),
+    flip=0.5,
+    pad=(4, 2),  # larger moves slow the learning at this size
+    erase=0.0,
+    mix=0.6,  # else colour and reflectance become two separate shortcuts
+    gain=0.15,
+    offset=0.15,
+    identities_per_batch=8,
+    images_per_modality=4,
+    iterations=1_200,
+    learning_rate=1e-3,
+    weight_decay=5e-4,
+    bias_learning_rate_factor=1.0,
+    bias_weight_decay=5e-4,
+    warmup=30,
+    warmup_start=1 / 30,
+    schedule="cosine",
+    milestones=(),
+    decay=0.01,
+    save_every=300,
+    label_smoothing=0.0,
+    id_weight=1.0,
+    metric_weight=1.0,
+    metric_ramp=(60, 200),  # from iteration 0 expAT can collapse: every cosine 1
+    aggregation="mean_of_exp",
+    triplet_margin=0.3,
+)

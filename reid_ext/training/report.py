@@ -1,0 +1,71 @@
+"""What a run shows of its evaluation: a table, a CMC figure, ranked lists, and metrics.json."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reid_ext import data, viz
+from reid_ext.evaluation import Ranking
+
+RANKS = (1, 5, 10, 20)
+LISTED = 10  # gallery images of a ranked list
+
+
+def metrics(ranking: Ranking) -> dict[str, float | str]:
+    """Rank-1, -5, -10, -20, mAP and mINP as fractions, with the protocol's fingerprint."""
+    ranks: dict[str, float | str] = {f"rank{k}": ranking.rank(k) for k in RANKS}
+    return {"protocol": ranking.protocol, **ranks, "mAP": ranking.mAP, "mINP": ranking.mINP}
+
+
+def table(rankings: Mapping[str, Ranking]) -> str:
+    """One line per evaluation, in percent."""
+    width = max(map(len, rankings))
+    names = [*(f"rank-{k}" for k in RANKS), "mAP", "mINP"]
+    lines = [" " * width + "".join(f"{name:>9}" for name in names)]
+    for name, ranking in rankings.items():
+        values = [*(ranking.rank(k) for k in RANKS), ranking.mAP, ranking.mINP]
+        lines.append(f"{name:<{width}}" + "".join(f"{100 * value:9.1f}" for value in values))
+    return "\n".join(lines)
+
+
+def plot_cmc(rankings: Mapping[str, Ranking], path: Path, title: str) -> None:
+    """Draw the CMC of each evaluation into one figure."""
+    curves = {name: ranking.cmc.numpy() for name, ranking in rankings.items()}
+    viz.plot_cmc(curves, path, title=title)
+
+
+def draw_ranked_lists(
+    queries: Sequence[data.Sample],
+    gallery: Sequence[data.Sample],
+    distances: Tensor,
+    path: Path,
+    title: str,
+) -> None:
+    """Draw each query with its nearest gallery images, right and wrong.
+
+    ``distances`` has shape (len(queries), len(gallery)), infinite where an image is not ranked.
+    """
+    nearest = distances.topk(min(LISTED, len(gallery)), largest=False)
+    shown = []
+    for indices, values in zip(nearest.indices, nearest.values, strict=True):
+        shown.append([gallery[i] for i in indices[torch.isfinite(values)].tolist()])
+    sheet = viz.draw_ranked_list(
+        [_pixels(q) for q in queries],
+        [[_pixels(g) for g in row] for row in shown],
+        [[g.identity == q.identity for g in row] for q, row in zip(queries, shown, strict=True)],
+        query_captions=[_caption(q) for q in queries],
+        gallery_captions=[[_caption(g) for g in row] for row in shown],
+        title=title,
+    )
+    viz.save_image(path, sheet)
+
+
+def _pixels(sample: data.Sample) -> np.ndarray:
+    return data.decode(sample.path)
+
+
+def _caption(sample: data.Sample) -> str:
+    return f"id {sample.identity}, cam {sample.camera}"
