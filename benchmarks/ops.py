@@ -114,12 +114,11 @@ def ranking(args):
         positives, left_out = (
             ops.Lists(*(t.to(args.device) for t in lists(mask))) for mask in (positive, junk)
         )
+        masks = positive.numpy(), junk.numpy()
         seconds = measure.alternately(
             {
                 "product": lambda q=query, g=gallery: q @ g.T,
-                "eager": lambda q=query, g=gallery, p=positive.numpy(), j=junk.numpy(): eager_ranks(
-                    q, g, p, j
-                ),
+                "eager": lambda q=query, g=gallery, m=masks: eager_ranks(q, g, *m),
                 "ours": lambda q=query, g=gallery, p=positives, j=left_out: ops.rank_positives(
                     q, g, p, j
                 ),

@@ -5,13 +5,13 @@
 //   euclidean           |x - y|
 //   squared_euclidean   |x - y|^2
 //
-// Rows of any length whose square is finite: a NaN or infinite element makes every distance of its
-// row NaN.
+// A row counts by its squared norm: where that is not finite, as with an infinite element, every
+// distance of the row is NaN; where it is below the smallest normal number, as with rows shorter
+// than 1e-19 in float32, the row is a zero row. A distance beyond the type's range is NaN too.
 #pragma once
 
 #include <cmath>
 #include <limits>
-#include <string>
 
 #include "common/check.h"
 #include "common/targets.h"
@@ -20,25 +20,31 @@ namespace reid_ext {
 
 enum class Metric { kCosine, kEuclidean, kSquaredEuclidean };
 
-inline Metric read_metric(const char* op, const std::string& metric) {
-  if (metric == "cosine") return Metric::kCosine;
-  if (metric == "euclidean") return Metric::kEuclidean;
-  STD_TORCH_CHECK(metric == "squared_euclidean", op,
-                  ": metric must be cosine, euclidean or squared_euclidean, got ", metric);
-  return Metric::kSquaredEuclidean;
+// From the number in the schema: a string costs a leak per call in torch's stable ABI.
+inline Metric read_metric(const char* op, int64_t metric) {
+  STD_TORCH_CHECK(metric >= 0 && metric <= 2, op,
+                  ": metric must be 0 (cosine), 1 (euclidean) or 2 (squared_euclidean), got ",
+                  metric);
+  return static_cast<Metric>(metric);
 }
 
 template <typename T>
 constexpr T kLargest = std::numeric_limits<T>::max();
 template <typename T>
+constexpr T kSmallest = std::numeric_limits<T>::min();
+template <typename T>
 constexpr T kNaN = std::numeric_limits<T>::quiet_NaN();
+
+template <typename T>
+REID_HD bool is_finite(T squared_norm) {
+  return squared_norm <= kLargest<T>;
+}
 
 // 1 / |row|; 0 for a zero row, NaN for one that is not finite.
 template <typename T>
 REID_HD T inverse_norm(T squared_norm) {
-  if (squared_norm == T(0)) return T(0);
-  const bool finite = squared_norm <= kLargest<T>;
-  return finite ? T(1) / std::sqrt(squared_norm) : kNaN<T>;
+  if (squared_norm < kSmallest<T>) return T(0);
+  return is_finite(squared_norm) ? T(1) / std::sqrt(squared_norm) : kNaN<T>;
 }
 
 // What orders the keys of one anchor: product * scale + bias grows with the distance.
@@ -50,8 +56,7 @@ struct Order {
 template <typename T>
 REID_HD Order<T> order(Metric metric, T squared_norm) {
   if (metric == Metric::kCosine) return {-inverse_norm(squared_norm), T(0)};
-  const bool finite = squared_norm <= kLargest<T>;
-  return {T(-2), finite ? squared_norm : kNaN<T>};
+  return {T(-2), is_finite(squared_norm) ? squared_norm : kNaN<T>};
 }
 
 // The factor of y that makes it as long as x; ix and iy are 1, or the inverse norms.
@@ -60,21 +65,21 @@ REID_HD T length_ratio(T ix, T iy) {
   return ix == T(0) ? T(0) : iy / ix;
 }
 
-// One column's share of |x - ratio y|^2. With equal rows it is exactly 0, fused or not.
+// One column's share of |x - ratio y|^2 ix^2. With equal rows it is exactly 0, fused or not.
 template <typename T>
-REID_HD T squared_difference(T x, T y, T ratio) {
-  const T difference = x - ratio * y;
+REID_HD T squared_difference(T x, T y, T ratio, T ix) {
+  const T difference = (x - ratio * y) * ix;
   return difference * difference;
 }
 
 // From the sum of those to the distance. 1 - cos = |x/|x| - y/|y||^2 / 2 without cancellation.
 template <typename T>
 REID_HD T distance(Metric metric, T sum, T ix, T iy) {
+  if (!is_finite(sum)) return kNaN<T>;
   if (metric == Metric::kEuclidean) return std::sqrt(sum);
   if (metric == Metric::kSquaredEuclidean) return sum;
-  if (ix == T(0) || iy == T(0)) return sum == sum ? T(1) : sum;  // NaN stays NaN
-  const T half = sum * ix * ix / T(2);
-  return half > T(2) ? T(2) : half;
+  if (ix == T(0) || iy == T(0)) return T(1);
+  return sum > T(4) ? T(2) : sum / T(2);
 }
 
 // The factor of (x - y) in the gradient of a Euclidean distance; 0 where the points coincide.

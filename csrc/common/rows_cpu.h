@@ -36,10 +36,10 @@ REID_CLONES T dot(const T* x, const T* y, int64_t d) {
 }
 
 template <typename T>
-REID_CLONES T pair_sum(const T* x, const T* y, T ratio, int64_t d) {
+REID_CLONES T pair_sum(const T* x, const T* y, T ratio, T ix, int64_t d) {
   T sum = 0;
 #pragma omp simd reduction(+ : sum)
-  for (int64_t k = 0; k < d; ++k) sum += squared_difference(x[k], y[k], ratio);
+  for (int64_t k = 0; k < d; ++k) sum += squared_difference(x[k], y[k], ratio, ix);
   return sum;
 }
 

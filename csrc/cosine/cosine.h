@@ -2,16 +2,18 @@
 //
 //   out[b, i, j] = x_bi . y_bj / (|x_bi| |y_bj|)      clamped to [-1, 1], or its arc cosine
 //
-//   x    (B, N, D)  float32|float64, one device; rows of any length whose square is finite
-//   y    (B, M, D)  like x
+//   x    (B, N, D)  float32|float64, one device
+//   y    (B, M, D)  like x, or none: x itself
 //   out  (B, N, M)  cosines in [-1, 1], or angles in [0, pi] radians
 //
-// A zero row has cosine 0 to everything, angle pi / 2, and gradient 0. NaN stays NaN.
+// A zero row has cosine 0 to everything, angle pi / 2, and gradient 0; what counts as one, and as
+// a row that is not finite, says metric.h.
 // Near 0 and pi the arc cosine of a rounded cosine is worth half its digits; there the angle comes
 // from the difference of the two unit rows, so the angle of a row with itself is exactly 0.
 #pragma once
 
 #include <cmath>
+#include <optional>
 #include <tuple>
 
 #include "common/check.h"
@@ -33,37 +35,37 @@ REID_HD T clamped(T cosine) {
   return cosine > T(1) ? T(1) : cosine < T(-1) ? T(-1) : cosine;
 }
 
-// The angle between two rows from |x - ratio y|^2: exact where the arc cosine is not.
+// The angle between two rows from |x - ratio y|^2 / |x|^2: exact where the arc cosine is not.
 template <typename T>
-REID_HD T angle_from_difference(T squared, T ix) {
-  const T half = std::sqrt(squared) * ix / T(2);
+REID_HD T angle_from_difference(T squared) {
+  const T half = std::sqrt(squared) / T(2);
   return T(2) * std::asin(half > T(1) ? T(1) : half);
 }
 
 struct Problem {
   Tensor x, y;
+  bool self;  // y is x
   int64_t batch, n, m, d;
 };
 
-inline Problem read(const char* op, const Tensor& x, const Tensor& y) {
+inline Problem read(const char* op, const Tensor& x, const std::optional<Tensor>& given) {
+  const Tensor& y = given ? *given : x;
   STD_TORCH_CHECK(x.dim() == 3, op, ": x must have shape (B, N, D), got ", shape_str(shape_of(x)));
   check_real(op, "x", x);
   const int64_t m = y.dim() == 3 ? y.size(1) : 0;
   check_like(op, "y", y, {x.size(0), m, x.size(2)}, "x", x);
-  return {torch::stable::contiguous(x),
-          torch::stable::contiguous(y),
-          x.size(0),
-          x.size(1),
-          m,
+  const Tensor rows = torch::stable::contiguous(x);
+  return {rows,     given ? torch::stable::contiguous(y) : rows, !given, x.size(0), x.size(1), m,
           x.size(2)};
 }
 
 // What the backward pass turns into two products:
 //   grad_x_i = sum_j w_ij / (|x_i| |y_j|) y_j - (sum_j w_ij c_ij) / |x_i|^2 x_i,   w the gradient
-// and the same for y with i and j exchanged.
+// and the same for y with i and j exchanged. Where y is x both fall together: one product, of the
+// weights w_ij + w_ji.
 struct Weights {
-  Tensor scaled;   // (B, N, M): w_ij / (|x_i| |y_j|)
-  Tensor along_x;  // (B, N, 1): (sum_j w_ij c_ij) / |x_i|^2
+  Tensor scaled;   // (B, N, M): w_ij / (|x_i| |y_j|); where y is x, (w_ij + w_ji) / ...
+  Tensor along_x;  // (B, N, 1): (sum_j w_ij c_ij) / |x_i|^2; where y is x, of both sides
   Tensor along_y;  // (B, M, 1)
 };
 
@@ -78,23 +80,27 @@ inline Tensor read_grad(const char* op, const char* name, const Tensor& t, const
   return torch::stable::contiguous(t);
 }
 
+// Gradients of x and y; the second is empty where y is x.
 using GradTensors = std::tuple<Tensor, Tensor>;
 
-// weights @ rows - along * self, for either side.
-inline Tensor gradient(const Tensor& weights, const Tensor& rows, const Tensor& along,
-                       const Tensor& self) {
-  const Tensor towards = call<Tensor>("aten::bmm", "", weights, rows);
-  return torch::stable::subtract(towards, call<Tensor>("aten::mul", "Tensor", along, self));
+// product(weights, rows) - along * self, for either side.
+template <typename Product>
+Tensor gradient(const Product& product, const Tensor& weights, const Tensor& rows,
+                const Tensor& along, const Tensor& self) {
+  return torch::stable::subtract(product(weights, rows),
+                                 call<Tensor>("aten::mul", "Tensor", along, self));
 }
 
-inline GradTensors gradients(const Problem& p, const Weights& w) {
-  return {gradient(w.scaled, p.y, w.along_x, p.x),
-          gradient(torch::stable::transpose(w.scaled, 1, 2), p.x, w.along_y, p.y)};
+template <typename Product>
+GradTensors gradients(const Problem& p, const Weights& w, const Product& product) {
+  const Tensor grad_x = gradient(product, w.scaled, p.y, w.along_x, p.x);
+  if (p.self) return {grad_x, torch::stable::new_empty(p.x, {0})};
+  return {grad_x, gradient(product, torch::stable::transpose(w.scaled, 1, 2), p.x, w.along_y, p.y)};
 }
 
 // The CPU kernels, named here for cosine_test.cpp; every other caller goes through the dispatcher.
-Tensor cosine_matrix_cpu(const Tensor& x, const Tensor& y, bool angle);
+Tensor cosine_matrix_cpu(const Tensor& x, const std::optional<Tensor>& y, bool angle);
 GradTensors cosine_matrix_backward_cpu(const Tensor& grad, const Tensor& cosine, const Tensor& x,
-                                       const Tensor& y);
+                                       const std::optional<Tensor>& y);
 
 }  // namespace reid_ext::cosine

@@ -17,7 +17,7 @@ constexpr int64_t kColumns = 512;
 template <typename T>
 REID_CLONES void scale_row(T* row, T inverse, const T* inverses, int64_t m) {
 #pragma omp simd
-  for (int64_t j = 0; j < m; ++j) row[j] = clamped(row[j] * (inverse * inverses[j]));
+  for (int64_t j = 0; j < m; ++j) row[j] = clamped(row[j] * inverse * inverses[j]);
 }
 
 template <typename T>
@@ -38,7 +38,7 @@ void refine_row(T* row, const T* x, T ix, const T* y, const T* iy, int64_t m, in
     const bool near_0 = row[j] < kRefined<T>;
     if (!near_0 && !(row[j] > kPi<T> - kRefined<T>)) continue;
     const T ratio = length_ratio(ix, near_0 ? iy[j] : -iy[j]);
-    const T angle = angle_from_difference(pair_sum(x, y + j * d, ratio, d), ix);
+    const T angle = angle_from_difference(pair_sum(x, y + j * d, ratio, ix, d));
     row[j] = near_0 ? angle : kPi<T> - angle;
   }
 }
@@ -52,20 +52,18 @@ void for_rows(const Problem& p, const Work& work) {
                               });
 }
 
-Tensor products(const Problem& p) {
-  if (p.batch != 1) {
-    return call<Tensor>("aten::bmm", "", p.x, torch::stable::transpose(p.y, 1, 2));
-  }
-  CpuTileProduct product(p.x, p.n, p.m);
-  const Tensor out =
-      product(torch::stable::view(p.x, {p.n, p.d}), torch::stable::view(p.y, {p.m, p.d}));
-  return torch::stable::view(out, {1, p.n, p.m});
+// a (B, N, K) times b (B, K, M); where B is 1 by the fastest library there is.
+Tensor product(const Tensor& a, const Tensor& b) {
+  if (a.size(0) != 1) return call<Tensor>("aten::bmm", "", a, b);
+  CpuTileProduct by_rows(a, a.size(1), b.size(2));
+  const Tensor rows = torch::stable::select(torch::stable::transpose(b, 1, 2), 0, 0);
+  return torch::stable::unsqueeze(by_rows(torch::stable::select(a, 0, 0), rows), 0);
 }
 
 template <typename T>
 Tensor forward(const Problem& p, bool angle) {
   const Sides<T> s(p);
-  const Tensor out = products(p);
+  const Tensor out = product(p.x, torch::stable::transpose(p.y, 1, 2));
   T* values = out.mutable_data_ptr<T>();
   for_rows(p, [&](int64_t r, int64_t b) {
     scale_row(values + r * p.m, s.ix[r], s.iy.data() + b * p.m, p.m);
@@ -97,6 +95,29 @@ REID_CLONES void add_products(const T* grad, const T* cosine, T* sums, int64_t c
   for (int64_t j = 0; j < columns; ++j) sums[j] += grad[j] * cosine[j];
 }
 
+// Where y is x: the weights of both sides into one symmetric matrix, tile by tile.
+template <typename T>
+void fold(const Problem& p, const Weights& w) {
+  constexpr int64_t kTile = 64;
+  T* along_x = w.along_x.mutable_data_ptr<T>();
+  const T* along_y = w.along_y.const_data_ptr<T>();
+  for (int64_t r = 0; r < p.batch * p.n; ++r) along_x[r] += along_y[r];
+  const int64_t strips = (p.n + kTile - 1) / kTile;
+  torch::stable::parallel_for(0, p.batch * strips, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t strip = begin; strip < end; ++strip) {
+      T* s = w.scaled.mutable_data_ptr<T>() + strip / strips * p.n * p.n;
+      const int64_t i0 = strip % strips * kTile, i1 = std::min(p.n, i0 + kTile);
+      for (int64_t j0 = i0; j0 < p.n; j0 += kTile) {
+        for (int64_t i = i0; i < i1; ++i) {
+          for (int64_t j = std::max(i, j0); j < std::min(p.n, j0 + kTile); ++j) {
+            s[i * p.n + j] = s[j * p.n + i] = s[i * p.n + j] + s[j * p.n + i];
+          }
+        }
+      }
+    }
+  });
+}
+
 template <typename T>
 GradTensors backward(const Problem& p, const Tensor& grad, const Tensor& cosine) {
   const Sides<T> s(p);
@@ -125,18 +146,19 @@ GradTensors backward(const Problem& p, const Tensor& grad, const Tensor& cosine)
       }
     }
   });
-  return gradients(p, w);
+  if (p.self) fold<T>(p, w);
+  return gradients(p, w, product);
 }
 
 }  // namespace
 
-Tensor cosine_matrix_cpu(const Tensor& x, const Tensor& y, bool angle) {
+Tensor cosine_matrix_cpu(const Tensor& x, const std::optional<Tensor>& y, bool angle) {
   const Problem p = read("cosine_matrix", x, y);
   return by_dtype(p.x, [&](auto zero) { return forward<decltype(zero)>(p, angle); });
 }
 
 GradTensors cosine_matrix_backward_cpu(const Tensor& grad, const Tensor& cosine, const Tensor& x,
-                                       const Tensor& y) {
+                                       const std::optional<Tensor>& y) {
   const char* op = "cosine_matrix_backward";
   const Problem p = read(op, x, y);
   const Tensor g = read_grad(op, "grad", grad, p), c = read_grad(op, "cosine", cosine, p);
@@ -144,9 +166,9 @@ GradTensors cosine_matrix_backward_cpu(const Tensor& grad, const Tensor& cosine,
 }
 
 STABLE_TORCH_LIBRARY_FRAGMENT(reid_ext, m) {
-  m.def("cosine_matrix(Tensor x, Tensor y, bool angle) -> Tensor");
+  m.def("cosine_matrix(Tensor x, Tensor? y, bool angle) -> Tensor");
   m.def(
-      "cosine_matrix_backward(Tensor grad, Tensor cosine, Tensor x, Tensor y)"
+      "cosine_matrix_backward(Tensor grad, Tensor cosine, Tensor x, Tensor? y)"
       " -> (Tensor, Tensor)");
 }
 

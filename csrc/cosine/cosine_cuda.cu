@@ -16,8 +16,8 @@ template <typename T>
 __device__ T refined(const T* x, const T* y, T ix, T iy, T sign, int64_t d) {
   const T ratio = length_ratio(ix, sign * iy);
   T sum = 0;
-  for (int64_t k = 0; k < d; ++k) sum += squared_difference(x[k], y[k], ratio);
-  const T angle = angle_from_difference(sum, ix);
+  for (int64_t k = 0; k < d; ++k) sum += squared_difference(x[k], y[k], ratio, ix);
+  const T angle = angle_from_difference(sum);
   return sign > T(0) ? angle : kPi<T> - angle;
 }
 
@@ -30,7 +30,7 @@ __global__ void forward_kernel(const T* __restrict__ x, const T* __restrict__ y,
   for (int64_t e = int64_t(blockIdx.x) * kBlockThreads + threadIdx.x; e < elements; e += stride) {
     const int64_t i = e / m, j = i / n * m + e % m;  // rows of x and y over all batches
     const T ix = inverse_norm(x_norms[i]), iy = inverse_norm(y_norms[j]);
-    T value = clamped(out[e] * (ix * iy));
+    T value = clamped(out[e] * ix * iy);
     if (angle) {
       value = std::acos(value);
       if (value < kRefined<T>) value = refined(x + i * d, y + j * d, ix, iy, T(1), d);
@@ -59,16 +59,19 @@ struct WeightView {
   const T *grad, *cosine, *x_norms, *y_norms;
   T *scaled, *along_x, *along_y;
   int64_t batch, n, m;
+  bool self;  // y is x: weights and sums of both sides
 };
 
 template <typename T>
 __global__ void row_kernel(WeightView<T> v) {
   for (int64_t i = blockIdx.x; i < v.batch * v.n; i += gridDim.x) {
     const T ix = inverse_norm(v.x_norms[i]);
-    const T* y_norms = v.y_norms + i / v.n * v.m;
+    const int64_t batch = i / v.n;
+    const T* y_norms = v.y_norms + batch * v.m;
     T along = 0;
     for (int64_t j = threadIdx.x; j < v.m; j += kBlockThreads) {
-      const T g = v.grad[i * v.m + j];
+      T g = v.grad[i * v.m + j];
+      if (v.self) g += v.grad[(batch * v.n + j) * v.m + i % v.n];
       along += g * v.cosine[i * v.m + j];
       v.scaled[i * v.m + j] = g * (ix * inverse_norm(y_norms[j]));
     }
@@ -105,27 +108,29 @@ GradTensors backward(const Problem& p, const Tensor& grad, const Tensor& cosine)
                            w.along_y.mutable_data_ptr<T>(),
                            p.batch,
                            p.n,
-                           p.m};
+                           p.m,
+                           p.self};
   const cudaStream_t stream = current_stream(p.x);
   if (p.batch * p.n > 0) {
     row_kernel<T><<<grid_for(p.batch * p.n, 1), kBlockThreads, 0, stream>>>(v);
     STD_CUDA_KERNEL_LAUNCH_CHECK();
   }
-  if (p.batch * p.m > 0) {
+  if (p.batch * p.m > 0 && !p.self) {
     column_kernel<T><<<grid_for(p.batch * p.m, kBlockThreads), kBlockThreads, 0, stream>>>(v);
     STD_CUDA_KERNEL_LAUNCH_CHECK();
   }
-  return gradients(p, w);
+  return gradients(
+      p, w, [](const Tensor& a, const Tensor& b) { return call<Tensor>("aten::bmm", "", a, b); });
 }
 
-Tensor cosine_matrix_cuda(const Tensor& x, const Tensor& y, bool angle) {
+Tensor cosine_matrix_cuda(const Tensor& x, const std::optional<Tensor>& y, bool angle) {
   const Problem p = read("cosine_matrix", x, y);
   const DeviceGuard guard(p.x.get_device_index());
   return by_dtype(p.x, [&](auto zero) { return forward<decltype(zero)>(p, angle); });
 }
 
 GradTensors cosine_matrix_backward_cuda(const Tensor& grad, const Tensor& cosine, const Tensor& x,
-                                        const Tensor& y) {
+                                        const std::optional<Tensor>& y) {
   const char* op = "cosine_matrix_backward";
   const Problem p = read(op, x, y);
   const Tensor g = read_grad(op, "grad", grad, p), c = read_grad(op, "cosine", cosine, p);

@@ -66,7 +66,7 @@ inline Tensor read_integers(const char* op, const char* name, const Tensor& t, i
 inline Problem read(const char* op, const Tensor& x, const Tensor& labels,
                     const std::optional<Tensor>& keys, const std::optional<Tensor>& key_labels,
                     const std::optional<Tensor>& groups, const std::optional<Tensor>& key_groups,
-                    const std::string& metric) {
+                    int64_t metric) {
   check_matrix(op, "x", x);
   STD_TORCH_CHECK(keys.has_value() == key_labels.has_value(), op,
                   ": keys and key_labels must come together, got only one of them");
@@ -122,7 +122,7 @@ inline Chosen read_chosen(const char* op, const Tensor& grad_positive, const Ten
                           const Tensor& x, const std::optional<Tensor>& keys,
                           const Tensor& positive, const Tensor& negative,
                           const Tensor& positive_distance, const Tensor& negative_distance,
-                          const std::string& metric) {
+                          int64_t metric) {
   check_matrix(op, "x", x);
   const std::vector<int64_t> row = {x.size(0)};
   check_like(op, "grad_positive", grad_positive, row, "x", x);
@@ -155,11 +155,11 @@ PairTensors mine_hardest_cpu(const Tensor& x, const Tensor& labels,
                              const std::optional<Tensor>& keys,
                              const std::optional<Tensor>& key_labels,
                              const std::optional<Tensor>& groups,
-                             const std::optional<Tensor>& key_groups, const std::string& metric);
+                             const std::optional<Tensor>& key_groups, int64_t metric);
 GradTensors mine_hardest_backward_cpu(const Tensor& grad_positive, const Tensor& grad_negative,
                                       const Tensor& x, const std::optional<Tensor>& keys,
                                       const Tensor& positive, const Tensor& negative,
                                       const Tensor& positive_distance,
-                                      const Tensor& negative_distance, const std::string& metric);
+                                      const Tensor& negative_distance, int64_t metric);
 
 }  // namespace reid_ext::mining

@@ -112,14 +112,25 @@ REID_CLONES void scan_row(const T* product, const Keys<T>& keys, const Anchor<T>
   }
 }
 
+// Squared norms of the anchors and of the keys, which may be the same.
 template <typename T>
-std::vector<Hardest<T>> scan(const Problem& p, const std::vector<T>& key_norms) {
+struct Norms {
+  std::vector<T> of_keys, of_anchors;  // of_anchors: empty where the anchors are the keys
+
+  explicit Norms(const Problem& p) : of_keys(squared_norms(p.keys.const_data_ptr<T>(), p.m, p.d)) {
+    if (!p.own_keys) of_anchors = squared_norms(p.x.const_data_ptr<T>(), p.n, p.d);
+  }
+  T x(int64_t i) const { return of_anchors.empty() ? of_keys[i] : of_anchors[i]; }
+};
+
+template <typename T>
+std::vector<Hardest<T>> scan(const Problem& p, const Norms<T>& norms) {
   using Int = Code<T>;
   const Codes<Int> labels(p.labels, p.key_labels);
   const Codes<Int> groups = p.groups ? Codes<Int>(*p.groups, *p.key_groups) : Codes<Int>(p.n, p.m);
   std::vector<T> scale(p.m), bias(p.m);
   for (int64_t j = 0; j < p.m; ++j) {
-    const Order<T> o = order(p.metric, key_norms[j]);
+    const Order<T> o = order(p.metric, norms.of_keys[j]);
     scale[j] = o.scale;
     bias[j] = o.bias;
   }
@@ -131,14 +142,16 @@ std::vector<Hardest<T>> scan(const Problem& p, const std::vector<T>& key_norms) 
     for (int64_t j = 0; j < p.m; j += kTileCols) {
       const int64_t cols = std::min(kTileCols, p.m - j);
       const Tensor tile = product(x, rows_of(p.keys, j, cols));
-      const T* values = tile.const_data_ptr<T>();
+      T* values = tile.mutable_data_ptr<T>();
       const Keys<T> keys = {scale.data() + j,       bias.data() + j, labels.keys.data() + j,
                             groups.keys.data() + j, Int(cols),       j};
       torch::stable::parallel_for(0, rows, rows_per_task(cols), [&](int64_t begin, int64_t end) {
         for (int64_t r = begin; r < end; ++r) {
+          T* row = values + r * cols;
+          if (!is_finite(norms.x(i + r))) std::fill(row, row + cols, kNaN<T>);
           const int64_t own = p.own_keys ? i + r - j : -1;
           const bool here = own >= 0 && own < cols;
-          scan_row(values + r * cols, keys,
+          scan_row(row, keys,
                    {labels.anchors[i + r], groups.anchors[i + r], here ? Int(own) : Int(-1)},
                    &hardest[i + r]);
         }
@@ -151,8 +164,8 @@ std::vector<Hardest<T>> scan(const Problem& p, const std::vector<T>& key_norms) 
 template <typename T>
 Pairs mine(const Problem& p) {
   const T *x = p.x.const_data_ptr<T>(), *keys = p.keys.const_data_ptr<T>();
-  const std::vector<T> key_norms = squared_norms(keys, p.m, p.d);
-  const std::vector<Hardest<T>> hardest = scan(p, key_norms);
+  const Norms<T> norms(p);
+  const std::vector<Hardest<T>> hardest = scan(p, norms);
   Pairs out = empty_pairs(p);
   int64_t* index[2] = {out.positive.mutable_data_ptr<int64_t>(),
                        out.negative.mutable_data_ptr<int64_t>()};
@@ -162,15 +175,15 @@ Pairs mine(const Problem& p) {
   torch::stable::parallel_for(0, p.n, rows_per_task(4 * p.d), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const T* xi = x + i * p.d;
-      const T ix = unit ? inverse_norm(p.own_keys ? key_norms[i] : squared_norm(xi, p.d)) : T(1);
+      const T ix = unit ? inverse_norm(norms.x(i)) : T(1);
       const int64_t chosen[2] = {hardest[i].positive.index, hardest[i].negative.index};
       for (int side = 0; side < 2; ++side) {
         const int64_t j = chosen[side];
         index[side][i] = j;
         dist[side][i] = kNaN<T>;
         if (j < 0) continue;
-        const T iy = unit ? inverse_norm(key_norms[j]) : T(1);
-        const T sum = pair_sum(xi, keys + j * p.d, length_ratio(ix, iy), p.d);
+        const T iy = unit ? inverse_norm(norms.of_keys[j]) : T(1);
+        const T sum = pair_sum(xi, keys + j * p.d, length_ratio(ix, iy), ix, p.d);
         dist[side][i] = distance(p.metric, sum, ix, iy);
       }
     }
@@ -270,7 +283,7 @@ PairTensors mine_hardest_cpu(const Tensor& x, const Tensor& labels,
                              const std::optional<Tensor>& keys,
                              const std::optional<Tensor>& key_labels,
                              const std::optional<Tensor>& groups,
-                             const std::optional<Tensor>& key_groups, const std::string& metric) {
+                             const std::optional<Tensor>& key_groups, int64_t metric) {
   const Problem p = read("mine_hardest", x, labels, keys, key_labels, groups, key_groups, metric);
   const Pairs out = by_dtype(p.x, [&](auto zero) { return mine<decltype(zero)>(p); });
   return {out.positive, out.negative, out.positive_distance, out.negative_distance};
@@ -280,7 +293,7 @@ GradTensors mine_hardest_backward_cpu(const Tensor& grad_positive, const Tensor&
                                       const Tensor& x, const std::optional<Tensor>& keys,
                                       const Tensor& positive, const Tensor& negative,
                                       const Tensor& positive_distance,
-                                      const Tensor& negative_distance, const std::string& metric) {
+                                      const Tensor& negative_distance, int64_t metric) {
   const Chosen c = read_chosen("mine_hardest_backward", grad_positive, grad_negative, x, keys,
                                positive, negative, positive_distance, negative_distance, metric);
   return by_dtype(c.x, [&](auto zero) { return backward<decltype(zero)>(c); });
@@ -289,11 +302,11 @@ GradTensors mine_hardest_backward_cpu(const Tensor& grad_positive, const Tensor&
 STABLE_TORCH_LIBRARY_FRAGMENT(reid_ext, m) {
   m.def(
       "mine_hardest(Tensor x, Tensor labels, Tensor? keys, Tensor? key_labels, Tensor? groups,"
-      " Tensor? key_groups, str metric) -> (Tensor, Tensor, Tensor, Tensor)");
+      " Tensor? key_groups, int metric) -> (Tensor, Tensor, Tensor, Tensor)");
   m.def(
       "mine_hardest_backward(Tensor grad_positive, Tensor grad_negative, Tensor x, Tensor? keys,"
       " Tensor positive, Tensor negative, Tensor positive_distance, Tensor negative_distance,"
-      " str metric) -> (Tensor, Tensor)");
+      " int metric) -> (Tensor, Tensor)");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(reid_ext, CPU, m) {

@@ -129,6 +129,7 @@ __global__ void fused_kernel(View<T> v, Output<T> out) {
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
   for (int64_t i = blockIdx.x; i < v.n; i += gridDim.x) {
     const T* x = v.x + i * v.d;
+    const bool finite = is_finite(warp_squared_norm(x, v.d));
     Hardest<T> mine = {none<T>(), none<T>()};
     for (int64_t j = warp; j < v.m; j += kBlockWarps) {
       const T* y = v.keys + j * v.d;
@@ -139,7 +140,7 @@ __global__ void fused_kernel(View<T> v, Output<T> out) {
       }
       product = warp_sum(product);
       const Order<T> o = order(v.metric, warp_sum(norm));
-      if (lane == 0) mine.take(v, i, j, product * o.scale + o.bias);
+      if (lane == 0) mine.take(v, i, j, finite ? product * o.scale + o.bias : kNaN<T>);
     }
     mine = block_hardest(mine);
     if (threadIdx.x == 0) chosen = mine;
@@ -151,14 +152,16 @@ __global__ void fused_kernel(View<T> v, Output<T> out) {
 
 // One block per row of a tile whose corner is anchor i0, key j0.
 template <typename T>
-__global__ void scan_kernel(View<T> v, const T* __restrict__ tile, const T* __restrict__ key_norms,
-                            Hardest<T>* __restrict__ carried, int64_t i0, int64_t j0, int64_t rows,
-                            int64_t cols) {
+__global__ void scan_kernel(View<T> v, const T* __restrict__ tile, const T* __restrict__ x_norms,
+                            const T* __restrict__ key_norms, Hardest<T>* __restrict__ carried,
+                            int64_t i0, int64_t j0, int64_t rows, int64_t cols) {
   for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
+    const bool finite = is_finite(x_norms[i0 + r]);
     Hardest<T> mine = {none<T>(), none<T>()};
     for (int64_t c = threadIdx.x; c < cols; c += kBlockThreads) {
       const Order<T> o = order(v.metric, key_norms[j0 + c]);
-      mine.take(v, i0 + r, j0 + c, tile[r * cols + c] * o.scale + o.bias);
+      const T value = tile[r * cols + c] * o.scale + o.bias;
+      mine.take(v, i0 + r, j0 + c, finite ? value : kNaN<T>);
     }
     mine = block_hardest(mine);
     if (threadIdx.x != 0) continue;
@@ -190,6 +193,7 @@ Pairs mine(const Problem& p) {
     return out;
   }
   const Tensor norms = squared_norms<T>(p.keys);
+  const Tensor x_norms = p.own_keys ? norms : squared_norms<T>(p.x);
   Tensor memory =
       torch::stable::new_empty(p.x, {p.n * int64_t(sizeof(Hardest<T>))}, ScalarType::Byte);
   auto* carried = reinterpret_cast<Hardest<T>*>(memory.mutable_data_ptr<uint8_t>());
@@ -200,7 +204,8 @@ Pairs mine(const Problem& p) {
       const int64_t cols = std::min(kCudaTileCols, p.m - j);
       const Tensor tile = product(rows_of(p.x, i, rows), rows_of(p.keys, j, cols));
       scan_kernel<T><<<grid_for(rows, 1), kBlockThreads, 0, stream>>>(
-          v, tile.const_data_ptr<T>(), norms.const_data_ptr<T>(), carried, i, j, rows, cols);
+          v, tile.const_data_ptr<T>(), x_norms.const_data_ptr<T>(), norms.const_data_ptr<T>(),
+          carried, i, j, rows, cols);
       STD_CUDA_KERNEL_LAUNCH_CHECK();
     }
   }
@@ -349,7 +354,7 @@ PairTensors mine_hardest_cuda(const Tensor& x, const Tensor& labels,
                               const std::optional<Tensor>& keys,
                               const std::optional<Tensor>& key_labels,
                               const std::optional<Tensor>& groups,
-                              const std::optional<Tensor>& key_groups, const std::string& metric) {
+                              const std::optional<Tensor>& key_groups, int64_t metric) {
   const Problem p = read("mine_hardest", x, labels, keys, key_labels, groups, key_groups, metric);
   const DeviceGuard guard(p.x.get_device_index());
   const Pairs out = by_dtype(p.x, [&](auto zero) { return mine<decltype(zero)>(p); });
@@ -360,7 +365,7 @@ GradTensors mine_hardest_backward_cuda(const Tensor& grad_positive, const Tensor
                                        const Tensor& x, const std::optional<Tensor>& keys,
                                        const Tensor& positive, const Tensor& negative,
                                        const Tensor& positive_distance,
-                                       const Tensor& negative_distance, const std::string& metric) {
+                                       const Tensor& negative_distance, int64_t metric) {
   const Chosen c = read_chosen("mine_hardest_backward", grad_positive, grad_negative, x, keys,
                                positive, negative, positive_distance, negative_distance, metric);
   const DeviceGuard guard(c.x.get_device_index());

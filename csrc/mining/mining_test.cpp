@@ -14,6 +14,8 @@ using namespace reid_ext::mining;
 using namespace reid_ext::testing;
 using reid_ext::Tensor;
 
+constexpr int64_t kCosine = 0, kEuclidean = 1, kSquared = 2;
+
 // Numbers from -2 to 2: products are exact in any order, and many distances are equal.
 template <typename T>
 std::vector<T> whole(int64_t count, unsigned seed) {
@@ -67,9 +69,8 @@ void test_pairs(int64_t n, int64_t m, int64_t d, bool own) {
   std::vector<T> tx, tk;
   const Tensor anchors = rows(tx, x, d), others = rows(tk, keys, d);
   const PairTensors got =
-      own ? mine_hardest_cpu(anchors, vector(labels), {}, {}, {}, {}, "euclidean")
-          : mine_hardest_cpu(anchors, vector(labels), others, vector(key_labels), {}, {},
-                             "squared_euclidean");
+      own ? mine_hardest_cpu(anchors, vector(labels), {}, {}, {}, {}, kEuclidean)
+          : mine_hardest_cpu(anchors, vector(labels), others, vector(key_labels), {}, {}, kSquared);
   const int64_t* positive = std::get<0>(got).const_data_ptr<int64_t>();
   const int64_t* negative = std::get<1>(got).const_data_ptr<int64_t>();
   const Definition definition = {keys, key_labels, d};
@@ -87,7 +88,7 @@ void test_values_by_hand() {
   std::vector<double> x = {1, 0, 0, 2, -3, 0, 0, 0};
   std::vector<int64_t> labels = {5, 5, -5, 5};
   const auto [positive, negative, positive_distance, negative_distance] =
-      mine_hardest_cpu(matrix(x, 2, 2), vector(labels), {}, {}, {}, {}, "cosine");
+      mine_hardest_cpu(matrix(x, 2, 2), vector(labels), {}, {}, {}, {}, kCosine);
   const int64_t *p = positive.const_data_ptr<int64_t>(), *n = negative.const_data_ptr<int64_t>();
   const double* dp = positive_distance.const_data_ptr<double>();
   const double* dn = negative_distance.const_data_ptr<double>();
@@ -121,8 +122,8 @@ void test_gradient_is_orthogonal_to_its_row() {
   for (int64_t k = 0; k < n * stride; ++k) data.push_back(std::sin(k * 1.7 + 1.0));
   std::vector<int64_t> labels = identities(n, 5);
   const Tensor x = matrix(data, d, stride), one = vector(ones);
-  const auto [p, q, dp, dq] = mine_hardest_cpu(x, vector(labels), {}, {}, {}, {}, "cosine");
-  const GradTensors grads = mine_hardest_backward_cpu(one, one, x, {}, p, q, dp, dq, "cosine");
+  const auto [p, q, dp, dq] = mine_hardest_cpu(x, vector(labels), {}, {}, {}, {}, kCosine);
+  const GradTensors grads = mine_hardest_backward_cpu(one, one, x, {}, p, q, dp, dq, kCosine);
   const double* grad = std::get<0>(grads).const_data_ptr<double>();
   double worst = 0, most = 0;
   for (int64_t i = 0; i < n; ++i) {
@@ -139,7 +140,7 @@ void test_gradients_of_anchors_and_keys_cancel() {
   std::vector<double> x = whole<double>(20 * 5, 5), y = whole<double>(9 * 5, 6), ones(20, 1.0);
   std::vector<int64_t> labels = identities(20, 3), key_labels = identities(9, 3);
   const Tensor anchors = matrix(x, 5, 5), keys = matrix(y, 5, 5), one = vector(ones);
-  const std::string metric = "squared_euclidean";
+  const int64_t metric = kSquared;
   const auto [p, n, dp, dn] =
       mine_hardest_cpu(anchors, vector(labels), keys, vector(key_labels), {}, {}, metric);
   const auto [grad_x, grad_keys] =
@@ -155,18 +156,18 @@ void test_empty() {
   std::vector<double> nothing, x = {1, 2, 3, 4};
   std::vector<int64_t> none, labels = {0, 1};
   const Tensor no_rows = matrix(nothing, 2, 2);
-  const PairTensors empty = mine_hardest_cpu(no_rows, vector(none), {}, {}, {}, {}, "cosine");
+  const PairTensors empty = mine_hardest_cpu(no_rows, vector(none), {}, {}, {}, {}, kCosine);
   expect(std::get<0>(empty).numel() == 0, "no anchor, no pair");
   const PairTensors pairs =
-      mine_hardest_cpu(matrix(x, 2, 2), vector(labels), no_rows, vector(none), {}, {}, "cosine");
+      mine_hardest_cpu(matrix(x, 2, 2), vector(labels), no_rows, vector(none), {}, {}, kCosine);
   expect(std::get<1>(pairs).const_data_ptr<int64_t>()[1] == -1, "no key: -1");
 }
 
 void test_refuses_another_length_by_name() {
   std::vector<double> x = {1, 2, 3, 4};
   std::vector<int64_t> labels = {0, 1, 2};
-  const std::string message = error_of(
-      [&] { mine_hardest_cpu(matrix(x, 2, 2), vector(labels), {}, {}, {}, {}, "cosine"); });
+  const std::string message =
+      error_of([&] { mine_hardest_cpu(matrix(x, 2, 2), vector(labels), {}, {}, {}, {}, kCosine); });
   expect(contains(message, "labels must have shape (2,) to go with x, got (3,)"),
          "labels of another length are refused by name");
 }

@@ -58,8 +58,7 @@ struct Problem {
 
 inline Problem read(const char* op, const Tensor& query, const Tensor& gallery,
                     const Tensor& positive_offsets, const Tensor& positive_indices,
-                    const Tensor& junk_offsets, const Tensor& junk_indices,
-                    const std::string& metric) {
+                    const Tensor& junk_offsets, const Tensor& junk_indices, int64_t metric) {
   check_matrix(op, "query", query);
   const int64_t g = gallery.dim() > 0 ? gallery.size(0) : 0;
   check_like(op, "gallery", gallery, {g, query.size(1)}, "query", query);
@@ -96,8 +95,7 @@ inline int64_t block_rows(int64_t gallery, int64_t element_size, int64_t most) {
 // The CPU kernels, named here for ranking_test.cpp; every other caller uses the dispatcher.
 Tensor rank_positives_cpu(const Tensor& query, const Tensor& gallery,
                           const Tensor& positive_offsets, const Tensor& positive_indices,
-                          const Tensor& junk_offsets, const Tensor& junk_indices,
-                          const std::string& metric);
+                          const Tensor& junk_offsets, const Tensor& junk_indices, int64_t metric);
 Tensor rank_positives_from_distances_cpu(const Tensor& distances, const Tensor& positive_offsets,
                                          const Tensor& positive_indices, const Tensor& junk_offsets,
                                          const Tensor& junk_indices);

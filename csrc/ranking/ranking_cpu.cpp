@@ -169,7 +169,13 @@ Tensor rank(const char* op, const Problem& p) {
                          junk.offsets[i + 1] - j0};
         if (row.positive_count == 0) continue;
         T* distances = values + r * p.g;
-        if (p.gallery) to_distances(distances, scale.data(), bias.data(), p.g);
+        if (p.gallery) {
+          const T* query = p.query->const_data_ptr<T>() + i * p.query->size(1);
+          to_distances(distances, scale.data(), bias.data(), p.g);
+          if (!is_finite(squared_norm(query, p.query->size(1)))) {
+            std::fill(distances, distances + p.g, kNaN<T>);
+          }
+        }
         rank_row(distances, p.g, row, scratch, out + p0);
       }
     });
@@ -181,8 +187,7 @@ Tensor rank(const char* op, const Problem& p) {
 
 Tensor rank_positives_cpu(const Tensor& query, const Tensor& gallery,
                           const Tensor& positive_offsets, const Tensor& positive_indices,
-                          const Tensor& junk_offsets, const Tensor& junk_indices,
-                          const std::string& metric) {
+                          const Tensor& junk_offsets, const Tensor& junk_indices, int64_t metric) {
   const char* op = "rank_positives";
   const Problem p = read(op, query, gallery, positive_offsets, positive_indices, junk_offsets,
                          junk_indices, metric);
@@ -201,7 +206,7 @@ Tensor rank_positives_from_distances_cpu(const Tensor& distances, const Tensor& 
 STABLE_TORCH_LIBRARY_FRAGMENT(reid_ext, m) {
   m.def(
       "rank_positives(Tensor query, Tensor gallery, Tensor positive_offsets,"
-      " Tensor positive_indices, Tensor junk_offsets, Tensor junk_indices, str metric) -> Tensor");
+      " Tensor positive_indices, Tensor junk_offsets, Tensor junk_indices, int metric) -> Tensor");
   m.def(
       "rank_positives_from_distances(Tensor distances, Tensor positive_offsets,"
       " Tensor positive_indices, Tensor junk_offsets, Tensor junk_indices) -> Tensor");

@@ -34,12 +34,15 @@ __global__ void order_kernel(const T* __restrict__ norms, T* __restrict__ scale,
   }
 }
 
-// One row of products or distances, as distances. scale is null for distances.
+// One row of products or distances, as distances. scale is null for distances. Fused by name, so
+// that a positive's own distance is the very number it is compared with.
 template <typename T>
 struct RowOf {
   const T *values, *scale, *bias;
+  bool finite;  // the query
   __device__ T operator()(int64_t k) const {
-    return scale == nullptr ? values[k] : values[k] * scale[k] + bias[k];
+    if (scale == nullptr) return values[k];
+    return finite ? fma(values[k], scale[k], bias[k]) : kNaN<T>;
   }
 };
 
@@ -58,10 +61,12 @@ __device__ int64_t count_before(const RowOf<T>& row, const int64_t* list, int64_
 // Queries first .. first + rows, whose values stand in `block`, g to a row.
 template <typename T>
 __global__ void rank_kernel(const T* __restrict__ block, const T* __restrict__ scale,
-                            const T* __restrict__ bias, ListView positives, ListView junk,
-                            int64_t* __restrict__ ranks, int64_t first, int64_t rows, int64_t g) {
+                            const T* __restrict__ bias, const T* __restrict__ query_norms,
+                            ListView positives, ListView junk, int64_t* __restrict__ ranks,
+                            int64_t first, int64_t rows, int64_t g) {
   for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
-    const RowOf<T> row = {block + r * g, scale, bias};
+    const RowOf<T> row = {block + r * g, scale, bias,
+                          scale == nullptr || is_finite(query_norms[first + r])};
     const int64_t p0 = positives.offsets[first + r], p1 = positives.offsets[first + r + 1];
     const int64_t j0 = junk.offsets[first + r], j1 = junk.offsets[first + r + 1];
     for (int64_t p = p0; p < p1; ++p) {
@@ -79,9 +84,10 @@ template <typename T>
 Tensor rank(const Problem& p) {
   const Tensor ranks = torch::stable::new_empty(p.positives.indices, {p.positives.indices.numel()});
   const cudaStream_t stream = current_stream(p.like());
-  Tensor scale, bias;
+  Tensor scale, bias, query_norms;
   if (p.gallery && p.g > 0) {
     const Tensor norms = squared_norms<T>(*p.gallery);
+    query_norms = squared_norms<T>(*p.query);
     scale = torch::stable::empty_like(norms);
     bias = torch::stable::empty_like(norms);
     order_kernel<T><<<grid_for(p.g, kBlockThreads), kBlockThreads, 0, stream>>>(
@@ -97,7 +103,8 @@ Tensor rank(const Problem& p) {
                                      : product(rows_of(*p.query, first, count), *p.gallery);
     rank_kernel<T><<<grid_for(count, 1), kBlockThreads, 0, stream>>>(
         block.const_data_ptr<T>(), p.distances ? nullptr : scale.const_data_ptr<T>(),
-        p.distances ? nullptr : bias.const_data_ptr<T>(), view(p.positives), view(p.junk),
+        p.distances ? nullptr : bias.const_data_ptr<T>(),
+        p.distances ? nullptr : query_norms.const_data_ptr<T>(), view(p.positives), view(p.junk),
         ranks.mutable_data_ptr<int64_t>(), first, count, p.g);
     STD_CUDA_KERNEL_LAUNCH_CHECK();
   }
@@ -106,8 +113,7 @@ Tensor rank(const Problem& p) {
 
 Tensor rank_positives_cuda(const Tensor& query, const Tensor& gallery,
                            const Tensor& positive_offsets, const Tensor& positive_indices,
-                           const Tensor& junk_offsets, const Tensor& junk_indices,
-                           const std::string& metric) {
+                           const Tensor& junk_offsets, const Tensor& junk_indices, int64_t metric) {
   const Problem p = read("rank_positives", query, gallery, positive_offsets, positive_indices,
                          junk_offsets, junk_indices, metric);
   const DeviceGuard guard(p.like().get_device_index());

@@ -1,4 +1,4 @@
-"""What every op's Python face does alike: the dtypes it reads, and one derivative only."""
+"""What every op's Python face does alike: dtypes and choices in, and one derivative at most."""
 
 import torch
 from torch import Tensor
@@ -11,14 +11,41 @@ def computed(x: Tensor) -> Tensor:
     return x.float() if x.dtype in _HALF else x
 
 
-def integers(argument: str, t: Tensor) -> Tensor:
-    """``t`` as int64, from any integer type; ``argument`` is what to call it in the error."""
+def integers(argument: str, t: Tensor, like: Tensor) -> Tensor:
+    """``t`` as int64, from any integer type, or a list on the device of ``like``.
+
+    ``argument`` is what to call it in the error.
+    """
+    if not isinstance(t, Tensor):
+        t = torch.as_tensor(t, device=like.device)
     if t.dtype == torch.int64:
         return t
     real = t.is_floating_point() or t.is_complex() or t.dtype == torch.bool
     if real and t.numel() > 0:  # an empty list becomes a float tensor
         raise RuntimeError(f"{argument} must hold integers, got {t.dtype}; call .long() on it")
     return t.long()
+
+
+METRICS = ("cosine", "euclidean", "squared_euclidean")
+
+
+def code_of(argument: str, value: str, names: tuple[str, ...]) -> int:
+    """The number by which the schema knows one of ``names``."""
+    if value not in names:
+        raise RuntimeError(f"{argument} must be one of {', '.join(names)}, got {value!r}")
+    return names.index(value)
+
+
+def no_gradient(op: str) -> None:
+    """Run the op below autograd, whatever its inputs require; its outputs are integers."""
+
+    def setup_context(ctx, inputs, output):
+        ctx.mark_non_differentiable(output)
+
+    def backward(ctx, grad):
+        raise RuntimeError(f"{op} has no gradient")
+
+    torch.library.register_autograd(f"reid_ext::{op}", backward, setup_context=setup_context)
 
 
 def refuse_second_derivative(op: str) -> None:

@@ -25,27 +25,29 @@ def cosine_matrix(x: Tensor, y: Tensor | None = None, *, angle: bool = False) ->
     """
     if x.dim() < 2:
         raise RuntimeError(f"cosine_matrix: x must have shape (..., N, D), got {tuple(x.shape)}")
-    y = x if y is None else y
-    if y.dim() != x.dim() or y.shape[:-2] != x.shape[:-2] or y.shape[-1] != x.shape[-1]:
-        raise RuntimeError(
-            f"cosine_matrix: y must have shape (..., M, D) to go with x {tuple(x.shape)}, "
-            f"got {tuple(y.shape)}"
-        )
     batch = x.shape[:-2].numel()
-    out = torch.ops.reid_ext.cosine_matrix.default(
-        computed(x).reshape(batch, *x.shape[-2:]), computed(y).reshape(batch, *y.shape[-2:]), angle
-    )
-    return out.reshape(*x.shape[:-1], y.shape[-2])
+    rows = x.shape[-2]
+    if y is not None:
+        if y.dim() != x.dim() or y.shape[:-2] != x.shape[:-2] or y.shape[-1] != x.shape[-1]:
+            raise RuntimeError(
+                f"cosine_matrix: y must have shape (..., M, D) to go with x {tuple(x.shape)}, "
+                f"got {tuple(y.shape)}"
+            )
+        rows = y.shape[-2]
+        y = computed(y).reshape(batch, *y.shape[-2:])
+    x3 = computed(x).reshape(batch, *x.shape[-2:])
+    out = torch.ops.reid_ext.cosine_matrix.default(x3, y, angle)
+    return out.reshape(*x.shape[:-1], rows)
 
 
 @torch.library.register_fake("reid_ext::cosine_matrix")
 def _(x, y, angle):
-    return x.new_empty(x.shape[0], x.shape[1], y.shape[1])
+    return x.new_empty(x.shape[0], x.shape[1], (x if y is None else y).shape[1])
 
 
 @torch.library.register_fake("reid_ext::cosine_matrix_backward")
 def _(grad, cosine, x, y):
-    return x.new_empty(x.shape), y.new_empty(y.shape)
+    return x.new_empty(x.shape), x.new_empty(0) if y is None else y.new_empty(y.shape)
 
 
 def _setup_context(ctx, inputs, output):
@@ -60,7 +62,8 @@ def _backward(ctx, grad):
         kink = sine <= 4 * torch.finfo(out.dtype).eps
         grad = torch.where(kink, 0, -grad / sine)
         out = out.cos()
-    return *torch.ops.reid_ext.cosine_matrix_backward.default(grad, out, x, y), None
+    grad_x, grad_y = torch.ops.reid_ext.cosine_matrix_backward.default(grad, out, x, y)
+    return grad_x, None if y is None else grad_y, None
 
 
 torch.library.register_autograd("reid_ext::cosine_matrix", _backward, setup_context=_setup_context)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from reid_ext.ops._contract import computed, integers, refuse_second_derivative
+from reid_ext.ops._contract import METRICS, code_of, computed, integers, refuse_second_derivative
 
 
 class HardestPairs(NamedTuple):
@@ -38,7 +38,7 @@ def mine_hardest(
 
     Args:
         x: Anchors of shape (N, D), float32, float64, bfloat16 or float16.
-        labels: Identities of shape (N,), any integers.
+        labels: Identities of shape (N,), any integers; a tensor or a list.
         keys: What the anchors are compared with, (M, D), same dtype and device. None: the anchors
             themselves, where no row is its own positive.
         key_labels: Identities of the keys, (M,).
@@ -55,14 +55,16 @@ def mine_hardest(
     Raises:
         RuntimeError: a shape, dtype, device or metric that does not fit; the message names it.
     """
+    if keys is not None and x.is_floating_point() and keys.dtype != x.dtype:
+        raise RuntimeError(f"mine_hardest: keys must be {x.dtype} like x, got {keys.dtype}")
     pairs = torch.ops.reid_ext.mine_hardest.default(
         computed(x),
-        integers("mine_hardest: labels", labels),
+        integers("mine_hardest: labels", labels, x),
         None if keys is None else computed(keys),
-        None if key_labels is None else integers("mine_hardest: key_labels", key_labels),
-        None if groups is None else integers("mine_hardest: groups", groups),
-        None if key_groups is None else integers("mine_hardest: key_groups", key_groups),
-        metric,
+        None if key_labels is None else integers("mine_hardest: key_labels", key_labels, x),
+        None if groups is None else integers("mine_hardest: groups", groups, x),
+        None if key_groups is None else integers("mine_hardest: key_groups", key_groups, x),
+        code_of("mine_hardest: metric", metric, METRICS),
     )
     return HardestPairs(*pairs)
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from reid_ext.ops._contract import computed
+from reid_ext.ops._contract import METRICS, code_of, computed, no_gradient
 
 
 class Lists(NamedTuple):
@@ -30,8 +30,8 @@ def rank_positives(
     Args:
         query: Features of shape (Q, D), float32, float64, bfloat16 or float16.
         gallery: Features of shape (G, D), same dtype and device.
-        positives: The gallery images of the query's identity that count.
-        junk: Gallery images to be left out of the query's ranking; none of its positives.
+        positives: The gallery images of the query's identity that count, each once.
+        junk: Gallery images to be left out of the query's ranking, each once; no positives.
         metric: ``"cosine"``, ``"euclidean"`` or ``"squared_euclidean"``.
 
     Returns:
@@ -44,7 +44,11 @@ def rank_positives(
             values are checked on the CPU only: on a GPU that would wait for the device.
     """
     return torch.ops.reid_ext.rank_positives.default(
-        computed(query), computed(gallery), *positives, *junk, metric
+        computed(query),
+        computed(gallery),
+        *positives,
+        *junk,
+        code_of("rank_positives: metric", metric, METRICS),
     )
 
 
@@ -77,5 +81,7 @@ def _(distances, positive_offsets, positive_indices, junk_offsets, junk_indices)
     return torch.empty_like(positive_indices)
 
 
+for _op in ("rank_positives", "rank_positives_from_distances"):
+    no_gradient(_op)
 for _device in ("cuda", "cpu"):
     torch.library.register_autocast("reid_ext::rank_positives", _device, torch.float32)
