@@ -38,7 +38,7 @@ def arguments(description: str, losses: Iterable[str], default_out: str) -> argp
     flag("--epochs", type=_positive, help="passes over the identities; else the recipe's length")
     flag("--batch", type=_batch, metavar="PxK", help="identities x images of each modality")
     flag("--seed", type=int, default=0)
-    flag("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    flag("--device", type=_device, default="cuda" if torch.cuda.is_available() else "cpu")
     flag("--precision", choices=list(PRECISIONS), help="default: the fastest of the device")
     flag("--workers", type=int, help="processes that read images; default: by the cores")
     flag("--out", type=Path, help=f"output folder; default: runs/{default_out}-LOSS-SEED")
@@ -113,6 +113,18 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"must be a positive whole number, got {text!r}")
     return int(text)
+
+
+def _device(text: str) -> str:
+    kind, _, number = text.partition(":")
+    if kind not in ("cpu", "cuda") or (number and not number.isdecimal()):
+        raise argparse.ArgumentTypeError(f"must be cpu, cuda or cuda:N, got {text!r}")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        raise argparse.ArgumentTypeError(
+            f"must be a device of this machine, got {text!r}, but torch {torch.__version__} sees "
+            f"{torch.cuda.device_count()} CUDA devices; use cpu"
+        )
+    return text
 
 
 def _batch(text: str) -> tuple[int, int]:
