@@ -65,3 +65,14 @@ def test_anchors_without_a_triplet_do_not_count(device):
 def test_refuses_a_negative_margin(margin):
     with pytest.raises(ValueError, match="TripletLoss: margin must be None or not negative"):
         TripletLoss(margin)
+
+
+def test_keys_take_the_place_of_the_batch(device):
+    x, keys = torch.randn(4, 3, device=device), torch.randn(6, 3, device=device)
+    y, key_y = torch.tensor([0, 1, 0, 1], device=device), torch.arange(6, device=device) % 2
+    distance = torch.cdist(x, keys)
+    same = y[:, None] == key_y
+    far = distance.masked_fill(~same, -torch.inf).amax(1)
+    near = distance.masked_fill(same, torch.inf).amin(1)
+    got = TripletLoss(margin=0.5)(x, y, keys=keys, key_labels=key_y)
+    torch.testing.assert_close(got, (far - near + 0.5).clamp(min=0).mean())

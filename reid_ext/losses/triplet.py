@@ -16,8 +16,9 @@ class TripletLoss(nn.Module):
         metric: ``"euclidean"``, ``"squared_euclidean"`` or ``"cosine"`` (1 - cos).
 
     Shape:
-        features (N, D), labels (N,); returns a scalar, the mean over the anchors that have both
-        a positive and a negative. None has: 0 with zero gradient.
+        features (N, D), labels (N,); keys (M, D), key_labels (M,): what to compare the features
+        with, such as a memory bank, instead of themselves. Returns a scalar, the mean over the
+        anchors that have both a positive and a negative. None has: 0 with zero gradient.
 
     Source:
         Hermans et al. 2017, arXiv:1703.07737.
@@ -33,8 +34,17 @@ class TripletLoss(nn.Module):
         self.margin = margin
         self.metric = metric
 
-    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
-        hardest = ops.mine_hardest(features, labels, metric=self.metric)
+    def forward(
+        self,
+        features: Tensor,
+        labels: Tensor,
+        *,
+        keys: Tensor | None = None,
+        key_labels: Tensor | None = None,
+    ) -> Tensor:
+        hardest = ops.mine_hardest(
+            features, labels, keys=keys, key_labels=key_labels, metric=self.metric
+        )
         counts = (hardest.positive >= 0) & (hardest.negative >= 0)
         gap = hardest.positive_distance - hardest.negative_distance
         gap = torch.where(counts, gap, 0)  # NaN where a side lacks, also in the gradient
