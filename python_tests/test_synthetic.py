@@ -245,7 +245,9 @@ def test_killed_render_is_not_trusted_and_done_again(small, tmp_path):
     code = f"""if True:
         from reid_ext.data.synthetic import synthesize
         synthesize("sysu-mm01", {str(root)!r}, identities=(5000, 0, 0))"""
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(  # elsewhere: here Python would import the sources
+        [sys.executable, "-c", code], stderr=subprocess.DEVNULL, cwd=tmp_path.parent
+    )
     wait_until(lambda: list(tmp_path.glob(".data.rendering-*/cam1/0002")))
     process.kill()
     process.wait()

@@ -1,0 +1,150 @@
+"""Adaptive label smoothing: both variants against their definition, and their contract."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from reid_ext import losses, ops
+
+ALPHA = 0.25
+VARIANTS = ["paper", "released"]
+
+
+def labels_of(q, y, variant):
+    """The labels of probabilities q (N, C), as L_y of the paper and as its released code has it."""
+    classes = q.shape[1]
+    own = F.one_hot(y, classes).to(q.dtype)
+    if classes == 1:
+        return own
+    wrong = ALPHA * (1 - q)
+    if variant == "released":
+        return own * (1 - wrong) + wrong / (classes - 1)
+    wrong = wrong.gather(1, y[:, None])
+    return own * (1 - wrong) + (1 - own) * wrong / (classes - 1)
+
+
+def reference(logits, y, variant="paper"):
+    """Each row's loss, with the labels as constants."""
+    log_q = logits.log_softmax(1)
+    return -(labels_of(log_q.detach().exp(), y, variant) * log_q).sum(1)
+
+
+def batch(rows, classes, device, dtype=torch.float64):
+    logits = 3 * torch.randn(rows, classes, device=device, dtype=torch.float64)
+    return logits.to(dtype), torch.randint(classes, (rows,), device=device)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("rows, classes", [(0, 4), (1, 1), (5, 1), (6, 2), (33, 100), (3, 3000)])
+def test_matches_reference_with_its_gradient(rows, classes, variant, dtype, device):
+    logits, y = batch(rows, classes, device, dtype)
+    leaf, exact = logits.requires_grad_(), logits.detach().double().requires_grad_()
+    each = ops.adaptive_label_smoothing_loss(leaf, y, variant=variant, aggregation="none")
+    want = reference(exact, y, variant)
+    torch.testing.assert_close(each, want.to(dtype))
+    got = losses.AdaptiveLabelSmoothingLoss(ALPHA, variant)(leaf, y)
+    mean = want.sum() / max(rows, 1)
+    torch.testing.assert_close(got, mean.to(dtype))
+    torch.testing.assert_close(
+        *(torch.autograd.grad(*pair)[0].to(dtype) for pair in ((got, leaf), (mean, exact)))
+    )
+
+
+def test_paper_labels_by_hand(device):
+    q = torch.tensor([[0.5, 0.2, 0.3]], device=device, dtype=torch.float64)
+    y = torch.tensor([1], device=device)
+    smoothed = ALPHA * (1 - 0.2)
+    t = [smoothed / 2, 1 - smoothed, smoothed / 2]
+    want = -sum(label * p.log() for label, p in zip(t, q[0], strict=True))
+    torch.testing.assert_close(ops.adaptive_label_smoothing_loss(q.log(), y), want)
+
+
+def test_released_labels_by_hand(device):
+    q = torch.tensor([[0.5, 0.2, 0.3]], device=device, dtype=torch.float64)
+    y = torch.tensor([1], device=device)
+    t = [ALPHA * 0.5 / 2, 1 - ALPHA * 0.8 + ALPHA * 0.8 / 2, ALPHA * 0.7 / 2]
+    want = -sum(label * p.log() for label, p in zip(t, q[0], strict=True))
+    got = ops.adaptive_label_smoothing_loss(q.log(), y, variant="released")
+    torch.testing.assert_close(got, want)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_sum_of_the_labels_is_as_documented(variant, device):
+    logits, y = batch(20, 6, device)
+    q = logits.softmax(1)
+    surplus = ALPHA * q.gather(1, y[:, None])[:, 0] if variant == "released" else 0 * q[:, 0]
+    t = labels_of(q, y, variant)
+    torch.testing.assert_close(t.sum(1), 1 + surplus)
+    leaf = logits.requires_grad_()
+    each = ops.adaptive_label_smoothing_loss(leaf, y, variant=variant, aggregation="none")
+    each.sum().backward()
+    torch.testing.assert_close((1 + surplus[:, None]) * q.detach() - leaf.grad, t.detach())
+
+
+def test_paper_variant_is_the_viewpoint_loss_of_one_view(device):
+    logits, y = batch(9, 5, device)
+    got = ops.viewpoint_loss(logits, y, torch.zeros_like(y), num_views=1)
+    assert torch.equal(got, ops.adaptive_label_smoothing_loss(logits, y))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_alpha_of_zero_is_cross_entropy(variant, device):
+    logits, y = batch(9, 5, device)
+    got = ops.adaptive_label_smoothing_loss(logits, y, alpha=0.0, variant=variant)
+    torch.testing.assert_close(got, F.cross_entropy(logits, y))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("size", [0.0, 1e4, 1e30])
+def test_logits_of_any_size_have_finite_losses_and_gradients(size, variant, device):
+    logits, y = batch(30, 6, device, torch.float32)
+    leaf = (logits.sign() * size).requires_grad_()
+    each = ops.adaptive_label_smoothing_loss(leaf, y, variant=variant, aggregation="none")
+    each.sum().backward()
+    torch.testing.assert_close(each, reference(leaf.double(), y, variant).float())
+    assert leaf.grad.isfinite().all()
+
+
+def test_no_rows_give_zero_loss_and_zero_gradient(device):
+    logits = torch.randn(0, 4, device=device, requires_grad=True)
+    loss = losses.AdaptiveLabelSmoothingLoss()(logits, torch.tensor([], device=device))
+    loss.backward()
+    assert loss.item() == 0 and logits.grad.shape == (0, 4)
+
+
+def test_compiles_to_one_graph(device):
+    logits, y = batch(6, 5, device)
+    loss = losses.AdaptiveLabelSmoothingLoss(variant="released")
+    compiled = torch.compile(loss, fullgraph=True, backend="aot_eager", dynamic=True)
+    torch.testing.assert_close(compiled(logits, y), loss(logits, y))
+
+
+def test_autocast_computes_in_float32(device):
+    logits, y = batch(6, 5, device, torch.bfloat16)
+    with torch.autocast(device.type, torch.bfloat16):
+        got = ops.adaptive_label_smoothing_loss(logits, y)
+    assert torch.equal(got, ops.adaptive_label_smoothing_loss(logits.float(), y))
+
+
+@pytest.mark.parametrize("label", [-1, 5, 2**62])
+def test_label_out_of_range_is_an_error_on_the_cpu_and_nan_on_cuda(label, device):
+    logits, y = batch(4, 5, device)
+    y[2] = label
+    if device.type == "cpu":
+        name = "adaptive_label_smoothing_loss: labels must be in"
+        with pytest.raises(RuntimeError, match=name + rf" \[0, 5\), got {label} in row 2"):
+            ops.adaptive_label_smoothing_loss(logits, y)
+        return
+    each = ops.adaptive_label_smoothing_loss(logits, y, aggregation="none")
+    assert each.isnan().tolist() == [False, False, True, False]
+
+
+def test_rejects_by_name(device):
+    logits, y = batch(4, 5, device)
+    with pytest.raises(RuntimeError, match=r"adaptive_label_smoothing_loss: logits .* \(N, C\)"):
+        ops.adaptive_label_smoothing_loss(logits[0], y)
+    with pytest.raises(RuntimeError, match=r"alpha must be in \[0, 1\], got 1.5"):
+        ops.adaptive_label_smoothing_loss(logits, y, alpha=1.5)
+    with pytest.raises(ValueError, match="variant must be 'paper' or 'released', got 'mean'"):
+        ops.adaptive_label_smoothing_loss(logits, y, variant="mean")

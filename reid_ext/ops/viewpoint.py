@@ -1,0 +1,155 @@
+"""Identity and viewpoint softmax losses with labels that adapt to the prediction.
+
+Source: Zhu et al. 2020, arXiv:1912.01300 (VA-reID).
+"""
+
+import torch
+from torch import Tensor
+
+from reid_ext.ops._contract import code_of, computed, integers, refuse_second_derivative
+
+TARGETS = ("adaptive", "fixed", "hard")
+AGGREGATIONS = ("mean", "none")
+_TARGETS_OF_VARIANT = {"paper": 0, "released": 3}
+
+
+def adaptive_label_smoothing_loss(
+    logits: Tensor,
+    labels: Tensor,
+    *,
+    alpha: float = 0.25,
+    variant: str = "paper",
+    aggregation: str = "mean",
+) -> Tensor:
+    """Return the softmax cross entropy whose labels are smoother the worse the prediction.
+
+    With q the softmax of a row, y its identity and C identities, the label is
+
+    - ``"paper"``: 1 - alpha (1 - q_y) for y and alpha (1 - q_y) / (C - 1) for each other identity;
+      it sums to 1;
+    - ``"released"``, the paper's code: 1 - alpha (1 - q_y) for y, plus alpha (1 - q_j) / (C - 1)
+      for every identity j, y included; it sums to 1 + alpha q_y, not to 1.
+
+    Args:
+        logits: Shape (N, C), float32, float64, bfloat16 or float16, of any size.
+        labels: Identities of shape (N,), any integer type, in [0, C).
+        alpha: How much of a wrong prediction is smoothed away, in [0, 1]; 0 is hard labels.
+        variant: ``"paper"`` or ``"released"``.
+        aggregation: ``"mean"`` over the rows, or ``"none"``.
+
+    Returns:
+        A scalar, 0 for N = 0; with ``"none"`` shape (N,). float32 for half inputs. Labels are
+        constants: no gradient flows through them. Differentiable once in ``logits``; nothing of
+        their size is made but their gradient.
+
+    Raises:
+        RuntimeError: a shape, dtype, device, alpha, or on the CPU a label, that does not fit; the
+            message names it. On CUDA a label out of range gives its row a NaN loss and gradient.
+        ValueError: an unknown variant.
+    """
+    if variant not in _TARGETS_OF_VARIANT:
+        raise ValueError(
+            f"adaptive_label_smoothing_loss: variant must be 'paper' or 'released', got {variant!r}"
+        )
+    loss, *_ = torch.ops.reid_ext.viewpoint_loss.default(
+        computed(logits),
+        integers("adaptive_label_smoothing_loss: labels", labels, logits),
+        *(None, None, 1, alpha, _TARGETS_OF_VARIANT[variant]),
+        code_of("adaptive_label_smoothing_loss: aggregation", aggregation, AGGREGATIONS) == 1,
+    )
+    return loss
+
+
+def viewpoint_loss(
+    logits: Tensor,
+    labels: Tensor,
+    views: Tensor,
+    *,
+    num_views: int = 3,
+    alpha: float = 0.25,
+    targets: str = "adaptive",
+    present: Tensor | None = None,
+    aggregation: str = "mean",
+) -> Tensor:
+    """Return the softmax cross entropy over (identity, view) classes.
+
+    With r the softmax of a row over the K present classes, of which its identity y has n, and v
+    its view, the label is
+
+    - ``"adaptive"``: 1 - e1 - e2 for (y, v), e2 / (n - 1) for each other view of y and
+      e1 / (K - n) for each class of another identity, where e1 = alpha (1 - sum_k r(y, k)) and
+      e2 = alpha (1 - r(y, v)). The paper prints it for n = 3, with e2 / 2 and e1 / (K - 3). An
+      identity of one view has e2 = 0, and a lone identity e1 = 0;
+    - ``"fixed"``: 0.6 for (y, v), 0.3 shared by the other views of y (0.15 each of two, 0.30 for
+      one), and 0.1 / K for every class; an identity of one view has 0.9 for it;
+    - ``"hard"``: 1 for (y, v).
+
+    Each sums to 1, since K counts all classes that are present.
+
+    Args:
+        logits: Shape (N, C * V), float32, float64, bfloat16 or float16: class (j, k) is column
+            j * V + k. Of any size.
+        labels: Identities of shape (N,), any integer type, in [0, C).
+        views: Shape (N,), any signed integer type, in [0, V); -1 where the view is not known: such
+            a row does not count.
+        num_views: V.
+        alpha: Scale of the adaptive labels, in [0, 0.5]; beyond, a label could be negative.
+        targets: ``"adaptive"``, ``"fixed"`` or ``"hard"``.
+        present: Bool of shape (C, V), False for classes that do not exist: they have no
+            probability and no gradient. None: all exist.
+        aggregation: ``"mean"`` over the rows that count, or ``"none"``.
+
+    Returns:
+        A scalar, 0 with zero gradient where no row counts; with ``"none"`` shape (N,), NaN where
+        a row does not count. float32 for half inputs. Labels are constants: no gradient flows
+        through them. Differentiable once in ``logits``; nothing of their size is made but their
+        gradient.
+
+    Raises:
+        RuntimeError: a shape, dtype, device or choice that does not fit, by name; on the CPU also
+            a label or view out of range, or a row whose class is not present. On CUDA, which does
+            not wait for values, such a row has a NaN loss and gradient.
+    """
+    loss, *_ = torch.ops.reid_ext.viewpoint_loss.default(
+        computed(logits),
+        integers("viewpoint_loss: labels", labels, logits),
+        integers("viewpoint_loss: views", views, logits),
+        *(present, num_views, alpha, code_of("viewpoint_loss: targets", targets, TARGETS)),
+        code_of("viewpoint_loss: aggregation", aggregation, AGGREGATIONS) == 1,
+    )
+    return loss
+
+
+@torch.library.register_fake("reid_ext::viewpoint_loss")
+def _(logits, labels, views, present, num_views, alpha, targets, each):
+    rows = (logits.shape[0],)
+    loss = logits.new_empty(rows if each else ())
+    return loss, logits.new_empty(rows), logits.new_empty(rows), logits.new_empty(())
+
+
+@torch.library.register_fake("reid_ext::viewpoint_loss_backward")
+def _(grad_loss, logits, *_):
+    return logits.new_empty(logits.shape)
+
+
+def _setup_context(ctx, inputs, output):
+    logits, labels, views, present, *ctx.choices, _ = inputs
+    _, *statistics = output
+    ctx.mark_non_differentiable(*statistics)
+    ctx.set_materialize_grads(False)  # three zero tensors per backward that nobody reads
+    ctx.save_for_backward(logits, labels, views, present, *statistics)
+
+
+def _backward(ctx, grad_loss, *_):
+    if grad_loss is None:
+        return (None,) * 8
+    grad = torch.ops.reid_ext.viewpoint_loss_backward.default(
+        grad_loss, *ctx.saved_tensors, *ctx.choices
+    )
+    return grad, *(None,) * 7
+
+
+torch.library.register_autograd("reid_ext::viewpoint_loss", _backward, setup_context=_setup_context)
+torch.library.register_autocast("reid_ext::viewpoint_loss", "cuda", torch.float32)
+torch.library.register_autocast("reid_ext::viewpoint_loss", "cpu", torch.float32)
+refuse_second_derivative("viewpoint_loss")
