@@ -9,7 +9,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reid_ext.losses import ExpATLoss, TripletLoss
+from reid_ext.losses import ExpATLoss, FIDILoss, TripletLoss
 from reid_ext.models import Embedding, TwoStream
 from reid_ext.training.recipe import Recipe
 from reid_ext.training.schedule import metric_weight
@@ -26,6 +26,10 @@ OBJECTIVES: dict[str, MetricLoss | None] = {
     "softmax": None,
     "triplet": MetricLoss(  # before the neck, over both modalities at once
         lambda recipe: TripletLoss(margin=recipe.triplet_margin, metric="euclidean"),
+        lambda loss, embedding, labels, modalities: loss(embedding.pooled, labels),
+    ),
+    "fidi": MetricLoss(  # before the neck, over all pairs
+        lambda recipe: FIDILoss(),
         lambda loss, embedding, labels, modalities: loss(embedding.pooled, labels),
     ),
     "expat": MetricLoss(  # after the neck, from each modality to the other
@@ -83,5 +87,5 @@ class Objective(nn.Module):
 
 
 def build_objective(name: str, recipe: Recipe) -> Objective:
-    """Return the objective ``name``: ``"softmax"``, ``"triplet"`` or ``"expat"``."""
+    """Return the objective ``name``, a key of ``OBJECTIVES``."""
     return Objective(name, recipe)

@@ -1,0 +1,160 @@
+// FIDI: every pair of rows, scored by the divergence between a similarity u and the truth k.
+//
+//   d = |x_i - k_j|    u = exp(-beta d)    k = 1 for the same identity, else 0
+//   l = D(u || k) + D(k || u),    D(p || q) = p log(alpha p / ((alpha - 1) p + q)),    0 log 0 = 0
+//
+// Source: Yan et al., "Beyond Triplet Loss: Person Re-identification with Fine-grained
+// Difference-aware Pairwise Loss", IEEE TMM 24, 2022, arXiv:2009.10295.
+//
+// With c = alpha - 1 and v = 1 - u a pair of two identities has l = u log(alpha / c). For one of
+// the same identity the two terms cancel where u is near 1, so it is computed as
+//
+//   l = g(-v / alpha) + u g(v / (alpha u)),    g(t) = t - log(1 + t) >= 0
+//   dl/dd = beta u (v / alpha (1 / (c + u) + 1 / (1 + c u)) + h),
+//           h = log(1 + w) - w / (1 + w) >= 0,    w = v / (alpha u)
+//
+// whose terms are all positive: it keeps its digits for u near 0 and 1 and for any alpha.
+//
+//   x          (N, D)  float32|float64      labels      (N,)  int64
+//   keys       (M, D)  like x               key_labels  (M,)  int64
+//   loss       ()      in [0, log(alpha / c)] per pair; 0 where there is no pair
+//   grad_x     (N, D)  where wanted, else (0, D)
+//   grad_keys  (M, D)  where wanted and there are keys, else (0, D)
+//
+// The pairs are all of x and keys or, without keys, all ordered pairs of two rows of x. A product
+// loses the distance of rows that nearly coincide: there, and for their gradient, the rows are
+// subtracted, so coincident rows are at distance 0, where the gradient is 0. NaN stays NaN; a row
+// whose square is not finite counts as NaN. Every sum has one owner and one order.
+#pragma once
+
+#include <cmath>
+#include <optional>
+#include <tuple>
+#include <utility>
+
+#include "common/check.h"
+#include "common/metric.h"
+#include "fidi/elementary.h"
+
+namespace reid_ext::fidi {
+
+// Nearer than this share of |x|^2 + |y|^2, a squared distance is computed from the difference.
+template <typename T>
+constexpr T kNear = T(1) / T(64);
+
+// |x|^2 as the distances use it.
+template <typename T>
+REID_HD T finite_or_nan(T squared_norm) {
+  return squared_norm <= kLargest<T> ? squared_norm : kNaN<T>;
+}
+
+template <typename T>
+REID_HD bool is_near(T squared, T norms) {
+  return squared < kNear<T> * norms;
+}
+
+// The loss as a function of the distance; slopes come out times slope_scale.
+template <typename T>
+struct Curve {
+  T alpha, c, beta, largest, slope_scale;  // c = alpha - 1, largest = log(alpha / c)
+};
+
+template <typename T>
+struct Pair {
+  T loss, weight;  // weight: slope_scale * dl/dd / d, what x_i - k_j is multiplied with; 0 at d = 0
+};
+
+// The infinite distance stands for "no such pair": it has loss and weight 0.
+template <typename T>
+REID_HD Pair<T> negative(const Curve<T>& curve, T squared) {
+  const T d = std::sqrt(squared), z = curve.beta * d;
+  const T loss = z > Real<T>::kFarthest ? T(0) : curve.largest * decay(z).u;
+  const T slope = -curve.slope_scale * curve.beta * loss;
+  return {loss, d == T(0) ? T(0) : slope / d};
+}
+
+template <typename T>
+REID_HD Pair<T> positive(const Curve<T>& curve, T squared) {
+  const T d = std::sqrt(squared);
+  const Decay<T> s = decay(curve.beta * d);
+  const T a = s.v / curve.alpha, w = a / s.u;
+  const T below = curve.c + s.u, above = T(1) + curve.c * s.u;
+  const Log<T> first = log_1_plus(-a, below / curve.alpha);
+  const Log<T> second = log_1_plus(w, above / (curve.alpha * s.u));
+  const T q = s.v / above;  // w / (1 + w)
+  const T h = w < T(1) ? w * q - second.excess : second.value - q;
+  const T slope = curve.beta * s.u * (a / below + a / above + h);
+  return {first.excess + s.u * second.excess, d == T(0) ? T(0) : curve.slope_scale * slope / d};
+}
+
+// The op's inputs, checked and dense. Without keys, keys is x and key_labels is labels.
+struct Problem {
+  Tensor x, labels, keys, key_labels;
+  bool own_keys;
+  double alpha, beta, scale;  // scale: of the sum over all pairs
+  int64_t n, m, d;
+};
+
+inline Tensor read_labels(const char* name, const Tensor& t, int64_t length, const char* ref_name,
+                          const Tensor& ref) {
+  check_integers("fidi_loss", name, t, length, ref_name, ref);
+  return torch::stable::contiguous(t);
+}
+
+inline Problem read(const Tensor& x, const Tensor& labels, const std::optional<Tensor>& keys,
+                    const std::optional<Tensor>& key_labels, double alpha, double beta, bool mean) {
+  const char* op = "fidi_loss";
+  check_matrix(op, "x", x);
+  STD_TORCH_CHECK(keys.has_value() == key_labels.has_value(), op,
+                  ": keys and key_labels must come together, got only one of them");
+  STD_TORCH_CHECK(alpha > 1 && alpha <= kLargest<float>, op,
+                  ": alpha must be a finite number above 1, got ", alpha,
+                  "; at 1 pairs of two identities have an infinite loss");
+  STD_TORCH_CHECK(beta > 0 && beta <= kLargest<float>, op,
+                  ": beta must be a finite number above 0, got ", beta);
+  Problem p;
+  p.x = torch::stable::contiguous(x);
+  p.n = x.size(0);
+  p.d = x.size(1);
+  p.labels = read_labels("labels", labels, p.n, "x", x);
+  p.own_keys = !keys.has_value();
+  p.keys = p.x;
+  p.key_labels = p.labels;
+  p.m = p.n;
+  if (keys) {
+    p.m = keys->dim() > 0 ? keys->size(0) : 0;
+    check_like(op, "keys", *keys, {p.m, p.d}, "x", x);
+    p.keys = torch::stable::contiguous(*keys);
+    p.key_labels = read_labels("key_labels", *key_labels, p.m, "keys", *keys);
+  }
+  p.alpha = alpha;
+  p.beta = beta;
+  const double pairs = double(p.n) * double(p.own_keys ? p.m - 1 : p.m);
+  p.scale = !mean ? 1 : pairs > 0 ? 1 / pairs : 0;
+  return p;
+}
+
+// The same pairs with the keys as anchors.
+inline Problem exchanged(const Problem& p) {
+  Problem e = p;
+  std::swap(e.x, e.keys);
+  std::swap(e.labels, e.key_labels);
+  std::swap(e.n, e.m);
+  return e;
+}
+
+template <typename T>
+Curve<T> curve(const Problem& p) {
+  const double c = p.alpha - 1, both = p.own_keys ? 2 : 1;  // a row is anchor and key
+  return {T(p.alpha), T(c), T(p.beta), T(std::log1p(1 / c)), T(both * p.scale)};
+}
+
+// loss, grad_x, grad_keys
+using LossTensors = std::tuple<Tensor, Tensor, Tensor>;
+
+// The CPU kernel, named here for fidi_test.cpp; every other caller goes through the dispatcher.
+LossTensors fidi_loss_cpu(const Tensor& x, const Tensor& labels, const std::optional<Tensor>& keys,
+                          const std::optional<Tensor>& key_labels, double alpha, double beta,
+                          bool mean, bool with_grad_x, bool with_grad_keys);
+
+}  // namespace reid_ext::fidi

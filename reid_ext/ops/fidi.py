@@ -1,0 +1,118 @@
+"""FIDI: a fine-grained difference-aware pairwise loss, over all pairs of rows.
+
+Source: Yan et al. 2022, IEEE TMM 24, arXiv:2009.10295.
+"""
+
+import torch
+from torch import Tensor
+
+from reid_ext.ops._contract import code_of, computed, integers, refuse_second_derivative
+
+
+def fidi_loss(
+    x: Tensor,
+    labels: Tensor,
+    *,
+    keys: Tensor | None = None,
+    key_labels: Tensor | None = None,
+    alpha: float = 1.05,
+    beta: float = 0.5,
+    normalize: bool = False,
+    aggregation: str = "mean",
+) -> Tensor:
+    """Return the divergence between similarity and identity, over all pairs.
+
+    A pair at Euclidean distance d has the similarity ``u = exp(-beta * d)``. Of two identities it
+    costs ``u * log(alpha / (alpha - 1))``; of the same, with ``c = alpha - 1``,
+    ``u * log(alpha * u / (c * u + 1)) + log(alpha / (c + u))``: 0 at d = 0, and no more than
+    ``log(alpha / c)`` however far apart.
+
+    Args:
+        x: Embeddings of shape (N, D), float32, float64, bfloat16 or float16.
+        labels: Identities of shape (N,), any integers.
+        keys: What the rows are paired with, (M, D), same dtype and device. None: each other, every
+            ordered pair of two rows.
+        key_labels: Identities of the keys, (M,).
+        alpha: Above 1. The nearer to 1, the more a wrong pair can cost.
+        beta: Above 0, per unit of distance: how fast the similarity falls.
+        normalize: Divide every row by its length first. Then d is at most 2, and pairs of two
+            identities cost at least ``exp(-2 * beta) * log(alpha / c)``. A zero row stays zero,
+            with zero gradient.
+        aggregation: ``"mean"`` over the pairs, or ``"sum"`` (the printed form).
+
+    Returns:
+        A scalar, float32 for half inputs; 0 with zero gradient where there is no pair. Coincident
+        rows have no gradient from each other. Differentiable once in ``x`` and ``keys``: the
+        gradient is made along with the loss, in one more product. Memory is O((N + M) D) and one
+        tile, never N x M. On a CPU the bits do not depend on the number of threads.
+
+    Raises:
+        RuntimeError: a shape, dtype, device, alpha, beta or aggregation that does not fit, by name.
+    """
+    x = _unit_rows(computed(x)) if normalize else computed(x)
+    if keys is not None:
+        keys = _unit_rows(computed(keys)) if normalize else computed(keys)
+    differentiate = torch.is_grad_enabled()
+    loss, _, _ = torch.ops.reid_ext.fidi_loss.default(
+        x,
+        integers("fidi_loss: labels", labels, x),
+        keys,
+        None if key_labels is None else integers("fidi_loss: key_labels", key_labels, x),
+        alpha,
+        beta,
+        code_of("fidi_loss: aggregation", aggregation, ("mean", "sum")) == 0,
+        differentiate and x.requires_grad,
+        differentiate and keys is not None and keys.requires_grad,
+    )
+    return loss
+
+
+def _unit_rows(x: Tensor) -> Tensor:
+    """Rows of length 1; a zero row has no direction: it and its gradient are 0."""
+    length = x.norm(dim=-1, keepdim=True)
+    length = torch.where(length.isinf(), torch.nan, length)
+    return torch.where(length == 0, 0, x / torch.where(length == 0, 1, length))
+
+
+@torch.library.register_fake("reid_ext::fidi_loss")
+def _(x, labels, keys, key_labels, alpha, beta, mean, with_grad_x, with_grad_keys):
+    n = x.shape[0] if with_grad_x else 0
+    m = keys.shape[0] if with_grad_keys and keys is not None else 0
+    return x.new_empty(()), x.new_empty(n, x.shape[1]), x.new_empty(m, x.shape[1])
+
+
+@torch.library.register_fake("reid_ext::fidi_loss_backward")
+def _(grad_loss, rows, grad):
+    return torch.empty_like(grad)
+
+
+def _setup_context(ctx, inputs, output):
+    x, _, keys, *_, with_grad_x, with_grad_keys = inputs
+    ctx.with_grad = with_grad_x, with_grad_keys
+    _, grad_x, grad_keys = output
+    ctx.mark_non_differentiable(grad_x, grad_keys)
+    ctx.save_for_backward(x, keys, grad_x, grad_keys)
+
+
+def _backward(ctx, grad_loss, _grad_x, _grad_keys):
+    x, keys, grad_x, grad_keys = ctx.saved_tensors
+    wanted = ctx.needs_input_grad[0], ctx.needs_input_grad[2]
+    for name, want, made in zip(("x", "keys"), wanted, ctx.with_grad, strict=True):
+        if want and not made:
+            raise RuntimeError(
+                f"fidi_loss: with_grad_{name} must be True where {name} requires a gradient, got "
+                "False; reid_ext.ops.fidi_loss sets it"
+            )
+    scaled = torch.ops.reid_ext.fidi_loss_backward.default
+    return (
+        scaled(grad_loss, x, grad_x) if wanted[0] else None,
+        None,
+        scaled(grad_loss, keys, grad_keys) if wanted[1] else None,
+        *(None,) * 6,
+    )
+
+
+torch.library.register_autograd("reid_ext::fidi_loss", _backward, setup_context=_setup_context)
+for _device in ("cuda", "cpu"):
+    torch.library.register_autocast("reid_ext::fidi_loss", _device, torch.float32)
+refuse_second_derivative("fidi_loss")
