@@ -492,3 +492,14 @@ def test_rejects_unknown_metric(device):
         RuntimeError, match=r"metric must be one of cosine, euclidean.*, got 'angle'"
     ):
         ops.mine_hardest(*batch(4, 3, device), metric="angle")
+
+
+def test_more_pairs_than_32_bits_count(device):
+    n = 46_400  # n * n > 2 ** 31; whole numbers 0 .. n - 1 on a line, identities by parity
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(0)).to(device)
+    pairs = ops.mine_hardest(order.double()[:, None], order % 2, metric="euclidean")
+    parity = order % 2
+    farthest = torch.maximum(order - parity, (n - 2 + parity) - order)
+    assert torch.equal(pairs.positive_distance, farthest.double())
+    assert torch.equal(pairs.negative_distance, torch.ones_like(pairs.negative_distance))
+    assert torch.equal((order[pairs.positive] - order).abs(), farthest)

@@ -365,3 +365,13 @@ def test_rejects_other_devices_by_name(name, device):
     given = arguments(device)
     with pytest.raises(RuntimeError, match=f"{name} must be on cuda:0 like .*, got cpu"):
         torch.ops.reid_ext.rank_positives(**given | {name: given[name].cpu()})
+
+
+def test_more_pairs_than_32_bits_count(device):
+    q, g, step = 30_000, 72_000, 41_000  # q * g > 2 ** 31; points 0, 1, 2, ... on a line
+    index = torch.arange(q, device=device)
+    query, gallery = (torch.arange(n, device=device).double()[:, None] for n in (q, g))
+    positives = ops.Lists(torch.arange(q + 1, device=device), index + step)
+    junk = ops.Lists(torch.zeros_like(positives.offsets), index[:0])
+    ranks = ops.rank_positives(query, gallery, positives, junk, metric="squared_euclidean")
+    assert torch.equal(ranks, index + step + 1)  # all to the left, itself, step - 1 to the right
