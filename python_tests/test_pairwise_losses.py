@@ -1,0 +1,154 @@
+"""Contrastive, circle and multi-similarity losses against their formulas, anchor by anchor."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from reid_ext.losses import CircleLoss, ContrastiveLoss, MultiSimilarityLoss
+
+
+def contrastive(x, y, keys, key_y, skip):
+    losses = []
+    for i in range(len(x)):
+        for j in range(len(keys)):
+            if skip and i == j:
+                continue
+            d = torch.dist(x[i], keys[j])
+            losses.append(d**2 / 2 if y[i] == key_y[j] else (1 - d).clamp(min=0) ** 2 / 2)
+    return torch.stack(losses).mean()
+
+
+def cosines(x, y, keys, key_y, skip):
+    """Of each anchor that has both: its positive and its negative cosines."""
+    for i in range(len(x)):
+        s = F.cosine_similarity(x[i][None], keys)
+        p = [s[j] for j in range(len(keys)) if key_y[j] == y[i] and not (skip and i == j)]
+        n = [s[j] for j in range(len(keys)) if key_y[j] != y[i]]
+        if p and n:
+            yield torch.stack(p), torch.stack(n)
+
+
+def circle(*batch, m=0.25, gamma=128):
+    """Eq. 6 of arXiv:2002.10857."""
+    losses = []
+    for p, n in cosines(*batch):
+        a_p, a_n = (1 + m - p).clamp(min=0).detach(), (n + m).clamp(min=0).detach()
+        pull, push = (-gamma * a_p * (p - 1 + m)).exp().sum(), (gamma * a_n * (n - m)).exp().sum()
+        losses.append(torch.log(1 + pull * push))
+    return torch.stack(losses).mean()
+
+
+def multi_similarity(*batch, alpha=2, beta=50, base=0.5, epsilon=0.1):
+    """Eq. 11, 12 and 15 of arXiv:1904.06627."""
+    losses = []
+    for p, n in cosines(*batch):
+        hard_p, hard_n = p[p - epsilon < n.max()], n[n + epsilon > p.min()]
+        pull = torch.log(1 + torch.exp(-alpha * (hard_p - base)).sum()) / alpha
+        losses.append(pull + torch.log(1 + torch.exp(beta * (hard_n - base)).sum()) / beta)
+    return torch.stack(losses).mean()
+
+
+CASES = {
+    ContrastiveLoss: contrastive,
+    CircleLoss: circle,
+    MultiSimilarityLoss: multi_similarity,
+}
+every_loss = pytest.mark.parametrize("kind", CASES)
+
+
+def batch(device, dtype=torch.float64, rows=9, identities=3):
+    x = torch.randn(rows, 6, device=device, dtype=dtype) / math.sqrt(6)
+    return x, torch.arange(rows, device=device) % identities
+
+
+@every_loss
+def test_matches_its_formula(kind, device):
+    x, y = batch(device)
+    torch.testing.assert_close(kind()(x, y), CASES[kind](x, y, x, y, True))
+
+
+@every_loss
+def test_keys_take_the_place_of_the_batch(kind, device):
+    (x, y), (keys, key_y) = batch(device), batch(device, rows=7, identities=4)
+    want = CASES[kind](x, y, keys, key_y, False)
+    torch.testing.assert_close(kind()(x, y, keys=keys, key_labels=key_y), want)
+
+
+@every_loss
+def test_gradients_are_those_of_the_formula(kind, device):
+    (x, y), (keys, key_y) = batch(device), batch(device, rows=7, identities=4)
+    leaves = x.requires_grad_(), keys.requires_grad_()
+    got = torch.autograd.grad(kind()(x, y, keys=keys, key_labels=key_y), leaves)
+    torch.testing.assert_close(got, torch.autograd.grad(CASES[kind](x, y, keys, key_y, 0), leaves))
+
+
+@every_loss
+def test_permuting_the_batch_permutes_the_gradient(kind, device):
+    x, y = batch(device)
+    order = torch.randperm(len(x)).to(device)
+    grads = []
+    for rows in (slice(None), order):
+        leaf = x[rows].clone().requires_grad_()
+        grads.append(torch.autograd.grad(kind()(leaf, y[rows]), leaf)[0])
+    torch.testing.assert_close(grads[0][order], grads[1])
+
+
+@every_loss
+@pytest.mark.parametrize("labels", [[], [0], [0, 0, 0], [0, 1, 2]])
+def test_gradients_are_finite_whatever_the_identities(kind, labels, device):
+    x = torch.randn(len(labels), 4, device=device, requires_grad=True)
+    loss = kind()(x, torch.tensor(labels, device=device, dtype=torch.int64))
+    loss.backward()
+    assert torch.isfinite(loss) and torch.isfinite(x.grad).all()
+    if kind is not ContrastiveLoss or len(labels) < 2:
+        assert loss.item() == 0 and not x.grad.any()
+
+
+@every_loss
+def test_gradients_are_finite_at_duplicates_and_zero_rows(kind, device):
+    x, y = batch(device)
+    x[0], x[3], x[4] = 0, x[6], x[1]
+    kind()(x.requires_grad_(), y).backward()
+    assert torch.isfinite(x.grad).all()
+
+
+@every_loss
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_inputs_are_computed_in_float32(kind, dtype, device):
+    x, y = batch(device, dtype)
+    loss = kind()(x, y)
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, kind()(x.float(), y))
+
+
+@every_loss
+def test_compiles_to_one_graph(kind, device):
+    x, y = batch(device)
+    compiled = torch.compile(kind(), fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(x, y), kind()(x, y))
+
+
+@every_loss
+def test_rejects_labels_that_do_not_fit_by_name(kind, device):
+    x, y = batch(device)
+    with pytest.raises(ValueError, match=rf"{kind.__name__}: labels must have shape \(9,\)"):
+        kind()(x, y[:8])
+    with pytest.raises(ValueError, match=r"key_labels must have shape \(9,\), .* got \(8,\)"):
+        kind()(x, y, keys=x, key_labels=y[:8])
+    with pytest.raises(ValueError, match="keys and key_labels must come together"):
+        kind()(x, y, keys=x)
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: ContrastiveLoss(0), "ContrastiveLoss: margin must be above 0, got 0"),
+        (lambda: CircleLoss(gamma=-1), "CircleLoss: gamma must be above 0, got -1"),
+        (lambda: MultiSimilarityLoss(beta=0), "MultiSimilarityLoss: beta must be above 0, got 0"),
+    ],
+)
+def test_rejects_settings_that_make_no_sense(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -1,0 +1,81 @@
+"""Multi-similarity loss with its pair mining."""
+
+import torch
+from torch import Tensor, nn
+
+from reid_ext import ops
+from reid_ext.losses._pairs import mean_over, positives_and_negatives
+
+
+class MultiSimilarityLoss(nn.Module):
+    """Weigh every pair by its own cosine and by those of the anchor's other pairs.
+
+    For an anchor with the cosines s_p and s_n of its mined pairs::
+
+        log(1 + sum_p exp(-alpha (s_p - base))) / alpha
+        + log(1 + sum_n exp(beta (s_n - base))) / beta
+
+    A negative is mined if ``s_n + epsilon > min s_p`` over all positives, a positive if
+    ``s_p - epsilon < max s_n`` over all negatives.
+
+    Args:
+        alpha: Sharpness for positives; 2 in the paper.
+        beta: Sharpness for negatives; 50 in the paper.
+        base: The cosine about which both turn, lambda in the paper.
+        epsilon: Slack of the mining; 0.1 in the paper.
+
+    Shape:
+        features (N, D), labels (N,); keys (M, D), key_labels (M,): what to compare the features
+        with instead of each other. Returns a scalar, the mean over the anchors with a positive and
+        a negative, float32 for half inputs; 0 with zero gradient where there is none. Holds N x M
+        cosines.
+
+    Source:
+        Wang et al. 2019, arXiv:1904.06627, eq. 11, 12 and 15.
+    """
+
+    def __init__(
+        self, alpha: float = 2.0, beta: float = 50.0, base: float = 0.5, epsilon: float = 0.1
+    ):
+        super().__init__()
+        for name, value in (("alpha", alpha), ("beta", beta)):
+            if not value > 0:
+                raise ValueError(f"MultiSimilarityLoss: {name} must be above 0, got {value}")
+        self.alpha = alpha
+        self.beta = beta
+        self.base = base
+        self.epsilon = epsilon
+
+    def forward(
+        self,
+        features: Tensor,
+        labels: Tensor,
+        *,
+        keys: Tensor | None = None,
+        key_labels: Tensor | None = None,
+    ) -> Tensor:
+        positive, negative = positives_and_negatives(
+            "MultiSimilarityLoss", features, labels, keys, key_labels
+        )
+        counts = positive.any(1) & negative.any(1)
+        cosine = ops.cosine_matrix(features, keys)
+        constant = cosine.detach()
+        least = _extreme(constant, positive, torch.inf).amin(1, keepdim=True)
+        most = _extreme(constant, negative, -torch.inf).amax(1, keepdim=True)
+        hard_positive = positive & (constant - self.epsilon < most)
+        hard_negative = negative & (constant + self.epsilon > least)
+        pull = _log_1_plus_sum(-self.alpha * (cosine - self.base), hard_positive) / self.alpha
+        push = _log_1_plus_sum(self.beta * (cosine - self.base), hard_negative) / self.beta
+        return mean_over(pull + push, counts)
+
+
+def _extreme(values: Tensor, among: Tensor, otherwise: float) -> Tensor:
+    """The values in the mask, and a column of what an empty row gives."""
+    column = values.new_full((len(values), 1), otherwise)
+    return torch.cat([values.masked_fill(~among, otherwise), column], 1)
+
+
+def _log_1_plus_sum(exponents: Tensor, among: Tensor) -> Tensor:
+    """``log(1 + sum exp)`` over each row's exponents in the mask, without overflow."""
+    zero = exponents.new_zeros(len(exponents), 1)
+    return torch.cat([exponents.masked_fill(~among, -torch.inf), zero], 1).logsumexp(1)
