@@ -2,9 +2,9 @@
 
     python benchmarks/memory.py                    # N = 16,384 and 65,536 on the CPU, two minutes
 
-Each row is a process of its own; "MiB" is the growth of its peak resident memory (of the allocator's
-peak on CUDA) during one step, the gradient of the step included. "matrix MiB" is one N x N matrix,
-of which plain PyTorch holds several.
+Each row is a process of its own; "MiB" is the growth of its peak resident memory (on CUDA, of its
+allocator's peak) during one step, the gradient of the step included. "matrix MiB" is one N x N
+matrix, of which plain PyTorch holds several.
 """
 
 import argparse
