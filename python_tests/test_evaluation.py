@@ -308,3 +308,15 @@ def test_refuses_distances_of_other_shape():
     del given["query"], given["gallery"]
     with pytest.raises(ValueError, match=r"evaluate_distances: query_ids must have shape \(5,\)"):
         evaluate_distances(np.ones((5, 4)), **given)
+
+
+def test_given_distances_take_the_same_keywords_as_features():
+    distances = torch.rand(3, 5)
+    ids = {"query_ids": [0, 1, 2], "gallery_ids": [0, 1, 2, 0, 1], "protocol": "generic"}
+    got = evaluate_distances(distances, **ids, metric="euclidean", compute="exact")
+    assert got.mAP == evaluate_distances(distances, **ids).mAP
+    assert "; euclidean; " in got.protocol
+    with pytest.raises(ValueError, match="evaluate_distances: metric must be"):
+        evaluate_distances(distances, **ids, metric="angle")
+    with pytest.raises(ValueError, match="evaluate_distances: compute must be"):
+        evaluate_distances(distances, **ids, compute="bf16")

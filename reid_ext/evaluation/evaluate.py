@@ -68,21 +68,27 @@ def evaluate_distances(
     query_cameras: Array | None = None,
     gallery_cameras: Array | None = None,
     protocol: str = "market1501",
+    metric: str | None = None,
     max_rank: int = 50,
     average_precision: str = "step",
+    compute: str = "exact",
 ) -> Ranking:
     """Return CMC, mAP and mINP of distances computed elsewhere, such as re-ranked ones.
 
     Args:
         distances: Shape (Q, G), smaller is closer, float32, float64, bfloat16 or float16: a
             tensor on any device, an array or nested lists. NaN ranks last.
+        metric: What they are, for the fingerprint alone; None: "given distances".
 
     The other arguments, the rules and the errors are those of :func:`evaluate`.
     """
     where = "evaluate_distances"
+    if metric is not None:
+        inputs.check_choice(where, "metric", metric, METRICS)
+    inputs.check_choice(where, "compute", compute, ("exact",))
     d = inputs.read_distances(where, distances)
     labels = Labels(query_ids, gallery_ids, query_cameras, gallery_cameras)
-    report = Report(max_rank, average_precision, "given distances")
+    report = Report(max_rank, average_precision, metric or "given distances")
     task = read_task(where, labels, protocol, report, (len(d), d.shape[1]), d.device)
     d = d if task.kept is None else d[:, task.kept]
     ranks = ops.rank_positives_from_distances(d, task.positives, task.junk)
