@@ -32,7 +32,7 @@
 #include <tuple>
 #include <utility>
 
-#include "common/check.h"
+#include "common/comparison.h"
 #include "common/metric.h"
 #include "fidi/elementary.h"
 
@@ -87,51 +87,22 @@ REID_HD Pair<T> positive(const Curve<T>& curve, T squared) {
   return {first.excess + s.u * second.excess, d == T(0) ? T(0) : curve.slope_scale * slope / d};
 }
 
-// The op's inputs, checked and dense. Without keys, keys is x and key_labels is labels.
-struct Problem {
-  Tensor x, labels, keys, key_labels;
-  bool own_keys;
+// The op's inputs, checked and dense.
+struct Problem : Comparison {
   double alpha, beta, scale;  // scale: of the sum over all pairs
-  int64_t n, m, d;
 };
-
-inline Tensor read_labels(const char* name, const Tensor& t, int64_t length, const char* ref_name,
-                          const Tensor& ref) {
-  check_integers("fidi_loss", name, t, length, ref_name, ref);
-  return torch::stable::contiguous(t);
-}
 
 inline Problem read(const Tensor& x, const Tensor& labels, const std::optional<Tensor>& keys,
                     const std::optional<Tensor>& key_labels, double alpha, double beta, bool mean) {
   const char* op = "fidi_loss";
-  check_matrix(op, "x", x);
-  STD_TORCH_CHECK(keys.has_value() == key_labels.has_value(), op,
-                  ": keys and key_labels must come together, got only one of them");
   STD_TORCH_CHECK(alpha > 1 && alpha <= kLargest<float>, op,
                   ": alpha must be a finite number above 1, got ", alpha,
                   "; at 1 pairs of two identities have an infinite loss");
   STD_TORCH_CHECK(beta > 0 && beta <= kLargest<float>, op,
                   ": beta must be a finite number above 0, got ", beta);
-  Problem p;
-  p.x = torch::stable::contiguous(x);
-  p.n = x.size(0);
-  p.d = x.size(1);
-  p.labels = read_labels("labels", labels, p.n, "x", x);
-  p.own_keys = !keys.has_value();
-  p.keys = p.x;
-  p.key_labels = p.labels;
-  p.m = p.n;
-  if (keys) {
-    p.m = keys->dim() > 0 ? keys->size(0) : 0;
-    check_like(op, "keys", *keys, {p.m, p.d}, "x", x);
-    p.keys = torch::stable::contiguous(*keys);
-    p.key_labels = read_labels("key_labels", *key_labels, p.m, "keys", *keys);
-  }
-  p.alpha = alpha;
-  p.beta = beta;
-  const double pairs = double(p.n) * double(p.own_keys ? p.m - 1 : p.m);
-  p.scale = !mean ? 1 : pairs > 0 ? 1 / pairs : 0;
-  return p;
+  const Comparison c = read_comparison(op, x, labels, keys, key_labels);
+  const double pairs = double(c.n) * double(c.own_keys ? c.m - 1 : c.m);
+  return {c, alpha, beta, !mean ? 1 : pairs > 0 ? 1 / pairs : 0};
 }
 
 // The same pairs with the keys as anchors.

@@ -20,7 +20,7 @@
 #include <optional>
 #include <tuple>
 
-#include "common/check.h"
+#include "common/comparison.h"
 #include "common/metric.h"
 #include "common/targets.h"
 
@@ -48,53 +48,17 @@ REID_HD Candidate<T> none() {
   return {T(0), -1};
 }
 
-// The op's inputs, checked and dense. Without keys, keys is x and key_labels is labels.
-struct Problem {
-  Tensor x, labels, keys, key_labels;
-  std::optional<Tensor> groups, key_groups;
-  bool own_keys;
+// The op's inputs, checked and dense.
+struct Problem : Comparison {
   Metric metric;
-  int64_t n, m, d;
 };
-
-inline Tensor read_integers(const char* op, const char* name, const Tensor& t, int64_t length,
-                            const char* ref_name, const Tensor& ref) {
-  check_integers(op, name, t, length, ref_name, ref);
-  return torch::stable::contiguous(t);
-}
 
 inline Problem read(const char* op, const Tensor& x, const Tensor& labels,
                     const std::optional<Tensor>& keys, const std::optional<Tensor>& key_labels,
                     const std::optional<Tensor>& groups, const std::optional<Tensor>& key_groups,
                     int64_t metric) {
-  check_matrix(op, "x", x);
-  STD_TORCH_CHECK(keys.has_value() == key_labels.has_value(), op,
-                  ": keys and key_labels must come together, got only one of them");
-  STD_TORCH_CHECK(!key_groups.has_value() || (keys.has_value() && groups.has_value()), op,
-                  ": key_groups must come with keys and groups, got it alone");
-  STD_TORCH_CHECK(!groups.has_value() || keys.has_value() == key_groups.has_value(), op,
-                  ": groups must come with key_groups where there are keys, got it alone");
-  Problem p;
-  p.metric = read_metric(op, metric);
-  p.own_keys = !keys.has_value();
-  p.x = torch::stable::contiguous(x);
-  p.n = x.size(0);
-  p.d = x.size(1);
-  p.labels = read_integers(op, "labels", labels, p.n, "x", x);
-  p.keys = p.x;
-  p.key_labels = p.labels;
-  p.m = p.n;
-  if (keys) {
-    p.m = keys->dim() > 0 ? keys->size(0) : 0;
-    check_like(op, "keys", *keys, {p.m, p.d}, "x", x);
-    p.keys = torch::stable::contiguous(*keys);
-    p.key_labels = read_integers(op, "key_labels", *key_labels, p.m, "keys", *keys);
-  }
-  if (groups) {
-    p.groups = read_integers(op, "groups", *groups, p.n, "x", x);
-    p.key_groups =
-        keys ? read_integers(op, "key_groups", *key_groups, p.m, "keys", *keys) : p.groups;
-  }
+  Problem p = {read_comparison(op, x, labels, keys, key_labels), read_metric(op, metric)};
+  read_groups(op, "groups", "key_groups", groups, key_groups, p);
   return p;
 }
 

@@ -1,5 +1,8 @@
 """What every op's Python face does alike: dtypes and choices in, and one derivative at most."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -37,10 +40,10 @@ def code_of(argument: str, value: str, names: tuple[str, ...]) -> int:
 
 
 def no_gradient(op: str) -> None:
-    """Run the op below autograd, whatever its inputs require; its outputs are integers."""
+    """Run the op below autograd, whatever its inputs require."""
 
     def setup_context(ctx, inputs, output):
-        ctx.mark_non_differentiable(output)
+        ctx.mark_non_differentiable(*((output,) if isinstance(output, Tensor) else output))
 
     def backward(ctx, grad):
         raise RuntimeError(f"{op} has no gradient")
@@ -48,13 +51,27 @@ def no_gradient(op: str) -> None:
     torch.library.register_autograd(f"reid_ext::{op}", backward, setup_context=setup_context)
 
 
-def refuse_second_derivative(op: str) -> None:
-    """Make a derivative of the op's gradient an error that says so."""
+def differentiate_once(op: str, kernel: Callable[..., Any], *arguments: Any) -> Any:
+    """The result of ``kernel(*arguments)``, the gradient of ``op``, which has none itself.
 
-    def refuse(ctx, *grads):
+    Only where a graph of the gradient is asked for does this pass through autograd, to refuse.
+    """
+    if torch.is_grad_enabled():
+        return _Refusal.apply(op, kernel, *arguments)
+    return kernel(*arguments)
+
+
+class _Refusal(torch.autograd.Function):
+    """Makes a derivative of a gradient an error that says so."""
+
+    @staticmethod
+    def forward(ctx, op, kernel, *arguments):
+        ctx.op = op
+        return kernel(*arguments)
+
+    @staticmethod
+    def backward(ctx, *grads):
         raise RuntimeError(
-            f"{op} is differentiable once; a second derivative was asked for (create_graph=True)"
+            f"{ctx.op} is differentiable once; a second derivative was asked for "
+            "(create_graph=True)"
         )
-
-    name = f"reid_ext::{op}_backward"
-    torch.library.register_autograd(name, refuse)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from reid_ext.ops._contract import computed, refuse_second_derivative
+from reid_ext.ops._contract import computed, differentiate_once
 
 
 def cosine_matrix(x: Tensor, y: Tensor | None = None, *, angle: bool = False) -> Tensor:
@@ -62,11 +62,11 @@ def _backward(ctx, grad):
         kink = sine <= 4 * torch.finfo(out.dtype).eps
         grad = torch.where(kink, 0, -grad / sine)
         out = out.cos()
-    grad_x, grad_y = torch.ops.reid_ext.cosine_matrix_backward.default(grad, out, x, y)
+    kernel = torch.ops.reid_ext.cosine_matrix_backward.default
+    grad_x, grad_y = differentiate_once("cosine_matrix", kernel, grad, out, x, y)
     return grad_x, None if y is None else grad_y, None
 
 
 torch.library.register_autograd("reid_ext::cosine_matrix", _backward, setup_context=_setup_context)
 torch.library.register_autocast("reid_ext::cosine_matrix", "cuda", torch.float32)
 torch.library.register_autocast("reid_ext::cosine_matrix", "cpu", torch.float32)
-refuse_second_derivative("cosine_matrix")

@@ -6,7 +6,7 @@ Source: Yan et al. 2022, IEEE TMM 24, arXiv:2009.10295.
 import torch
 from torch import Tensor
 
-from reid_ext.ops._contract import code_of, computed, integers, refuse_second_derivative
+from reid_ext.ops._contract import code_of, computed, differentiate_once, integers
 
 
 def fidi_loss(
@@ -103,11 +103,15 @@ def _backward(ctx, grad_loss, _grad_x, _grad_keys):
                 f"fidi_loss: with_grad_{name} must be True where {name} requires a gradient, got "
                 "False; reid_ext.ops.fidi_loss sets it"
             )
-    scaled = torch.ops.reid_ext.fidi_loss_backward.default
+    kernel = torch.ops.reid_ext.fidi_loss_backward.default
+
+    def scaled(rows: Tensor, grad: Tensor) -> Tensor:
+        return differentiate_once("fidi_loss", kernel, grad_loss, rows, grad)
+
     return (
-        scaled(grad_loss, x, grad_x) if wanted[0] else None,
+        scaled(x, grad_x) if wanted[0] else None,
         None,
-        scaled(grad_loss, keys, grad_keys) if wanted[1] else None,
+        scaled(keys, grad_keys) if wanted[1] else None,
         *(None,) * 6,
     )
 
@@ -115,4 +119,3 @@ def _backward(ctx, grad_loss, _grad_x, _grad_keys):
 torch.library.register_autograd("reid_ext::fidi_loss", _backward, setup_context=_setup_context)
 for _device in ("cuda", "cpu"):
     torch.library.register_autocast("reid_ext::fidi_loss", _device, torch.float32)
-refuse_second_derivative("fidi_loss")

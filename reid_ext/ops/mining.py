@@ -3,12 +3,13 @@
 Source: Hermans et al. 2017, arXiv:1703.07737, sec. 2 (batch hard).
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from reid_ext.ops._contract import METRICS, code_of, computed, integers, refuse_second_derivative
+from reid_ext.ops._contract import METRICS, code_of, computed, differentiate_once, integers
 
 
 class HardestPairs(NamedTuple):
@@ -55,18 +56,32 @@ def mine_hardest(
     Raises:
         RuntimeError: a shape, dtype, device or metric that does not fit; the message names it.
     """
+    arguments = tensors("mine_hardest", "groups", x, labels, keys, key_labels, groups, key_groups)
+    code = code_of("mine_hardest: metric", metric, METRICS)
+    return HardestPairs(*torch.ops.reid_ext.mine_hardest.default(*arguments, code))
+
+
+def tensors(
+    op: str,
+    groups_name: str,
+    x: Tensor,
+    labels: Tensor,
+    keys: Tensor | None,
+    key_labels: Tensor | None,
+    groups: Tensor | None,
+    key_groups: Tensor | None,
+) -> tuple[Tensor | None, ...]:
+    """What the schema of ``op`` takes, from what its users pass."""
     if keys is not None and x.is_floating_point() and keys.dtype != x.dtype:
-        raise RuntimeError(f"mine_hardest: keys must be {x.dtype} like x, got {keys.dtype}")
-    pairs = torch.ops.reid_ext.mine_hardest.default(
+        raise RuntimeError(f"{op}: keys must be {x.dtype} like x, got {keys.dtype}")
+    return (
         computed(x),
-        integers("mine_hardest: labels", labels, x),
+        integers(f"{op}: labels", labels, x),
         None if keys is None else computed(keys),
-        None if key_labels is None else integers("mine_hardest: key_labels", key_labels, x),
-        None if groups is None else integers("mine_hardest: groups", groups, x),
-        None if key_groups is None else integers("mine_hardest: key_groups", key_groups, x),
-        code_of("mine_hardest: metric", metric, METRICS),
+        None if key_labels is None else integers(f"{op}: key_labels", key_labels, x),
+        None if groups is None else integers(f"{op}: {groups_name}", groups, x),
+        None if key_groups is None else integers(f"{op}: key_{groups_name}", key_groups, x),
     )
-    return HardestPairs(*pairs)
 
 
 @torch.library.register_fake("reid_ext::mine_hardest")
@@ -82,6 +97,19 @@ def _(grad_positive, grad_negative, x, keys, positive, negative, p_distance, n_d
     return x.new_empty(x.shape), x.new_empty(rows, x.shape[1])
 
 
+def gradient_of_distances(
+    op: str,
+    grads: tuple[Tensor, Tensor],
+    x: Tensor,
+    keys: Tensor | None,
+    pairs: Sequence[Tensor],
+    metric: int,
+) -> tuple[Tensor, Tensor]:
+    """Gradients of x and keys from those of the two distances; pairs as in HardestPairs."""
+    kernel = torch.ops.reid_ext.mine_hardest_backward.default
+    return differentiate_once(op, kernel, *grads, x, keys, *pairs, metric)
+
+
 def _setup_context(ctx, inputs, output):
     x, _, keys, _, _, _, ctx.metric = inputs
     positive, negative, *_ = output
@@ -91,8 +119,8 @@ def _setup_context(ctx, inputs, output):
 
 def _backward(ctx, _positive, _negative, grad_positive, grad_negative):
     x, keys, *pairs = ctx.saved_tensors
-    grad_x, grad_keys = torch.ops.reid_ext.mine_hardest_backward.default(
-        grad_positive, grad_negative, x, keys, *pairs, ctx.metric
+    grad_x, grad_keys = gradient_of_distances(
+        "mine_hardest", (grad_positive, grad_negative), x, keys, pairs, ctx.metric
     )
     return grad_x, None, None if keys is None else grad_keys, None, None, None, None
 
@@ -100,4 +128,3 @@ def _backward(ctx, _positive, _negative, grad_positive, grad_negative):
 torch.library.register_autograd("reid_ext::mine_hardest", _backward, setup_context=_setup_context)
 torch.library.register_autocast("reid_ext::mine_hardest", "cuda", torch.float32)
 torch.library.register_autocast("reid_ext::mine_hardest", "cpu", torch.float32)
-refuse_second_derivative("mine_hardest")

@@ -6,7 +6,7 @@ Source: Zhu et al. 2020, arXiv:1912.01300 (VA-reID).
 import torch
 from torch import Tensor
 
-from reid_ext.ops._contract import code_of, computed, integers, refuse_second_derivative
+from reid_ext.ops._contract import code_of, computed, differentiate_once, integers
 
 TARGETS = ("adaptive", "fixed", "hard")
 AGGREGATIONS = ("mean", "none")
@@ -143,13 +143,11 @@ def _setup_context(ctx, inputs, output):
 def _backward(ctx, grad_loss, *_):
     if grad_loss is None:
         return (None,) * 8
-    grad = torch.ops.reid_ext.viewpoint_loss_backward.default(
-        grad_loss, *ctx.saved_tensors, *ctx.choices
-    )
+    kernel = torch.ops.reid_ext.viewpoint_loss_backward.default
+    grad = differentiate_once("viewpoint_loss", kernel, grad_loss, *ctx.saved_tensors, *ctx.choices)
     return grad, *(None,) * 7
 
 
 torch.library.register_autograd("reid_ext::viewpoint_loss", _backward, setup_context=_setup_context)
 torch.library.register_autocast("reid_ext::viewpoint_loss", "cuda", torch.float32)
 torch.library.register_autocast("reid_ext::viewpoint_loss", "cpu", torch.float32)
-refuse_second_derivative("viewpoint_loss")
