@@ -1,7 +1,4 @@
-"""What every op's Python face does alike: dtypes and choices in, and one derivative at most."""
-
-from collections.abc import Callable
-from typing import Any
+"""What every op's Python face does alike with its arguments: dtypes, integers and choices."""
 
 import torch
 from torch import Tensor
@@ -37,41 +34,3 @@ def code_of(argument: str, value: str, names: tuple[str, ...]) -> int:
     if value not in names:
         raise RuntimeError(f"{argument} must be one of {', '.join(names)}, got {value!r}")
     return names.index(value)
-
-
-def no_gradient(op: str) -> None:
-    """Run the op below autograd, whatever its inputs require."""
-
-    def setup_context(ctx, inputs, output):
-        ctx.mark_non_differentiable(*((output,) if isinstance(output, Tensor) else output))
-
-    def backward(ctx, grad):
-        raise RuntimeError(f"{op} has no gradient")
-
-    torch.library.register_autograd(f"reid_ext::{op}", backward, setup_context=setup_context)
-
-
-def differentiate_once(op: str, kernel: Callable[..., Any], *arguments: Any) -> Any:
-    """The result of ``kernel(*arguments)``, the gradient of ``op``, which has none itself.
-
-    Only where a graph of the gradient is asked for does this pass through autograd, to refuse.
-    """
-    if torch.is_grad_enabled():
-        return _Refusal.apply(op, kernel, *arguments)
-    return kernel(*arguments)
-
-
-class _Refusal(torch.autograd.Function):
-    """Makes a derivative of a gradient an error that says so."""
-
-    @staticmethod
-    def forward(ctx, op, kernel, *arguments):
-        ctx.op = op
-        return kernel(*arguments)
-
-    @staticmethod
-    def backward(ctx, *grads):
-        raise RuntimeError(
-            f"{ctx.op} is differentiable once; a second derivative was asked for "
-            "(create_graph=True)"
-        )

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from reid_ext.ops._contract import computed, differentiate_once
+from reid_ext.ops._autograd import differentiable, differentiate_once
+from reid_ext.ops._contract import computed
 
 
 def cosine_matrix(x: Tensor, y: Tensor | None = None, *, angle: bool = False) -> Tensor:
@@ -36,7 +37,7 @@ def cosine_matrix(x: Tensor, y: Tensor | None = None, *, angle: bool = False) ->
         rows = y.shape[-2]
         y = computed(y).reshape(batch, *y.shape[-2:])
     x3 = computed(x).reshape(batch, *x.shape[-2:])
-    out = torch.ops.reid_ext.cosine_matrix.default(x3, y, angle)
+    out = _cosine_matrix(x3, y, angle)
     return out.reshape(*x.shape[:-1], rows)
 
 
@@ -67,6 +68,6 @@ def _backward(ctx, grad):
     return grad_x, None if y is None else grad_y, None
 
 
-torch.library.register_autograd("reid_ext::cosine_matrix", _backward, setup_context=_setup_context)
+_cosine_matrix = differentiable("cosine_matrix", _backward, _setup_context)
 torch.library.register_autocast("reid_ext::cosine_matrix", "cuda", torch.float32)
 torch.library.register_autocast("reid_ext::cosine_matrix", "cpu", torch.float32)

@@ -6,7 +6,8 @@ Source: Yan et al. 2022, IEEE TMM 24, arXiv:2009.10295.
 import torch
 from torch import Tensor
 
-from reid_ext.ops._contract import code_of, computed, differentiate_once, integers
+from reid_ext.ops._autograd import differentiable, differentiate_once
+from reid_ext.ops._contract import code_of, computed, integers
 
 
 def fidi_loss(
@@ -53,7 +54,7 @@ def fidi_loss(
     if keys is not None:
         keys = _unit_rows(computed(keys)) if normalize else computed(keys)
     differentiate = torch.is_grad_enabled()
-    loss, _, _ = torch.ops.reid_ext.fidi_loss.default(
+    loss, _, _ = _fidi_loss(
         x,
         integers("fidi_loss: labels", labels, x),
         keys,
@@ -116,6 +117,6 @@ def _backward(ctx, grad_loss, _grad_x, _grad_keys):
     )
 
 
-torch.library.register_autograd("reid_ext::fidi_loss", _backward, setup_context=_setup_context)
+_fidi_loss = differentiable("fidi_loss", _backward, _setup_context)
 for _device in ("cuda", "cpu"):
     torch.library.register_autocast("reid_ext::fidi_loss", _device, torch.float32)

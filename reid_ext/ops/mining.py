@@ -9,7 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from reid_ext.ops._contract import METRICS, code_of, computed, differentiate_once, integers
+from reid_ext.ops._autograd import differentiable, differentiate_once
+from reid_ext.ops._contract import METRICS, code_of, computed, integers
 
 
 class HardestPairs(NamedTuple):
@@ -58,7 +59,7 @@ def mine_hardest(
     """
     arguments = tensors("mine_hardest", "groups", x, labels, keys, key_labels, groups, key_groups)
     code = code_of("mine_hardest: metric", metric, METRICS)
-    return HardestPairs(*torch.ops.reid_ext.mine_hardest.default(*arguments, code))
+    return HardestPairs(*_mine_hardest(*arguments, code))
 
 
 def tensors(
@@ -125,6 +126,6 @@ def _backward(ctx, _positive, _negative, grad_positive, grad_negative):
     return grad_x, None, None if keys is None else grad_keys, None, None, None, None
 
 
-torch.library.register_autograd("reid_ext::mine_hardest", _backward, setup_context=_setup_context)
+_mine_hardest = differentiable("mine_hardest", _backward, _setup_context)
 torch.library.register_autocast("reid_ext::mine_hardest", "cuda", torch.float32)
 torch.library.register_autocast("reid_ext::mine_hardest", "cpu", torch.float32)

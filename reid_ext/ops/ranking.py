@@ -8,7 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from reid_ext.ops._contract import METRICS, code_of, computed, no_gradient
+from reid_ext.ops._autograd import no_gradient
+from reid_ext.ops._contract import METRICS, code_of, computed
 
 
 class Lists(NamedTuple):

@@ -6,7 +6,8 @@ Source: Zhu et al. 2020, arXiv:1912.01300 (VA-reID).
 import torch
 from torch import Tensor
 
-from reid_ext.ops._contract import code_of, computed, differentiate_once, integers
+from reid_ext.ops._autograd import differentiable, differentiate_once
+from reid_ext.ops._contract import code_of, computed, integers
 
 TARGETS = ("adaptive", "fixed", "hard")
 AGGREGATIONS = ("mean", "none")
@@ -51,7 +52,7 @@ def adaptive_label_smoothing_loss(
         raise ValueError(
             f"adaptive_label_smoothing_loss: variant must be 'paper' or 'released', got {variant!r}"
         )
-    loss, *_ = torch.ops.reid_ext.viewpoint_loss.default(
+    loss, *_ = _viewpoint_loss(
         computed(logits),
         integers("adaptive_label_smoothing_loss: labels", labels, logits),
         *(None, None, 1, alpha, _TARGETS_OF_VARIANT[variant]),
@@ -110,7 +111,7 @@ def viewpoint_loss(
             a label or view out of range, or a row whose class is not present. On CUDA, which does
             not wait for values, such a row has a NaN loss and gradient.
     """
-    loss, *_ = torch.ops.reid_ext.viewpoint_loss.default(
+    loss, *_ = _viewpoint_loss(
         computed(logits),
         integers("viewpoint_loss: labels", labels, logits),
         integers("viewpoint_loss: views", views, logits),
@@ -148,6 +149,6 @@ def _backward(ctx, grad_loss, *_):
     return grad, *(None,) * 7
 
 
-torch.library.register_autograd("reid_ext::viewpoint_loss", _backward, setup_context=_setup_context)
+_viewpoint_loss = differentiable("viewpoint_loss", _backward, _setup_context)
 torch.library.register_autocast("reid_ext::viewpoint_loss", "cuda", torch.float32)
 torch.library.register_autocast("reid_ext::viewpoint_loss", "cpu", torch.float32)
