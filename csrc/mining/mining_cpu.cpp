@@ -82,14 +82,6 @@ std::vector<Hardest<T>> scan_all(const Problem& p, const Norms<T>& norms) {
   return std::move(scan.hardest);
 }
 
-// Where the anchors are the keys, distances are symmetric: each tile on or right of the diagonal
-// serves the anchors of its rows and those of its columns, and the tiles left of it are not made.
-// Narrow tiles waste less of the diagonal, wide ones are multiplied faster.
-int64_t rows_of_symmetric_tile(int64_t n) {
-  constexpr int64_t kNarrowest = 64, kWidest = 256;
-  return n <= 3 * kNarrowest ? n : std::clamp(n / 8 / 64 * 64, kNarrowest, kWidest);
-}
-
 // The anchors of the columns, for which the rows are keys.
 template <typename T>
 class ColumnScan {
@@ -143,6 +135,8 @@ class ColumnScan {
   std::vector<T> nothing_;
 };
 
+// Where the anchors are the keys, distances are symmetric: each tile on or right of the diagonal
+// serves the anchors of its rows and those of its columns, and the tiles left of it are not made.
 template <typename T>
 std::vector<Hardest<T>> scan_symmetric(const Problem& p, const Norms<T>& norms) {
   Scan<T> scan(p, norms);
