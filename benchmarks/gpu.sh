@@ -40,7 +40,7 @@ fi
 if wanted bench; then
   step "benchmarks on $device"
   mkdir -p benchmarks/results
-  for name in ops fidi viewpoint; do
+  for name in ops losses viewpoint; do
     python3 "benchmarks/$name.py" --device cuda --json "benchmarks/results/$device-$name.json"
   done
   if [[ -n ${OUT:-} ]]; then cp "benchmarks/results/$device"-* "$OUT"; fi

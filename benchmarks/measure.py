@@ -42,15 +42,19 @@ def clock(device: str, threads: int) -> Callable[[], float]:
 
 
 def alternately(
-    variants: Mapping[str, Callable[[], Any]], args: argparse.Namespace
+    variants: Mapping[str, Callable[[], Any]], args: argparse.Namespace, rounds: int = 5
 ) -> dict[str, float]:
-    """Median seconds of each variant; they take turns, so that a busy moment hits all alike."""
+    """Median seconds of each variant; they take turns, so that a busy moment hits all alike.
+
+    They run for ``args.seconds``, but ``rounds`` times at least and once before the clock starts.
+    """
     now = clock(args.device, args.threads)
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     for run in variants.values():
         run()
     start = time.perf_counter()
-    while time.perf_counter() - start < args.seconds or len(seconds[next(iter(seconds))]) < 5:
+    first = seconds[next(iter(seconds))]
+    while len(first) < rounds or (rounds > 1 and time.perf_counter() - start < args.seconds):
         for name, run in variants.items():
             begin = now()
             run()

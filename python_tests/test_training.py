@@ -15,7 +15,7 @@ from reid_ext.losses import ExpATLoss, TripletLoss
 from reid_ext.training.interrupt import interrupts_deferred
 from reid_ext.training.log import ScalarLog
 from reid_ext.training.precision import Precision
-from reid_ext.training.schedule import learning_rate_factor, metric_weight, set_learning_rates
+from reid_ext.training.schedule import learning_rate_factor, ramp, set_learning_rates
 
 IDENTITIES = 8
 TINY = replace(
@@ -55,7 +55,7 @@ class Squares:
             colour = torch.rand(1 if modality else 3, 1, 1, generator=chance) + 1
             sign = 2 * torch.randint(2, (), generator=chance) - 1
             image[:, 2 * top : 2 * top + 12, left : left + 6] += sign * colour
-        return image, identity, camera, modality, index
+        return image, identity, camera, modality, index % 3, index
 
 
 def batches(images, seed=0):
@@ -65,9 +65,10 @@ def batches(images, seed=0):
 
 def run(objective="expat", recipe=TINY, **keywords):
     """Train the small network on the squares; return it with the outcome."""
-    model = models.TwoStream("small", IDENTITIES)
+    neck = training.method(objective).neck or recipe.neck
+    model = models.TwoStream("small", IDENTITIES, neck=neck)
     loader, sampler = batches(Squares())
-    goal = training.build_objective(objective, recipe)
+    goal = training.build_objective(objective, recipe, model)
     return model, training.train(model, loader, goal, recipe, sampler=sampler, **keywords)
 
 
@@ -107,17 +108,17 @@ def test_unknown_schedule():
     "iteration, weight", [(0, 0), (60, 0), (61, 1 / 140), (130, 0.5), (199, 139 / 140), (200, 1)]
 )
 def test_metric_ramp(iteration, weight):
-    recipe = replace(TINY, metric_ramp=(60, 200), metric_weight=2.0)
-    assert metric_weight(recipe, iteration) == pytest.approx(2 * weight)
+    assert ramp(replace(TINY, metric_ramp=(60, 200)), iteration) == pytest.approx(weight)
 
 
 def test_without_a_ramp_the_metric_loss_has_its_weight_at_once():
-    assert metric_weight(training.SYSU, 0) == 1.0
+    assert ramp(training.SYSU, 0) == 1.0
 
 
 def test_bias_rule_of_the_optimizer():
     model = models.TwoStream("small", 3)
-    optimizer = training.build_optimizer(model, training.SYSU)
+    goal = training.build_objective("softmax", training.SYSU, model)
+    optimizer = training.build_optimizer(model, goal, training.SYSU)
     others, biases = optimizer.param_groups
     assert (others["lr"], others["weight_decay"]) == (3e-4, 5e-4)
     assert (biases["lr"], biases["weight_decay"]) == (6e-4, 0)
@@ -134,34 +135,70 @@ def test_recipe_of_the_paper_has_its_batch():
     assert training.SYSU.batch_size == 48
 
 
-@pytest.mark.parametrize("name", ["softmax", "triplet", "expat"])
+@pytest.mark.parametrize("name", ["softmax", "bnneck", "expat"])
 def test_objective_is_identity_loss_plus_weighted_metric_loss(name):
-    recipe = replace(TINY, label_smoothing=0.1, id_weight=2.0, metric_weight=3.0)
+    recipe = replace(TINY, label_smoothing=0.1, id_weight=2.0, metric_weight=3.0, expat_weight=3.0)
     model = models.TwoStream("small", 4)
     labels, modalities = torch.tensor([0, 0, 1, 1] * 2), torch.tensor([0] * 4 + [1] * 4)
     embedding = model(torch.rand(8, 3, 48, 24), modalities)
     identity = F.cross_entropy(model.classifier(embedding.features), labels, label_smoothing=0.1)
     metric = {
         "softmax": lambda: torch.tensor(0.0),
-        "triplet": lambda: TripletLoss()(embedding.pooled, labels),
+        "bnneck": lambda: TripletLoss()(embedding.pooled, labels),
         "expat": lambda: ExpATLoss()(embedding.features, labels, modalities),
     }[name]()
     for iteration, weight in ((0, 0.0), (20, 3.0)):
-        losses = training.build_objective(name, recipe)(
-            model, embedding, labels, modalities, iteration
-        )
+        goal = training.build_objective(name, recipe, model)
+        losses = goal(embedding, training.Targets(labels, modalities, labels), iteration)
         torch.testing.assert_close(losses.total, 2 * identity + weight * metric)
-        assert losses.parts.keys() == ({"id"} if name == "softmax" else {"id", name})
+        assert (
+            losses.parts.keys()
+            == {"softmax": {"id"}, "bnneck": {"id", "triplet"}, "expat": {"id", "expat"}}[name]
+        )
         assert not any(part.requires_grad for part in losses.parts.values())
+
+
+def test_viewpoint_aware_objective_has_the_classifier_as_its_identity_centres():
+    model = models.TwoStream("small", 4)
+    present = torch.tensor([[True, True, False]] * 4)
+    goal = training.build_objective("va", TINY, model, present)
+    loss = goal.losses["va"]
+    assert loss.identity_weight is model.classifier.weight
+    assert torch.equal(loss.present, present)
+    optimizer = training.build_optimizer(model, goal, TINY)
+    trained = [id(p) for group in optimizer.param_groups for p in group["params"]]
+    assert trained.count(id(model.classifier.weight)) == 1 and id(loss.view_weight) in trained
+
+
+def test_centres_have_their_own_step_with_the_gradient_of_the_unweighted_loss():
+    recipe = replace(TINY, center_weight=5e-4, center_learning_rate=0.5)
+    model = models.TwoStream("small", 4)
+    goal = training.build_objective("expat_center", recipe, model)
+    optimizer = training.Optimizers(model, goal, recipe)
+    labels, modalities = torch.tensor([0, 0, 1, 1] * 2), torch.tensor([0] * 4 + [1] * 4)
+    embedding = model(torch.rand(8, 3, 48, 24), modalities)
+    centers = goal.center_loss.centers
+    before = centers.detach().clone()
+    squares = (embedding.features.detach() - before[labels]).square().sum() / 8
+    losses = goal(embedding, training.Targets(labels, modalities, labels), iteration=100)
+    torch.testing.assert_close(losses.parts["center"], squares)
+    losses.total.backward()
+    optimizer.step(torch.amp.GradScaler("cpu", enabled=False))
+    gradient = torch.zeros_like(before)
+    for row, label in zip(embedding.features.detach(), labels, strict=True):
+        gradient[label] += 2 * (before[label] - row) / 8
+    torch.testing.assert_close(centers.detach(), before - 0.5 * gradient)
+    adams = [id(p) for group in optimizer.main.param_groups for p in group["params"]]
+    assert id(centers) not in adams
 
 
 def test_unknown_objective():
     message = "name must be one of 'softmax', .*'expat', got 'expAT'"
     with pytest.raises(ValueError, match=message):
-        training.build_objective("expAT", TINY)
+        training.build_objective("expAT", TINY, models.TwoStream("small", 3))
 
 
-@pytest.mark.parametrize("objective", ["softmax", "triplet", "expat"])
+@pytest.mark.parametrize("objective", training.OBJECTIVES)
 def test_learns_the_squares(objective):
     untrained = models.TwoStream("small", IDENTITIES)
     model, outcome = run(objective)
@@ -196,7 +233,7 @@ def test_a_loss_that_is_not_finite_stops_the_run():
 def test_loader_without_batches_stops_the_run():
     _, sampler = batches(Squares())
     model = models.TwoStream("small", IDENTITIES)
-    goal = training.build_objective("softmax", TINY)
+    goal = training.build_objective("softmax", TINY, model)
     with pytest.raises(ValueError, match="loader must yield batches"):
         training.train(model, [], goal, TINY, sampler=sampler)
 

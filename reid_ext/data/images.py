@@ -15,6 +15,7 @@ from reid_ext.data.transforms import Transform, resize
 
 # Colour whatever the file holds, and no turning by a camera's notes: boxes were cut as stored.
 _DECODE_FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+UNKNOWN_VIEW = -1  # as the viewpoint losses have it
 _JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 
 
@@ -63,7 +64,7 @@ class Images(data.Dataset):
 
     The key of an item is ``(index, seed)``, so that what chance does to an image depends on the
     seed alone and not on the process that prepares it. The item is ``(image, label, camera,
-    modality, index)``: image (3, height, width) float32, the rest ints.
+    modality, view, index)``: image (3, height, width) float32, the rest ints; view -1: not known.
 
     Args:
         samples: What ``index`` counts.
@@ -94,7 +95,7 @@ class Images(data.Dataset):
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, int, int, int, int]:
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, int, int, int, int, int]:
         index, seed = key
         pixels = decode(self._paths[index]) if self._pixels is None else self._pixels[index].numpy()
         image = self.transform(pixels, np.random.default_rng(seed))
@@ -114,13 +115,14 @@ class Images(data.Dataset):
         return pixels
 
 
-def _facts(sample: Sample, labels: Mapping[int, int] | None) -> tuple[int, int, int]:
-    """Label, camera and modality of one sample."""
+def _facts(sample: Sample, labels: Mapping[int, int] | None) -> tuple[int, int, int, int]:
+    """Label, camera, modality and view of one sample."""
+    others = sample.camera, sample.modality, UNKNOWN_VIEW if sample.view is None else sample.view
     if labels is None:
-        return sample.identity, sample.camera, sample.modality
+        return sample.identity, *others
     if sample.identity not in labels:
         raise ValueError(
             f"Images: labels must have every identity of samples, got none for identity "
             f"{sample.identity} of {sample.path}; make them with data.relabel(samples)"
         )
-    return labels[sample.identity], sample.camera, sample.modality
+    return labels[sample.identity], *others

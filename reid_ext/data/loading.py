@@ -14,12 +14,13 @@ from reid_ext.data.samplers import Keys
 
 
 class Batch(NamedTuple):
-    """images (N, 3, H, W) float32; labels, cameras, modalities and indices (N,) int64."""
+    """images (N, 3, H, W) float32; the rest (N,) int64, views -1 where not known."""
 
     images: Tensor
     labels: Tensor
     cameras: Tensor
     modalities: Tensor
+    views: Tensor
     indices: Tensor
 
 

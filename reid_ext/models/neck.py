@@ -2,13 +2,14 @@
 
 Weight 1 and bias 0 at the start, and the bias stays 0. The released code of expAT (Ye et al.
 2020) holds one such norm per modality for visible and infrared images, and a single one for
-visible images alone; both are offered.
+visible images alone; both are offered. Without a neck the common space is the pooled feature, as
+in its Euclidean triplet baseline.
 """
 
 import torch
 from torch import Tensor, nn
 
-NECKS = ("shared", "per_modality")
+NECKS = ("shared", "per_modality", "none")
 MODALITIES = 2
 
 
@@ -21,6 +22,13 @@ class SharedNorm(nn.BatchNorm1d):
 
     def forward(self, x: Tensor, modalities: Tensor | None = None) -> Tensor:
         return super().forward(x)
+
+
+class NoNorm(nn.Module):
+    """(N, D) -> (N, D), as it is."""
+
+    def forward(self, x: Tensor, modalities: Tensor | None = None) -> Tensor:
+        return x
 
 
 class PerModalityNorm(nn.Module):
@@ -64,9 +72,11 @@ class PerModalityNorm(nn.Module):
 
 
 def build_neck(name: str, dim: int) -> nn.Module:
-    """Return the norm ``name``, ``"shared"`` or ``"per_modality"``, over ``dim`` features."""
+    """Return the norm ``name``, a name of ``NECKS``, over ``dim`` features."""
     if name not in NECKS:
         raise ValueError(
             f"TwoStream: neck must be one of {', '.join(map(repr, NECKS))}, got {name!r}"
         )
+    if name == "none":
+        return NoNorm()
     return SharedNorm(dim) if name == "shared" else PerModalityNorm(dim)

@@ -26,6 +26,8 @@ class TwoStream(nn.Module):
         backbone: A :class:`Backbone`, or a name for :func:`build_backbone`.
         num_identities: Number of training identities, the classes of ``classifier``.
         neck: ``"shared"``: one batch norm for both modalities. ``"per_modality"``: one each.
+            ``"none"``: no norm; the classifier then has a bias and torch's first weights, as in
+            the released baseline.
         stem: ``"shared"``, or ``"per_modality"``: the layers before the trunk once per modality,
             equal at the start. The batch is then split, for which ``modalities`` must be on the
             CPU lest the host wait for the device.
@@ -33,7 +35,7 @@ class TwoStream(nn.Module):
 
     Shape:
         images (N, 3, H, W), modalities (N,) integers 0 or 1 in any order, on any device; returns
-        an :class:`Embedding`. ``classifier(features)``: (N, D) -> (N, num_identities), no bias.
+        an :class:`Embedding`. ``classifier(features)``: (N, D) -> (N, num_identities).
 
     Source:
         Ye et al. 2020, arXiv:2006.00878 and its released code.
@@ -56,8 +58,9 @@ class TwoStream(nn.Module):
         self.stems = _stems(backbone, stem)
         self.trunk = backbone.trunk
         self.neck = build_neck(neck, self.feature_dim)
-        self.classifier = nn.Linear(self.feature_dim, num_identities, bias=False)
-        nn.init.normal_(self.classifier.weight, std=classifier_std)
+        self.classifier = nn.Linear(self.feature_dim, num_identities, bias=neck == "none")
+        if neck != "none":
+            nn.init.normal_(self.classifier.weight, std=classifier_std)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster
 
     def forward(self, images: Tensor, modalities: Tensor) -> Embedding:

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 # Both are internal to torch: without them every call takes the registered way.
-_BELOW_AUTOGRAD = getattr(torch._C, "_AutoDispatchBelowAutograd", None)
-_IN_FUNCTORCH = getattr(torch._C, "_are_functorch_transforms_active", None)
-_HAS_SHORT_WAY = _BELOW_AUTOGRAD is not None and _IN_FUNCTORCH is not None
+_below_autograd: Any = getattr(torch._C, "_AutoDispatchBelowAutograd", None)
+_in_functorch: Any = getattr(torch._C, "_are_functorch_transforms_active", None)
+_HAS_SHORT_WAY = _below_autograd is not None and _in_functorch is not None
 
 
 def differentiable(op: str, backward: Callable, setup_context: Callable) -> Callable[..., Any]:
@@ -25,15 +25,17 @@ def differentiable(op: str, backward: Callable, setup_context: Callable) -> Call
     class Eager(torch.autograd.Function):
         @staticmethod
         def forward(ctx, *inputs):
-            with _BELOW_AUTOGRAD():
+            with _below_autograd():
                 output = registered(*inputs)
             setup_context(ctx, inputs, output)
             return output
 
-    Eager.backward = staticmethod(backward)
+        @staticmethod
+        def backward(ctx, *grads):
+            return backward(ctx, *grads)
 
     def run(*inputs: Any) -> Any:
-        if torch.compiler.is_compiling() or not _HAS_SHORT_WAY or _IN_FUNCTORCH():
+        if torch.compiler.is_compiling() or not _HAS_SHORT_WAY or _in_functorch():
             return registered(*inputs)
         return Eager.apply(*inputs)
 

@@ -4,8 +4,8 @@ from reid_ext.training.checkpoint import TrainingState, load_model
 from reid_ext.training.extract import extract
 from reid_ext.training.inputs import transforms
 from reid_ext.training.loop import Outcome, train
-from reid_ext.training.objective import OBJECTIVES, Objective, build_objective
-from reid_ext.training.optimizer import build_optimizer
+from reid_ext.training.objective import OBJECTIVES, Objective, Targets, build_objective, method
+from reid_ext.training.optimizer import Optimizers, build_optimizer
 from reid_ext.training.precision import fastest_precision
 from reid_ext.training.recipe import EMBEDDED, SYSU, Recipe
 
@@ -14,14 +14,17 @@ __all__ = [
     "OBJECTIVES",
     "SYSU",
     "Objective",
+    "Optimizers",
     "Outcome",
     "Recipe",
+    "Targets",
     "TrainingState",
     "build_objective",
     "build_optimizer",
     "extract",
     "fastest_precision",
     "load_model",
+    "method",
     "train",
     "transforms",
 ]

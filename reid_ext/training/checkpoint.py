@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 FORMAT = "reid_ext checkpoint"
-VERSION = 1
-_KEYS = {"iteration", "settings", "model", "optimizer", "scaler", "sampler", "rng"}
+VERSION = 2  # 2: with what the losses learn
+_KEYS = {"iteration", "settings", "model", "objective", "optimizer", "scaler", "sampler", "rng"}
 
 
 class Stateful(Protocol):
@@ -34,7 +34,8 @@ class TrainingState:
     """
 
     model: nn.Module
-    optimizer: torch.optim.Optimizer
+    objective: nn.Module
+    optimizer: Stateful
     scaler: torch.amp.GradScaler
     sampler: Stateful
     settings: dict[str, Any]
@@ -57,6 +58,7 @@ class TrainingState:
             "iteration": self.iteration,
             "settings": self.settings,
             "model": self.model.state_dict(),
+            "objective": self.objective.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "sampler": self.position,
@@ -74,6 +76,7 @@ class TrainingState:
         content = read_checkpoint(path)
         _check_settings(content["settings"], self.settings, path)
         _load(self.model, content["model"], path)
+        _load(self.objective, content["objective"], path)
         self.optimizer.load_state_dict(content["optimizer"])
         self.scaler.load_state_dict(content["scaler"])
         self.sampler.load_state_dict(content["sampler"])

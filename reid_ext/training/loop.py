@@ -15,11 +15,11 @@ from reid_ext.models import TwoStream
 from reid_ext.training.checkpoint import Stateful, TrainingState
 from reid_ext.training.interrupt import interrupts_deferred
 from reid_ext.training.log import ScalarLog
-from reid_ext.training.objective import Losses, Objective
-from reid_ext.training.optimizer import build_optimizer
+from reid_ext.training.objective import Losses, Objective, Targets
+from reid_ext.training.optimizer import Optimizers
 from reid_ext.training.precision import Precision
 from reid_ext.training.recipe import Recipe
-from reid_ext.training.schedule import learning_rate_factor, metric_weight, set_learning_rates
+from reid_ext.training.schedule import learning_rate_factor, ramp, set_learning_rates
 
 REPORT_EVERY = 10  # iterations; reading a loss waits for the device
 
@@ -53,7 +53,7 @@ def train(
         model: Moved to ``device``, left in training mode.
         loader: From ``data.loader``; one iteration over it is one epoch. Its labels are in
             [0, num_identities).
-        objective: From :func:`build_objective`.
+        objective: From :func:`build_objective`, for this model.
         recipe: Optimiser, schedule and lengths.
         sampler: What the loader takes its batches from, for its place in the epoch.
         device: Where to train.
@@ -77,13 +77,15 @@ def train(
     model.to(device).train()
     amp = Precision(precision, device)
     facts = {**asdict(recipe), "objective": objective.name, "precision": precision}
-    optimizer = build_optimizer(model, recipe)
-    state = TrainingState(model, optimizer, amp.scaler, sampler, {**facts, **(settings or {})})
+    objective.to(device)
+    optimizer = Optimizers(model, objective, recipe)
+    facts |= settings or {}
+    state = TrainingState(model, objective, optimizer, amp.scaler, sampler, facts)
     if resume and checkpoint is not None:
         state.restore(checkpoint)
     if state.iteration >= recipe.iterations:
         return Outcome(0, 0.0, 0.0, {})
-    run = _Run(state, objective.to(device), recipe, amp, checkpoint)
+    run = _Run(state, objective, optimizer, recipe, amp, checkpoint)
     try:
         with ScalarLog(log_folder) as log:
             return run.to_the_end(loader, log)
@@ -100,12 +102,14 @@ class _Run:
         self,
         state: TrainingState,
         objective: Objective,
+        optimizer: Optimizers,
         recipe: Recipe,
         amp: Precision,
         checkpoint: str | Path | None,
     ):
         self.state = state
         self.objective = objective
+        self.optimizer = optimizer
         self.recipe = recipe
         self.amp = amp
         self.checkpoint = checkpoint
@@ -136,17 +140,16 @@ class _Run:
     def step(self, batch: Batch) -> Losses:
         """One iteration, from a batch to updated parameters."""
         state, device = self.state, self.amp.device
-        set_learning_rates(state.optimizer, learning_rate_factor(self.recipe, state.iteration))
+        set_learning_rates(self.optimizer.main, learning_rate_factor(self.recipe, state.iteration))
         images = batch.images.to(device, non_blocking=True, memory_format=torch.channels_last)
-        labels = batch.labels.to(device, non_blocking=True)
-        modalities = batch.modalities.to(device, non_blocking=True)
+        known = (batch.labels, batch.modalities, batch.views)
+        targets = Targets(*(t.to(device, non_blocking=True) for t in known))
         with self.amp.autocast():
             embedding = state.model(images, batch.modalities)  # on the host: see TwoStream
-        losses = self.objective(state.model, embedding, labels, modalities, state.iteration)
-        state.optimizer.zero_grad(set_to_none=True)
+        losses = self.objective(embedding, targets, state.iteration)
+        self.optimizer.zero_grad()
         state.scaler.scale(losses.total).backward()
-        state.scaler.step(state.optimizer)
-        state.scaler.update()
+        self.optimizer.step(state.scaler)
         state.advance()
         return losses
 
@@ -160,8 +163,8 @@ class _Run:
                 "learning rate, lengthen warmup or metric_ramp, or use precision 'float32'"
             )
         scalars = {f"loss/{name}": value for name, value in self.losses.items()}
-        scalars["learning_rate"] = self.state.optimizer.param_groups[0]["lr"]
-        scalars["metric_weight"] = metric_weight(self.recipe, done - 1)
+        scalars["learning_rate"] = self.optimizer.main.param_groups[0]["lr"]
+        scalars["metric_ramp"] = ramp(self.recipe, done - 1)
         log.write(scalars, done)
 
     def save(self) -> bool:

@@ -1,41 +1,167 @@
-"""What is minimised: the identity loss, and a metric loss whose weight grows in.
+"""What is minimised: weighted losses over one embedded batch, by the name of a method.
 
-A new objective is one entry of ``OBJECTIVES``: a metric loss and the feature it works on.
+A new method is one entry of ``OBJECTIVES``: the terms of its sum, each a loss, what it sees of the
+batch, and its weight in a recipe.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reid_ext.losses import ExpATLoss, FIDILoss, TripletLoss
+from reid_ext.losses import (
+    CenterLoss,
+    CircleLoss,
+    ContrastiveLoss,
+    ExpATLoss,
+    FIDILoss,
+    MultiSimilarityLoss,
+    TripletLoss,
+    ViewpointAwareLoss,
+)
 from reid_ext.models import Embedding, TwoStream
 from reid_ext.training.recipe import Recipe
-from reid_ext.training.schedule import metric_weight
+from reid_ext.training.schedule import ramp
 
 
-class MetricLoss(NamedTuple):
-    """A metric loss: how it is made, and how it is applied to an embedded batch."""
+class Targets(NamedTuple):
+    """What is known of the N images of a batch, each of shape (N,), int64."""
 
-    build: Callable[[Recipe], nn.Module]
-    apply: Callable[[nn.Module, Embedding, Tensor, Tensor], Tensor]  # labels, modalities
+    labels: Tensor  # in [0, num_identities)
+    modalities: Tensor  # 0 visible, 1 infrared
+    views: Tensor  # 0 front, 1 side, 2 back; -1 where not known
 
 
-OBJECTIVES: dict[str, MetricLoss | None] = {
-    "softmax": None,
-    "triplet": MetricLoss(  # before the neck, over both modalities at once
-        lambda recipe: TripletLoss(margin=recipe.triplet_margin, metric="euclidean"),
-        lambda loss, embedding, labels, modalities: loss(embedding.pooled, labels),
+class Setting(NamedTuple):
+    """What a loss with parameters, or one of two modalities, is built for."""
+
+    recipe: Recipe
+    model: TwoStream
+    present: Tensor | None  # (num_identities, 3) bool: the views that the training set has
+
+
+class Term(NamedTuple):
+    """A loss of a sum: how it is made, what it is applied to, and its weight."""
+
+    name: str
+    build: Callable[[Setting], nn.Module]
+    apply: Callable[[nn.Module, Embedding, Targets], Tensor]
+    weight: Callable[[Recipe], float]
+    ramped: bool = True  # whether the weight grows in from 0, by the recipe's metric_ramp
+
+
+class Method(NamedTuple):
+    """The terms of a sum, and the neck it needs where that is not the recipe's."""
+
+    terms: tuple[Term, ...]
+    neck: str | None = None
+
+
+class IdentityLoss(nn.Module):
+    """Softmax over the training identities, by the model's own classifier."""
+
+    def __init__(self, setting: Setting):
+        super().__init__()
+        self.classifier = setting.model.classifier
+        self.label_smoothing = setting.recipe.label_smoothing
+
+    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(
+            self.classifier(features), labels, label_smoothing=self.label_smoothing
+        )
+
+
+class ModalitiesLoss(nn.Module):
+    """expAT from each modality to the other; within the one there is, for a recipe of one."""
+
+    def __init__(self, setting: Setting):
+        super().__init__()
+        self.loss = ExpATLoss(aggregation=setting.recipe.aggregation)
+        self.both = setting.recipe.modalities == 2
+
+    def forward(self, features: Tensor, labels: Tensor, modalities: Tensor) -> Tensor:
+        return self.loss(features, labels, modalities if self.both else None)
+
+
+def _viewpoint_aware(setting: Setting) -> nn.Module:
+    """The loss of VA-reID, whose identity centres W are the rows of the model's classifier."""
+    classifier = setting.model.classifier
+    loss = ViewpointAwareLoss(
+        classifier.out_features,
+        classifier.in_features,
+        alpha=setting.recipe.view_alpha,
+        beta=setting.recipe.view_beta,
+        present=setting.present,
+    )
+    loss.identity_weight = cast(nn.Parameter, classifier.weight)
+    return loss
+
+
+def _before_the_neck(name: str, build: Callable[[Setting], nn.Module]) -> Term:
+    """A loss over pairs of pooled features, of both modalities alike."""
+    return Term(
+        name,
+        build,
+        lambda loss, embedding, targets: loss(embedding.pooled, targets.labels),
+        lambda recipe: recipe.metric_weight,
+    )
+
+
+def _after_the_neck(name: str, build: Callable[[Setting], nn.Module]) -> Term:
+    """A loss over pairs of features in the common space, for losses of angles."""
+    return Term(
+        name,
+        build,
+        lambda loss, embedding, targets: loss(embedding.features, targets.labels),
+        lambda recipe: recipe.metric_weight,
+    )
+
+
+IDENTITY = Term(
+    "id",
+    IdentityLoss,
+    lambda loss, embedding, targets: loss(embedding.features, targets.labels),
+    lambda recipe: recipe.id_weight,
+    ramped=False,
+)
+TRIPLET = _before_the_neck("triplet", lambda s: TripletLoss(margin=s.recipe.triplet_margin))
+EXPAT = Term(
+    "expat",
+    ModalitiesLoss,
+    lambda loss, embedding, targets: loss(embedding.features, targets.labels, targets.modalities),
+    lambda recipe: recipe.expat_weight,
+)
+CENTER = Term(
+    "center",
+    lambda s: CenterLoss(s.model.classifier.out_features, s.model.feature_dim),
+    lambda loss, embedding, targets: loss(embedding.features, targets.labels),
+    lambda recipe: recipe.center_weight,
+    ramped=False,
+)
+VIEWPOINT_AWARE = Term(
+    "va",
+    _viewpoint_aware,
+    lambda loss, embedding, targets: loss(embedding.features, targets.labels, targets.views),
+    lambda recipe: recipe.id_weight,
+    ramped=False,
+)
+
+OBJECTIVES: dict[str, Method] = {
+    "softmax": Method((IDENTITY,)),
+    "triplet": Method((IDENTITY, TRIPLET), neck="none"),
+    "bnneck": Method((IDENTITY, TRIPLET)),
+    "contrastive": Method((IDENTITY, _before_the_neck("contrastive", lambda s: ContrastiveLoss()))),
+    "circle": Method((IDENTITY, _after_the_neck("circle", lambda s: CircleLoss()))),
+    "multi_similarity": Method(
+        (IDENTITY, _after_the_neck("multi_similarity", lambda s: MultiSimilarityLoss()))
     ),
-    "fidi": MetricLoss(  # before the neck, over all pairs
-        lambda recipe: FIDILoss(),
-        lambda loss, embedding, labels, modalities: loss(embedding.pooled, labels),
+    "fidi": Method((IDENTITY, _before_the_neck("fidi", lambda s: FIDILoss()))),
+    "va": Method((VIEWPOINT_AWARE,)),
+    "expat_center": Method(
+        (IDENTITY, EXPAT._replace(weight=lambda recipe: recipe.expat_weight_with_center), CENTER)
     ),
-    "expat": MetricLoss(  # after the neck, from each modality to the other
-        lambda recipe: ExpATLoss(aggregation=recipe.aggregation),
-        lambda loss, embedding, labels, modalities: loss(embedding.features, labels, modalities),
-    ),
+    "expat": Method((IDENTITY, EXPAT)),
 }
 
 
@@ -47,45 +173,56 @@ class Losses(NamedTuple):
 
 
 class Objective(nn.Module):
-    """Identity loss plus a metric loss, over one batch of both modalities.
+    """The weighted sum of a method's losses, over one batch.
+
+    ``parameters()`` has what the losses learn beside the model, and the model's classifier where
+    a loss uses it.
 
     Args:
         name: A key of ``OBJECTIVES``; ``"softmax"`` is the identity loss alone.
-        recipe: Weights, ramp and settings of both losses.
+        recipe: Weights, ramp and settings of the losses.
+        model: Whose embeddings are judged.
+        present: Bool of shape (num_identities, 3): the views that each training identity has, for
+            ``"va"``. None: all.
     """
 
-    def __init__(self, name: str, recipe: Recipe):
+    def __init__(self, name: str, recipe: Recipe, model: TwoStream, present: Tensor | None = None):
         super().__init__()
-        if name not in OBJECTIVES:
-            raise ValueError(
-                f"build_objective: name must be one of {', '.join(map(repr, OBJECTIVES))}, got "
-                f"{name!r}"
-            )
         self.name = name
         self.recipe = recipe
-        self.metric = OBJECTIVES[name]
-        self.metric_loss = self.metric.build(recipe) if self.metric else None
+        self.terms = method(name).terms
+        setting = Setting(recipe, model, present)
+        self.losses = nn.ModuleDict({term.name: term.build(setting) for term in self.terms})
 
-    def forward(
-        self,
-        model: TwoStream,
-        embedding: Embedding,
-        labels: Tensor,
-        modalities: Tensor,
-        iteration: int,
-    ) -> Losses:
-        """Embedding of N rows, labels (N,) in [0, num_identities), modalities (N,) 0 or 1."""
-        logits = model.classifier(embedding.features)
-        identity = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
-        total = self.recipe.id_weight * identity
-        parts = {"id": identity.detach()}
-        if self.metric and self.metric_loss is not None:
-            value = self.metric.apply(self.metric_loss, embedding, labels, modalities)
-            total = total + metric_weight(self.recipe, iteration) * value
-            parts[self.name] = value.detach()
+    def forward(self, embedding: Embedding, targets: Targets, iteration: int) -> Losses:
+        total, parts = embedding.features.new_zeros(()), {}
+        for term in self.terms:
+            value = term.apply(self.losses[term.name], embedding, targets)
+            weight = term.weight(self.recipe)
+            weight *= ramp(self.recipe, iteration) if term.ramped else 1.0
+            total = total + weight * value
+            parts[term.name] = value.detach()
+            parts.update(getattr(self.losses[term.name], "parts", {}))
         return Losses(total, parts)
 
+    @property
+    def center_loss(self) -> CenterLoss | None:
+        """The loss whose centres have an optimiser of their own, if there is one."""
+        losses = [loss for loss in self.losses.values() if isinstance(loss, CenterLoss)]
+        return losses[0] if losses else None
 
-def build_objective(name: str, recipe: Recipe) -> Objective:
-    """Return the objective ``name``, a key of ``OBJECTIVES``."""
-    return Objective(name, recipe)
+
+def method(name: str) -> Method:
+    """Return the entry ``name`` of ``OBJECTIVES``; ValueError for a name it lacks."""
+    if name not in OBJECTIVES:
+        raise ValueError(
+            f"build_objective: name must be one of {', '.join(map(repr, OBJECTIVES))}, got {name!r}"
+        )
+    return OBJECTIVES[name]
+
+
+def build_objective(
+    name: str, recipe: Recipe, model: TwoStream, present: Tensor | None = None
+) -> Objective:
+    """Return the objective ``name``, a key of ``OBJECTIVES``, over the embeddings of ``model``."""
+    return Objective(name, recipe, model, present)

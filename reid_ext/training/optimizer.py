@@ -1,18 +1,69 @@
-"""Adam with a rule for biases of its own, as the recipes have it."""
+"""Adam with a rule for biases of its own, and SGD for the centres of a center loss."""
+
+from typing import Any
 
 import torch
 from torch import nn
 
+from reid_ext.training.objective import Objective
 from reid_ext.training.recipe import Recipe
 
 
-def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Adam:
-    """Return Adam over the trainable parameters, in two groups: all others, and the biases.
+class Optimizers:
+    """The optimisers of a run as one, with one state.
+
+    ``main`` is Adam over model and losses; ``center`` is SGD over the centres of expAT + center,
+    with a learning rate that stays and the gradient of the unweighted center loss, as in the
+    released code, or None.
+    """
+
+    def __init__(self, model: nn.Module, objective: Objective, recipe: Recipe):
+        self.main = build_optimizer(model, objective, recipe)
+        self.center_loss = objective.center_loss
+        self.center_weight = recipe.center_weight
+        self.center: torch.optim.SGD | None = None
+        if self.center_loss is not None:
+            self.center = torch.optim.SGD(
+                self.center_loss.parameters(), lr=recipe.center_learning_rate
+            )
+
+    def step(self, scaler: torch.amp.GradScaler) -> None:
+        """Apply the gradients of a backward pass, which ``scaler`` may have scaled."""
+        scaler.step(self.main)
+        if self.center is not None and self.center_loss is not None:
+            self.center_loss.rescale_gradient(self.center_weight)
+            scaler.step(self.center)
+        scaler.update()
+
+    def zero_grad(self) -> None:
+        for optimizer in (self.main, self.center):
+            if optimizer is not None:
+                optimizer.zero_grad(set_to_none=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        center = None if self.center is None else self.center.state_dict()
+        return {"main": self.main.state_dict(), "center": center}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.main.load_state_dict(state_dict["main"])
+        if self.center is not None:
+            self.center.load_state_dict(state_dict["center"])
+
+
+def build_optimizer(model: nn.Module, objective: Objective, recipe: Recipe) -> torch.optim.Adam:
+    """Return Adam over the trainable parameters of model and losses, all others and the biases.
 
     A bias is a parameter with "bias" in its name, those of batch norms included, as in the
-    released code of expAT. Fused: one pass over the parameters per step, on CPU and CUDA.
+    released code of expAT. Centres of a center loss are left out. Fused: one pass over the
+    parameters per step, on CPU and CUDA.
     """
-    trainable = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    named = dict(model.named_parameters())
+    elsewhere = {id(p) for p in named.values()}
+    if objective.center_loss is not None:
+        elsewhere |= {id(p) for p in objective.center_loss.parameters()}
+    of_losses = objective.named_parameters(prefix="objective")
+    named |= {name: p for name, p in of_losses if id(p) not in elsewhere}
+    trainable = [(name, p) for name, p in named.items() if p.requires_grad]
     others = [p for name, p in trainable if "bias" not in name]
     biases = [p for name, p in trainable if "bias" in name]
     bias_rate = recipe.learning_rate * recipe.bias_learning_rate_factor

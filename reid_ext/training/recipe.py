@@ -13,7 +13,8 @@ class Recipe:
 
     name: str
     backbone: str
-    neck: str  # "shared" | "per_modality"
+    neck: str  # "shared" | "per_modality"; a method may ask for "none"
+    modalities: int  # 2: visible and infrared; 1: visible alone
     metric: str  # of the evaluation
 
     size: tuple[int, int]  # height, width in pixels
@@ -25,7 +26,7 @@ class Recipe:
     offset: float
 
     identities_per_batch: int
-    images_per_modality: int  # of each identity, so a batch has 2 x P x K images
+    images_per_modality: int  # of each identity, so a batch has modalities x P x K images
 
     iterations: int
     learning_rate: float
@@ -41,19 +42,26 @@ class Recipe:
 
     label_smoothing: float
     id_weight: float
-    metric_weight: float
+    metric_weight: float  # of every metric loss but the three of expAT
+    expat_weight: float
+    expat_weight_with_center: float
+    center_weight: float
+    center_learning_rate: float  # of the centres' own SGD
+    view_alpha: float  # of the adaptive labels of VA-reID
+    view_beta: float  # of its angular regularisation
     metric_ramp: tuple[int, int]  # the metric loss's weight grows from 0 to full between these
     aggregation: str  # of the expAT loss
     triplet_margin: float
 
     @property
     def batch_size(self) -> int:
-        return 2 * self.identities_per_batch * self.images_per_modality
+        return self.modalities * self.identities_per_batch * self.images_per_modality
 
 
 SYSU = Recipe(
     name="sysu",
     backbone="resnet50",  # ImageNet weights, last stride 1
+    modalities=2,
     neck="per_modality",  # released code: one BatchNorm1d each, bias frozen
     metric="squared_euclidean",  # released code: features after the norm, not normalised
     size=(384, 128),
@@ -79,6 +87,12 @@ SYSU = Recipe(
     label_smoothing=0.1,
     id_weight=1.0,
     metric_weight=1.0,
+    expat_weight=1.0,
+    expat_weight_with_center=1.0,  # the released code has no centres for two modalities
+    center_weight=5e-4,
+    center_learning_rate=0.5,
+    view_alpha=0.25,  # released code of VA-reID
+    view_beta=1.0,  # no source gives it
     metric_ramp=(0, 0),  # none in the released code
     aggregation="mean_of_exp",  # eq. 10; the released code has "exp_of_mean"
     triplet_margin=0.3,  # of the visible-only baselines
@@ -89,6 +103,7 @@ EMBEDDED = Recipe(
     name="embedded",
     backbone="small",
     neck="shared",
+    modalities=2,
     metric="cosine",
     size=(96, 48),
     flip=0.5,
@@ -113,6 +128,12 @@ EMBEDDED = Recipe(
     label_smoothing=0.0,
     id_weight=1.0,
     metric_weight=1.0,
+    expat_weight=1.0,
+    expat_weight_with_center=1.0,
+    center_weight=5e-4,
+    center_learning_rate=0.5,
+    view_alpha=0.25,
+    view_beta=1.0,
     metric_ramp=(60, 200),  # from iteration 0 expAT can collapse: every cosine 1
     aggregation="mean_of_exp",
     triplet_margin=0.3,

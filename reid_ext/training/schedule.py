@@ -1,4 +1,4 @@
-"""What changes with the iteration: the learning rate and the weight of the metric loss.
+"""What changes with the iteration: the learning rate and the weight of the metric losses.
 
 Both are functions of the iteration alone, so a resumed run needs no more than its number.
 """
@@ -33,12 +33,10 @@ def learning_rate_factor(recipe: Recipe, iteration: int) -> float:
     return factor
 
 
-def metric_weight(recipe: Recipe, iteration: int) -> float:
-    """Return the weight of the metric loss: 0 up to the ramp, then linear to the full weight."""
+def ramp(recipe: Recipe, iteration: int) -> float:
+    """Return the share of a metric loss's weight: 0 up to the ramp, then linear to 1."""
     start, end = recipe.metric_ramp
-    if iteration >= end:
-        return recipe.metric_weight
-    return recipe.metric_weight * max(iteration - start, 0) / (end - start)
+    return 1.0 if iteration >= end else max(iteration - start, 0) / (end - start)
 
 
 def set_learning_rates(optimizer: Optimizer, factor: float) -> None:
