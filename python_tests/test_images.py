@@ -266,11 +266,11 @@ def test_transform_rejects_setting_by_name(argument, value):
         data.TrainingTransform(**{"size": (H, W), argument: value})
 
 
-def test_item_is_image_label_camera_modality_index(samples):
+def test_item_is_image_label_camera_modality_view_index(samples):
     images = data.Images(samples, data.EvaluationTransform((H, W)))
     assert len(images) == 12
     image, *facts = images[5, 0]
-    assert facts == [8, 6, 1, 5]
+    assert facts == [8, 6, 1, -1, 5]
     same(image, normalised(picture(5)))
 
 

@@ -186,7 +186,7 @@ def test_without_timm_the_error_says_how_to_install_it(monkeypatch):
 @pytest.mark.parametrize(
     "keywords, message",
     [
-        ({"neck": "none"}, "neck must be one of 'shared', 'per_modality', got 'none'"),
+        ({"neck": "no"}, "neck must be one of 'shared', 'per_modality', 'none', got 'no'"),
         ({"stem": "two"}, "stem must be one of 'shared', 'per_modality', got 'two'"),
         ({"num_identities": 0}, "num_identities must be positive, got 0"),
     ],

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 
 from reid_ext.data.synthetic import (
-    PRESETS,
     Settings,
     camera,
     canvas,
     store,
     synthesize,
     sysu,
+    views,
     workers,
 )
 from reid_ext.data.synthetic.figure import draw_figure, draw_pose
@@ -80,7 +80,7 @@ def test_every_image_has_a_view(small):
     "degrees, view", [(0, 0), (59, 0), (-59, 0), (61, 1), (-90, 1), (119, 1), (121, 2), (180, 2)]
 )
 def test_view_is_the_side_that_faces_the_camera(degrees, view):
-    assert sysu.view_of(np.radians(degrees)) == view
+    assert views.view_of(np.radians(degrees)) == view
 
 
 def test_a_face_shows_from_the_front_only_and_a_backpack_from_behind():
@@ -151,10 +151,10 @@ def test_a_person_does_not_depend_on_how_many_others_there_are(small, tmp_path):
 
 def test_presets_have_the_sizes_they_promise():
     sizes = {
-        name: (len(sysu.tasks(settings)), sysu.images_per_identity(settings))
-        for name, settings in PRESETS.items()
+        name: (len(sysu.tasks(settings)), sysu.number_of_images(settings))
+        for name, settings in sysu.PRESETS.items()
     }
-    assert sizes == {"default": (180, 36), "tiny": (48, 20)}
+    assert sizes == {"default": (180, 6480), "tiny": (48, 960)}
 
 
 def test_other_seed_gives_other_people_and_other_cameras(small, tmp_path):
@@ -286,7 +286,7 @@ def test_bad_argument_is_named(tmp_path, argument, value):
 
 
 def test_unknown_layout_is_named(tmp_path):
-    with pytest.raises(ValueError, match="name must be one of sysu-mm01, got 'imagenet'"):
+    with pytest.raises(ValueError, match="name must be one of sysu-mm01, market1501, got 'imagenet'"):
         synthesize("imagenet", tmp_path)
 
 

@@ -1,6 +1,6 @@
 """Reading datasets and feeding batches: lists of samples, images, samplers, loader."""
 
-from reid_ext.data import sysu
+from reid_ext.data import market1501, sysu
 from reid_ext.data.images import Images, decode
 from reid_ext.data.loading import Batch, Loader, loader
 from reid_ext.data.registry import READERS, load
@@ -35,6 +35,7 @@ __all__ = [
     "decode",
     "load",
     "loader",
+    "market1501",
     "relabel",
     "synthesize",
     "sysu",

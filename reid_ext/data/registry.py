@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from reid_ext.data import sysu
+from reid_ext.data import market1501, sysu
 from reid_ext.data.sample import Dataset
 
 READERS: dict[str, Callable[..., Dataset]] = {
     "sysu-mm01": sysu.read,
+    "market1501": market1501.read,
 }
 
 

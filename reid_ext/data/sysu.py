@@ -8,7 +8,6 @@
 Source: Wu et al., ICCV 2017, and the files of the authors' evaluation code.
 """
 
-import json
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from reid_ext.data.sample import INFRARED, VISIBLE, Dataset, Sample
+from reid_ext.data.views import read_views
 
 VISIBLE_CAMERAS = (1, 2, 4, 5)
 INFRARED_CAMERAS = (3, 6)
@@ -206,8 +206,7 @@ def _read_mat(path: Path) -> np.ndarray:
 
 def _samples(root: Path, cameras: Iterable[int], identities: Iterable[int]) -> list[Sample]:
     """All images of the identities, sorted by camera, identity and file name."""
-    views_file = root / "views.json"
-    views = json.loads(views_file.read_text()) if views_file.is_file() else {}
+    views = read_views(root)
     found = []
     for camera in sorted(cameras):
         modality = INFRARED if camera in INFRARED_CAMERAS else VISIBLE

@@ -7,10 +7,12 @@ from reid_ext.training.loop import Outcome, train
 from reid_ext.training.objective import OBJECTIVES, Objective, Targets, build_objective, method
 from reid_ext.training.optimizer import Optimizers, build_optimizer
 from reid_ext.training.precision import fastest_precision
-from reid_ext.training.recipe import EMBEDDED, SYSU, Recipe
+from reid_ext.training.recipe import EMBEDDED, EMBEDDED_VISIBLE, MARKET1501, SYSU, Recipe
 
 __all__ = [
     "EMBEDDED",
+    "EMBEDDED_VISIBLE",
+    "MARKET1501",
     "OBJECTIVES",
     "SYSU",
     "Objective",

@@ -1,10 +1,11 @@
 """Recipes: every number a training run depends on, and where it comes from.
 
-``SYSU`` is the released RGB-IR code of expAT (Ye et al. 2020, arXiv:2006.00878), whose schedule
-counts iterations. ``EMBEDDED`` trains the small network on the rendered data set, on a CPU.
+``SYSU`` and ``MARKET1501`` are the released code of expAT (Ye et al. 2020, arXiv:2006.00878), whose
+schedule counts iterations for two modalities and epochs for one. ``EMBEDDED`` and
+``EMBEDDED_VISIBLE`` train the small network on the rendered data sets, on a CPU.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,30 @@ SYSU = Recipe(
     triplet_margin=0.3,  # of the visible-only baselines
 )
 
+_MARKET_EPOCH = 203  # batches of 64 that see 12,936 training images once
+
+MARKET1501 = replace(
+    SYSU,
+    name="market1501",
+    modalities=1,
+    neck="shared",  # released code: one BatchNorm1d, bias frozen
+    metric="cosine",  # released code: squared Euclidean of normalised features, the same order
+    size=(256, 128),
+    identities_per_batch=16,
+    images_per_modality=4,
+    iterations=120 * _MARKET_EPOCH,  # released code: 120 epochs
+    learning_rate=3.5e-4,
+    bias_learning_rate_factor=1.0,
+    bias_weight_decay=5e-4,
+    warmup=10 * _MARKET_EPOCH,
+    warmup_start=0.01,
+    milestones=(40 * _MARKET_EPOCH, 70 * _MARKET_EPOCH),
+    save_every=5 * _MARKET_EPOCH,
+    expat_weight=0.1,
+    expat_weight_with_center=0.001,
+    aggregation="mean_of_exp",
+)
+
 # For the small network on the rendered data set: 1,200 iterations fit in minutes on a CPU.
 EMBEDDED = Recipe(
     name="embedded",
@@ -137,4 +162,16 @@ EMBEDDED = Recipe(
     metric_ramp=(60, 200),  # from iteration 0 expAT can collapse: every cosine 1
     aggregation="mean_of_exp",
     triplet_margin=0.3,
+)
+
+# The same for visible images alone, where colour helps, so none is mixed away.
+EMBEDDED_VISIBLE = replace(
+    EMBEDDED,
+    name="embedded_visible",
+    modalities=1,
+    mix=0.0,
+    identities_per_batch=16,
+    images_per_modality=4,
+    iterations=800,
+    save_every=200,
 )

@@ -2,8 +2,9 @@
 
 A person is a set of attributes drawn from a seed (`person`, with `textures` and `palette`). A
 camera (`camera`, with `scenery`) photographs it as a walking figure (`figure`, `head`, `luggage`
-on a `canvas`), in colour or in the near infrared. `sysu` knows whom to photograph how often and
-where the images go; `workers` runs that on many processes and `store` keeps the result.
+on a `canvas`), in colour or in the near infrared. A layout (`sysu`, `market1501`) knows whom to
+photograph how often and where the images go; `workers` runs that on many processes and `store`
+keeps the result.
 """
 
 import json
@@ -14,13 +15,13 @@ from pathlib import Path
 from types import ModuleType
 
 from reid_ext._progress import Progress
-from reid_ext.data.synthetic import store, sysu
-from reid_ext.data.synthetic.settings import PRESETS, Settings, settings_from
+from reid_ext.data.synthetic import market1501, store, sysu
+from reid_ext.data.synthetic.settings import Settings, settings_from
 from reid_ext.data.synthetic.workers import number_of_workers, render_all
 
-__all__ = ["PRESETS", "Settings", "synthesize"]
+__all__ = ["LAYOUTS", "Settings", "synthesize"]
 
-LAYOUTS: dict[str, ModuleType] = {"sysu-mm01": sysu}
+LAYOUTS: dict[str, ModuleType] = {"sysu-mm01": sysu, "market1501": market1501}
 
 
 def synthesize(
@@ -43,15 +44,18 @@ def synthesize(
     depend on how many others there are.
 
     Args:
-        name: Layout; "sysu-mm01".
+        name: Layout; "sysu-mm01" or "market1501".
         root: Folder to make, or to find finished. A folder with anything else is an error.
-        identities: Persons to train, validate and test on; default (120, 30, 30).
-        images: Per person and camera, visible and infrared; default (5, 8).
-        difficulty: Colour cast, blur, noise and bad framing, from 0 to 2; default 0.5.
-        occlusion: Fraction of images with something before the person; default 0.06.
+        identities: Persons to train, validate and test on. Of sysu-mm01 (120, 30, 30) by default;
+            of market1501, which has no validation split, (60, 0, 60).
+        images: Per camera. Of sysu-mm01 the visible and the infrared ones of a person, by default
+            (5, 8); of market1501 those of a person, with one more as query where it is tested,
+            and those of people nobody looks for (identity 0), by default (3, 20).
+        difficulty: Colour cast, blur, noise and bad framing, from 0 to 2; default 0.5 and 1.4.
+        occlusion: Fraction of images with something before the person; default 0.06 and 0.2.
         seed: Persons and cameras, 0 or more.
-        preset: "default", or "tiny" for 48 persons and 960 images in about a second. Gives the
-            four settings above that are None.
+        preset: "default", or "tiny" for about a second's worth of images. Gives the four settings
+            above that are None.
         workers: Processes; by default as many as pay, at most the cores this process may use.
 
     Returns:
@@ -65,7 +69,9 @@ def synthesize(
     """
     if name not in LAYOUTS:
         raise ValueError(f"synthesize: name must be one of {', '.join(LAYOUTS)}, got {name!r}")
+    layout = LAYOUTS[name]
     settings = settings_from(
+        layout.PRESETS,
         preset,
         identities=identities,
         images=images,
@@ -73,15 +79,15 @@ def synthesize(
         occlusion=occlusion,
         seed=seed,
     )
+    layout.check(settings)
     root = Path(root)
-    per_person = LAYOUTS[name].images_per_identity(settings)
-    processes = number_of_workers(workers, sum(settings.identities) * per_person)
+    processes = number_of_workers(workers, layout.number_of_images(settings))
     manifest = settings.manifest(name)
     if store.is_finished(root, manifest):
         return root
     with store.work_folder(root) as folder:
         if not store.is_finished(root, manifest):  # another process may have been faster
-            _render(LAYOUTS[name], folder, settings, processes)
+            _render(layout, folder, settings, processes)
             store.publish(folder, root, manifest)
     return root
 
@@ -89,7 +95,7 @@ def synthesize(
 def _render(layout: ModuleType, folder: Path, settings: Settings, processes: int) -> None:
     layout.prepare(folder, settings)
     tasks = layout.tasks(settings)
-    total = len(tasks) * layout.images_per_identity(settings)
+    total = layout.number_of_images(settings)
     views: dict[str, int] = {}
     render = partial(layout.render, folder, settings)
     with (

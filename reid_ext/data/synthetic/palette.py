@@ -9,6 +9,8 @@ cloth colours make many people share one; the narrow infrared range keeps bright
 naming a person.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +26,7 @@ CLOTH: list[Colour] = [
     *[(92, 52, 38), (130, 84, 52), (62, 58, 125), (52, 50, 92), (74, 96, 68)],
     *[(68, 86, 102), (125, 148, 172), (150, 138, 185), (85, 140, 165), (150, 136, 104)],
 ]
+FEW_CLOTHS = [CLOTH[i] for i in (0, 1, 2, 3, 5, 6, 10, 11)]  # where colour alone would name people
 SKIN: list[Colour] = [
     *[(150, 175, 215), (135, 160, 205), (105, 135, 185), (80, 105, 150), (55, 75, 110)]
 ]
@@ -36,32 +39,34 @@ CLOTH_REFLECTANCE = (0.40, 0.80)
 PATTERN_CONTRAST = 0.25  # least difference in reflectance between a cloth and its pattern
 
 
-def visible_palette(rng: Rng, *, contrasting_sleeves: bool) -> Palette:
-    """Colours of all parts of one person."""
+def visible_palette(
+    rng: Rng, *, contrasting_sleeves: bool, cloths: Sequence[Colour] = CLOTH
+) -> Palette:
+    """Colours of all parts of one person, whose clothes have the colours of ``cloths``."""
     colour = np.zeros((NUM_LABELS, 3), np.float32)
     upper, lower = Part.UPPER, Part.LOWER
     colour[Part.SKIN] = choose(rng, SKIN) + rng.normal(0, 4, 3)
     colour[Part.HAIR] = choose(rng, HAIR) + rng.normal(0, 4, 3)
-    colour[Part.HAT] = _cloth(rng)
+    colour[Part.HAT] = _cloth(rng, cloths)
     colour[Part.HAT_TRIM] = 0.7 * colour[Part.HAT]
-    colour[Part.SHOE] = _cloth(rng)
+    colour[Part.SHOE] = _cloth(rng, cloths)
     colour[Part.SOLE] = choose(rng, SOLE)
-    colour[Part.BAG] = _cloth(rng)
-    colour[Part.BAG_POCKET] = _other_cloth(rng, colour[Part.BAG], 25)
+    colour[Part.BAG] = _cloth(rng, cloths)
+    colour[Part.BAG_POCKET] = _other_cloth(rng, cloths, colour[Part.BAG], 25)
     colour[Part.STRAP] = 0.85 * colour[Part.BAG]
     colour[Part.EYE] = (30, 30, 35)
-    colour[Part.SOCK] = _cloth(rng)
-    colour[Part.SCARF] = _cloth(rng)
-    colour[upper] = _cloth(rng)
-    colour[upper + 1] = _other_cloth(rng, colour[upper])
-    colour[upper + 2] = 0.5 * colour[upper + 1] + 0.5 * _other_cloth(rng, colour[upper])
-    colour[upper + 3] = _other_cloth(rng, colour[upper])
-    colour[upper + 4] = _other_cloth(rng, colour[upper + 3])
-    colour[upper + 5] = _other_cloth(rng, colour[upper])
-    colour[lower] = _cloth(rng)
-    colour[lower + 1] = _other_cloth(rng, colour[lower], 35)
-    colour[lower + 2] = 0.6 * colour[lower + 1] + 0.4 * _cloth(rng)
-    colour[lower + 5] = _other_cloth(rng, colour[lower])
+    colour[Part.SOCK] = _cloth(rng, cloths)
+    colour[Part.SCARF] = _cloth(rng, cloths)
+    colour[upper] = _cloth(rng, cloths)
+    colour[upper + 1] = _other_cloth(rng, cloths, colour[upper])
+    colour[upper + 2] = 0.5 * colour[upper + 1] + 0.5 * _other_cloth(rng, cloths, colour[upper])
+    colour[upper + 3] = _other_cloth(rng, cloths, colour[upper])
+    colour[upper + 4] = _other_cloth(rng, cloths, colour[upper + 3])
+    colour[upper + 5] = _other_cloth(rng, cloths, colour[upper])
+    colour[lower] = _cloth(rng, cloths)
+    colour[lower + 1] = _other_cloth(rng, cloths, colour[lower], 35)
+    colour[lower + 2] = 0.6 * colour[lower + 1] + 0.4 * _cloth(rng, cloths)
+    colour[lower + 5] = _other_cloth(rng, cloths, colour[lower])
     return _lookup_table(colour, contrasting_sleeves)
 
 
@@ -94,14 +99,16 @@ def infrared_palette(rng: Rng, *, contrasting_sleeves: bool) -> Palette:
     return _lookup_table(np.repeat(255 * light[:, None], 3, axis=1), contrasting_sleeves)
 
 
-def _cloth(rng: Rng) -> np.ndarray:
-    return np.clip(choose(rng, CLOTH) + rng.normal(0, 7, 3), 8, 240)
+def _cloth(rng: Rng, cloths: Sequence[Colour]) -> np.ndarray:
+    return np.clip(choose(rng, cloths) + rng.normal(0, 7, 3), 8, 240)
 
 
-def _other_cloth(rng: Rng, colour: np.ndarray, distance: float = 45) -> np.ndarray:
+def _other_cloth(
+    rng: Rng, cloths: Sequence[Colour], colour: np.ndarray, distance: float = 45
+) -> np.ndarray:
     """A cloth colour that differs from the given one; the last of 20 tries if none does."""
     for _ in range(20):
-        other = _cloth(rng)
+        other = _cloth(rng, cloths)
         if np.abs(other - colour).mean() > distance:
             break
     return other

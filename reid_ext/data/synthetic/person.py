@@ -70,7 +70,7 @@ class Person:
     infrared: palette.Palette
 
 
-def draw_person(seed: Sequence[int]) -> Person:
+def draw_person(seed: Sequence[int], cloths: Sequence[palette.Colour] = palette.CLOTH) -> Person:
     """The person of a seed: the same on every machine, in every process."""
     rng = np.random.default_rng(seed)
     shape = _draw_shape(rng)
@@ -94,7 +94,7 @@ def draw_person(seed: Sequence[int]) -> Person:
         upper_texture,
         lower_texture,
         patterned_sleeves=all_over and bool(rng.random() < 0.7),
-        visible=palette.visible_palette(rng, contrasting_sleeves=contrasting),
+        visible=palette.visible_palette(rng, contrasting_sleeves=contrasting, cloths=cloths),
         infrared=palette.infrared_palette(rng, contrasting_sleeves=contrasting),
     )
 

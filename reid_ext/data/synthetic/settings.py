@@ -1,6 +1,7 @@
 """What a synthetic data set is made of: its sizes, its difficulty, its seed."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from numbers import Integral, Real
 from typing import Any
@@ -19,7 +20,7 @@ class Settings:
     """
 
     identities: tuple[int, ...] = (120, 30, 30)  # train, val, test
-    images: tuple[int, ...] = (5, 8)  # per camera and identity: visible, infrared
+    images: tuple[int, ...] = (5, 8)  # of a camera, visible and infrared; see the layout
     difficulty: float = 0.5  # of the cameras: 0 is clean, 1 is hard
     occlusion: float = 0.06  # fraction of images with something in front of the person
     seed: int = 0
@@ -46,12 +47,12 @@ class Settings:
         return {"format": FORMAT, "name": name, **values}
 
 
-def settings_from(preset: str, **changes: Any) -> Settings:
+def settings_from(presets: Mapping[str, Settings], preset: str, **changes: Any) -> Settings:
     """The settings of a preset, except for the changes that are not None."""
-    if preset not in PRESETS:
-        raise _error("preset", f"be one of {', '.join(PRESETS)}", preset)
+    if preset not in presets:
+        raise _error("preset", f"be one of {', '.join(presets)}", preset)
     chosen = {name: value for name, value in changes.items() if value is not None}
-    return Settings(**{**asdict(PRESETS[preset]), **chosen})
+    return Settings(**{**asdict(presets[preset]), **chosen})
 
 
 def _counts(name: str, value: Any, of: tuple[str, ...], *, least: int) -> tuple[int, ...]:
@@ -76,9 +77,3 @@ def _fraction(name: str, value: Any, most: float) -> float:
 
 def _error(name: str, what: str, got: object) -> ValueError:
     return ValueError(f"synthesize: {name} must {what}, got {got!r}")
-
-
-PRESETS = {
-    "default": Settings(),
-    "tiny": Settings((32, 8, 8), (3, 4), difficulty=0.3, occlusion=0.0),
-}

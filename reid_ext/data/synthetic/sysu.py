@@ -15,17 +15,21 @@ import numpy as np
 from reid_ext.data.synthetic.camera import Camera, draw_camera
 from reid_ext.data.synthetic.person import draw_person
 from reid_ext.data.synthetic.settings import Settings
+from reid_ext.data.synthetic.views import frame_yaw, view_of
 
 # Cameras 2 and 3 stand at one place, as in SYSU-MM01.
 INFRARED, OUTDOOR = {3, 6}, {4, 5, 6}
 LOCATION = {1: 1, 2: 2, 3: 2, 4: 4, 5: 5, 6: 6}
 SPLITS = ("train", "val", "test")
 
+PRESETS = {
+    "default": Settings(),
+    "tiny": Settings((32, 8, 8), (3, 4), difficulty=0.3, occlusion=0.0),
+}
+
 # Keys of the persons of a split start here, so that the i-th person of a split is the same
 # person however many the other splits have.
 FIRST_KEY = {"train": 1, "val": 50_001, "test": 100_001}
-
-FRONT, SIDE, BACK = 0, 1, 2
 
 
 class Task(NamedTuple):
@@ -45,9 +49,14 @@ def tasks(settings: Settings) -> list[Task]:
     return [Task(identity, key) for identity, key in enumerate(keys, start=1)]
 
 
-def images_per_identity(settings: Settings) -> int:
+def number_of_images(settings: Settings) -> int:
     visible, infrared = settings.images
-    return visible * (len(LOCATION) - len(INFRARED)) + infrared * len(INFRARED)
+    of_each = visible * (len(LOCATION) - len(INFRARED)) + infrared * len(INFRARED)
+    return of_each * sum(settings.identities)
+
+
+def check(settings: Settings) -> None:
+    """Every setting can be had in this layout."""
 
 
 def prepare(folder: Path, settings: Settings) -> None:
@@ -73,26 +82,13 @@ def render(folder: Path, settings: Settings, task: Task) -> dict[str, int]:
         rng = np.random.default_rng([settings.seed, 3, task.key, number])
         heading = rng.uniform(-math.pi, math.pi)
         for i in range(settings.images[1 if camera.infrared else 0]):
-            yaw = _frame_yaw(rng, heading)
+            yaw = frame_yaw(rng, heading)
             image = camera.photograph(person, rng, yaw=yaw, occlusion=settings.occlusion)
             path = f"{here}/{i + 1:04d}.jpg"
             _, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, camera.jpeg_quality])
             (folder / path).write_bytes(jpeg.tobytes())
             views[path] = view_of(yaw)
     return views
-
-
-def view_of(yaw: float) -> int:
-    """0 front or 2 back within 60 degrees of facing the camera or away from it, else 1 side."""
-    towards_camera = math.cos(yaw)
-    return FRONT if towards_camera > 0.5 else BACK if towards_camera < -0.5 else SIDE
-
-
-def _frame_yaw(rng: np.random.Generator, heading: float) -> float:
-    """People walk past a camera in one direction, and now and then turn round."""
-    if rng.random() < 0.8:
-        return heading + rng.normal(0, 0.4)
-    return rng.uniform(-math.pi, math.pi)
 
 
 @functools.lru_cache(maxsize=2)
