@@ -286,7 +286,9 @@ def test_bad_argument_is_named(tmp_path, argument, value):
 
 
 def test_unknown_layout_is_named(tmp_path):
-    with pytest.raises(ValueError, match="name must be one of sysu-mm01, market1501, got 'imagenet'"):
+    with pytest.raises(
+        ValueError, match="name must be one of sysu-mm01, market1501, got 'imagenet'"
+    ):
         synthesize("imagenet", tmp_path)
 
 

@@ -21,7 +21,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class Transform(Protocol):
     """What ``Images`` calls; ``size`` is the (height, width) of the tensors it returns."""
 
-    size: tuple[int, int]
+    @property
+    def size(self) -> tuple[int, int]: ...
 
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> Tensor: ...
 
