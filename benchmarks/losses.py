@@ -90,11 +90,11 @@ def eager_fidi(x: Tensor, labels: Tensor) -> Tensor:
     return (torch.where(same, positive, negative) * others).sum() / others.sum()
 
 
-def metric_learning(distance: str) -> Callable[[Tensor, Tensor], Tensor] | None:
+def metric_learning(distance: str, **options) -> Callable[[Tensor, Tensor], Tensor] | None:
     """pytorch-metric-learning's batch-hard triplet loss with a distance of this name."""
     if losses is None:
         return None
-    measured_by = getattr(distances, distance)()
+    measured_by = getattr(distances, distance)(**options)
     miner = miners.BatchHardMiner(distance=measured_by)
     loss = losses.TripletMarginLoss(margin=0.3, distance=measured_by)
     return lambda x, labels: loss(x, labels, miner(x, labels))
@@ -110,7 +110,7 @@ LOSSES = {
     "triplet": {
         "eager": eager_triplet,
         "gather": gathered_triplet,
-        "metric-learning": metric_learning("LpDistance"),
+        "metric-learning": metric_learning("LpDistance", normalize_embeddings=False),
         "ours": our_triplet,
     },
     "fidi": {"eager": eager_fidi, "ours": ops.fidi_loss},

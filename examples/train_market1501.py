@@ -6,7 +6,7 @@
 
 Without --data it renders made-up people in Market-1501's layout. Each query searches the images of
 the other cameras, among distractors. On the embedded dataset you must see rank-1 rise from a few
-percent to about 90 %. Writes OUT/metrics.json, checkpoint.pt, cmc.png, ranked_list.png and
+percent to about 75 %. Writes OUT/metrics.json, checkpoint.pt, cmc.png, ranked_list.png and
 TensorBoard events.
 """
 

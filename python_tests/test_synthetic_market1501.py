@@ -34,7 +34,7 @@ def test_the_reader_of_market1501_reads_it(root):
 
 
 def test_the_number_of_images_is_known_before(root):
-    settings = market1501.Settings(**SMALL, difficulty=1.4, occlusion=0.2)
+    settings = market1501.Settings(**SMALL, difficulty=2.0, occlusion=0.3)
     assert len(list(root.rglob("*.jpg"))) == market1501.number_of_images(settings)
 
 

@@ -172,6 +172,6 @@ EMBEDDED_VISIBLE = replace(
     mix=0.0,
     identities_per_batch=16,
     images_per_modality=4,
-    iterations=800,
+    iterations=600,
     save_every=200,
 )

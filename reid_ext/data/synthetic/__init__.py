@@ -47,12 +47,12 @@ def synthesize(
         name: Layout; "sysu-mm01" or "market1501".
         root: Folder to make, or to find finished. A folder with anything else is an error.
         identities: Persons to train, validate and test on. Of sysu-mm01 (120, 30, 30) by default;
-            of market1501, which has no validation split, (60, 0, 60).
+            of market1501, which has no validation split, (40, 0, 80).
         images: Per camera. Of sysu-mm01 the visible and the infrared ones of a person, by default
             (5, 8); of market1501 those of a person, with one more as query where it is tested,
-            and those of people nobody looks for (identity 0), by default (3, 20).
-        difficulty: Colour cast, blur, noise and bad framing, from 0 to 2; default 0.5 and 1.4.
-        occlusion: Fraction of images with something before the person; default 0.06 and 0.2.
+            and those of people nobody looks for (identity 0), by default (2, 30).
+        difficulty: Colour cast, blur, noise and bad framing, from 0 to 2; default 0.5 and 2.
+        occlusion: Fraction of images with something before the person; default 0.06 and 0.3.
         seed: Persons and cameras, 0 or more.
         preset: "default", or "tiny" for about a second's worth of images. Gives the four settings
             above that are None.

@@ -1,0 +1,188 @@
+"""What must hold of every pairwise loss for any batch: drawn by hypothesis, against the formulas.
+
+Batches are small and nasty: zero rows, equal rows, opposite rows, one identity.
+"""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from reid_ext.losses import (
+    CircleLoss,
+    ContrastiveLoss,
+    ExpATLoss,
+    FIDILoss,
+    MultiSimilarityLoss,
+    TripletLoss,
+)
+
+LOSSES = {
+    "expat": ExpATLoss(),
+    "expat_of_mean": ExpATLoss(aggregation="exp_of_mean"),
+    "triplet": TripletLoss(margin=0.3),
+    "soft_triplet": TripletLoss(margin=None),
+    "cosine_triplet": TripletLoss(margin=0.3, metric="cosine"),
+    "fidi": FIDILoss(),
+    "unit_fidi": FIDILoss(normalize=True),
+    "contrastive": ContrastiveLoss(),
+    "circle": CircleLoss(),
+    "multi_similarity": MultiSimilarityLoss(),
+}
+OF_ANGLES = ("expat", "expat_of_mean", "cosine_triplet", "unit_fidi", "circle", "multi_similarity")
+
+every_loss = pytest.mark.parametrize("name", LOSSES)
+examples = settings(max_examples=40, deadline=None, derandomize=True, database=None)
+
+
+@st.composite
+def batches(draw, least=0, special=True):
+    """Features (N, D) in float64 and labels (N,)."""
+    n, d = draw(st.integers(least, 24)), draw(st.integers(1, 9))
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
+    x = torch.randn(n, d, generator=generator, dtype=torch.float64)
+    identities = draw(st.sampled_from([1, 2, 3, max(n, 1)]))
+    labels = torch.randint(identities, (n,), generator=generator)
+    if identities == n:
+        labels = torch.arange(n)
+    kinds = ["plain", "zero", "equal", "opposite", "short"] if special and n > 1 else ["plain"]
+    for row in range(1, n):
+        kind = draw(st.sampled_from(kinds))
+        if kind == "zero":
+            x[row] = 0
+        elif kind == "equal":
+            x[row] = x[row - 1]
+        elif kind == "opposite":
+            x[row] = -x[row - 1]
+        elif kind == "short":
+            x[row] *= 1e-6
+    return x, labels
+
+
+def value_and_gradient(loss, x, *rest, **keywords):
+    leaf = x.clone().requires_grad_()
+    value = loss(leaf, *rest, **keywords)
+    (gradient,) = torch.autograd.grad(value, leaf)
+    return value.detach(), gradient
+
+
+@every_loss
+@examples
+@given(batches())
+def test_value_and_gradient_are_finite(name, batch):
+    value, gradient = value_and_gradient(LOSSES[name], *batch)
+    assert value.isfinite() and gradient.isfinite().all()
+
+
+@every_loss
+@examples
+@given(batches(special=False), st.randoms(use_true_random=False))
+def test_permuting_the_batch_permutes_the_gradient(name, batch, random):
+    x, labels = batch
+    order = list(range(len(x)))
+    random.shuffle(order)
+    value, gradient = value_and_gradient(LOSSES[name], x, labels)
+    permuted = value_and_gradient(LOSSES[name], x[order], labels[order])
+    torch.testing.assert_close(permuted, (value, gradient[order]))
+
+
+@pytest.mark.parametrize("name", OF_ANGLES)
+@examples
+@given(batches(least=2, special=False), st.floats(0.01, 100), st.integers(0, 23))
+def test_the_length_of_a_row_does_not_matter_to_a_loss_of_angles(name, batch, factor, row):
+    x, labels = batch
+    row %= len(x)
+    scaled = x.clone()
+    scaled[row] *= factor
+    value, gradient = value_and_gradient(LOSSES[name], x, labels)
+    other, of_scaled = value_and_gradient(LOSSES[name], scaled, labels)
+    torch.testing.assert_close(other, value)
+    torch.testing.assert_close(of_scaled[row] * factor, gradient[row], rtol=1e-6, atol=1e-8)
+
+
+@every_loss
+@examples
+@given(batches(special=False))
+def test_float32_is_close_to_float64(name, batch):
+    x, labels = batch
+    x = x.float().double()  # the same numbers for both
+    value, _ = value_and_gradient(LOSSES[name], x, labels)
+    narrow, _ = value_and_gradient(LOSSES[name], x.float(), labels)
+    torch.testing.assert_close(narrow.double(), value, rtol=1e-4, atol=1e-5)
+
+
+@every_loss
+@examples
+@given(batches(special=False))
+def test_half_features_are_computed_in_float32(name, batch):
+    x, labels = batch[0].bfloat16(), batch[1]
+    value = LOSSES[name](x, labels)
+    assert value.dtype == torch.float32
+    torch.testing.assert_close(value, LOSSES[name](x.float(), labels))
+
+
+@every_loss
+@examples
+@given(batches(special=False), batches(least=1, special=False))
+def test_keys_are_what_the_anchors_are_compared_with(name, batch, bank):
+    (x, labels), (keys, key_labels) = batch, bank
+    if x.shape[1] != keys.shape[1]:
+        keys = keys[:, :1].expand(-1, x.shape[1]).contiguous()
+    loss = LOSSES[name]
+    leaves = x.clone().requires_grad_(), keys.clone().requires_grad_()
+    value = loss(leaves[0], labels, keys=leaves[1], key_labels=key_labels)
+    gradients = torch.autograd.grad(value, leaves)
+    assert value.isfinite() and all(g.isfinite().all() for g in gradients)
+    doubled = loss(x, labels, keys=keys.repeat(2, 1), key_labels=key_labels.repeat(2))
+    if "triplet" in name or "expat" in name or "fidi" in name:  # extremes, or a mean over pairs
+        torch.testing.assert_close(doubled, value.detach())
+
+
+def pair_masks(labels):
+    same = labels[:, None] == labels
+    return same & ~torch.eye(len(labels), dtype=torch.bool), ~same
+
+
+@examples
+@given(batches())
+def test_expat_is_equation_10_over_the_hardest_pairs(batch):
+    x, labels = batch
+    cosine = F.normalize(x, eps=1e-300) @ F.normalize(x, eps=1e-300).T
+    positive, negative = pair_masks(labels)
+    exponents = [
+        cosine[i][negative[i]].max().clamp(min=0) - cosine[i][positive[i]].min() + 1
+        for i in range(len(x))
+        if positive[i].any() and negative[i].any()
+    ]
+    expected = torch.stack(exponents).exp().mean() if exponents else x.sum() * 0
+    torch.testing.assert_close(ExpATLoss()(x, labels), expected)
+
+
+@examples
+@given(batches())
+def test_triplet_is_the_mean_hinge_over_the_hardest_pairs(batch):
+    x, labels = batch
+    distance = (x[:, None] - x).norm(dim=2)
+    positive, negative = pair_masks(labels)
+    gaps = [
+        distance[i][positive[i]].max() - distance[i][negative[i]].min() + 0.3
+        for i in range(len(x))
+        if positive[i].any() and negative[i].any()
+    ]
+    expected = torch.stack(gaps).clamp(min=0).mean() if gaps else x.sum() * 0
+    torch.testing.assert_close(TripletLoss(margin=0.3)(x, labels), expected)
+
+
+@examples
+@given(batches(least=2), st.floats(1.01, 3), st.floats(0.1, 2))
+def test_fidi_is_the_mean_of_the_two_divergences(batch, alpha, beta):
+    x, labels = batch
+    u = torch.exp(-beta * (x[:, None] - x).norm(dim=2))
+    c = alpha - 1
+    positive, negative = pair_masks(labels)
+    of_positive = u * torch.log(alpha * u / (c * u + 1)) + torch.log(alpha / (c + u))
+    of_negative = u * torch.log(torch.tensor(alpha / c, dtype=torch.float64))
+    total = of_positive[positive].sum() + of_negative[negative].sum()
+    expected = total / (len(x) * (len(x) - 1))
+    torch.testing.assert_close(FIDILoss(alpha, beta)(x, labels), expected, rtol=1e-6, atol=1e-9)

@@ -1,0 +1,54 @@
+"""The Market-1501 script and the plug-in example as a user runs them, in their smallest runs."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def run(script, folder, *flags):
+    environment = {**os.environ, "REID_EXT_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, EXAMPLES / script, *map(str, flags)],
+        cwd=folder, env=environment, text=True, capture_output=True, timeout=300,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("loss", ["va", "expat_center"])
+def test_trains_evaluates_and_draws(loss, tmp_path):
+    out = tmp_path / "out"
+    done = run(
+        "train_market1501.py", tmp_path, *("--quick", "--workers", 0, "--loss", loss, "--out", out)
+    )
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["dataset"] == "market1501 (embedded)" and metrics["loss"] == loss
+    assert "same identity and camera, gallery identity -1" in metrics["protocol"]
+    assert "ignored" in metrics["protocol"]
+    assert 0.2 < metrics["rank1"] <= metrics["rank5"] <= 1 and 0.1 < metrics["mAP"] < 1
+    for name in ("cmc.png", "ranked_list.png"):
+        assert cv2.imread(str(out / name)).shape[0] > 400
+    assert f"{100 * metrics['rank1']:9.1f}" in done.stdout
+
+
+def test_missing_data_is_one_line(tmp_path):
+    done = run("train_market1501.py", tmp_path, "--data", "nowhere")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "market1501: root must be the folder of the dataset" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("loss", ["fidi", "expat", "triplet", "ntxent"])
+def test_plugged_in_loss_learns(loss, tmp_path):
+    if loss == "ntxent":
+        pytest.importorskip("pytorch_metric_learning", reason="needs pytorch-metric-learning")
+    done = run("plug_in_loss.py", tmp_path, "--loss", loss, "--steps", 60)
+    assert done.returncode == 0, done.stderr
+    before, after = map(float, re.findall(r"mAP \w+: +([\d.]+)", done.stdout))
+    assert after > before + 0.1
