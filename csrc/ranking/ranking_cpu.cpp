@@ -9,12 +9,13 @@
 #include "common/product_cpu.h"
 #include "common/rows_cpu.h"
 #include "ranking/ranking.h"
+#include "ranking/row_cpu.h"
 
 namespace reid_ext::ranking {
 namespace {
 
 constexpr int64_t kBlockRows = 256;
-constexpr int64_t kChunk = 128;  // distances looked at together for one that is near enough
+constexpr int64_t kVector = 16;  // what keep_not_above may write past what it keeps
 
 template <typename T>
 struct Threshold {
@@ -27,55 +28,6 @@ struct Row {  // the lists of one query
   int64_t positive_count, junk_count;
 };
 
-template <typename T>
-REID_CLONES int64_t count_below(const T* values, int64_t n, T threshold) {
-  int64_t total = 0;
-  for (int64_t begin = 0; begin < n; begin += 1 << 20) {  // int32 counters: four times the lanes
-    const int64_t end = std::min(n, begin + (1 << 20));
-    int32_t count = 0;
-#pragma omp simd reduction(+ : count)
-    for (int64_t k = begin; k < end; ++k) count += values[k] < threshold;
-    total += count;
-  }
-  return total;
-}
-
-// How many of the first n values equal the threshold; two NaN count as equal.
-template <typename T>
-REID_CLONES int64_t count_equal(const T* values, int64_t n, T threshold) {
-  const bool nan = threshold != threshold;
-  int64_t count = 0;
-#pragma omp simd reduction(+ : count)
-  for (int64_t k = 0; k < n; ++k) {
-    count += (values[k] == threshold) | (nan & (values[k] != values[k]));
-  }
-  return count;
-}
-
-// The values not above the limit, in order; returns how many. Most chunks have none.
-template <typename T>
-REID_CLONES int64_t keep_not_above(const T* values, int64_t n, T limit, T* kept) {
-  int64_t m = 0;
-  for (int64_t begin = 0; begin < n; begin += kChunk) {
-    const int64_t end = std::min(n, begin + kChunk);
-    int32_t any = 0;
-#pragma omp simd reduction(+ : any)
-    for (int64_t k = begin; k < end; ++k) any += values[k] <= limit;
-    if (any == 0) continue;
-    for (int64_t k = begin; k < end; ++k) {
-      kept[m] = values[k];
-      m += values[k] <= limit;
-    }
-  }
-  return m;
-}
-
-template <typename T>
-REID_CLONES void to_distances(T* row, const T* scale, const T* bias, int64_t n) {
-#pragma omp simd
-  for (int64_t k = 0; k < n; ++k) row[k] = row[k] * scale[k] + bias[k];
-}
-
 // Scratch of one thread.
 template <typename T>
 struct Scratch {
@@ -83,12 +35,13 @@ struct Scratch {
   std::vector<T> kept;
 };
 
-template <typename T>
-void rank_row(const T* distances, int64_t g, const Row& row, Scratch<T>& scratch, int64_t* ranks) {
+template <typename T, typename Distances>
+void rank_row(const Distances& distances, int64_t g, const Row& row, Scratch<T>& scratch,
+              int64_t* ranks) {
   std::vector<Threshold<T>>& thresholds = scratch.thresholds;
   thresholds.clear();
   for (int64_t j = 0; j < row.positive_count; ++j) {
-    thresholds.push_back({distances[row.positives[j]], row.positives[j]});
+    thresholds.push_back({distances.at(row.positives[j]), row.positives[j]});
   }
   std::sort(thresholds.begin(), thresholds.end(), [](const auto& a, const auto& b) {
     return before(a.distance, a.index, b.distance, b.index);
@@ -97,23 +50,21 @@ void rank_row(const T* distances, int64_t g, const Row& row, Scratch<T>& scratch
   while (numbers > 0 && thresholds[numbers - 1].distance != thresholds[numbers - 1].distance) {
     --numbers;
   }
-  scratch.kept.resize(g + 1);  // keep_not_above writes one past what it keeps
-  const int64_t m = numbers == 0 ? 0
-                                 : keep_not_above(distances, g, thresholds[numbers - 1].distance,
-                                                  scratch.kept.data());
-  const T* kept = scratch.kept.data();
+  scratch.kept.resize(g + kVector);
+  T* kept = scratch.kept.data();
+  const int64_t m =
+      numbers == 0 ? 0 : keep_not_above(distances, g, thresholds[numbers - 1].distance, kept);
   const int64_t not_nan =
       numbers == row.positive_count ? 0 : g - count_equal(distances, g, kNaN<T>);
   for (int64_t j = 0; j < row.positive_count; ++j) {
     const Threshold<T>& t = thresholds[j];
     const bool number = j < numbers;
-    int64_t rank = 1 + (number ? count_below(kept, m, t.distance) : not_nan);
-    if (!number || count_equal(kept, m, t.distance) > 1) {
-      rank += count_equal(distances, t.index, t.distance);
-    }
+    const Counts counts = number ? count(kept, m, t.distance) : Counts{not_nan, g - not_nan};
+    int64_t rank = 1 + counts.below;
+    if (counts.equal > 1) rank += count_equal(distances, t.index, t.distance);
     for (int64_t k = 0; k < row.junk_count; ++k) {
       const int64_t junk = row.junk[k];
-      rank -= before(distances[junk], junk, t.distance, t.index);
+      rank -= before(distances.at(junk), junk, t.distance, t.index);
     }
     ranks[j] = rank;
   }
@@ -168,14 +119,15 @@ Tensor rank(const char* op, const Problem& p) {
         const Row row = {positives.indices + p0, junk.indices + j0, positives.offsets[i + 1] - p0,
                          junk.offsets[i + 1] - j0};
         if (row.positive_count == 0) continue;
-        T* distances = values + r * p.g;
-        if (p.gallery) {
-          const T* query = p.query->const_data_ptr<T>() + i * p.query->size(1);
-          to_distances(distances, scale.data(), bias.data(), p.g);
-          if (!is_finite(squared_norm(query, p.query->size(1)))) {
-            std::fill(distances, distances + p.g, kNaN<T>);
-          }
+        T* of_row = values + r * p.g;
+        if (p.distances) {
+          rank_row(GivenRow<T>{of_row}, p.g, row, scratch, out + p0);
+          continue;
         }
+        const T* query = p.query->const_data_ptr<T>() + i * p.query->size(1);
+        const bool finite = is_finite(squared_norm(query, p.query->size(1)));
+        if (!finite) std::fill(of_row, of_row + p.g, kNaN<T>);
+        const ProductRow<T> distances = {of_row, scale.data(), bias.data()};
         rank_row(distances, p.g, row, scratch, out + p0);
       }
     });
