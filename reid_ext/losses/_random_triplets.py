@@ -1,0 +1,63 @@
+"""A random positive and a random negative for every anchor, without an N x M matrix.
+
+Keys are sorted by group and identity. Then a positive is a place in the run of the anchor's
+identity, and a negative one of its group outside that run. No step waits for a GPU.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Triplets(NamedTuple):
+    """Indices of keys, (N,), each in range whatever it says, and whether the anchor has both."""
+
+    positive: Tensor
+    negative: Tensor
+    valid: Tensor
+
+
+def draw_triplets(
+    labels: Tensor,
+    key_labels: Tensor | None,
+    groups: Tensor | None,
+    key_groups: Tensor | None,
+    generator: torch.Generator | None,
+) -> Triplets:
+    """Draw both uniformly, from keys of the other group (0 or 1) where there are groups.
+
+    ``key_labels`` None: the anchors are the keys, and no row is its own positive.
+    """
+    own = key_labels is None
+    key_labels = labels if key_labels is None else key_labels
+    n, m = len(labels), len(key_labels)
+    if m == 0:
+        nowhere = torch.zeros_like(labels)
+        return Triplets(nowhere, nowhere, nowhere.bool())
+    group, key_group = torch.zeros_like(labels), torch.zeros_like(key_labels)
+    if groups is not None:
+        group, key_group = 1 - groups, groups if own else key_groups
+    known = key_labels.sort().values
+    key_code = torch.searchsorted(known, key_labels)
+    code = torch.searchsorted(known, labels)
+    code = torch.where(known[code.clamp(max=m - 1)] == labels, code, m)  # m: no key has it
+    order = torch.argsort(key_group * (m + 1) + key_code, stable=True)
+    place = (key_group * (m + 1) + key_code)[order]
+
+    def before(value: Tensor) -> Tensor:
+        return torch.searchsorted(place, value)
+
+    first, end = before(group * (m + 1) + code), before(group * (m + 1) + code + 1)
+    start, stop = before(group * (m + 1)), before((group + 1) * (m + 1))
+    of_itself = 1 if own and groups is None else 0
+    positives, negatives = end - first - of_itself, (stop - start) - (end - first)
+    chance = torch.rand(2, n, generator=generator, device=labels.device, dtype=torch.float64)
+    positive = first + (chance[0] * positives.clamp(min=1)).long()
+    if of_itself:
+        own_place = torch.empty_like(order).scatter_(0, order, torch.arange(m, device=order.device))
+        positive += positive >= own_place
+    negative = start + (chance[1] * negatives.clamp(min=1)).long()
+    negative = torch.where(negative >= first, negative + (end - first), negative)
+    valid = (positives > 0) & (negatives > 0)
+    return Triplets(order[positive.clamp(max=m - 1)], order[negative.clamp(max=m - 1)], valid)
