@@ -1,7 +1,9 @@
 """CMC, average precision and inverse negative penalty, from the ranks of the true matches alone."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,6 +25,8 @@ class Ranking:
         mINP: Mean inverse negative penalty: matches / rank of the last one (Ye et al. 2021, AGW).
         average_precision: Shape (Q,), NaN for a query without a match.
         inverse_negative_penalty: Shape (Q,), NaN for a query without a match.
+        first_match: Rank of each query's first match as the CMC counts it, (Q,) float64, NaN for
+            a query without one; of a mean over trials empty, each trial has its own.
         num_valid: Queries with a match, the only ones that count in the means.
         protocol: How the numbers were made: junk rule, ties, AP rule, metric, sizes.
         trials: The rankings of which this one is the mean; empty if there was one evaluation only.
@@ -33,6 +37,7 @@ class Ranking:
     mINP: float
     average_precision: Tensor
     inverse_negative_penalty: Tensor
+    first_match: Tensor
     num_valid: int
     protocol: str
     trials: list["Ranking"] = field(default_factory=list)
@@ -42,6 +47,23 @@ class Ranking:
         if not 1 <= k <= len(self.cmc):
             raise ValueError(f"Ranking.rank: k must be in 1..{len(self.cmc)} (max_rank), got {k}")
         return float(self.cmc[k - 1])
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as numbers, strings and lists that JSON takes; NaN of a query becomes None."""
+
+        def plain(values: Tensor) -> list[float | None]:
+            return [None if math.isnan(value) else value for value in values.tolist()]
+
+        return {
+            "protocol": self.protocol,
+            "cmc": self.cmc.tolist(),
+            "mAP": self.mAP,
+            "mINP": self.mINP,
+            "num_valid": self.num_valid,
+            "average_precision": plain(self.average_precision),
+            "inverse_negative_penalty": plain(self.inverse_negative_penalty),
+            "trials": [trial.to_dict() for trial in self.trials],
+        }
 
     def __str__(self) -> str:
         columns = [(f"rank-{k}", self.rank(k)) for k in (1, 5, 10, 20) if k <= len(self.cmc)]
@@ -86,6 +108,8 @@ def from_ranks(
     inp = torch.full_like(ap, torch.nan)
     inp[valid] = matches[valid] / rank[last]
     first = rank[offsets[:-1][valid]] if first_ranks is None else first_ranks.cpu()[valid]
+    first_match = torch.full_like(ap, torch.nan)
+    first_match[valid] = first.double()
     at_rank = torch.bincount(first.long().clamp(max=max_rank + 1), minlength=max_rank + 2)
     return Ranking(
         cmc=at_rank[1 : max_rank + 1].cumsum(0) / valid.sum().double(),
@@ -93,6 +117,7 @@ def from_ranks(
         mINP=float(inp[valid].mean()),
         average_precision=ap,
         inverse_negative_penalty=inp,
+        first_match=first_match,
         num_valid=int(valid.sum()),
         protocol=protocol,
     )
@@ -107,6 +132,7 @@ def mean(trials: Sequence[Ranking], protocol: str) -> Ranking:
         mINP=sum(t.mINP for t in trials) / count,
         average_precision=torch.stack([t.average_precision for t in trials]).mean(0),
         inverse_negative_penalty=torch.stack([t.inverse_negative_penalty for t in trials]).mean(0),
+        first_match=trials[0].first_match.new_empty(0),
         num_valid=trials[0].num_valid,
         protocol=protocol,
         trials=list(trials),

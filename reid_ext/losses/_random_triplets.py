@@ -36,8 +36,8 @@ def draw_triplets(
         nowhere = torch.zeros_like(labels)
         return Triplets(nowhere, nowhere, nowhere.bool())
     group, key_group = torch.zeros_like(labels), torch.zeros_like(key_labels)
-    if groups is not None:
-        group, key_group = 1 - groups, groups if own else key_groups
+    if groups is not None:  # the group an anchor's keys are of, and that of each key
+        group, key_group = 1 - groups, groups if key_groups is None else key_groups
     known = key_labels.sort().values
     key_code = torch.searchsorted(known, key_labels)
     code = torch.searchsorted(known, labels)

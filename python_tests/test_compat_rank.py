@@ -1,0 +1,107 @@
+"""The evaluate_rank drop-ins and single-gallery-shot, by hand and by enumeration."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from reid_ext.compat import fastreid, torchreid
+from reid_ext.evaluation import evaluate_distances, evaluate_single_shot
+
+# Two queries, nearest first: query 0 (identity 1, camera 0) sees junk, other, match, other, match;
+# query 1 (identity 9) has no match.
+DISTANCES = np.array([[0.1, 0.2, 0.3, 0.4, 0.5], [0.1, 0.2, 0.3, 0.4, 0.5]], np.float32)
+LABELS = (np.array([1, 9]), np.array([1, 2, 1, 3, 1]), np.array([0, 0]), np.array([0, 1, 1, 1, 2]))
+
+
+def test_values_by_hand():
+    cmc, mean_ap = torchreid.evaluate_rank(DISTANCES, *LABELS)
+    assert cmc.dtype == np.float32 and cmc.tolist() == [0, 1, 1, 1, 1]
+    assert mean_ap == pytest.approx((1 / 2 + 2 / 4) / 2)
+    same, ap, inp = fastreid.evaluate_rank(DISTANCES, *LABELS)
+    assert np.array_equal(cmc, same)
+    assert ap == pytest.approx([(1 / 2 + 2 / 4) / 2]) and inp == pytest.approx([2 / 4])
+
+
+def test_cmc_has_the_length_asked_for_or_the_gallerys():
+    assert len(torchreid.evaluate_rank(DISTANCES, *LABELS, max_rank=2)[0]) == 2
+    assert len(fastreid.evaluate_rank(DISTANCES, *LABELS)[0]) == 5
+
+
+def random_problem(seed):
+    rng = np.random.default_rng(seed)
+    q, g = 5, 9
+    distances = rng.integers(0, 6, (q, g)) / 8  # with ties
+    labels = rng.integers(0, 3, q), rng.integers(0, 4, g), rng.integers(0, 2, q)
+    return distances, (*labels, rng.integers(0, 2, g))
+
+
+def enumerated_cmc(distances, labels, max_rank):
+    """The mean CMC over every gallery of one image per identity, by trying them all."""
+    q_ids, g_ids, q_cameras, g_cameras = labels
+    curves = []
+    for i in range(len(distances)):
+        kept = [
+            g for g in range(len(g_ids)) if (g_ids[g], g_cameras[g]) != (q_ids[i], q_cameras[i])
+        ]
+        if not any(g_ids[g] == q_ids[i] for g in kept):
+            continue
+        pools = [[g for g in kept if g_ids[g] == j] for j in sorted({g_ids[g] for g in kept})]
+        curve = np.zeros(max_rank)
+        galleries = list(itertools.product(*pools))
+        for gallery in galleries:
+            ranked = sorted(gallery, key=lambda g: (distances[i][g], g))
+            rank = [g_ids[g] == q_ids[i] for g in ranked].index(True)
+            curve[rank:] += 1
+        curves.append(curve / len(galleries))
+    return np.mean(curves, 0)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_expected_single_shot_cmc_is_that_of_all_galleries(seed):
+    distances, labels = random_problem(seed)
+    want = enumerated_cmc(distances, labels, 6)
+    cmc, mean_ap = torchreid.evaluate_rank(distances, *labels, max_rank=6, use_metric_cuhk03=True)
+    np.testing.assert_allclose(cmc, want, atol=1e-6)
+    assert mean_ap == torchreid.evaluate_rank(distances, *labels)[1]
+
+
+def keywords(labels):
+    names = ("query_ids", "gallery_ids", "query_cameras", "gallery_cameras")
+    return dict(zip(names, labels, strict=True))
+
+
+def test_draws_approach_the_expectation():
+    distances, labels = random_problem(3)
+    exact = evaluate_single_shot(distances, **keywords(labels), max_rank=6)
+    drawn = evaluate_single_shot(distances, **keywords(labels), max_rank=6, draws=4000)
+    torch.testing.assert_close(drawn.cmc, exact.cmc, rtol=0, atol=0.02)
+    assert drawn.protocol.startswith("cuhk03-classic: CMC single-gallery-shot (4000 draws, seed 0)")
+    again = evaluate_single_shot(distances, **keywords(labels), max_rank=6, draws=4000)
+    assert torch.equal(drawn.cmc, again.cmc)
+
+
+def test_single_shot_has_the_average_precision_of_the_whole_gallery():
+    distances, labels = random_problem(5)
+    single = evaluate_single_shot(distances, **keywords(labels))
+    whole = evaluate_distances(distances, **keywords(labels), protocol="cuhk03-np")
+    assert (single.mAP, single.mINP, single.num_valid) == (whole.mAP, whole.mINP, whole.num_valid)
+
+
+@pytest.mark.parametrize("module", [torchreid, fastreid])
+def test_errors_name_the_arguments_of_the_drop_in(module):
+    where = f"compat.{module.__name__.split('.')[-1]}.evaluate_rank"
+    with pytest.raises(ValueError, match=rf"{where}: q_pids must have shape \(2,\)"):
+        module.evaluate_rank(DISTANCES, LABELS[0][:1], *LABELS[1:])
+    with pytest.raises(ValueError, match=rf"{where}: g_camids must be integers"):
+        module.evaluate_rank(DISTANCES, *LABELS[:3], LABELS[3] / 2)
+    with pytest.raises(ValueError, match=rf"{where}: distmat must have shape \(Q, G\), got \(5,\)"):
+        module.evaluate_rank(DISTANCES[0], *LABELS)
+    with pytest.raises(ValueError, match=rf"{where}: g_pids must share an identity with q_pids"):
+        module.evaluate_rank(DISTANCES, LABELS[0] + 50, *LABELS[1:])
+
+
+def test_number_of_draws_is_checked():
+    with pytest.raises(ValueError, match="draws must be an integer >= 1, got 0"):
+        evaluate_single_shot(DISTANCES, **keywords(LABELS), draws=0)

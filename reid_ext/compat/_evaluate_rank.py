@@ -1,0 +1,43 @@
+"""What the ``evaluate_rank`` of torchreid and that of fast-reid have in common."""
+
+from typing import Any
+
+import numpy as np
+
+from reid_ext.evaluation import Ranking, evaluate_distances, evaluate_single_shot
+from reid_ext.evaluation.inputs import Array
+
+_THEIR_NAMES = {
+    "evaluate_distances": None,  # where it is called
+    "evaluate_single_shot": None,
+    "query_ids": "q_pids",
+    "gallery_ids": "g_pids",
+    "query_cameras": "q_camids",
+    "gallery_cameras": "g_camids",
+    "distances": "distmat",
+}
+
+
+def ranking_of(
+    where: str,
+    distmat: Array,
+    labels: tuple[Array, Array, Array, Array],
+    max_rank: int,
+    single_shot: bool,
+) -> Ranking:
+    """The ranking of their rules; labels are q_pids, g_pids, q_camids and g_camids."""
+    shape = np.shape(distmat)
+    if len(shape) != 2:
+        raise ValueError(f"{where}: distmat must have shape (Q, G), got {tuple(shape)}")
+    names = ("query_ids", "gallery_ids", "query_cameras", "gallery_cameras")
+    keywords: dict[str, Any] = dict(zip(names, labels, strict=True))
+    keywords["max_rank"] = min(max_rank, shape[1])
+    try:
+        if single_shot:
+            return evaluate_single_shot(distmat, **keywords)
+        return evaluate_distances(distmat, **keywords, protocol="cuhk03-np")
+    except ValueError as error:
+        message = str(error)
+        for ours, theirs in _THEIR_NAMES.items():
+            message = message.replace(ours, theirs or where)
+        raise ValueError(message) from None
