@@ -10,6 +10,7 @@
 #include "common/rows_cpu.h"
 #include "ranking/ranking.h"
 #include "ranking/row_cpu.h"
+#include "ranking/row_lists_cpu.h"
 
 namespace reid_ext::ranking {
 namespace {
@@ -70,29 +71,12 @@ void rank_row(const Distances& distances, int64_t g, const Row& row, Scratch<T>&
   }
 }
 
-// The lists of the queries on the CPU, their indices checked.
-struct RowLists {
-  const int64_t *offsets, *indices;
-
-  RowLists(const char* op, const char* name, const Lists& lists, int64_t q, int64_t g)
-      : offsets(lists.offsets.const_data_ptr<int64_t>()),
-        indices(lists.indices.const_data_ptr<int64_t>()) {
-    const int64_t length = lists.indices.numel();
-    bool ordered = offsets[0] == 0 && offsets[q] == length;
-    for (int64_t i = 0; i < q; ++i) ordered &= offsets[i] <= offsets[i + 1];
-    STD_TORCH_CHECK(ordered, op, ": ", name, "_offsets must rise from 0 to the ", length, " ", name,
-                    "_indices, got offsets from ", offsets[0], " to ", offsets[q]);
-    for (int64_t k = 0; k < length; ++k) {
-      STD_TORCH_CHECK(indices[k] >= 0 && indices[k] < g, op, ": ", name, "_indices must be in [0, ",
-                      g, "), the gallery, got ", indices[k]);
-    }
-  }
-};
-
 template <typename T>
 Tensor rank(const char* op, const Problem& p) {
-  const RowLists positives(op, "positive", p.positives, p.q, p.g);
-  const RowLists junk(op, "junk", p.junk, p.q, p.g);
+  const RowLists positives(op, "positive_", p.positives, p.q);
+  const RowLists junk(op, "junk_", p.junk, p.q);
+  check_range(op, "positive_indices", p.positives.indices, p.g, "the gallery");
+  check_range(op, "junk_indices", p.junk.indices, p.g, "the gallery");
   Tensor ranks = torch::stable::new_empty(p.positives.indices, {p.positives.indices.numel()});
   int64_t* out = ranks.mutable_data_ptr<int64_t>();
   const int64_t rows = std::min(p.q, block_rows(p.g, sizeof(T), kBlockRows));

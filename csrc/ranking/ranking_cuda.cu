@@ -5,46 +5,16 @@
 // gallery images before each, together with the positives before it, which is where its rank goes.
 // Junk is counted like the rest and taken off again. No atomics, no list is read on the host.
 #include <algorithm>
+#include <optional>
 
 #include "common/cuda.cuh"
 #include "common/product.h"
-#include "ranking/ranking.h"
+#include "ranking/row.cuh"
 
 namespace reid_ext::ranking {
 namespace {
 
 constexpr int64_t kBlockRows = 1024;
-
-struct ListView {
-  const int64_t *offsets, *indices;
-};
-
-ListView view(const Lists& lists) {
-  return {lists.offsets.const_data_ptr<int64_t>(), lists.indices.const_data_ptr<int64_t>()};
-}
-
-template <typename T>
-__global__ void order_kernel(const T* __restrict__ norms, T* __restrict__ scale,
-                             T* __restrict__ bias, Metric metric, int64_t n) {
-  const int64_t stride = int64_t(gridDim.x) * kBlockThreads;
-  for (int64_t i = int64_t(blockIdx.x) * kBlockThreads + threadIdx.x; i < n; i += stride) {
-    const Order<T> o = order(metric, norms[i]);
-    scale[i] = o.scale;
-    bias[i] = o.bias;
-  }
-}
-
-// One row of products or distances, as distances. scale is null for distances. Fused by name, so
-// that a positive's own distance is the very number it is compared with.
-template <typename T>
-struct RowOf {
-  const T *values, *scale, *bias;
-  bool finite;  // the query
-  __device__ T operator()(int64_t k) const {
-    if (scale == nullptr) return values[k];
-    return finite ? fma(values[k], scale[k], bias[k]) : kNaN<T>;
-  }
-};
 
 // How many of list[0 .. n), or of 0 .. n without a list, come before (t, index); in all threads.
 template <typename T>
@@ -84,16 +54,11 @@ template <typename T>
 Tensor rank(const Problem& p) {
   const Tensor ranks = torch::stable::new_empty(p.positives.indices, {p.positives.indices.numel()});
   const cudaStream_t stream = current_stream(p.like());
-  Tensor scale, bias, query_norms;
-  if (p.gallery && p.g > 0) {
-    const Tensor norms = squared_norms<T>(*p.gallery);
+  std::optional<Orders<T>> orders;
+  Tensor query_norms;
+  if (p.gallery) {
+    orders.emplace(*p.gallery, p.metric);
     query_norms = squared_norms<T>(*p.query);
-    scale = torch::stable::empty_like(norms);
-    bias = torch::stable::empty_like(norms);
-    order_kernel<T><<<grid_for(p.g, kBlockThreads), kBlockThreads, 0, stream>>>(
-        norms.const_data_ptr<T>(), scale.mutable_data_ptr<T>(), bias.mutable_data_ptr<T>(),
-        p.metric, p.g);
-    STD_CUDA_KERNEL_LAUNCH_CHECK();
   }
   const int64_t rows = std::min(p.q, block_rows(p.g, sizeof(T), kBlockRows));
   TileProduct product(p.like(), p.distances ? 0 : rows, p.g);
@@ -102,9 +67,9 @@ Tensor rank(const Problem& p) {
     const Tensor block = p.distances ? rows_of(*p.distances, first, count)
                                      : product(rows_of(*p.query, first, count), *p.gallery);
     rank_kernel<T><<<grid_for(count, 1), kBlockThreads, 0, stream>>>(
-        block.const_data_ptr<T>(), p.distances ? nullptr : scale.const_data_ptr<T>(),
-        p.distances ? nullptr : bias.const_data_ptr<T>(),
-        p.distances ? nullptr : query_norms.const_data_ptr<T>(), view(p.positives), view(p.junk),
+        block.const_data_ptr<T>(), orders ? orders->scale.template const_data_ptr<T>() : nullptr,
+        orders ? orders->bias.template const_data_ptr<T>() : nullptr,
+        orders ? query_norms.const_data_ptr<T>() : nullptr, view(p.positives), view(p.junk),
         ranks.mutable_data_ptr<int64_t>(), first, count, p.g);
     STD_CUDA_KERNEL_LAUNCH_CHECK();
   }

@@ -1,6 +1,7 @@
 """fast-reid's ``evaluate_rank``: same arguments, same results, without sorting the gallery.
 
-from reid_ext.compat.fastreid import evaluate_rank   # was: from fastreid.evaluation.rank
+In place of ``from fastreid.evaluation.rank import evaluate_rank`` write
+``from reid_ext.compat.fastreid import evaluate_rank``.
 """
 
 import numpy as np

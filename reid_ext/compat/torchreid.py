@@ -1,6 +1,7 @@
 """torchreid's ``evaluate_rank``: same arguments, same results, without sorting the gallery.
 
-from reid_ext.compat.torchreid import evaluate_rank   # was: from torchreid.metrics.rank
+In place of ``from torchreid.metrics.rank import evaluate_rank`` write
+``from reid_ext.compat.torchreid import evaluate_rank``.
 """
 
 import numpy as np

@@ -1,15 +1,16 @@
 """evaluate and evaluate_distances: the protocols with one gallery for all queries."""
 
 from reid_ext import ops
-from reid_ext.evaluation import inputs
-from reid_ext.evaluation.inputs import METRICS, Array
+from reid_ext.evaluation import inputs, streaming
+from reid_ext.evaluation.blocks import Blocks, is_streamed
+from reid_ext.evaluation.inputs import METRICS, Array, Gallery
 from reid_ext.evaluation.ranking import Ranking
 from reid_ext.evaluation.task import Labels, Report, read_task
 
 
 def evaluate(
     query: Array,
-    gallery: Array,
+    gallery: Gallery,
     *,
     query_ids: Array,
     gallery_ids: Array,
@@ -30,7 +31,9 @@ def evaluate(
     Args:
         query: Features of shape (Q, D), float32, float64, bfloat16 or float16: a tensor on any
             device, an array or nested lists. They need not be normalised.
-        gallery: Features of shape (G, D), dtype and device like ``query``.
+        gallery: Features of shape (G, D), dtype and device like ``query``. Or a NumPy memory map,
+            or blocks of rows (a list of tensors or arrays, or an object whose ``__iter__`` makes
+            them anew): gone through twice, a block at a time, and sent to the device of ``query``.
         query_ids: Identities of shape (Q,), any integer type: tensor, array or list.
         gallery_ids: Identities of shape (G,).
         query_cameras: Cameras of shape (Q,); every protocol but ``"generic"`` needs them.
@@ -51,13 +54,17 @@ def evaluate(
     where = "evaluate"
     inputs.check_choice(where, "metric", metric, METRICS)
     inputs.check_choice(where, "compute", compute, ("exact",))
-    q, g = inputs.read_features(where, query, gallery)
     labels = Labels(query_ids, gallery_ids, query_cameras, gallery_cameras)
     report = Report(max_rank, average_precision, metric)
+    if is_streamed(query, gallery):
+        q = inputs.read_matrix(where, "query", query)
+        blocks = Blocks(where, gallery, q, len(gallery_ids))
+        task = read_task(where, labels, protocol, report, (len(q), blocks.length), q.device)
+        return task.ranking(streaming.rank_positives(q, blocks, task, metric))
+    q, g = inputs.read_features(where, query, gallery)
     task = read_task(where, labels, protocol, report, (len(q), len(g)), q.device)
     g = g if task.kept is None else g[task.kept]
-    ranks = ops.rank_positives(q, g, task.positives, task.junk, metric=metric)
-    return task.ranking(ranks)
+    return task.ranking(ops.rank_positives(q, g, task.positives, task.junk, metric=metric))
 
 
 def evaluate_distances(

@@ -4,7 +4,7 @@ Every refusal is a ValueError `<function>: <argument> must <what>, got <what cam
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 Array: TypeAlias = Tensor | np.ndarray | Sequence[Any]
+Gallery: TypeAlias = Array | Iterable[Array]  # whole, or in blocks of rows
 
 METRICS = ("cosine", "euclidean", "squared_euclidean")
 _FLOATS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
@@ -19,9 +20,9 @@ _ARRAY_FLOATS = (np.float32, np.float64, np.float16)
 _ALLOWED = "float32, float64, bfloat16 or float16"
 
 
-def read_features(where: str, query: Array, gallery: Array) -> tuple[Tensor, Tensor]:
+def read_features(where: str, query: Array, gallery: Gallery) -> tuple[Tensor, Tensor]:
     """Features (Q, D) and (G, D) of one dtype on one device, without gradient."""
-    q, g = _matrix(where, "query", query), _matrix(where, "gallery", gallery)
+    q, g = read_matrix(where, "query", query), read_matrix(where, "gallery", gallery)
     for of, mine, other in (
         ("feature length", g.shape[1], q.shape[1]),
         ("dtype", g.dtype, q.dtype),
@@ -34,7 +35,7 @@ def read_features(where: str, query: Array, gallery: Array) -> tuple[Tensor, Ten
 
 def read_distances(where: str, distances: Array) -> Tensor:
     """Distances (Q, G), smaller is closer, without gradient."""
-    return _matrix(where, "distances", distances)
+    return read_matrix(where, "distances", distances)
 
 
 def read_integers(
@@ -70,7 +71,8 @@ def check_at_least(where: str, name: str, value: int, least: int) -> None:
         raise ValueError(f"{where}: {name} must be an integer >= {least}, got {value!r}")
 
 
-def _matrix(where: str, name: str, values: Array) -> Tensor:
+def read_matrix(where: str, name: str, values: Gallery) -> Tensor:
+    """Features or distances, without gradient; the memory of an array is not copied."""
     tensor = values.detach() if isinstance(values, Tensor) else _wrapped(where, name, values)
     if tensor.ndim != 2 or 0 in tensor.shape:
         raise ValueError(
@@ -82,7 +84,7 @@ def _matrix(where: str, name: str, values: Array) -> Tensor:
     return tensor
 
 
-def _wrapped(where: str, name: str, values: Array) -> Tensor:
+def _wrapped(where: str, name: str, values: Gallery) -> Tensor:
     """The memory of an array as a tensor; a copy only of what has negative strides."""
     array = _array(where, name, values)
     if array.dtype not in _ARRAY_FLOATS:
@@ -94,7 +96,7 @@ def _wrapped(where: str, name: str, values: Array) -> Tensor:
         return torch.from_numpy(array)
 
 
-def _array(where: str, name: str, values: Array) -> np.ndarray:
+def _array(where: str, name: str, values: Gallery) -> np.ndarray:
     try:
         return np.asarray(values)
     except (ValueError, TypeError) as error:

@@ -72,6 +72,77 @@ def rank_positives_from_distances(distances: Tensor, positives: Lists, junk: Lis
     )
 
 
+def pair_values(
+    query: Tensor, block: Tensor, pair_query: Tensor, pair_row: Tensor, *, metric: str = "cosine"
+) -> Tensor:
+    """Return what the distance of each pair (query row, block row) is ordered by.
+
+    Args:
+        query: Features of shape (Q, D), float32, float64, bfloat16 or float16.
+        block: Features of shape (B, D), some rows of a gallery, same dtype and device.
+        pair_query: Rows of ``query``, int64 of shape (P,).
+        pair_row: Rows of ``block``, int64 of shape (P,).
+        metric: ``"cosine"``, ``"euclidean"`` or ``"squared_euclidean"``.
+
+    Returns:
+        Shape (P,), float32 or float64: smaller is closer, for pairs of one query. Not the distance
+        itself: what a query's distances have in common is left out. NaN where a row is not finite.
+
+    Raises:
+        RuntimeError: a shape, dtype, device, metric or (on the CPU) row that does not fit, by name.
+    """
+    return torch.ops.reid_ext.pair_values.default(
+        computed(query),
+        computed(block),
+        pair_query,
+        pair_row,
+        code_of("pair_values: metric", metric, METRICS),
+    )
+
+
+def count_before(
+    query: Tensor,
+    block: Tensor,
+    first: int,
+    thresholds: Tensor,
+    positives: Lists,
+    listed: Lists,
+    *,
+    metric: str = "cosine",
+) -> Tensor:
+    """Return how many images of one block of a gallery come before each positive.
+
+    With the positives of a query that come before it, and one, the sum over all blocks is the
+    positive's rank: :func:`rank_positives` of a gallery that is never there as a whole.
+
+    Args:
+        query: Features of shape (Q, D), float32, float64, bfloat16 or float16.
+        block: Features of shape (B, D), same dtype and device.
+        first: Gallery index of the block's first row.
+        thresholds: Of every positive its :func:`pair_values`, shape (P,).
+        positives: Their gallery indices, (P,) in all.
+        listed: Gallery indices that do not count: each query's positives and junk, ascending.
+        metric: As for the thresholds.
+
+    Returns:
+        Counts, int64 of shape (P,). An image with a positive's very value counts if its gallery
+        index is the lower. Memory beyond it is one tile of the product, of 4 (CPU) or 32 MiB.
+
+    Raises:
+        RuntimeError: as :func:`rank_positives`.
+    """
+    return torch.ops.reid_ext.count_before.default(
+        computed(query),
+        computed(block),
+        first,
+        thresholds,
+        positives.indices,
+        positives.offsets,
+        *listed,
+        code_of("count_before: metric", metric, METRICS),
+    )
+
+
 @torch.library.register_fake("reid_ext::rank_positives")
 def _(query, gallery, positive_offsets, positive_indices, junk_offsets, junk_indices, metric):
     return torch.empty_like(positive_indices)
@@ -82,7 +153,19 @@ def _(distances, positive_offsets, positive_indices, junk_offsets, junk_indices)
     return torch.empty_like(positive_indices)
 
 
-for _op in ("rank_positives", "rank_positives_from_distances"):
+@torch.library.register_fake("reid_ext::pair_values")
+def _(query, block, pair_query, pair_row, metric):
+    return query.new_empty(len(pair_query))
+
+
+@torch.library.register_fake("reid_ext::count_before")
+def _(query, block, first, thresholds, indices, offsets, listed_offsets, listed_indices, metric):
+    return torch.empty_like(indices)
+
+
+_OF_FEATURES = ("rank_positives", "pair_values", "count_before")
+for _op in (*_OF_FEATURES, "rank_positives_from_distances"):
     no_gradient(_op)
-for _device in ("cuda", "cpu"):
-    torch.library.register_autocast("reid_ext::rank_positives", _device, torch.float32)
+for _op in _OF_FEATURES:
+    for _device in ("cuda", "cpu"):
+        torch.library.register_autocast(f"reid_ext::{_op}", _device, torch.float32)

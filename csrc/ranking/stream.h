@@ -1,0 +1,93 @@
+// Ranking a gallery that comes in blocks: the parts of a rank that one block knows.
+//
+//   rank(q, p) = 1 + positives of q before p + sum over the blocks of count_before(q, p)
+//
+// pair_values gives what the distances of chosen pairs are compared by, product * scale + bias of
+// metric.h, and count_before how many images of a block come before such a threshold. Positives and
+// junk are listed, and not counted: so the distance of a positive is the one of its pair, computed
+// once, and that of any other image the one of the block's product. A rank is then exactly that of
+// a stable sort by these distances, however the gallery was cut.
+//
+//   query       (Q, D)    float32|float64
+//   block       (B, D)    like query; its first image has gallery index `first`
+//   pair_query  (P,)      int64 in [0, Q)
+//   pair_row    (P,)      int64 in [0, B)
+//   thresholds  (P,)      like query; those of query q from offsets[q] to offsets[q + 1]
+//   indices     (P,)      int64, their gallery indices
+//   offsets     (Q + 1,)  int64
+//   listed      offsets (Q + 1,) and indices (L,), ascending for each query, as in ranking.h
+//   values      (P,)      like query
+//   counts      (P,)      int64
+#pragma once
+
+#include "ranking/ranking.h"
+
+namespace reid_ext::ranking {
+
+struct Pairs {
+  Tensor query, block, pair_query, pair_row;
+  Metric metric;
+  int64_t p, q, b, d;
+};
+
+inline Pairs read_pairs(const Tensor& query, const Tensor& block, const Tensor& pair_query,
+                        const Tensor& pair_row, int64_t metric) {
+  const char* op = "pair_values";
+  check_matrix(op, "query", query);
+  const int64_t b = block.dim() > 0 ? block.size(0) : 0;
+  check_like(op, "block", block, {b, query.size(1)}, "query", query);
+  const int64_t p = pair_query.dim() == 1 ? pair_query.size(0) : 0;
+  check_integers(op, "pair_query", pair_query, p, "any length", query);
+  check_integers(op, "pair_row", pair_row, p, "pair_query", query);
+  return {torch::stable::contiguous(query),
+          torch::stable::contiguous(block),
+          torch::stable::contiguous(pair_query),
+          torch::stable::contiguous(pair_row),
+          read_metric(op, metric),
+          p,
+          query.size(0),
+          b,
+          query.size(1)};
+}
+
+struct Stream {
+  Tensor query, block, thresholds, indices, offsets;
+  Lists listed;
+  Metric metric;
+  int64_t first, q, b;
+};
+
+inline Stream read_stream(const Tensor& query, const Tensor& block, int64_t first,
+                          const Tensor& thresholds, const Tensor& indices, const Tensor& offsets,
+                          const Tensor& listed_offsets, const Tensor& listed_indices,
+                          int64_t metric) {
+  const char* op = "count_before";
+  check_matrix(op, "query", query);
+  const int64_t b = block.dim() > 0 ? block.size(0) : 0;
+  check_like(op, "block", block, {b, query.size(1)}, "query", query);
+  const int64_t p = thresholds.dim() == 1 ? thresholds.size(0) : 0;
+  check_like(op, "thresholds", thresholds, {p}, "query", query);
+  check_integers(op, "indices", indices, p, "thresholds", query);
+  check_integers(op, "offsets", offsets, query.size(0) + 1, "the queries plus one", query);
+  STD_TORCH_CHECK(first >= 0, op, ": first must not be negative, got ", first);
+  Stream s = {torch::stable::contiguous(query),
+              torch::stable::contiguous(block),
+              torch::stable::contiguous(thresholds),
+              torch::stable::contiguous(indices),
+              torch::stable::contiguous(offsets),
+              read_lists(op, "listed", listed_offsets, listed_indices, query.size(0), query),
+              read_metric(op, metric),
+              first,
+              query.size(0),
+              b};
+  return s;
+}
+
+// The CPU kernels, named here for stream_test.cpp; every other caller uses the dispatcher.
+Tensor pair_values_cpu(const Tensor& query, const Tensor& block, const Tensor& pair_query,
+                       const Tensor& pair_row, int64_t metric);
+Tensor count_before_cpu(const Tensor& query, const Tensor& block, int64_t first,
+                        const Tensor& thresholds, const Tensor& indices, const Tensor& offsets,
+                        const Tensor& listed_offsets, const Tensor& listed_indices, int64_t metric);
+
+}  // namespace reid_ext::ranking

@@ -1,0 +1,250 @@
+"""Galleries in blocks: the ops by their definition, any cut, every source, and what is refused."""
+
+import numpy as np
+import pytest
+import torch
+from ranking_cases import corners, distances, draw, lists, reference, whole
+
+from reid_ext import evaluate, ops
+from reid_ext.evaluation import blocks, evaluate_distances
+
+METRICS = ["cosine", "euclidean", "squared_euclidean"]
+
+
+def problem(q=30, g=400, device="cpu", dtype=torch.float64, make=whole, dim=4):
+    """Features with many equal distances, and labels that make positives, junk and ignored rows."""
+    torch.manual_seed(0)
+    labels = {
+        "query_ids": torch.randint(0, 9, (q,)),
+        "gallery_ids": torch.randint(-1, 11, (g,)),
+        "query_cameras": torch.randint(0, 3, (q,)),
+        "gallery_cameras": torch.randint(0, 3, (g,)),
+    }
+    labels["gallery_ids"][:60] = -1  # a whole block of them
+    return make(q, dim, device, dtype), make(g, dim, device, dtype), labels
+
+
+def cut(gallery, *at):
+    return list(gallery.tensor_split(at))
+
+
+def same(a, b):
+    return (
+        torch.equal(a.average_precision.nan_to_num(), b.average_precision.nan_to_num())
+        and torch.equal(a.first_match.nan_to_num(), b.first_match.nan_to_num())
+        and torch.equal(a.cmc, b.cmc)
+        and a.protocol == b.protocol
+    )
+
+
+def streamed_ranks(query, pieces, positive, junk, metric):
+    """Ranks by the ops themselves, from masks (Q, G)."""
+    p, listed = lists(positive, query.device), lists(positive | junk, query.device)
+    of_query = torch.repeat_interleave(p.offsets.diff())
+    values = ops.pair_values(query, torch.cat(pieces), of_query, p.indices, metric=metric)
+    total, first = torch.ones_like(p.indices), 0
+    for block in pieces:
+        total += ops.count_before(query, block, first, values, p, listed, metric=metric)
+        first += len(block)
+    ranks = []
+    for begin, end in p.offsets.unfold(0, 2, 1).tolist():
+        order = values[begin:end].cpu().numpy().argsort(kind="stable")
+        ranks += (total[begin:end].cpu()[order] + torch.arange(end - begin)).tolist()
+    return ranks
+
+
+# --- values ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("at", [(), (1,), (60, 61, 200), tuple(range(1, 400))])
+def test_ranks_do_not_depend_on_the_cut(at, metric, dtype, device):
+    make = corners if metric == "cosine" else whole
+    query, gallery, labels = problem(device=device, dtype=dtype, make=make)
+    at_once = evaluate(query, gallery, **labels, metric=metric)
+    assert same(evaluate(query, cut(gallery, *at), **labels, metric=metric), at_once)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_many_small_problems_match_a_sort(metric, device):
+    rng = np.random.default_rng(2)
+    make = corners if metric == "cosine" else whole
+    for _ in range(150):
+        q, g = rng.integers(1, (6, 40))
+        query, gallery = make(q, 4, device), make(g, 4, device)
+        gallery[rng.integers(g)] = rng.choice([0, np.nan, np.inf])
+        positive, junk = draw(q, g, rng)
+        if not positive.any():
+            continue
+        d = distances(query, gallery, metric)
+        d[:, ~gallery.isfinite().all(1).cpu()] = torch.nan
+        pieces = cut(gallery, *sorted(rng.integers(0, g, 3)))
+        got = streamed_ranks(query, pieces, positive, junk, metric)
+        assert got == reference(d, positive, junk)
+
+
+def test_ranks_of_real_features_are_those_of_float64(device):
+    torch.manual_seed(1)
+    query, gallery, labels = problem(20, 3000, device, make=lambda n, d, dev, t: torch.randn(n, d))
+    query, gallery = query.to(device), gallery.to(device)
+    d = (
+        1
+        - torch.nn.functional.normalize(query.double())
+        @ torch.nn.functional.normalize(gallery.double()).T
+    )
+    want = evaluate_distances(d, **labels)
+    for given in (query.double(), gallery.double()), (query, gallery):
+        got = evaluate(given[0], cut(given[1], 1000, 1001, 2500), **labels)
+        torch.testing.assert_close(got.average_precision, want.average_precision)
+
+
+def test_long_gallery_is_streamed_in_tiles_and_blocks(device, monkeypatch):
+    query, gallery, labels = problem(300, 9000, device, torch.float32)
+    at_once = evaluate(query, gallery, **labels, metric="euclidean")
+    monkeypatch.setattr(blocks, "STREAMED_ROWS", 8000)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 8500 * 16)
+    assert same(evaluate(query, gallery, **labels, metric="euclidean"), at_once)
+
+
+def test_query_that_is_not_finite_ranks_by_gallery_index(device):
+    query, gallery, labels = problem(device=device)
+    query[::2, 1] = torch.nan
+    at_once = evaluate(query, gallery, **labels)
+    assert same(evaluate(query, cut(gallery, 150), **labels), at_once)
+
+
+# --- sources --------------------------------------------------------------------------------
+
+
+class Anew:
+    """Blocks made again at each pass, as a loader would."""
+
+    def __init__(self, pieces):
+        self.pieces, self.passes = pieces, 0
+
+    def __iter__(self):
+        self.passes += 1
+        yield from self.pieces
+
+
+def test_every_source_gives_the_same(tmp_path, device):
+    query, gallery, labels = problem(device="cpu", dtype=torch.float32)
+    at_once = evaluate(query, gallery, **labels, metric="euclidean")
+    np.save(tmp_path / "gallery.npy", gallery.numpy())
+    pieces = cut(gallery, 7, 300)
+    anew = Anew(pieces)
+    for source in (
+        np.load(tmp_path / "gallery.npy", mmap_mode="r"),
+        pieces,
+        tuple(piece.numpy() for piece in pieces),
+        anew,
+        torch.utils.data.DataLoader(gallery, batch_size=64),
+    ):
+        got = evaluate(query.to(device), source, **labels, metric="euclidean")
+        assert same(got, at_once), type(source)
+    assert anew.passes == 2
+
+
+def test_rows_that_no_positive_needs_are_read_once(monkeypatch):
+    query, gallery, labels = problem()
+    read = []
+    original = ops.pair_values
+    monkeypatch.setattr(
+        ops, "pair_values", lambda q, b, *a, **k: read.append(len(b)) or original(q, b, *a, **k)
+    )
+    labels["gallery_ids"][:] = 20
+    labels["gallery_ids"][[3, 399]] = labels["query_ids"][0]
+    labels["gallery_cameras"][:] = 5
+    evaluate(query, cut(gallery, 100), **labels)
+    assert sum(read) == 2
+
+
+# --- registration ---------------------------------------------------------------------------
+
+
+def test_ops_are_registered_correctly(device):
+    query, block = whole(5, 3, device), whole(20, 3, device)
+    positives, junk = (lists(mask, device) for mask in draw(5, 20))
+    of_query = torch.repeat_interleave(positives.offsets.diff())
+    pairs = (query, block, of_query, positives.indices, 1)
+    torch.library.opcheck(torch.ops.reid_ext.pair_values.default, pairs)
+    values = torch.ops.reid_ext.pair_values(*pairs)
+    lists_of = (positives.indices, positives.offsets, *junk, 1)
+    torch.library.opcheck(
+        torch.ops.reid_ext.count_before.default, (query, block, 0, values, *lists_of)
+    )
+
+
+def test_autocast_compares_in_float32(device):
+    query, block = torch.tensor([[1.0, 1.0]]), torch.tensor([[3.001, 3.0], [3.0, 3.0]])
+    query, block = query.to(device), block.to(device)  # equal in bfloat16
+    both, first = lists([[1, 0]], device), torch.zeros(1, dtype=torch.int64, device=device)
+    with torch.autocast(device.type, torch.bfloat16):
+        value = ops.pair_values(query, block, first, first, metric="euclidean")
+        count = ops.count_before(query, block, 0, value, both, both, metric="euclidean")
+    assert count.tolist() == [1]
+
+
+# --- errors ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda g: iter(cut(g, 9)), "gallery must be iterable twice, got list_iterator"),
+        (lambda g: (b for b in cut(g, 9)), "must be iterable twice, got generator.*starts anew"),
+        (lambda g: cut(g, 9)[:1], "rows in its blocks as gallery_ids, 400, got 9"),
+        (lambda g: [g, g[:1]], "rows in its blocks as gallery_ids, 400, got more"),
+        (lambda g: [g[:9], g[9:, :2]], "gallery must have feature length 4 like query, got 2"),
+        (lambda g: [g[:9], g[9:].float()], "gallery must have dtype torch.float64 like query"),
+        (lambda g: [g[:9], g[9:].long()], "gallery must be float32, float64.* got torch.int64"),
+        (lambda g: [g[:0], g], r"gallery must have 2 dimensions, none of them empty, got.*\(0, 4"),
+        (lambda g: [g[:9], "rows"], "gallery must be float32, float64.* got <U4"),
+    ],
+)
+def test_refuses_blocks_by_name(change, message):
+    query, gallery, labels = problem()
+    with pytest.raises(ValueError, match=f"evaluate: .*{message}"):
+        evaluate(query, change(gallery), **labels)
+
+
+def arguments(**changed):
+    """Of count_before, two queries among three images; positive 2 of query 0, 0 and 1 of 1."""
+    return {
+        "query": torch.zeros(2, 4),
+        "block": torch.zeros(3, 4),
+        "first": 0,
+        "thresholds": torch.zeros(3),
+        "indices": torch.tensor([2, 0, 1]),
+        "offsets": torch.tensor([0, 1, 3]),
+        "listed_offsets": torch.tensor([0, 1, 3]),
+        "listed_indices": torch.tensor([2, 0, 1]),
+        "metric": 0,
+    } | changed
+
+
+@pytest.mark.parametrize(
+    "changed, message",
+    [
+        ({"block": torch.zeros(3, 5)}, r"block must have shape \(3, 4\)"),
+        ({"first": -1}, "first must not be negative, got -1"),
+        ({"thresholds": torch.zeros(3).double()}, "thresholds must be Float like query"),
+        ({"indices": torch.zeros(2).long()}, r"indices must have shape \(3,\)"),
+        ({"offsets": torch.tensor([0, 3])}, r"offsets must have shape \(3,\)"),
+        ({"offsets": torch.tensor([0, 4, 3])}, "offsets must rise from 0 to the 3 indices"),
+        ({"listed_offsets": torch.tensor([0, 1, 2])}, "listed_offsets must rise from 0 to the 3"),
+        ({"metric": 3}, r"metric must be 0 \(cosine\), .* got 3"),
+    ],
+)
+def test_count_before_rejects_by_name(changed, message):
+    with pytest.raises(RuntimeError, match="count_before: " + message):
+        torch.ops.reid_ext.count_before(**arguments(**changed))
+
+
+@pytest.mark.parametrize("name, value", [("pair_query", 2), ("pair_row", 3), ("pair_row", -1)])
+def test_pair_values_rejects_rows_that_do_not_exist(name, value):
+    given = {"pair_query": torch.zeros(1).long(), "pair_row": torch.zeros(1).long()}
+    given[name] = torch.tensor([value])
+    with pytest.raises(RuntimeError, match=rf"pair_values: {name} must be in .* got {value}"):
+        torch.ops.reid_ext.pair_values(torch.zeros(2, 4), torch.zeros(3, 4), **given, metric=0)

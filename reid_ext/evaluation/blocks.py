@@ -1,0 +1,127 @@
+"""A gallery that is read in blocks: rows of a tensor or memory map, or blocks made on demand."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reid_ext.evaluation.inputs import Array, Gallery, read_matrix
+
+BLOCK_BYTES = 64 << 20  # of features read at once
+STREAMED_ROWS = 1 << 17  # with more, a tile of rank_positives has fewer than 128 queries
+
+
+class Block(NamedTuple):
+    """Some rows of a gallery, from index ``first`` on."""
+
+    first: int
+    features: Tensor
+
+
+class Blocks:
+    """A gallery of ``length`` rows like ``query``, which can be gone through more than once."""
+
+    def __init__(self, where: str, source: Gallery, query: Tensor, length: int) -> None:
+        if isinstance(source, Iterator):
+            raise ValueError(
+                f"{where}: gallery must be iterable twice, got {type(source).__name__}, which ends "
+                "after one pass; pass a list of blocks, or an object whose __iter__ starts anew"
+            )
+        self.where, self.source, self.query, self.length = where, source, query, length
+
+    def __iter__(self) -> Iterator[Block]:
+        """Every row once, in order; on the device it comes on."""
+        first = 0
+        for block in self._pieces():
+            if first + len(block) > self.length:
+                raise self._wrong_length("more")
+            yield Block(first, block)
+            first += len(block)
+        if first < self.length:
+            raise self._wrong_length(str(first))
+
+    def _wrong_length(self, got: str) -> ValueError:
+        return ValueError(
+            f"{self.where}: gallery must have as many rows in its blocks as gallery_ids, "
+            f"{self.length}, got {got}"
+        )
+
+    def _pieces(self) -> Iterator[Tensor]:
+        if isinstance(self.source, Tensor | np.ndarray):
+            whole = self._read(self.source)
+            yield from whole.split(max(1, BLOCK_BYTES // (whole.shape[1] * whole.element_size())))
+        else:
+            yield from map(self._read, self.source)
+
+    def _read(self, block: Any) -> Tensor:
+        features = read_matrix(self.where, "gallery", block)
+        query = self.query
+        place = query.device if features.is_cuda else features.device  # any block may be on the CPU
+        for of, got, wanted in (
+            ("feature length", features.shape[1], query.shape[1]),
+            ("dtype", features.dtype, query.dtype),
+            ("device", features.device, place),
+        ):
+            if got != wanted:
+                raise ValueError(
+                    f"{self.where}: gallery must have {of} {wanted} like query, got {got}"
+                )
+        return features
+
+
+def is_streamed(query: Array, gallery: Gallery) -> bool:
+    """Whether a gallery is too long for one tile, not in memory, or not where the query is."""
+    if isinstance(gallery, np.memmap):
+        return True
+    if isinstance(gallery, np.ndarray) and isinstance(query, Tensor) and query.is_cuda:
+        return True
+    if isinstance(gallery, Tensor | np.ndarray):
+        return gallery.ndim == 2 and len(gallery) > STREAMED_ROWS
+    if isinstance(gallery, Sequence):  # nested lists are one array
+        return len(gallery) > 0 and getattr(gallery[0], "ndim", 0) == 2
+    return isinstance(gallery, Iterable)
+
+
+class Upload:
+    """Copies blocks from the CPU to a GPU while it works on the one before, through two buffers."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.stream = torch.cuda.Stream(device)
+        self.device = device
+        self.pinned = [torch.empty(0), torch.empty(0)]
+        self.copied = [torch.cuda.Event(), torch.cuda.Event()]
+
+    def __call__(self, blocks: Iterable[Block]) -> Iterator[Block]:
+        """The blocks on the device, each copied before the one ahead of it is handed out."""
+        waiting: Block | None = None
+        for turn, block in enumerate(blocks):
+            ahead = Block(block.first, self._copy(turn % 2, block.features))
+            if waiting is not None:
+                yield self._ready(waiting, (turn - 1) % 2)
+            waiting = ahead
+            last = turn % 2
+        if waiting is not None:
+            yield self._ready(waiting, last)
+
+    def _copy(self, buffer: int, features: Tensor) -> Tensor:
+        if features.is_cuda:
+            return features
+        self.copied[buffer].synchronize()  # of the copy two blocks ago, not of the work on it
+        if self.pinned[buffer].numel() < features.numel():
+            self.pinned[buffer] = torch.empty(
+                features.numel(), dtype=features.dtype, pin_memory=True
+            )
+        staged = self.pinned[buffer][: features.numel()].view(features.shape)
+        staged.copy_(features)
+        with torch.cuda.stream(self.stream):
+            on_device = staged.to(self.device, non_blocking=True)
+            self.copied[buffer].record(self.stream)
+        return on_device
+
+    def _ready(self, block: Block, buffer: int) -> Block:
+        current = torch.cuda.current_stream(self.device)
+        current.wait_event(self.copied[buffer])
+        block.features.record_stream(current)
+        return block

@@ -1,0 +1,77 @@
+"""Ranks of positives in a gallery that is never there as a whole.
+
+Two passes: the values of the positives' own pairs, which need few rows, then how many images of
+every block come before them. The ranks are those of a stable sort by these values, however the
+gallery was cut.
+"""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from reid_ext import ops
+from reid_ext.evaluation import matches
+from reid_ext.evaluation.blocks import Block, Blocks, Upload
+from reid_ext.evaluation.task import Task
+from reid_ext.ops import Lists
+
+
+def rank_positives(query: Tensor, gallery: Blocks, task: Task, metric: str) -> Tensor:
+    """Return what :func:`reid_ext.ops.rank_positives` would of the rows that are kept, (P,)."""
+    positives, listed = task.positives, _merged(task.positives, task.junk)
+    thresholds = _thresholds(query, _kept(gallery, task.kept), positives, metric)
+    ranks = _place_among_own(thresholds, positives) + 1
+    blocks: Iterable[Block] = _kept(gallery, task.kept)
+    for first, block in Upload(query.device)(blocks) if query.is_cuda else blocks:
+        ranks += ops.count_before(query, block, first, thresholds, positives, listed, metric=metric)
+    # A query's ranks, in the order of its positives, leave the op ascending.
+    order = ranks.argsort(stable=True)
+    return ranks[order[matches.rows(positives)[order].argsort(stable=True)]]
+
+
+def _kept(gallery: Blocks, mask: Tensor | None) -> Iterable[Block]:
+    """The blocks without the rows that are ignored, numbered as if these did not exist."""
+    if mask is None:
+        yield from gallery
+        return
+    mask = mask.cpu()
+    before = F.pad(mask.cumsum(0), (1, 0))
+    for first, block in gallery:
+        of_block = mask[first : first + len(block)].to(block.device)
+        yield Block(int(before[first]), block if of_block.all() else block[of_block])
+
+
+def _thresholds(query: Tensor, blocks: Iterable[Block], positives: Lists, metric: str) -> Tensor:
+    """The value of each positive; of a block only the rows of positives are read."""
+    order = positives.indices.argsort()
+    rows, queries = positives.indices[order], matches.rows(positives)[order]
+    values = []
+    done = 0
+    for first, block in blocks:
+        end = int(torch.searchsorted(rows, first + len(block)))
+        here, where = (rows[done:end] - first).unique(return_inverse=True)
+        of_block = block[here.to(block.device)].to(query.device)
+        values.append(ops.pair_values(query, of_block, queries[done:end], where, metric=metric))
+        done = end
+    sorted_values = torch.cat(values)
+    return torch.empty_like(sorted_values).scatter_(0, order, sorted_values)
+
+
+def _place_among_own(values: Tensor, positives: Lists) -> Tensor:
+    """How many positives of its query come before each: by value, then index, NaN last."""
+    of_query = matches.rows(positives)
+    order = values.argsort(stable=True)
+    order = order[of_query[order].argsort(stable=True)]
+    place = torch.arange(len(order), device=order.device) - positives.offsets[of_query[order]]
+    return torch.empty_like(place).scatter_(0, order, place)
+
+
+def _merged(a: Lists, b: Lists) -> Lists:
+    """The entries of both lists of each query, ascending."""
+    indices = torch.cat([a.indices, b.indices])
+    of_query = torch.cat([matches.rows(a), matches.rows(b)])
+    order = indices.argsort()
+    order = order[of_query[order].argsort(stable=True)]
+    return Lists(a.offsets + b.offsets, indices[order])
