@@ -285,7 +285,7 @@ def arguments(**changed):
         ({"average_precision": "mean"}, "average_precision must be one of 'step', 'trapezoid'"),
         ({"max_rank": 0}, "max_rank must be an integer >= 1, got 0"),
         ({"max_rank": 5.0}, "max_rank must be an integer >= 1, got 5.0"),
-        ({"compute": "bfloat16"}, "compute must be one of 'exact', got 'bfloat16'"),
+        ({"compute": "bfloat16"}, "compute must be one of 'exact', 'bf16', 'tf32', got 'bfloat16'"),
         (
             {"gallery_ids": [5, 5, 6, -1]},
             "share an identity with query_ids, got 3 identities in 3 queries and 2 in 3 gallery",

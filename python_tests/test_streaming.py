@@ -37,14 +37,16 @@ def same(a, b):
     )
 
 
-def streamed_ranks(query, pieces, positive, junk, metric):
+def streamed_ranks(query, pieces, positive, junk, metric, estimate="full"):
     """Ranks by the ops themselves, from masks (Q, G)."""
     p, listed = lists(positive, query.device), lists(positive | junk, query.device)
     of_query = torch.repeat_interleave(p.offsets.diff())
     values = ops.pair_values(query, torch.cat(pieces), of_query, p.indices, metric=metric)
     total, first = torch.ones_like(p.indices), 0
     for block in pieces:
-        total += ops.count_before(query, block, first, values, p, listed, metric=metric)
+        total += ops.count_before(
+            query, block, first, values, p, listed, metric=metric, estimate=estimate
+        )
         first += len(block)
     ranks = []
     for begin, end in p.offsets.unfold(0, 2, 1).tolist():
@@ -114,6 +116,107 @@ def test_query_that_is_not_finite_ranks_by_gallery_index(device):
     assert same(evaluate(query, cut(gallery, 150), **labels), at_once)
 
 
+# --- products in bfloat16 -------------------------------------------------------------------
+
+
+def check_checked(query, gallery, metric, cuts=(7, 100)):
+    """Estimates in bfloat16 give the very ranks of products in full."""
+    positive, junk = draw(len(query), len(gallery))
+    pieces = cut(gallery, *cuts)
+    full = streamed_ranks(query, pieces, positive, junk, metric)
+    assert streamed_ranks(query, pieces, positive, junk, metric, "bfloat16") == full
+    return full
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("scale", [1e-18, 1.0, 1e15])
+def test_bfloat16_estimates_give_the_same_ranks(scale, metric):
+    torch.manual_seed(3)
+    query, gallery = torch.randn(40, 65) * scale, torch.randn(600, 65) * scale
+    gallery[::50] = 0
+    check_checked(query, gallery, metric)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_bfloat16_estimates_tell_near_ties_apart(metric):
+    """Positives and others a few last bits from each other, which bfloat16 cannot see."""
+    torch.manual_seed(4)
+    query = torch.randn(20, 64)
+    gallery = torch.randn(8, 64).repeat(60, 1)
+    gallery *= 1 + torch.randint(-2, 3, gallery.shape) * 2.0**-23
+    check_checked(query, gallery, metric)
+
+
+@pytest.mark.parametrize("estimate", ["full", "bfloat16"])
+@pytest.mark.parametrize("metric", METRICS)
+def test_equal_rows_tie_whatever_their_block(metric, estimate):
+    torch.manual_seed(5)
+    query, kinds = torch.randn(20, 67), torch.randn(8, 67)
+    gallery = kinds.repeat(60, 1)
+    positive, junk = draw(20, 480)
+    d = distances(query, kinds, metric).repeat(1, 60)  # equal where the rows are
+    pieces = cut(gallery, 5, 91, 92, 300)
+    got = streamed_ranks(query, pieces, positive, junk, metric, estimate)
+    assert got == reference(d, positive, junk)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_bfloat16_estimates_of_rows_that_are_not_finite(metric):
+    query, gallery = whole(12, 16, "cpu", torch.float32), whole(300, 16, "cpu", torch.float32)
+    for row, value in ((3, torch.nan), (50, torch.inf), (299, -torch.inf), (7, 3e38), (9, 1e30)):
+        gallery[row, 5] = value
+    query[4, 2], query[5, 2], query[6, 2] = torch.nan, torch.inf, 3e38
+    check_checked(query, gallery, metric)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_bfloat16_estimates_of_more_than_a_tile(metric):
+    torch.manual_seed(5)
+    query, gallery = torch.randn(300, 32), torch.randn(4200, 32)
+    check_checked(query, gallery, metric, cuts=())
+
+
+def test_random_features_are_few_enough_apart_to_fall_back():
+    """Of one-dimensional features most pairs are open: the rest is multiplied in full."""
+    torch.manual_seed(6)
+    check_checked(1 + 1e-4 * torch.randn(300, 2), 1 + 1e-4 * torch.randn(500, 2), "euclidean")
+
+
+def test_bfloat16_alone_is_near():
+    query, gallery, labels = problem(dtype=torch.float32, make=lambda n, d, *_: torch.randn(n, 64))
+    exact = evaluate(query, gallery, **labels)
+    assert evaluate(query, gallery, **labels, compute="bf16").mAP == pytest.approx(
+        exact.mAP, abs=2e-2
+    )
+
+
+def test_torch_settings_do_not_reach_exact_ranks():
+    backend = torch.backends.mkldnn.matmul
+    query, gallery, labels = problem(dtype=torch.float32, make=lambda n, d, *_: torch.randn(n, 64))
+    exact = evaluate(query, gallery, **labels)
+    before = backend.fp32_precision
+    try:
+        backend.fp32_precision = "bf16"
+        assert same(evaluate(query, gallery, **labels), exact)
+        assert backend.fp32_precision == "bf16"
+    finally:
+        backend.fp32_precision = before
+
+
+@pytest.mark.parametrize(
+    "dtype, compute, message",
+    [
+        (torch.float64, "bf16", "compute must be 'exact' for float64 features, got 'bf16'"),
+        (torch.float32, "tf32", "compute must be 'exact' or 'bf16' on the CPU, got 'tf32'"),
+        (torch.float32, "fast", "compute must be one of 'exact', 'bf16', 'tf32', got 'fast'"),
+    ],
+)
+def test_refuses_products_that_are_not_there(dtype, compute, message):
+    query, gallery, labels = problem(dtype=dtype)
+    with pytest.raises(ValueError, match=message):
+        evaluate(query, gallery, **labels, compute=compute)
+
+
 # --- sources --------------------------------------------------------------------------------
 
 
@@ -170,7 +273,7 @@ def test_ops_are_registered_correctly(device):
     pairs = (query, block, of_query, positives.indices, 1)
     torch.library.opcheck(torch.ops.reid_ext.pair_values.default, pairs)
     values = torch.ops.reid_ext.pair_values(*pairs)
-    lists_of = (positives.indices, positives.offsets, *junk, 1)
+    lists_of = (positives.indices, positives.offsets, *junk, 1, 0)
     torch.library.opcheck(
         torch.ops.reid_ext.count_before.default, (query, block, 0, values, *lists_of)
     )
@@ -221,6 +324,7 @@ def arguments(**changed):
         "listed_offsets": torch.tensor([0, 1, 3]),
         "listed_indices": torch.tensor([2, 0, 1]),
         "metric": 0,
+        "estimate": 0,
     } | changed
 
 
@@ -235,6 +339,7 @@ def arguments(**changed):
         ({"offsets": torch.tensor([0, 4, 3])}, "offsets must rise from 0 to the 3 indices"),
         ({"listed_offsets": torch.tensor([0, 1, 2])}, "listed_offsets must rise from 0 to the 3"),
         ({"metric": 3}, r"metric must be 0 \(cosine\), .* got 3"),
+        ({"estimate": 3}, r"estimate must be 0 \(in full\), .* got 3"),
     ],
 )
 def test_count_before_rejects_by_name(changed, message):

@@ -4,9 +4,9 @@
 //
 // pair_values gives what the distances of chosen pairs are compared by, product * scale + bias of
 // metric.h, and count_before how many images of a block come before such a threshold. Positives and
-// junk are listed, and not counted: so the distance of a positive is the one of its pair, computed
-// once, and that of any other image the one of the block's product. A rank is then exactly that of
-// a stable sort by these distances, however the gallery was cut.
+// junk are listed, and not counted. On the CPU a library's product, in full or in bfloat16, is an
+// estimate with a known error: the pairs that it leaves open get their pair_values. So a rank is
+// exactly that of a stable sort by pair_values, however the gallery was cut.
 //
 //   query       (Q, D)    float32|float64
 //   block       (B, D)    like query; its first image has gallery index `first`
@@ -23,6 +23,22 @@
 #include "ranking/ranking.h"
 
 namespace reid_ext::ranking {
+
+// What count_before makes of the products of a block.
+enum class Estimate {
+  kInFull,    // in the precision of the features; exact
+  kBFloat16,  // in bfloat16, pairs too close to tell computed in full; exact, CPU
+  kTaken,     // in bfloat16, as they come; approximate, CPU
+};
+
+inline Estimate read_estimate(const char* op, int64_t estimate, const Tensor& query) {
+  STD_TORCH_CHECK(estimate >= 0 && estimate <= 2, op,
+                  ": estimate must be 0 (in full), 1 (bfloat16) or 2 (bfloat16, as it comes), got ",
+                  estimate);
+  STD_TORCH_CHECK(estimate == 0 || (query.is_cpu() && query.scalar_type() == ScalarType::Float), op,
+                  ": estimate must be 0 but for float32 features on the CPU, got ", estimate);
+  return static_cast<Estimate>(estimate);
+}
 
 struct Pairs {
   Tensor query, block, pair_query, pair_row;
@@ -54,13 +70,14 @@ struct Stream {
   Tensor query, block, thresholds, indices, offsets;
   Lists listed;
   Metric metric;
-  int64_t first, q, b;
+  Estimate estimate;
+  int64_t first, q, b, d;
 };
 
 inline Stream read_stream(const Tensor& query, const Tensor& block, int64_t first,
                           const Tensor& thresholds, const Tensor& indices, const Tensor& offsets,
                           const Tensor& listed_offsets, const Tensor& listed_indices,
-                          int64_t metric) {
+                          int64_t metric, int64_t estimate) {
   const char* op = "count_before";
   check_matrix(op, "query", query);
   const int64_t b = block.dim() > 0 ? block.size(0) : 0;
@@ -70,17 +87,18 @@ inline Stream read_stream(const Tensor& query, const Tensor& block, int64_t firs
   check_integers(op, "indices", indices, p, "thresholds", query);
   check_integers(op, "offsets", offsets, query.size(0) + 1, "the queries plus one", query);
   STD_TORCH_CHECK(first >= 0, op, ": first must not be negative, got ", first);
-  Stream s = {torch::stable::contiguous(query),
-              torch::stable::contiguous(block),
-              torch::stable::contiguous(thresholds),
-              torch::stable::contiguous(indices),
-              torch::stable::contiguous(offsets),
-              read_lists(op, "listed", listed_offsets, listed_indices, query.size(0), query),
-              read_metric(op, metric),
-              first,
-              query.size(0),
-              b};
-  return s;
+  return {torch::stable::contiguous(query),
+          torch::stable::contiguous(block),
+          torch::stable::contiguous(thresholds),
+          torch::stable::contiguous(indices),
+          torch::stable::contiguous(offsets),
+          read_lists(op, "listed", listed_offsets, listed_indices, query.size(0), query),
+          read_metric(op, metric),
+          read_estimate(op, estimate, query),
+          first,
+          query.size(0),
+          b,
+          query.size(1)};
 }
 
 // The CPU kernels, named here for stream_test.cpp; every other caller uses the dispatcher.
@@ -88,6 +106,7 @@ Tensor pair_values_cpu(const Tensor& query, const Tensor& block, const Tensor& p
                        const Tensor& pair_row, int64_t metric);
 Tensor count_before_cpu(const Tensor& query, const Tensor& block, int64_t first,
                         const Tensor& thresholds, const Tensor& indices, const Tensor& offsets,
-                        const Tensor& listed_offsets, const Tensor& listed_indices, int64_t metric);
+                        const Tensor& listed_offsets, const Tensor& listed_indices, int64_t metric,
+                        int64_t estimate);
 
 }  // namespace reid_ext::ranking

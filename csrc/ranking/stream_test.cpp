@@ -24,12 +24,13 @@ bool precedes(double a, int64_t i, double b, int64_t j) {
 }
 
 // Points on a line; every fifth image is a positive of every query, every third is junk.
-void test_counts(int64_t q, int64_t g, int64_t cut) {
-  std::vector<double> query(q), gallery(g);
+template <typename T>
+void test_counts(int64_t q, int64_t g, int64_t cut, Estimate estimate) {
+  std::vector<T> query(q), gallery(g);
   unsigned state = 5;
-  for (double& x : query) x = next(state) % 9;
-  for (double& x : gallery) x = next(state) % 9;
-  if (g > 7) gallery[5] = gallery[7] = std::numeric_limits<double>::quiet_NaN();
+  for (T& x : query) x = next(state) % 9;
+  for (T& x : gallery) x = next(state) % 9;
+  if (g > 7) gallery[5] = gallery[7] = std::numeric_limits<T>::quiet_NaN();
   std::vector<int64_t> offsets = {0}, indices, pair_query, listed_offsets = {0}, listed;
   for (int64_t i = 0; i < q; ++i) {
     for (int64_t j = 0; j < g; ++j) {
@@ -44,10 +45,10 @@ void test_counts(int64_t q, int64_t g, int64_t cut) {
       pair_values_cpu(x, matrix(gallery, 1, 1), vector(pair_query), vector(indices), kSquared);
   std::vector<int64_t> counts(indices.size());
   for (int64_t first = 0; first < g; first += cut) {
-    std::vector<double> block(gallery.begin() + first, gallery.begin() + std::min(g, first + cut));
-    const Tensor got =
-        count_before_cpu(x, matrix(block, 1, 1), first, thresholds, vector(indices),
-                         vector(offsets), vector(listed_offsets), vector(listed), kSquared);
+    std::vector<T> block(gallery.begin() + first, gallery.begin() + std::min(g, first + cut));
+    const Tensor got = count_before_cpu(x, matrix(block, 1, 1), first, thresholds, vector(indices),
+                                        vector(offsets), vector(listed_offsets), vector(listed),
+                                        kSquared, int64_t(estimate));
     for (size_t k = 0; k < counts.size(); ++k) counts[k] += got.const_data_ptr<int64_t>()[k];
   }
   bool right = true;
@@ -67,14 +68,21 @@ void test_counts(int64_t q, int64_t g, int64_t cut) {
              .c_str());
 }
 
+template <typename T>
+void test_sizes(Estimate estimate) {
+  for (int64_t g : {0, 1, 6, 40, 129, 1000}) {
+    for (int64_t cut : {1, 7, 1000}) test_counts<T>(5, g, cut, estimate);
+  }
+  test_counts<T>(0, 10, 10, estimate);
+  test_counts<T>(300, 100, 33, estimate);   // tiles of queries
+  test_counts<T>(3, 9000, 8999, estimate);  // tiles of images
+}
+
 }  // namespace
 
 int main() {
-  for (int64_t g : {0, 1, 6, 40, 129, 1000}) {
-    for (int64_t cut : {1, 7, 1000}) test_counts(5, g, cut);
-  }
-  test_counts(0, 10, 10);
-  test_counts(300, 100, 33);   // tiles of queries
-  test_counts(3, 9000, 8999);  // tiles of images
+  test_sizes<double>(Estimate::kInFull);
+  test_sizes<float>(Estimate::kInFull);
+  test_sizes<float>(Estimate::kBFloat16);
   return failures;
 }

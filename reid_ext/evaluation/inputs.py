@@ -33,6 +33,17 @@ def read_features(where: str, query: Array, gallery: Gallery) -> tuple[Tensor, T
     return q, g
 
 
+def rows_of(where: str, gallery: Gallery, gallery_ids: Array) -> int:
+    """The rows of a gallery; of one in blocks as many as there are identities."""
+    rows = gallery if isinstance(gallery, Tensor | np.ndarray) else gallery_ids
+    try:
+        return len(rows)
+    except TypeError as error:
+        raise ValueError(
+            f"{where}: gallery_ids must be a list, array or tensor of integers, got {gallery_ids!r}"
+        ) from error
+
+
 def read_distances(where: str, distances: Array) -> Tensor:
     """Distances (Q, G), smaller is closer, without gradient."""
     return read_matrix(where, "distances", distances)

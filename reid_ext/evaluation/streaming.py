@@ -14,18 +14,30 @@ from torch.nn import functional as F
 from reid_ext import ops
 from reid_ext.evaluation import matches
 from reid_ext.evaluation.blocks import Block, Blocks, Upload
+from reid_ext.evaluation.compute import Products
 from reid_ext.evaluation.task import Task
 from reid_ext.ops import Lists
 
 
-def rank_positives(query: Tensor, gallery: Blocks, task: Task, metric: str) -> Tensor:
+def rank_positives(
+    query: Tensor, gallery: Blocks, task: Task, metric: str, how: Products
+) -> Tensor:
     """Return what :func:`reid_ext.ops.rank_positives` would of the rows that are kept, (P,)."""
     positives, listed = task.positives, _merged(task.positives, task.junk)
     thresholds = _thresholds(query, _kept(gallery, task.kept), positives, metric)
     ranks = _place_among_own(thresholds, positives) + 1
     blocks: Iterable[Block] = _kept(gallery, task.kept)
     for first, block in Upload(query.device)(blocks) if query.is_cuda else blocks:
-        ranks += ops.count_before(query, block, first, thresholds, positives, listed, metric=metric)
+        ranks += ops.count_before(
+            how.features(query),
+            how.features(block),
+            first,
+            thresholds,
+            positives,
+            listed,
+            metric=metric,
+            estimate=how.estimate,
+        )
     # A query's ranks, in the order of its positives, leave the op ascending.
     order = ranks.argsort(stable=True)
     return ranks[order[matches.rows(positives)[order].argsort(stable=True)]]

@@ -11,6 +11,8 @@ from torch import Tensor
 from reid_ext.ops._autograd import no_gradient
 from reid_ext.ops._contract import METRICS, code_of, computed
 
+ESTIMATES = ("full", "bfloat16", "bfloat16_only")
+
 
 class Lists(NamedTuple):
     """One list of gallery indices per query, end to end.
@@ -109,6 +111,7 @@ def count_before(
     listed: Lists,
     *,
     metric: str = "cosine",
+    estimate: str = "full",
 ) -> Tensor:
     """Return how many images of one block of a gallery come before each positive.
 
@@ -123,13 +126,18 @@ def count_before(
         positives: Their gallery indices, (P,) in all.
         listed: Gallery indices that do not count: each query's positives and junk, ascending.
         metric: As for the thresholds.
+        estimate: The products by which pairs are told apart. ``"full"``: in the precision of the
+            features. ``"bfloat16"``: in bfloat16, and the pairs that its error leaves open in full:
+            the same counts. ``"bfloat16_only"``: in bfloat16 as they come, approximate. The latter
+            two take float32 (or half) features on the CPU; see :func:`cpu_has_bfloat16`.
 
     Returns:
         Counts, int64 of shape (P,). An image with a positive's very value counts if its gallery
-        index is the lower. Memory beyond it is one tile of the product, of 4 (CPU) or 32 MiB.
+        index is the lower. Memory beyond it is a bfloat16 copy of the block, if any, and one tile
+        of the product, of 4 (CPU) or 32 MiB.
 
     Raises:
-        RuntimeError: as :func:`rank_positives`.
+        RuntimeError: as :func:`rank_positives`; an estimate that does not fit the features.
     """
     return torch.ops.reid_ext.count_before.default(
         computed(query),
@@ -140,7 +148,13 @@ def count_before(
         positives.offsets,
         *listed,
         code_of("count_before: metric", metric, METRICS),
+        code_of("count_before: estimate", estimate, ESTIMATES),
     )
+
+
+def cpu_has_bfloat16() -> bool:
+    """Return whether this processor multiplies bfloat16 faster than float32 (AVX512_BF16)."""
+    return torch.ops.reid_ext.cpu_has_bfloat16.default()
 
 
 @torch.library.register_fake("reid_ext::rank_positives")
@@ -159,7 +173,18 @@ def _(query, block, pair_query, pair_row, metric):
 
 
 @torch.library.register_fake("reid_ext::count_before")
-def _(query, block, first, thresholds, indices, offsets, listed_offsets, listed_indices, metric):
+def _(
+    query,
+    block,
+    first,
+    thresholds,
+    indices,
+    offsets,
+    listed_offsets,
+    listed_indices,
+    metric,
+    estimate,
+):
     return torch.empty_like(indices)
 
 

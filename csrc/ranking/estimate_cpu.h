@@ -1,0 +1,112 @@
+// What a product that a library computed, in bfloat16 or in full, says of the dot of dots_cpu.h.
+//
+// Let x16 be a row rounded to bfloat16 and drop(x) = |x - x16|, 0 in full. With
+// |q16| <= Q = |q| + drop(q) and w for the rounding of two sums of D products in any order,
+//
+//   |estimate - q.g| <= drop(q) |g| + Q drop(g) + w Q (|g| + drop(g)) + 2^-9 |estimate|
+//
+// by Cauchy and Schwarz; the last term is the estimate's own rounding to bfloat16. What processors
+// flush to zero and the last steps of a value's rounding come on top.
+#pragma once
+
+#include <torch/csrc/stable/ops.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#include "common/metric.h"
+#include "common/rows_cpu.h"
+#include "ranking/stream.h"
+
+namespace reid_ext::ranking {
+
+using Bits16 = uint16_t;  // of a bfloat16
+
+inline float as_float(Bits16 bits) {
+  const uint32_t wide = uint32_t(bits) << 16;
+  float value;
+  std::memcpy(&value, &wide, sizeof value);
+  return value;
+}
+
+inline float as_float(float value) { return value; }
+inline double as_float(double value) { return value; }
+
+// x to the nearest bfloat16, ties to even; returns the squared norm of what that drops.
+REID_CLONES inline float round_row(const float* x, int64_t d, Bits16* out) {
+  float dropped = 0;
+#pragma omp simd reduction(+ : dropped)
+  for (int64_t k = 0; k < d; ++k) {
+    uint32_t bits;
+    std::memcpy(&bits, x + k, sizeof bits);
+    const uint32_t high = (bits + 0x7fff + ((bits >> 16) & 1)) & 0xffff0000u;
+    float rounded;
+    std::memcpy(&rounded, &high, sizeof rounded);
+    out[k] = Bits16(high >> 16);
+    dropped += (x[k] - rounded) * (x[k] - rounded);
+  }
+  return dropped;
+}
+
+// Rows in bfloat16, with the norm of what each lost.
+struct Rounded {
+  Tensor rows;
+  std::vector<float> dropped;
+
+  Rounded(const Tensor& x, int64_t n, int64_t d)
+      : rows(torch::stable::new_empty(x, {n, d}, ScalarType::BFloat16)), dropped(n) {
+    const float* from = x.const_data_ptr<float>();
+    Bits16* to = static_cast<Bits16*>(rows.mutable_data_ptr());
+    torch::stable::parallel_for(0, n, rows_per_task(d), [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        dropped[i] = std::sqrt(round_row(from + i * d, d, to + i * d));
+      }
+    });
+  }
+};
+
+constexpr double kMargin = 1.01;  // over the rounding of the bounds themselves
+
+// Half a unit in the last place, relative.
+template <typename T>
+constexpr T kRounding = std::numeric_limits<T>::epsilon() / 2;
+
+// Of the gallery rows of a block: how a product becomes a value to compare, and what its error is
+// made of. `dropped` is empty for products in full.
+template <typename T>
+struct Columns {
+  std::vector<T> scale, bias, by_norm, by_dropped, always;
+
+  Columns(const T* rows, int64_t n, int64_t d, Metric metric, const std::vector<T>& dropped)
+      : scale(n), bias(n), by_norm(n), by_dropped(n), always(n) {
+    const std::vector<T> norms = squared_norms(rows, n, d);
+    const T flushed = T(2) * T(d + 2) * kSmallest<T>;
+    for (int64_t k = 0; k < n; ++k) {
+      const Order<T> o = order(metric, norms[k]);
+      scale[k] = o.scale;
+      bias[k] = o.bias;
+      const T size = std::abs(o.scale) * T(kMargin);
+      by_norm[k] = size * std::sqrt(norms[k]);
+      by_dropped[k] = dropped.empty() ? T(0) : size * dropped[k];
+      always[k] = size * flushed + 8 * kRounding<T> * std::abs(o.bias);
+    }
+  }
+};
+
+// The share of one query in the error; all 0 for an estimate that is taken as it is.
+template <typename T>
+struct QueryError {
+  T per_norm = 0, per_dropped = 0, relative = 0, always = 0;
+};
+
+template <typename T>
+QueryError<T> query_error(T norm, T dropped, int64_t d, Estimate estimate) {
+  if (estimate == Estimate::kTaken) return {};
+  const T sums = T(3) * T(d + 2) * kRounding<T>, most = (norm + dropped) * T(kMargin);
+  const T last = estimate == Estimate::kInFull ? T(0) : T(kMargin) / 512;
+  return {dropped * T(kMargin) + sums * most, most * (1 + sums), last + 8 * kRounding<T>, T(1)};
+}
+
+}  // namespace reid_ext::ranking

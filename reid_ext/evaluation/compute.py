@@ -1,0 +1,65 @@
+"""In which precision the products behind an evaluation are made, and what that promises."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from reid_ext import ops
+from reid_ext.evaluation.inputs import check_choice
+
+COMPUTES = ("exact", "bf16", "tf32")
+
+
+class Products(NamedTuple):
+    """How to multiply: what :func:`reid_ext.ops.count_before` takes, and torch's own setting."""
+
+    estimate: str = "full"
+    in_blocks: bool = False  # even a gallery that fits
+    rounded: bool = False  # features to bfloat16 first
+    precision: str = "ieee"
+
+    def features(self, x: Tensor) -> Tensor:
+        return x.bfloat16() if self.rounded else x
+
+    @contextmanager
+    def setting(self) -> Iterator[None]:
+        """Torch's precision of float32 products, which a user may have lowered, for a while."""
+        onednn: Any = torch.backends.mkldnn
+        backends = (torch.backends.cuda.matmul, onednn.matmul)
+        before = [backend.fp32_precision for backend in backends]
+        try:
+            backends[0].fp32_precision, backends[1].fp32_precision = self.precision, "ieee"
+            yield
+        finally:
+            for backend, precision in zip(backends, before, strict=True):
+                backend.fp32_precision = precision
+
+
+def products(where: str, compute: str, query: Tensor) -> Products:
+    """The products that ``compute`` asks for, of features like ``query``.
+
+    Raises:
+        ValueError: ``compute`` is none of COMPUTES, or not there for this device or dtype.
+    """
+    check_choice(where, "compute", compute, COMPUTES)
+    is_double, on_cpu = query.dtype == torch.float64, query.device.type == "cpu"
+    if compute == "exact":
+        if on_cpu and not is_double and ops.cpu_has_bfloat16():
+            return Products("bfloat16", in_blocks=True)
+        return Products()
+    if is_double:
+        raise ValueError(
+            f"{where}: compute must be 'exact' for float64 features, got {compute!r}; call "
+            ".float() on them for an approximation"
+        )
+    if compute == "tf32" and on_cpu:
+        raise ValueError(
+            f"{where}: compute must be 'exact' or 'bf16' on the CPU, got 'tf32', which only GPUs "
+            "have"
+        )
+    if on_cpu:
+        return Products("bfloat16_only", in_blocks=True)
+    return Products(rounded=compute == "bf16", precision="tf32")
