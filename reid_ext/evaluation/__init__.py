@@ -2,16 +2,22 @@
 
 from reid_ext.evaluation.confidence import Confidence, Interval, bootstrap
 from reid_ext.evaluation.evaluate import evaluate, evaluate_distances
-from reid_ext.evaluation.ranking import Ranking
+from reid_ext.evaluation.exclusion import Pairs
+from reid_ext.evaluation.multi_query import pool_queries
+from reid_ext.evaluation.ranking import Ranking, Unmatched
 from reid_ext.evaluation.regdb import evaluate_regdb, mean_of_trials
 from reid_ext.evaluation.single_shot import evaluate_single_shot
 from reid_ext.evaluation.sysu import evaluate_sysu
 from reid_ext.evaluation.sysu_gallery import select_galleries
+from reid_ext.evaluation.verification import Verification, verify
 
 __all__ = [
     "Confidence",
     "Interval",
+    "Pairs",
     "Ranking",
+    "Unmatched",
+    "Verification",
     "bootstrap",
     "evaluate",
     "evaluate_distances",
@@ -19,5 +25,7 @@ __all__ = [
     "evaluate_single_shot",
     "evaluate_sysu",
     "mean_of_trials",
+    "pool_queries",
     "select_galleries",
+    "verify",
 ]

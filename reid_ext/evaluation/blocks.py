@@ -21,9 +21,12 @@ class Block(NamedTuple):
 
 
 class Blocks:
-    """A gallery of ``length`` rows like ``query``, which can be gone through more than once."""
+    """A gallery of rows like ``query``, which can be gone through more than once.
 
-    def __init__(self, where: str, source: Gallery, query: Tensor, length: int) -> None:
+    ``length``: how many rows there must be; None: as many as there are.
+    """
+
+    def __init__(self, where: str, source: Gallery, query: Tensor, length: int | None) -> None:
         if isinstance(source, Iterator):
             raise ValueError(
                 f"{where}: gallery must be iterable twice, got {type(source).__name__}, which ends "
@@ -35,11 +38,11 @@ class Blocks:
         """Every row once, in order; on the device it comes on."""
         first = 0
         for block in self._pieces():
-            if first + len(block) > self.length:
+            if self.length is not None and first + len(block) > self.length:
                 raise self._wrong_length("more")
             yield Block(first, block)
             first += len(block)
-        if first < self.length:
+        if self.length is not None and first < self.length:
             raise self._wrong_length(str(first))
 
     def _wrong_length(self, got: str) -> ValueError:

@@ -1,11 +1,17 @@
 """evaluate and evaluate_distances: the protocols with one gallery for all queries."""
 
+import torch
+from torch import Tensor
+
 from reid_ext import ops
 from reid_ext.evaluation import inputs, streaming
 from reid_ext.evaluation.blocks import Blocks, is_streamed
-from reid_ext.evaluation.compute import products
+from reid_ext.evaluation.compute import distance_blocks, products
+from reid_ext.evaluation.exclusion import Rule, Rules
 from reid_ext.evaluation.inputs import METRICS, Array, Gallery
+from reid_ext.evaluation.protocols import CLASSIC
 from reid_ext.evaluation.ranking import Ranking
+from reid_ext.evaluation.single_shot import evaluate_single_shot
 from reid_ext.evaluation.task import Labels, Report, read_task
 
 
@@ -18,6 +24,8 @@ def evaluate(
     query_cameras: Array | None = None,
     gallery_cameras: Array | None = None,
     protocol: str = "market1501",
+    junk: Rule | None = None,
+    candidates: Rule | None = None,
     metric: str = "cosine",
     max_rank: int = 50,
     average_precision: str = "step",
@@ -42,7 +50,12 @@ def evaluate(
         protocol: ``"market1501"``, ``"dukemtmc-reid"``, ``"cuhk03-np"``, ``"msmt17"`` or
             ``"veri776"``: gallery images of the query's identity and camera are junk. Market-1501
             also drops gallery identity -1 (copying what stays) and keeps 0, its distractors.
-            ``"generic"``: no junk.
+            ``"cuhk03-classic"``: :func:`evaluate_single_shot`, by its expectation, of the whole
+            matrix of distances. ``"generic"``: no junk.
+        junk: Pairs to leave out as well: a bool mask (Q, G), or a function of :class:`Pairs` that
+            returns one for some of the queries, so that no whole mask is needed. With
+            ``protocol="generic"`` it is the only junk rule.
+        candidates: The only pairs to rank, likewise: a time window, cameras that can be reached.
         metric: ``"cosine"``, ``"euclidean"`` or ``"squared_euclidean"``.
         max_rank: Length of the CMC; beyond the gallery it goes on with its last value.
         average_precision: ``"step"`` (mean of the precision at each match; what most code uses)
@@ -56,17 +69,25 @@ def evaluate(
     """
     where = "evaluate"
     inputs.check_choice(where, "metric", metric, METRICS)
-    labels = Labels(query_ids, gallery_ids, query_cameras, gallery_cameras)
+    rules = Rules(junk, candidates)
+    labels = Labels(query_ids, gallery_ids, query_cameras, gallery_cameras, protocol, rules)
     report = Report(max_rank, average_precision, metric)
+    if protocol == CLASSIC:
+        q, g = inputs.read_features(where, query, gallery)
+        with products(where, compute, q).setting():
+            distances = torch.cat([d for _, d in distance_blocks(q, g, metric, len(q))])
+        return _classic(where, distances, labels, report)
     in_blocks = is_streamed(query, gallery)
     if in_blocks:
         q = inputs.read_matrix(where, "query", query)
-        blocks = Blocks(where, gallery, q, inputs.rows_of(where, gallery, gallery_ids))
+        length = inputs.rows_of(where, gallery, gallery_ids)
+        blocks = Blocks(where, gallery, q, length)
     else:
         q, g = inputs.read_features(where, query, gallery)
-        blocks = Blocks(where, g, q, len(g))
+        length = len(g)
+        blocks = Blocks(where, g, q, length)
     how = products(where, compute, q)
-    task = read_task(where, labels, protocol, report, (len(q), blocks.length), q.device)
+    task = read_task(where, labels, report, (len(q), length), q.device)
     with how.setting():
         if in_blocks or how.in_blocks:
             return task.ranking(streaming.rank_positives(q, blocks, task, metric, how))
@@ -84,6 +105,8 @@ def evaluate_distances(
     query_cameras: Array | None = None,
     gallery_cameras: Array | None = None,
     protocol: str = "market1501",
+    junk: Rule | None = None,
+    candidates: Rule | None = None,
     metric: str | None = None,
     max_rank: int = 50,
     average_precision: str = "step",
@@ -103,9 +126,31 @@ def evaluate_distances(
         inputs.check_choice(where, "metric", metric, METRICS)
     inputs.check_choice(where, "compute", compute, ("exact",))
     d = inputs.read_distances(where, distances)
-    labels = Labels(query_ids, gallery_ids, query_cameras, gallery_cameras)
+    rules = Rules(junk, candidates)
+    labels = Labels(query_ids, gallery_ids, query_cameras, gallery_cameras, protocol, rules)
     report = Report(max_rank, average_precision, metric or "given distances")
-    task = read_task(where, labels, protocol, report, (len(d), d.shape[1]), d.device)
+    if protocol == CLASSIC:
+        return _classic(where, d, labels, report)
+    task = read_task(where, labels, report, (len(d), d.shape[1]), d.device)
     d = d if task.kept is None else d[:, task.kept]
     ranks = ops.rank_positives_from_distances(d, task.positives, task.junk)
     return task.ranking(ranks)
+
+
+def _classic(where: str, distances: Tensor, labels: Labels, report: Report) -> Ranking:
+    if labels.rules != Rules():
+        raise ValueError(
+            f"{where}: junk and candidates must be None for protocol {CLASSIC!r}, got a rule"
+        )
+    if labels.query_cameras is None or labels.gallery_cameras is None:
+        raise ValueError(f"{where}: cameras must be given for protocol {CLASSIC!r}, got None")
+    return evaluate_single_shot(
+        distances,
+        query_ids=labels.query_ids,
+        gallery_ids=labels.gallery_ids,
+        query_cameras=labels.query_cameras,
+        gallery_cameras=labels.gallery_cameras,
+        metric=report.metric,
+        max_rank=report.max_rank,
+        average_precision=report.average_precision,
+    )

@@ -59,6 +59,9 @@ def read_integers(
     else:
         array = _array(where, name, values)
         not_whole = array.dtype.kind not in "iu" and array.size > 0
+        too_large = array.dtype == np.uint64 and array.size > 0 and array.max() >= 2**63
+        if too_large:
+            raise ValueError(f"{where}: {name} must fit int64, got {array.max()}")
         tensor = torch.empty(0) if not_whole else torch.from_numpy(array.astype(np.int64))
     if not_whole:
         got = values.dtype if isinstance(values, Tensor) else array.dtype

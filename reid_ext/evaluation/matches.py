@@ -14,6 +14,7 @@ def equal_labels(query: Tensor, gallery: Tensor) -> Lists:
     """The gallery indices whose label equals that of each query; labels (Q,) and (G,) int64."""
     order = torch.argsort(gallery, stable=True)
     ordered = gallery[order]
+    query = query.contiguous()
     first = torch.searchsorted(ordered, query)
     counts = torch.searchsorted(ordered, query, right=True) - first
     offsets = F.pad(counts.cumsum(0), (1, 0))

@@ -26,3 +26,5 @@ PROTOCOLS = {
     "veri776": Protocol(),
     "generic": Protocol(same_camera_is_junk=False),
 }
+
+CLASSIC = "cuhk03-classic"  # has a gallery per query: evaluate_single_shot

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,6 +12,26 @@ from reid_ext.evaluation.matches import rows
 from reid_ext.ops import Lists
 
 AVERAGE_PRECISIONS = ("step", "trapezoid")
+NO_RANKS = Lists(torch.zeros(1, dtype=torch.int64), torch.empty(0, dtype=torch.int64))
+
+
+class Unmatched(NamedTuple):
+    """Queries without a match, by what took their last one."""
+
+    no_image: int = 0  # the gallery has no image of the identity
+    protocol: int = 0  # all of them are junk of the protocol: same camera, or location
+    rules: int = 0  # the user's junk and candidates
+
+    def __str__(self) -> str:
+        reasons = (
+            (self.no_image, "no gallery image of their identity"),
+            (self.protocol, "only such that the protocol makes junk"),
+            (self.rules, "only such that junk or candidates leave out"),
+        )
+        return ", ".join(f"{count} have {reason}" for count, reason in reasons if count)
+
+
+ALL_MATCHED = Unmatched()
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +47,10 @@ class Ranking:
         inverse_negative_penalty: Shape (Q,), NaN for a query without a match.
         first_match: Rank of each query's first match as the CMC counts it, (Q,) float64, NaN for
             a query without one; of a mean over trials empty, each trial has its own.
+        match_ranks: Ranks of every query's matches, ascending, on the CPU; of a mean over trials
+            empty.
         num_valid: Queries with a match, the only ones that count in the means.
+        unmatched: Why the others have none: :class:`Unmatched`.
         protocol: How the numbers were made: junk rule, ties, AP rule, metric, sizes.
         trials: The rankings of which this one is the mean; empty if there was one evaluation only.
     """
@@ -38,8 +61,10 @@ class Ranking:
     average_precision: Tensor
     inverse_negative_penalty: Tensor
     first_match: Tensor
+    match_ranks: Lists
     num_valid: int
     protocol: str
+    unmatched: Unmatched = ALL_MATCHED
     trials: list["Ranking"] = field(default_factory=list)
 
     def rank(self, k: int) -> float:
@@ -47,6 +72,24 @@ class Ranking:
         if not 1 <= k <= len(self.cmc):
             raise ValueError(f"Ranking.rank: k must be in 1..{len(self.cmc)} (max_rank), got {k}")
         return float(self.cmc[k - 1])
+
+    def mAP_at(self, k: int | None = None) -> float:
+        """Mean over the queries with a match of AP@k, which looks at the first k images only.
+
+        AP@k is the sum of the precision at each match within the first k, over min(k, matches).
+        Without ``k`` it is each query's number of matches: MAP@R (Musgrave et al. 2020).
+        """
+        if self.trials:
+            return sum(trial.mAP_at(k) for trial in self.trials) / len(self.trials)
+        if k is not None and k < 1:
+            raise ValueError(f"Ranking.mAP_at: k must be at least 1, got {k}")
+        offsets, rank = self.match_ranks.offsets, self.match_ranks.indices
+        query, matches = rows(self.match_ranks), offsets.diff()
+        first = matches if k is None else torch.full_like(matches, k)
+        hit = torch.arange(1, len(rank) + 1) - offsets[query]
+        precision = (hit / rank.double()).masked_fill(rank > first[query], 0)
+        total = precision.new_zeros(len(matches)).index_add_(0, query, precision)
+        return float((total / matches.minimum(first))[matches > 0].mean())
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as numbers, strings and lists that JSON takes; NaN of a query becomes None."""
@@ -60,6 +103,7 @@ class Ranking:
             "mAP": self.mAP,
             "mINP": self.mINP,
             "num_valid": self.num_valid,
+            "unmatched": self.unmatched._asdict(),
             "average_precision": plain(self.average_precision),
             "inverse_negative_penalty": plain(self.inverse_negative_penalty),
             "trials": [trial.to_dict() for trial in self.trials],
@@ -71,6 +115,8 @@ class Ranking:
         names = "".join(f"{name:>9}" for name, _ in columns)
         values = "".join(f"{100 * value:>8.2f}%" for _, value in columns)
         queries = f"{self.num_valid} of {len(self.average_precision)} queries have a match"
+        if any(self.unmatched):
+            queries += f"; {self.unmatched}"
         return f"{names}\n{values}\n{queries}\n{self.protocol}"
 
 
@@ -80,6 +126,7 @@ def from_ranks(
     max_rank: int,
     average_precision: str,
     protocol: str,
+    unmatched: Unmatched = ALL_MATCHED,
     first_ranks: Tensor | None = None,
 ) -> Ranking:
     """Metrics from the 1-based ranks of each query's true matches.
@@ -91,6 +138,7 @@ def from_ranks(
             ``"trapezoid"``: the mean of that precision and of the one a rank before (1 before
             rank 1), as in Oxford5k's compute_ap and VeRi-776's official code.
         protocol: For :attr:`Ranking.protocol`.
+        unmatched: For :attr:`Ranking.unmatched`.
         first_ranks: Shape (Q,): what the CMC takes as the rank of the first match, if not that.
     """
     offsets, rank = ranks.offsets.cpu(), ranks.indices.cpu().double()
@@ -118,8 +166,10 @@ def from_ranks(
         average_precision=ap,
         inverse_negative_penalty=inp,
         first_match=first_match,
+        match_ranks=Lists(offsets, ranks.indices.cpu()),
         num_valid=int(valid.sum()),
         protocol=protocol,
+        unmatched=unmatched,
     )
 
 
@@ -133,7 +183,9 @@ def mean(trials: Sequence[Ranking], protocol: str) -> Ranking:
         average_precision=torch.stack([t.average_precision for t in trials]).mean(0),
         inverse_negative_penalty=torch.stack([t.inverse_negative_penalty for t in trials]).mean(0),
         first_match=trials[0].first_match.new_empty(0),
+        match_ranks=NO_RANKS,
         num_valid=trials[0].num_valid,
         protocol=protocol,
+        unmatched=trials[0].unmatched,
         trials=list(trials),
     )

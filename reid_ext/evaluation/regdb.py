@@ -7,7 +7,7 @@ import torch
 
 from reid_ext.evaluation.evaluate import evaluate
 from reid_ext.evaluation.inputs import Array, check_choice
-from reid_ext.evaluation.ranking import Ranking
+from reid_ext.evaluation.ranking import NO_RANKS, Ranking
 
 DIRECTIONS = ("visible_to_thermal", "thermal_to_visible")
 
@@ -94,6 +94,7 @@ def mean_of_trials(trials: Sequence[Ranking]) -> Ranking:
         average_precision=torch.cat([t.average_precision for t in trials]),
         inverse_negative_penalty=torch.cat([t.inverse_negative_penalty for t in trials]),
         first_match=torch.cat([t.first_match for t in trials]),
+        match_ranks=NO_RANKS,
         num_valid=sum(t.num_valid for t in trials),
         protocol=f"mean of {count} trials: {trials[0].protocol}",
         trials=list(trials),

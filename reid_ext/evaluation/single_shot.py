@@ -5,15 +5,18 @@ over such draws. It is also known exactly: the rank of a match is 1 plus the num
 whose image comes before it, which are independent events.
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from reid_ext import ops
 from reid_ext.evaluation import inputs
-from reid_ext.evaluation.evaluate import evaluate_distances
+from reid_ext.evaluation.exclusion import Rules
 from reid_ext.evaluation.inputs import Array
 from reid_ext.evaluation.ranking import Ranking
+from reid_ext.evaluation.task import Labels, Report, read_task
 
 WHERE = "evaluate_single_shot"
 
@@ -35,7 +38,9 @@ def evaluate_single_shot(
     gallery_cameras: Array,
     draws: int | None = None,
     seed: int = 0,
+    metric: str | None = None,
     max_rank: int = 50,
+    average_precision: str = "step",
 ) -> Ranking:
     """Return the single-gallery-shot CMC; mAP and mINP are those of the whole gallery.
 
@@ -48,7 +53,9 @@ def evaluate_single_shot(
         draws: Random galleries per query, 100 in the classic protocol and 10 in much code; None:
             the expectation over all galleries, which any number of draws approaches.
         seed: Of the draws.
+        metric: As in :func:`evaluate_distances`; so are the following.
         max_rank: Length of the CMC.
+        average_precision: ``"step"`` or ``"trapezoid"``.
 
     Returns:
         :class:`Ranking`, whose ``first_match`` is that of the whole gallery.
@@ -63,26 +70,19 @@ def evaluate_single_shot(
         inputs.check_at_least(WHERE, "draws", draws, 1)
     inputs.check_at_least(WHERE, "seed", seed, 0)
     d = inputs.read_distances(WHERE, distances).cpu().double()
-    q, g = d.shape
-    cpu = torch.device("cpu")
+    labels = Labels(query_ids, gallery_ids, query_cameras, gallery_cameras, "cuhk03-np", Rules())
+    report = Report(max_rank, average_precision, metric or "given distances")
+    task = read_task(WHERE, labels, report, (len(d), d.shape[1]), d.device)
+    whole = task.ranking(ops.rank_positives_from_distances(d, task.positives, task.junk))
     columns = {
-        name: inputs.read_integers(WHERE, name, values, length, of, cpu)
-        for name, values, length, of in (
-            ("query_ids", query_ids, q, "query"),
-            ("gallery_ids", gallery_ids, g, "gallery"),
-            ("query_cameras", query_cameras, q, "query"),
-            ("gallery_cameras", gallery_cameras, g, "gallery"),
+        name: inputs.read_integers(WHERE, name, values, length, "", d.device)
+        for name, values, length in (
+            ("query_ids", query_ids, len(d)),
+            ("gallery_ids", gallery_ids, d.shape[1]),
+            ("query_cameras", query_cameras, len(d)),
+            ("gallery_cameras", gallery_cameras, d.shape[1]),
         )
     }
-    whole = evaluate_distances(
-        d,
-        query_ids=columns["query_ids"],
-        gallery_ids=columns["gallery_ids"],
-        query_cameras=columns["query_cameras"],
-        gallery_cameras=columns["gallery_cameras"],
-        protocol="cuhk03-np",
-        max_rank=max_rank,
-    )
     generator = torch.Generator().manual_seed(seed)
     curves = []
     for i in torch.nonzero(~whole.first_match.isnan()).flatten().tolist():
@@ -93,14 +93,9 @@ def evaluate_single_shot(
             curves.append(_cmc(_drawn(row, draws, generator), max_rank))
     how = "expectation" if draws is None else f"{draws} draws, seed {seed}"
     rules = whole.protocol.removeprefix("cuhk03-np: ")
-    return Ranking(
+    return replace(
+        whole,
         cmc=torch.stack(curves).mean(0),
-        mAP=whole.mAP,
-        mINP=whole.mINP,
-        average_precision=whole.average_precision,
-        inverse_negative_penalty=whole.inverse_negative_penalty,
-        first_match=whole.first_match,
-        num_valid=whole.num_valid,
         protocol=f"cuhk03-classic: CMC single-gallery-shot ({how}); {rules}",
     )
 

@@ -14,7 +14,7 @@ from reid_ext import ops
 from reid_ext.evaluation import inputs, matches, ranking, sysu_gallery
 from reid_ext.evaluation.inputs import METRICS, Array
 from reid_ext.evaluation.ranking import Ranking
-from reid_ext.evaluation.task import TIES, check_some_match
+from reid_ext.evaluation.task import TIES, check_some_match, unmatched
 from reid_ext.ops import Lists
 
 QUERY_CAMERAS = (3, 6)
@@ -165,6 +165,7 @@ def _trial(distances: Tensor, labels: _Labels, cmc: str, max_rank: int, protocol
         max_rank=max_rank,
         average_precision="step",
         protocol=protocol,
+        unmatched=unmatched(same_identity, positives, positives),
         first_ranks=_identity_ranks(distances, positives, labels) if cmc == "official" else None,
     )
 

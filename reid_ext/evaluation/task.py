@@ -5,22 +5,25 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from reid_ext.evaluation import matches
+from reid_ext.evaluation import exclusion, matches
+from reid_ext.evaluation.exclusion import Pairs, Rules
 from reid_ext.evaluation.inputs import Array, check_at_least, check_choice, read_integers
-from reid_ext.evaluation.protocols import PROTOCOLS
-from reid_ext.evaluation.ranking import AVERAGE_PRECISIONS, Ranking, from_ranks
+from reid_ext.evaluation.protocols import CLASSIC, PROTOCOLS
+from reid_ext.evaluation.ranking import AVERAGE_PRECISIONS, Ranking, Unmatched, from_ranks
 from reid_ext.ops import Lists
 
 TIES = "ties by gallery index, NaN last"
 
 
 class Labels(NamedTuple):
-    """Arguments of the public functions, as the user passes them."""
+    """Who is who and who counts: arguments of the public functions, as the user passes them."""
 
     query_ids: Array
     gallery_ids: Array
     query_cameras: Array | None
     gallery_cameras: Array | None
+    protocol: str
+    rules: Rules
 
 
 class Report(NamedTuple):
@@ -39,6 +42,7 @@ class Task(NamedTuple):
     kept: Tensor | None  # (G,) bool; None when no row is ignored
     report: Report
     fingerprint: str
+    unmatched: Unmatched
 
     def ranking(self, ranks: Tensor) -> Ranking:
         return from_ranks(
@@ -46,42 +50,64 @@ class Task(NamedTuple):
             max_rank=self.report.max_rank,
             average_precision=self.report.average_precision,
             protocol=self.fingerprint,
+            unmatched=self.unmatched,
         )
 
 
 def read_task(
     where: str,
     labels: Labels,
-    protocol: str,
     report: Report,
     sizes: tuple[int, int],
     device: torch.device,
 ) -> Task:
     """Check every argument but the features, and find the matches of a (Q, G) problem."""
-    check_choice(where, "protocol", protocol, tuple(PROTOCOLS))
+    check_choice(where, "protocol", labels.protocol, (*PROTOCOLS, CLASSIC))
     check_at_least(where, "max_rank", report.max_rank, 1)
     check_choice(where, "average_precision", report.average_precision, AVERAGE_PRECISIONS)
-    rules = PROTOCOLS[protocol]
-    q_ids = read_integers(where, "query_ids", labels.query_ids, sizes[0], "query", device)
-    g_ids = read_integers(where, "gallery_ids", labels.gallery_ids, sizes[1], "gallery", device)
-    q_cameras, g_cameras = torch.zeros_like(q_ids), torch.ones_like(g_ids)  # no junk
-    if rules.same_camera_is_junk:
-        q_cameras, g_cameras = _read_cameras(where, labels, protocol, sizes, device)
+    protocol = PROTOCOLS[labels.protocol]
+    rules = exclusion.check(where, labels.rules, sizes)
+    pairs = _read_pairs(where, labels, sizes, device)
 
-    kept = None
-    if rules.ignored_identity is not None and bool((g_ids == rules.ignored_identity).any()):
-        kept = g_ids != rules.ignored_identity
-        g_ids, g_cameras = g_ids[kept], g_cameras[kept]
-    same_identity = matches.equal_labels(q_ids, g_ids)
-    positives, junk = matches.split_by(same_identity, q_cameras, g_cameras)
-    check_some_match(where, positives, same_identity, q_ids, g_ids, "the query's camera")
+    g_ids, kept = pairs.gallery_ids[0], None
+    if protocol.ignored_identity is not None and bool((g_ids == protocol.ignored_identity).any()):
+        kept = g_ids != protocol.ignored_identity
+        g_ids = g_ids[kept]
+    same_identity = matches.equal_labels(pairs.query_ids[:, 0], g_ids)
+    by_protocol, junk = (
+        same_identity,
+        matches.keep(same_identity, torch.zeros_like(same_identity.indices, dtype=torch.bool)),
+    )
+    if protocol.same_camera_is_junk:
+        q_cameras, g_cameras = _cameras_of(where, labels, pairs)
+        g_cameras = g_cameras if kept is None else g_cameras[kept]
+        by_protocol, junk = matches.split_by(same_identity, q_cameras, g_cameras)
+    check_some_match(
+        where, by_protocol, same_identity, pairs.query_ids, g_ids, "the query's camera"
+    )
+    positives = by_protocol
+    if rules != Rules():
+        positives, junk = exclusion.exclude(where, rules, pairs, kept, by_protocol, junk)
+        _check_rules_leave_a_match(where, positives, by_protocol)
     ignored = 0 if kept is None else sizes[1] - len(g_ids)
     fingerprint = (
-        f"{protocol}: junk {rules}; {TIES}; AP {report.average_precision}; {report.metric}; "
+        f"{labels.protocol}: junk {protocol}{_names(rules)}; {TIES}; "
+        f"AP {report.average_precision}; {report.metric}; "
         f"{sizes[0]} queries x {sizes[1] - ignored} gallery images"
         + (f" ({ignored} ignored)" if ignored else "")
     )
-    return Task(positives, junk, kept, report, fingerprint)
+    without = unmatched(same_identity, by_protocol, positives)
+    return Task(positives, junk, kept, report, fingerprint, without)
+
+
+def unmatched(same_identity: Lists, by_protocol: Lists, positives: Lists) -> Unmatched:
+    """Of the queries without a match, how many lost their last one to what."""
+    images, after, left = (t.offsets.diff() for t in (same_identity, by_protocol, positives))
+    return Unmatched(
+        no_image=int((images == 0).sum()),
+        protocol=int(((images > 0) & (after == 0)).sum()),
+        rules=int(((after > 0) & (left == 0)).sum()),
+    )
 
 
 def check_some_match(
@@ -103,22 +129,53 @@ def check_some_match(
     )
 
 
-def _read_cameras(
-    where: str,
-    labels: Labels,
-    protocol: str,
-    sizes: tuple[int, int],
-    device: torch.device,
-) -> tuple[Tensor, Tensor]:
-    def column(name: str, values: Array | None, length: int) -> Tensor:
-        if values is None:
+def _check_rules_leave_a_match(where: str, positives: Lists, by_protocol: Lists) -> None:
+    if len(positives.indices) == 0:
+        raise ValueError(
+            f"{where}: junk and candidates must leave some query a match, got masks that leave out "
+            f"all {len(by_protocol.indices)}; true in junk means left out, in candidates ranked"
+        )
+
+
+def _names(rules: Rules) -> str:
+    given = [name for name, rule in rules._asdict().items() if rule is not None]
+    return f" (and the {' and '.join(given)} given)" if given else ""
+
+
+def _read_pairs(where: str, labels: Labels, sizes: tuple[int, int], device: torch.device) -> Pairs:
+    def column(name: str, values: Array, of: str) -> Tensor:
+        length = sizes[0] if of == "query" else sizes[1]
+        read = read_integers(where, f"{of}_{name}", values, length, of, device)
+        return read[:, None] if of == "query" else read[None]
+
+    def cameras(values: Array | None, of: str) -> Tensor | None:
+        return None if values is None else column("cameras", values, of)
+
+    return Pairs(
+        torch.arange(sizes[0], device=device)[:, None],
+        torch.arange(sizes[1], device=device)[None],
+        column("ids", labels.query_ids, "query"),
+        column("ids", labels.gallery_ids, "gallery"),
+        cameras(labels.query_cameras, "query"),
+        cameras(labels.gallery_cameras, "gallery"),
+    )
+
+
+def _cameras_of(where: str, labels: Labels, pairs: Pairs) -> tuple[Tensor, Tensor]:
+    def given(name: str, cameras: Tensor | None) -> Tensor:
+        if cameras is None:
             raise ValueError(
-                f"{where}: {name} must be given for protocol {protocol!r}, got None; "
+                f"{where}: {name} must be given for protocol {labels.protocol!r}, got None; "
                 f"without cameras use protocol='generic'"
             )
-        return read_integers(where, name, values, length, name.split("_")[0], device)
+        if bool((cameras < 0).any()):
+            raise ValueError(
+                f"{where}: {name} must not be negative, got {int(cameras.min())}; images whose "
+                "camera is not known would count as of one camera"
+            )
+        return cameras.flatten()
 
     return (
-        column("query_cameras", labels.query_cameras, sizes[0]),
-        column("gallery_cameras", labels.gallery_cameras, sizes[1]),
+        given("query_cameras", pairs.query_cameras),
+        given("gallery_cameras", pairs.gallery_cameras),
     )

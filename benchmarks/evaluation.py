@@ -1,0 +1,177 @@
+"""CMC, mAP and mINP: how much they cost over the one matrix product that nobody can avoid.
+
+    python benchmarks/evaluation.py [features|distances|curve]...      # one CPU thread, CPU seconds
+
+features: from features to metrics. "mm" is torch.mm of all queries and the gallery, "own" the same
+product by the library that ours uses. "fp32" is ours with float32 products, "ours" what evaluate
+does here (bfloat16 first, where the processor has it; the same ranks), "argsort" NumPy that sorts
+every row. distances: the metrics alone, the distances given; "loop" is Python query by query, timed
+on a few. curve: "ours" as queries, gallery and dimensions double.
+"""
+
+import sys
+import time
+
+import galleries
+import measure
+import numpy as np
+import torch
+
+from reid_ext import evaluate, evaluate_distances, ops
+from reid_ext.evaluation import compute
+
+LOOPED = 60  # queries of the Python loop
+
+
+def own_product(query, gallery):
+    """Float32 by oneDNN on the processors where the package prefers it."""
+    if query.is_cuda or torch.ops.reid_ext.cpu_product() == "torch":
+        return query @ gallery.T
+    return torch.ops.mkldnn._linear_pointwise(query, gallery, None, "none", [], "")
+
+
+def in_full(problem, **options):
+    """Evaluate without bfloat16, as on a processor that has none."""
+    has = ops.cpu_has_bfloat16
+    compute.ops.cpu_has_bfloat16 = lambda: False
+    try:
+        return problem.evaluated(evaluate, **options)
+    finally:
+        compute.ops.cpu_has_bfloat16 = has
+
+
+def by_argsort(distances, labels):
+    """Mean AP by sorting every row, as vectorised as NumPy allows."""
+    ids, cameras = labels["gallery_ids"].cpu().numpy(), labels["gallery_cameras"].cpu().numpy()
+    query_ids = labels["query_ids"].cpu().numpy()[:, None]
+    query_cameras = labels["query_cameras"].cpu().numpy()[:, None]
+    order = np.argsort(distances, axis=1)
+    match = ids[order] == query_ids
+    kept = ~(match & (cameras[order] == query_cameras))
+    rank, hits = kept.cumsum(1), (match & kept).cumsum(1)
+    precision = np.where(match & kept, hits / np.maximum(rank, 1), 0).sum(1)
+    valid = hits[:, -1] > 0
+    return (precision[valid] / hits[valid, -1]).mean()
+
+
+def by_loop(distances, labels, queries):
+    """The same, a query at a time."""
+    ids, cameras = labels["gallery_ids"].cpu().numpy(), labels["gallery_cameras"].cpu().numpy()
+    precisions = []
+    for q in range(queries):
+        order = np.argsort(distances[q])
+        own = ids[order] == int(labels["query_ids"][q])
+        kept = ~(own & (cameras[order] == int(labels["query_cameras"][q])))
+        matches = own[kept].astype(np.int32)
+        if not matches.any():
+            continue
+        hits = matches.cumsum()
+        precision = np.asarray([hit / (rank + 1.0) for rank, hit in enumerate(hits)]) * matches
+        precisions.append(precision.sum() / matches.sum())
+    return np.mean(precisions)
+
+
+def features(args):
+    for size, dims, noises in (
+        (galleries.MARKET, (512, 2048), galleries.NOISE.values()),
+        (galleries.MSMT17, (512, 2048), [galleries.NOISE[0.5]]),
+    ):
+        for dim in dims:
+            for noise in noises:
+                yield from_features(size, dim, noise, args)
+
+
+def from_features(size, dim, noise, args):
+    problem = galleries.make(size, dim, noise).to(args.device)
+    query, gallery, labels = problem
+    variants = {
+        "mm": lambda: query @ gallery.T,
+        "own": lambda: own_product(query, gallery),
+        "fp32": lambda: in_full(problem),
+        "ours": lambda: problem.evaluated(evaluate),
+    }
+    if size == galleries.MARKET:
+        variants["argsort"] = lambda: by_argsort((1 - query @ gallery.T).cpu().numpy(), labels)
+    seconds = measure.alternately(variants, args, rounds=3 if size == galleries.MARKET else 1)
+    ranking = problem.evaluated(evaluate)
+    return {
+        "queries x gallery x D": f"{size[0]} x {size[1]} x {dim}",
+        "mAP": ranking.mAP,
+        "mm s": seconds["mm"],
+        "own / mm": seconds["own"] / seconds["mm"],
+        "fp32 / own": seconds["fp32"] / seconds["own"],
+        "fp32 / mm": seconds["fp32"] / seconds["mm"],
+        "ours / mm": seconds["ours"] / seconds["mm"],
+        "argsort / ours": seconds["argsort"] / seconds["ours"] if "argsort" in seconds else "",
+    }
+
+
+def distances(args):
+    for noise in galleries.NOISE.values():
+        problem = galleries.make(galleries.MARKET, 512, noise).to(args.device)
+        given = 1 - problem.query @ problem.gallery.T
+        on_host = given.cpu().numpy()
+        seconds = measure.alternately(
+            {
+                "ours": lambda d=given, p=problem: evaluate_distances(d, **p.labels),
+                "argsort": lambda d=on_host, p=problem: by_argsort(d, p.labels),
+                "loop": lambda d=on_host, p=problem: by_loop(d, p.labels, LOOPED),
+            },
+            args,
+            rounds=3,
+        )
+        loop = seconds["loop"] * len(problem.query) / LOOPED
+        yield {
+            "queries x gallery": "{} x {}".format(*galleries.MARKET[:2]),
+            "mAP": evaluate_distances(given, **problem.labels).mAP,
+            "ours ms": 1e3 * seconds["ours"],
+            "argsort ms": 1e3 * seconds["argsort"],
+            "loop ms": 1e3 * loop,
+            "argsort / ours": seconds["argsort"] / seconds["ours"],
+            "loop / ours": loop / seconds["ours"],
+        }
+
+
+def curve(args):
+    base = (1000, 8000, 512)
+    for which in range(3):
+        for factor in (1, 2, 4):
+            queries, images, dim = (n * (factor if k == which else 1) for k, n in enumerate(base))
+            problem = galleries.make((queries, images, 500), dim, galleries.NOISE[0.5])
+            problem = problem.to(args.device)
+            seconds = measure.alternately(
+                {
+                    "mm": lambda p=problem: p.query @ p.gallery.T,
+                    "ours": lambda p=problem: p.evaluated(evaluate),
+                },
+                args,
+                rounds=3,
+            )
+            yield {
+                "queries": queries,
+                "gallery": images,
+                "D": dim,
+                "ours ms": 1e3 * seconds["ours"],
+                "ns per pair": 1e9 * seconds["ours"] / (queries * images),
+                "ours / mm": seconds["ours"] / seconds["mm"],
+            }
+
+
+PARTS = {"features": features, "distances": distances, "curve": curve}
+
+
+def main():
+    chosen = [part for part in PARTS if part in sys.argv[1:]] or list(PARTS)
+    sys.argv[1:] = [argument for argument in sys.argv[1:] if argument not in PARTS]
+    args = measure.arguments(__doc__)
+    into = args.json
+    for part in chosen:
+        start = time.perf_counter()
+        args.json = into and into.with_name(f"{into.stem}-{part}{into.suffix}")
+        print(f"\n## {part}\n")
+        measure.show(list(PARTS[part](args)), args)
+        print(f"{time.perf_counter() - start:.0f} s in all", flush=True)
+
+
+if __name__ == "__main__":
+    main()

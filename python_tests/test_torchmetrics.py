@@ -1,0 +1,120 @@
+"""The torchmetrics metric gives what evaluate gives, however the images were dealt out."""
+
+import pytest
+import torch
+
+torchmetrics = pytest.importorskip("torchmetrics")
+
+from reid_ext import evaluate  # noqa: E402
+from reid_ext.compat.torchmetrics import ReIDRetrieval  # noqa: E402
+
+
+def problem():
+    torch.manual_seed(0)
+    n = 120
+    return {
+        "features": torch.randint(-2, 3, (n, 4)).float(),
+        "identities": torch.randint(0, 9, (n,)),
+        "cameras": torch.randint(0, 3, (n,)),
+        "is_query": torch.arange(n) < 30,
+    }
+
+
+def direct(p, **options):
+    q, g = p["is_query"], ~p["is_query"]
+    return evaluate(
+        p["features"][q],
+        p["features"][g],
+        query_ids=p["identities"][q],
+        gallery_ids=p["identities"][g],
+        query_cameras=p["cameras"][q],
+        gallery_cameras=p["cameras"][g],
+        **options,
+    )
+
+
+def some(p, rows, **more):
+    return {name: values[rows] for name, values in p.items()} | more
+
+
+def test_batches_give_what_all_at_once_gives():
+    p = problem()
+    metric = ReIDRetrieval(metric="euclidean")
+    for rows in torch.arange(120).split(17):
+        metric.update(**some(p, rows))
+    got, want = metric.compute(), direct(p, metric="euclidean")
+    assert got["mAP"] == want.mAP and got["mINP"] == want.mINP
+    assert [got[f"rank{k}"] for k in (1, 5, 10, 20)] == [want.rank(k) for k in (1, 5, 10, 20)]
+    assert torch.equal(metric.ranking.cmc, want.cmc) and metric.ranking.protocol == want.protocol
+
+
+def test_images_dealt_out_twice_count_once_and_order_does_not_matter():
+    p = problem()
+    metric = ReIDRetrieval(metric="euclidean")
+    dealt = torch.cat([torch.randperm(120), torch.tensor([5, 77])])
+    for rows in dealt.split(25):
+        metric.update(**some(p, rows, indices=rows))
+    assert metric.compute()["mAP"] == direct(p, metric="euclidean").mAP
+    assert metric.ranking.average_precision.shape == (30,)
+
+
+def test_reset_forgets():
+    p = problem()
+    metric = ReIDRetrieval()
+    metric.update(**p)
+    metric.compute()
+    metric.reset()
+    assert metric.ranking is None
+    with pytest.raises(ValueError, match="update must come before compute"):
+        metric.compute()
+
+
+def test_one_flag_for_a_batch():
+    p = problem()
+    metric = ReIDRetrieval(metric="euclidean")
+    for flag in (True, False):
+        part = some(p, p["is_query"] == flag)
+        metric.update(**(part | {"is_query": flag}))
+    assert metric.compute()["mAP"] == direct(p, metric="euclidean").mAP
+
+
+@pytest.mark.parametrize(
+    "changed, message",
+    [
+        ({"identities": torch.zeros(3).long()}, r"identities must be integers of shape \(120,\)"),
+        ({"cameras": torch.zeros(120)}, "cameras must be integers .* got torch.float32"),
+        ({"is_query": torch.ones(4).bool()}, "is_query must be integers"),
+        ({"indices": torch.zeros(2).long()}, "indices must be integers"),
+    ],
+)
+def test_refuses_by_name(changed, message):
+    with pytest.raises(ValueError, match=message):
+        ReIDRetrieval().update(**(problem() | changed))
+
+
+def test_refuses_a_short_cmc():
+    with pytest.raises(ValueError, match="max_rank must be at least 20, got 5"):
+        ReIDRetrieval(max_rank=5)
+
+
+def gathered(rank, folder):
+    """One of two processes: odd images, one of them twice, or even ones."""
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2
+    )
+    p = problem()
+    metric = ReIDRetrieval(metric="euclidean")
+    rows = torch.arange(rank, 120, 2)
+    for part in rows[: 60 - 7 * rank].split(16):  # uneven
+        metric.update(**some(p, part, indices=part))
+    if rank == 0:
+        last = torch.arange(120 - 13, 120, 2)  # what the other left, and one that it had
+        metric.update(**some(p, last, indices=last))
+    torch.save(metric.compute()["mAP"], f"{folder}/{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_give_what_one_gives(tmp_path):
+    torch.multiprocessing.spawn(gathered, (str(tmp_path),), nprocs=2)
+    want = direct(problem(), metric="euclidean").mAP
+    assert [torch.load(tmp_path / f"{r}.pt").item() for r in range(2)] == [want, want]

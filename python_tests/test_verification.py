@@ -1,0 +1,148 @@
+"""TPR at FPR over all pairs, pooled queries, AP at k: against plain definitions."""
+
+import numpy as np
+import pytest
+import torch
+
+from reid_ext import evaluate_distances
+from reid_ext.evaluation import pool_queries, verification, verify
+
+RATES = [0.0, 1e-3, 0.01, 0.1, 0.5]
+
+
+def problem(device="cpu", dtype=torch.float64):
+    torch.manual_seed(0)
+    labels = {
+        "query_ids": torch.randint(0, 5, (30,)),
+        "gallery_ids": torch.randint(-1, 6, (200,)),
+        "query_cameras": torch.randint(0, 3, (30,)),
+        "gallery_cameras": torch.randint(0, 3, (200,)),
+    }
+    centre = torch.randn(7, 6)
+    query = centre[labels["query_ids"]] + torch.randn(30, 6)
+    gallery = centre[labels["gallery_ids"]] + torch.randn(200, 6)
+    return query.to(device, dtype), gallery.to(device, dtype), labels
+
+
+def by_definition(distances, labels, protocol):
+    """Per rate the share of positives below the largest threshold that few negatives are below."""
+    ids = labels["query_ids"][:, None], labels["gallery_ids"][None]
+    same = ids[0] == ids[1]
+    camera = labels["query_cameras"][:, None] == labels["gallery_cameras"][None]
+    left = torch.ones_like(same)
+    if protocol != "generic":
+        left &= ~(same & camera)
+    if protocol == "market1501":
+        left &= ids[1] != -1
+    positive, negative = distances[same & left], distances[~same & left]
+    out = []
+    for rate in RATES:
+        for t in negative.sort(descending=True).values:
+            if (negative < t).sum() <= rate * len(negative):
+                out.append(float((positive < t).double().mean()))
+                break
+    return out, len(positive), len(negative)
+
+
+@pytest.mark.parametrize("protocol", ["market1501", "msmt17", "generic"])
+@pytest.mark.parametrize("metric", ["cosine", "euclidean", "squared_euclidean"])
+@pytest.mark.parametrize("at_once", [1 << 22, 400])
+def test_true_positive_rates(at_once, metric, protocol, monkeypatch, device):
+    monkeypatch.setattr(verification, "PAIRS_AT_ONCE", at_once)
+    query, gallery, labels = problem(device)
+    got = verify(
+        query, gallery, **labels, protocol=protocol, metric=metric, false_positive_rates=RATES
+    )
+    distances = torch.cdist(query, gallery).cpu()
+    if metric == "cosine":
+        distances = 1 - torch.nn.functional.cosine_similarity(query[:, None], gallery[None], dim=2)
+    want, positives, negatives = by_definition(distances.cpu(), labels, protocol)
+    assert got.true_positive_rate.tolist() == want
+    assert (got.positives, got.negatives) == (positives, negatives)
+    assert got.false_positive_rate.tolist() == RATES
+
+
+def test_equal_distances_are_accepted_together():
+    query, gallery = torch.zeros(1, 1), torch.tensor([[1.0], [1.0], [1.0], [2.0], [0.5]])
+    labels = {"query_ids": [1], "gallery_ids": [2, 2, 1, 2, 1], "protocol": "generic"}
+    got = verify(query, gallery, **labels, metric="euclidean", false_positive_rates=[0.0, 0.4, 0.7])
+    assert got.threshold.tolist() == [1.0, 1.0, 2.0]
+    assert got.true_positive_rate.tolist() == [0.5, 0.5, 1.0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_dtypes_are_computed_in_float32(dtype, device):
+    query, gallery, labels = problem(device, dtype)
+    got = verify(query, gallery, **labels, false_positive_rates=[0.1])
+    want = verify(query.double(), gallery.double(), **labels, false_positive_rates=[0.1])
+    torch.testing.assert_close(got.threshold, want.threshold, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "changed, message",
+    [
+        ({"false_positive_rates": [1.0]}, r"false_positive_rates must be in \[0, 1\), got \[1.0\]"),
+        ({"false_positive_rates": []}, "false_positive_rates must be"),
+        ({"metric": "dot"}, "metric must be one of"),
+        ({"query": torch.full((30, 6), torch.nan).double()}, "query must be finite"),
+        ({"query_ids": torch.full((30,), 9)}, "gallery_ids must share an identity"),
+    ],
+)
+def test_refuses_by_name(changed, message):
+    query, gallery, labels = problem()
+    given = {"query": query, "gallery": gallery} | labels | changed
+    with pytest.raises(ValueError, match=f"verify: {message}"):
+        verify(given.pop("query"), given.pop("gallery"), **given)
+
+
+def test_one_identity_alone_has_no_negative_pair():
+    with pytest.raises(ValueError, match="gallery_ids must differ from query_ids in some pair"):
+        verify([[1.0]], [[1.0]], query_ids=[1], gallery_ids=[1], protocol="generic")
+
+
+# --- pooled queries -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pooling, of", [("mean", np.mean), ("max", np.max)])
+def test_pools_per_identity_and_camera(pooling, of, device):
+    torch.manual_seed(1)
+    x, ids, cameras = torch.randn(50, 4), torch.randint(3, 7, (50,)), torch.randint(0, 3, (50,))
+    pooled, of_ids, of_cameras = pool_queries(
+        x.to(device), query_ids=ids, query_cameras=cameras, pooling=pooling
+    )
+    pairs = sorted({(int(i), int(c)) for i, c in zip(ids, cameras, strict=True)})
+    assert list(zip(of_ids.tolist(), of_cameras.tolist(), strict=True)) == pairs
+    for row, (identity, camera) in zip(pooled.cpu(), pairs, strict=True):
+        want = of(x[(ids == identity) & (cameras == camera)].numpy(), axis=0)
+        np.testing.assert_allclose(row, want, rtol=1e-5, atol=1e-6)
+
+
+def test_pooling_is_refused_by_name():
+    labels = {"query_ids": [1, 2], "query_cameras": [1, 1]}
+    with pytest.raises(ValueError, match="pool_queries: pooling must be one of 'mean', 'max'"):
+        pool_queries(torch.ones(2, 3), **labels, pooling="sum")
+    with pytest.raises(ValueError, match=r"pool_queries: query_ids must have shape \(3,\)"):
+        pool_queries(torch.ones(3, 3), **labels)
+
+
+# --- AP at k --------------------------------------------------------------------------------
+
+
+def test_average_precision_at_k_by_hand():
+    labels = {"query_ids": [1], "gallery_ids": [2, 1, 1, 2, 1, 2], "protocol": "generic"}
+    ranking = evaluate_distances([[1.0, 2, 3, 4, 5, 6]], **labels)  # matches at 2, 3 and 5
+    assert ranking.mAP_at(1) == 0
+    assert ranking.mAP_at(2) == pytest.approx((1 / 2) / 2)
+    assert ranking.mAP_at(4) == pytest.approx((1 / 2 + 2 / 3) / 3)
+    assert ranking.mAP_at(100) == ranking.mAP
+    assert ranking.mAP_at() == pytest.approx((1 / 2 + 2 / 3) / 3)  # R is 3
+    assert ranking.match_ranks.indices.tolist() == [2, 3, 5]
+
+
+def test_average_precision_at_k_leaves_out_queries_without_a_match():
+    ranking = evaluate_distances(
+        [[1.0, 2], [1, 2]], query_ids=[1, 5], gallery_ids=[2, 1], protocol="generic"
+    )
+    assert ranking.mAP_at(2) == 1 / 2
+    with pytest.raises(ValueError, match="mAP_at: k must be at least 1, got 0"):
+        ranking.mAP_at(0)

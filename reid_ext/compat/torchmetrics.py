@@ -1,0 +1,140 @@
+"""Re-ID retrieval as a torchmetrics metric: batches in, CMC, mAP and mINP out.
+
+Needs torchmetrics (``pip install ".[torchmetrics]"``), which gathers the batches of all processes.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from reid_ext.evaluation.evaluate import evaluate
+from reid_ext.evaluation.ranking import Ranking
+
+RANKS = (1, 5, 10, 20)
+
+
+class ReIDRetrieval(Metric):
+    """CMC, mAP and mINP of queries among a gallery that come in batches, mixed as they like.
+
+    Args:
+        protocol: As in :func:`reid_ext.evaluate`; so are the following.
+        metric: ``"cosine"``, ``"euclidean"`` or ``"squared_euclidean"``.
+        max_rank: Length of the CMC, at least 20.
+        average_precision: ``"step"`` or ``"trapezoid"``.
+        **kwargs: Of ``torchmetrics.Metric``.
+
+    ``compute`` returns ``rank1``, ``rank5``, ``rank10``, ``rank20``, ``mAP`` and ``mINP``, float64
+    scalars in [0, 1], the same on every process; :attr:`ranking` then holds all of the result.
+    Features are kept in the dtype and on the device they come on.
+    """
+
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+
+    features: list[Tensor]
+    labels: list[Tensor]
+
+    def __init__(
+        self,
+        protocol: str = "market1501",
+        metric: str = "cosine",
+        max_rank: int = 50,
+        average_precision: str = "step",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if max_rank < max(RANKS):
+            raise ValueError(
+                f"ReIDRetrieval: max_rank must be at least {max(RANKS)}, got {max_rank}"
+            )
+        self.options: dict[str, Any] = {
+            "protocol": protocol,
+            "metric": metric,
+            "max_rank": max_rank,
+            "average_precision": average_precision,
+        }
+        self.ranking: Ranking | None = None
+        self.add_state("features", default=[], dist_reduce_fx="cat")
+        self.add_state("labels", default=[], dist_reduce_fx="cat")
+
+    def update(
+        self,
+        features: Tensor,
+        identities: Tensor,
+        cameras: Tensor,
+        is_query: Tensor | bool,
+        indices: Tensor | None = None,
+    ) -> None:
+        """Take a batch.
+
+        Args:
+            features: Shape (N, D).
+            identities: Integers of shape (N,).
+            cameras: Integers of shape (N,).
+            is_query: One for all, or of shape (N,).
+            indices: Place of each image in its set, (N,): an image that a distributed sampler
+                hands out twice then counts once, and ties go to the lower index. Without, images
+                count as they come.
+        """
+        n = len(features)
+        if indices is None:
+            indices = torch.full((n,), -1)
+        query = torch.as_tensor(is_query)
+        query = query.expand(n) if query.ndim == 0 else query
+        columns = []
+        for name, column in (
+            ("identities", identities),
+            ("cameras", cameras),
+            ("is_query", query),
+            ("indices", indices),
+        ):
+            column = torch.as_tensor(column)
+            if tuple(column.shape) != (n,) or column.is_floating_point():
+                raise ValueError(
+                    f"ReIDRetrieval: {name} must be integers of shape ({n},), one for each row of "
+                    f"features, got {column.dtype} {tuple(column.shape)}"
+                )
+            columns.append(column.to(features.device, torch.int64))
+        self.features.append(features.detach())
+        self.labels.append(torch.stack(columns, 1))
+
+    def compute(self) -> dict[str, Tensor]:
+        """Return the metrics of all batches so far; ValueError if no query has a match."""
+        if not len(self.features):
+            raise ValueError("ReIDRetrieval: update must come before compute, got no batch")
+        features, labels = dim_zero_cat(self.features), dim_zero_cat(self.labels)
+        (query, query_labels), (gallery, gallery_labels) = (
+            _of_set(features, labels, is_query) for is_query in (1, 0)
+        )
+        self.ranking = evaluate(
+            query,
+            gallery,
+            query_ids=query_labels[:, 0],
+            gallery_ids=gallery_labels[:, 0],
+            query_cameras=query_labels[:, 1],
+            gallery_cameras=gallery_labels[:, 1],
+            **self.options,
+        )
+        values = {f"rank{k}": self.ranking.rank(k) for k in RANKS}
+        values |= {"mAP": self.ranking.mAP, "mINP": self.ranking.mINP}
+        return {name: torch.tensor(value, dtype=torch.float64) for name, value in values.items()}
+
+    def reset(self) -> None:
+        """Forget all batches."""
+        super().reset()
+        self.ranking = None
+
+
+def _of_set(features: Tensor, labels: Tensor, is_query: int) -> tuple[Tensor, Tensor]:
+    """The rows of the queries or of the gallery, each index once and in their order."""
+    rows = (labels[:, 2] == is_query).nonzero()[:, 0]
+    index = labels[rows, 3]
+    order = index.argsort(stable=True)
+    rows, index = rows[order], index[order]
+    first = torch.ones_like(index, dtype=torch.bool)
+    first[1:] = (index[1:] != index[:-1]) | (index[1:] < 0)
+    return features[rows[first]], labels[rows[first]]
