@@ -23,13 +23,35 @@ def rank_positives(
     query: Tensor, gallery: Blocks, task: Task, metric: str, how: Products
 ) -> Tensor:
     """Return what :func:`reid_ext.ops.rank_positives` would of the rows that are kept, (P,)."""
-    positives, listed = task.positives, _merged(task.positives, task.junk)
-    thresholds = _thresholds(query, _kept(gallery, task.kept), positives, metric)
-    ranks = _place_among_own(thresholds, positives) + 1
+    query, positives = how.features(query), task.positives
+    thresholds = _thresholds(query, _kept(gallery, task.kept), positives, metric, how)
     blocks: Iterable[Block] = _kept(gallery, task.kept)
-    for first, block in Upload(query.device)(blocks) if query.is_cuda else blocks:
-        ranks += ops.count_before(
-            how.features(query),
+    counts = counts_before(
+        query,
+        Upload(query.device)(blocks) if query.is_cuda else blocks,
+        thresholds,
+        positives,
+        merged(positives, task.junk),
+        metric,
+        how,
+    )
+    return ranks_of(counts, thresholds, positives)
+
+
+def counts_before(
+    query: Tensor,
+    blocks: Iterable[Block],
+    thresholds: Tensor,
+    positives: Lists,
+    listed: Lists,
+    metric: str,
+    how: Products,
+) -> Tensor:
+    """How many images of all blocks come before each positive, those listed not counted."""
+    counts = torch.zeros_like(positives.indices)
+    for first, block in blocks:
+        counts += ops.count_before(
+            query,
             how.features(block),
             first,
             thresholds,
@@ -38,7 +60,12 @@ def rank_positives(
             metric=metric,
             estimate=how.estimate,
         )
-    # A query's ranks, in the order of its positives, leave the op ascending.
+    return counts
+
+
+def ranks_of(counts: Tensor, thresholds: Tensor, positives: Lists) -> Tensor:
+    """The ranks of the positives, those of a query ascending."""
+    ranks = counts + _place_among_own(thresholds, positives) + 1
     order = ranks.argsort(stable=True)
     return ranks[order[matches.rows(positives)[order].argsort(stable=True)]]
 
@@ -55,7 +82,9 @@ def _kept(gallery: Blocks, mask: Tensor | None) -> Iterable[Block]:
         yield Block(int(before[first]), block if of_block.all() else block[of_block])
 
 
-def _thresholds(query: Tensor, blocks: Iterable[Block], positives: Lists, metric: str) -> Tensor:
+def _thresholds(
+    query: Tensor, blocks: Iterable[Block], positives: Lists, metric: str, how: Products
+) -> Tensor:
     """The value of each positive; of a block only the rows of positives are read."""
     order = positives.indices.argsort()
     rows, queries = positives.indices[order], matches.rows(positives)[order]
@@ -64,7 +93,7 @@ def _thresholds(query: Tensor, blocks: Iterable[Block], positives: Lists, metric
     for first, block in blocks:
         end = int(torch.searchsorted(rows, first + len(block)))
         here, where = (rows[done:end] - first).unique(return_inverse=True)
-        of_block = block[here.to(block.device)].to(query.device)
+        of_block = how.features(block[here.to(block.device)].to(query.device))
         values.append(ops.pair_values(query, of_block, queries[done:end], where, metric=metric))
         done = end
     sorted_values = torch.cat(values)
@@ -80,7 +109,7 @@ def _place_among_own(values: Tensor, positives: Lists) -> Tensor:
     return torch.empty_like(place).scatter_(0, order, place)
 
 
-def _merged(a: Lists, b: Lists) -> Lists:
+def merged(a: Lists, b: Lists) -> Lists:
     """The entries of both lists of each query, ascending."""
     indices = torch.cat([a.indices, b.indices])
     of_query = torch.cat([matches.rows(a), matches.rows(b)])

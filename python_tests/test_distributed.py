@@ -1,0 +1,222 @@
+"""Losses, norms, batches and evaluation over several processes, against one process."""
+
+import json
+
+import processes
+import pytest
+import torch
+from torch import nn
+
+from reid_ext import data, distributed, evaluate, losses
+
+N, DIM = 24, 6
+LOSSES = {
+    "expat": lambda: losses.ExpATLoss(),
+    "expat, released": lambda: losses.ExpATLoss(aggregation="exp_of_mean"),
+    "fidi": lambda: losses.FIDILoss(),
+    "triplet": lambda: losses.TripletLoss(margin=0.3),
+    "soft triplet": lambda: losses.TripletLoss(margin=None),
+    "contrastive": lambda: losses.ContrastiveLoss(),
+    "circle": lambda: losses.CircleLoss(),
+    "multi-similarity": lambda: losses.MultiSimilarityLoss(),
+    "center": lambda: losses.CenterLoss(6, DIM),
+}
+
+
+def batch():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(N, 5, generator=generator, dtype=torch.float64)
+    labels = torch.arange(N) % 6
+    return x, labels, torch.arange(N) // 6 % 2
+
+
+def network():
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Linear(5, DIM), nn.BatchNorm1d(DIM), nn.Linear(DIM, DIM)).double()
+
+
+def share(world_size, rank, empty):
+    """Uneven parts; the last process has none if ``empty``."""
+    ends = [0, *(N * (r + 1) ** 2 // world_size**2 for r in range(world_size))]
+    if empty:
+        ends = [0, *ends[2:], N]
+    return slice(ends[rank], ends[rank + 1])
+
+
+def gradients(loss, x, labels, modalities, model):
+    features = model(x)
+    more = (modalities,) if isinstance(loss, losses.ExpATLoss) else ()
+    wrapped = distributed.GlobalBatchLoss(loss)
+    value = wrapped(features, labels, *more)
+    value.backward()
+    return value.detach(), [p.grad for p in model.parameters()]
+
+
+def all_losses(rank, world_size, empty):
+    """Per loss: its value, gradients of model and loss, and the norm's statistics."""
+    rows, out = share(world_size, rank, empty), {}
+    for name, build in LOSSES.items():
+        torch.manual_seed(2)
+        loss = build().double()
+        model = nn.parallel.DistributedDataParallel(distributed.convert_norms(network()))
+        value, grads = gradients(loss, *(t[rows] for t in batch()), model)
+        norm = model.module[1]
+        own = [p.grad for p in loss.parameters()]
+        out[name] = [value, grads, own, [norm.running_mean, norm.running_var]]
+    return out
+
+
+@pytest.fixture(scope="module", params=[(2, False), (3, True)], ids=["2", "3, one without rows"])
+def in_processes(request, tmp_path_factory):
+    return processes.run(
+        all_losses, request.param[0], tmp_path_factory.mktemp("run"), *request.param
+    )
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_gradients_are_those_of_one_process(name, in_processes):
+    torch.manual_seed(2)
+    loss, model = LOSSES[name]().double(), network()
+    value, grads = gradients(loss, *batch(), model)
+    assert value > 0 and all(g.abs().sum() > 0 for g in grads[-2:])
+    running = [model[1].running_mean, model[1].running_var]
+    for got in (result[name] for result in in_processes):
+        torch.testing.assert_close(got[0], value, rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(got[1], grads, rtol=1e-6, atol=1e-9)
+        torch.testing.assert_close(got[2], [p.grad for p in loss.parameters()])
+        torch.testing.assert_close(got[3], running)
+
+
+def test_without_processes_all_is_as_ever():
+    x, labels, _ = batch()
+    loss = losses.TripletLoss()
+    assert distributed.GlobalBatchLoss(loss)(x, labels) == loss(x, labels)
+    assert distributed.gather_rows(x) is x
+    assert (distributed.rank(), distributed.world_size()) == (0, 1)
+    one, other = network(), distributed.convert_norms(network())
+    torch.testing.assert_close(one(x), other(x))
+    assert one.state_dict().keys() == other.state_dict().keys()
+    other.load_state_dict(one.state_dict())
+    torch.testing.assert_close(one.eval()(x), other.eval()(x))
+
+
+def norm_of_images(rank):
+    torch.manual_seed(3)
+    x = torch.randn(6, 3, 4, 5, dtype=torch.float64)
+    mine = x[2 * rank * rank : 2 * (rank + 1) ** 2 - 2 * (rank == 1)].requires_grad_()
+    norm = distributed.convert_norms(nn.Sequential(nn.BatchNorm2d(3))).double()
+    norm(mine).square().mul(torch.arange(5.0)).sum().backward()
+    return mine.grad
+
+
+def test_norm_of_images_has_the_gradient_of_the_whole_batch(tmp_path):
+    torch.manual_seed(3)
+    x = torch.randn(6, 3, 4, 5, dtype=torch.float64).requires_grad_()
+    nn.BatchNorm2d(3).double()(x).square().mul(torch.arange(5.0)).sum().backward()
+    got = torch.cat(processes.run(norm_of_images, 2, tmp_path))
+    torch.testing.assert_close(got, x.grad)
+
+
+# --- batches --------------------------------------------------------------------------------
+
+
+def batches():
+    samples = [data.Sample(f"{i}.jpg", i % 7, 1, None, 0) for i in range(70)]
+    return data.IdentityBatches(samples, 5, 3, seed=4)
+
+
+def plain(of_batches):
+    return [[list(map(int, key)) for key in keys] for keys in of_batches]
+
+
+def shares(rank):
+    return json.dumps(plain(distributed.ShareOfBatches(batches())))
+
+
+def test_shares_together_are_the_batches(tmp_path):
+    first, second = map(json.loads, processes.run(shares, 2, tmp_path))
+    whole = plain(batches())
+    assert [a + b for a, b in zip(first, second, strict=True)] == whole
+    assert {(len(a), len(b)) for a, b in zip(first, second, strict=True)} == {(7, 8)}
+
+
+# --- evaluation -----------------------------------------------------------------------------
+
+
+def gallery(dtype=torch.float32):
+    generator = torch.Generator().manual_seed(5)
+
+    def draw(low, high, *shape):
+        return torch.randint(low, high, shape, generator=generator)
+
+    labels = {
+        "query_ids": draw(0, 9, 31),
+        "gallery_ids": draw(-1, 11, 257),
+        "query_cameras": draw(0, 3, 31),
+        "gallery_cameras": draw(0, 3, 257),
+    }
+    return draw(-2, 3, 31, 4).to(dtype), draw(-2, 3, 257, 4).to(dtype), labels
+
+
+def rows_of(rank, world_size, how):
+    """Which queries and images a process has, and what it says of their places."""
+    if how == "dealt":  # as by a sampler that fills up with images it had
+        rows = [torch.arange(rank, n + (-n) % world_size, world_size) % n for n in (31, 257)]
+        return rows, {"query_rows": rows[0], "gallery_rows": rows[1]}
+    parts = world_size - 1  # in order, the last process empty
+    return [
+        torch.arange(*(min(n, n * r // parts) for r in (rank, rank + 1))) for n in (31, 257)
+    ], {}
+
+
+CASES = [(how, dtype) for how in ("dealt", "in order") for dtype in ("float32", "float64")]
+
+
+def evaluated(rank, world_size):
+    out = []
+    for how, dtype in CASES:
+        query, images, labels = gallery(getattr(torch, dtype))
+        rows, more = rows_of(rank, world_size, how)
+        of = {"query": rows[0], "gallery": rows[1]}
+        mine = {name: values[of[name.split("_")[0]]] for name, values in labels.items()}
+        got = distributed.evaluate(
+            query[rows[0]], images[rows[1]], **mine, **more, metric="euclidean"
+        )
+        out.append([got.average_precision, got.first_match, got.cmc, got.protocol])
+    return out
+
+
+@pytest.mark.parametrize("world_size", [2, 3])
+def test_ranks_are_those_of_one_process(world_size, tmp_path):
+    results = processes.run(evaluated, world_size, tmp_path, world_size)
+    for case, (_, dtype) in enumerate(CASES):
+        query, images, labels = gallery(getattr(torch, dtype))
+        want = evaluate(query, images, **labels, metric="euclidean")
+        assert want.average_precision.isfinite().sum() > 10
+        for got in (result[case] for result in results):
+            assert torch.equal(got[0].nan_to_num(), want.average_precision.nan_to_num())
+            assert torch.equal(got[1].nan_to_num(), want.first_match.nan_to_num())
+            assert torch.equal(got[2], want.cmc) and got[3] == want.protocol
+
+
+def test_evaluates_alone_too():
+    query, images, labels = gallery()
+    got = distributed.evaluate(query, images, **labels)
+    want = evaluate(query, images, **labels)
+    assert torch.equal(got.cmc, want.cmc) and got.mAP == want.mAP
+
+
+@pytest.mark.parametrize(
+    "changed, message",
+    [
+        ({"query_ids": [1]}, r"query_ids must have shape \(31,\)"),
+        ({"gallery_rows": torch.ones(257)}, "gallery_rows must be integers"),
+        ({"metric": "dot"}, "metric must be one of"),
+        ({"query": [[1.0]]}, "query must be a tensor of shape"),
+    ],
+)
+def test_evaluation_refuses_by_name(changed, message):
+    query, images, labels = gallery()
+    given = {"query": query, "gallery": images} | labels | changed
+    with pytest.raises(ValueError, match=f"distributed.evaluate: {message}"):
+        distributed.evaluate(given.pop("query"), given.pop("gallery"), **given)

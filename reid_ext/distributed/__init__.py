@@ -1,0 +1,21 @@
+"""More than one process, on torch.distributed, with the numbers of one.
+
+Every function works without a process group too, and is then the one of a single process.
+"""
+
+from reid_ext.distributed.batches import ShareOfBatches
+from reid_ext.distributed.collectives import gather_rows, rank, world_size
+from reid_ext.distributed.evaluation import evaluate
+from reid_ext.distributed.loss import GlobalBatchLoss
+from reid_ext.distributed.norm import GlobalBatchNorm, convert_norms
+
+__all__ = [
+    "GlobalBatchLoss",
+    "GlobalBatchNorm",
+    "ShareOfBatches",
+    "convert_norms",
+    "evaluate",
+    "gather_rows",
+    "rank",
+    "world_size",
+]
