@@ -1,6 +1,6 @@
 """Reading datasets and feeding batches: lists of samples, images, samplers, loader."""
 
-from reid_ext.data import market1501, sysu
+from reid_ext.data import cuhk03, dukemtmc, market1501, msmt17, regdb, sysu, veri776
 from reid_ext.data.images import Images, decode
 from reid_ext.data.loading import Batch, Loader, loader
 from reid_ext.data.registry import READERS, load
@@ -32,11 +32,16 @@ __all__ = [
     "TrainingTransform",
     "Transform",
     "TwoModalityBatches",
+    "cuhk03",
     "decode",
+    "dukemtmc",
     "load",
     "loader",
     "market1501",
+    "msmt17",
+    "regdb",
     "relabel",
     "synthesize",
     "sysu",
+    "veri776",
 ]

@@ -16,11 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from reid_ext.data.expected import Count, Expected
 from reid_ext.data.sample import INFRARED, VISIBLE, Dataset, Sample
 from reid_ext.data.views import read_views
 
 VISIBLE_CAMERAS = (1, 2, 4, 5)
 INFRARED_CAMERAS = (3, 6)
+CAMERAS = tuple(range(1, 7))
 SPLITS = ("train", "val", "test")
 _IMAGE_NAME = re.compile(r"\d{4}\.jpg", re.IGNORECASE)
 
@@ -68,6 +70,12 @@ def read(root: str | Path, evaluate_on: str = "test", train_on: str = "train") -
                 f"identities, got none; check {root}/exp/{evaluate_on}_id and the camera folders"
             )
     return Dataset("sysu-mm01", train, query, gallery)
+
+
+def expected(train_on: str = "train") -> Expected:
+    """20,284 visible and 9,929 infrared images to train on; with val 22,258 and 11,909."""
+    train = Count(296, 30_213) if train_on == "train" else Count(395, 34_167)
+    return Expected(train, Count(96, 3_803), Count(None, 6_775))
 
 
 def read_identities(root: str | Path) -> dict[str, list[int]]:

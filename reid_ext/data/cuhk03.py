@@ -1,0 +1,51 @@
+"""CUHK03-NP: five pairs of visible cameras, in the layout of Market-1501, boxed twice.
+
+    ROOT/{detected,labeled}/{bounding_box_train,query,bounding_box_test}/
+        <identity>_c<camera>_<image>.png     or .jpg
+    ROOT/views.json                          only the embedded dataset: path below ROOT -> view
+
+The new protocol: 767 identities to train on and 700 to test, each seen by the two cameras of a
+pair. The boxes are a detector's or drawn by hand.
+
+Source: Li et al., CVPR 2014; Zhong et al., CVPR 2017, and the files of its authors.
+"""
+
+import re
+from pathlib import Path
+
+from reid_ext.data import image_folders
+from reid_ext.data.expected import Count, Expected
+from reid_ext.data.sample import Dataset
+from reid_ext.data.tree import check_choice
+
+NAME = "cuhk03-np"
+BOXES = ("detected", "labeled")
+CAMERAS = tuple(range(1, 11))
+_IMAGE_NAME = re.compile(r"(\d{4})_c(\d{1,2})_\d{1,2}(?:\.jpg|\.png){1,2}", re.IGNORECASE)
+_SPLITS = ("bounding_box_train", "query", "bounding_box_test")
+
+
+def read(root: str | Path, evaluate_on: str = "test", boxes: str = "detected") -> Dataset:
+    """Read the file lists of CUHK03-NP.
+
+    Args:
+        root: The folder that holds ``detected`` or ``labeled``, whichever is read.
+        evaluate_on: As in :func:`image_folders.read`, as are the errors.
+        boxes: ``"detected"`` or ``"labeled"``.
+    """
+    check_choice(NAME, "boxes", boxes, BOXES)
+    train, query, gallery = (f"{boxes}/{split}" for split in _SPLITS)
+    layout = image_folders.Layout(
+        name=NAME,
+        folders=(train, query, gallery),
+        image_name=_IMAGE_NAME,
+        example="0003_c1_21.png",
+        cameras=CAMERAS,
+    )
+    return image_folders.read(layout, root, evaluate_on)
+
+
+def expected(boxes: str = "detected") -> Expected:
+    """The detector missed 3 training images and saw 4 more in the gallery."""
+    train, gallery = (7_365, 5_332) if boxes == "detected" else (7_368, 5_328)
+    return Expected(Count(767, train), Count(700, 1_400), Count(700, gallery))

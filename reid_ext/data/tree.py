@@ -1,0 +1,72 @@
+"""What readers share: arguments, folders and file lists, and what is said when one is not right."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+_SHOWN = 5
+
+
+def check_choice(name: str, argument: str, value: object, choices: Sequence[object]) -> None:
+    """ValueError unless ``value`` is one of ``choices``; ``name`` is the dataset's."""
+    if value not in choices:
+        two, words = len(choices) == 2, [repr(choice) for choice in choices]
+        allowed = " or ".join(words) if two else f"one of {', '.join(words)}"
+        raise ValueError(f"{name}: {argument} must be {allowed}, got {value!r}")
+
+
+def check_folders(name: str, root: Path, folders: Sequence[str]) -> None:
+    """FileNotFoundError unless ``root`` is a folder with all ``folders`` in it."""
+    if not root.is_dir():
+        raise FileNotFoundError(
+            f"{name}: root must be the folder of the dataset, got {root}, which is not a folder"
+        )
+    if missing := [folder for folder in folders if not (root / folder).is_dir()]:
+        raise FileNotFoundError(
+            f"{name}: root must hold the folders {', '.join(folders)}, got {root} without "
+            f"{', '.join(missing)}; give the folder in which the archive was unpacked"
+        )
+
+
+def is_image(file_name: str) -> bool:
+    """Whether it is named like an image; Thumbs.db and macOS's ``._x.jpg`` are not."""
+    return file_name.lower().endswith(IMAGE_SUFFIXES) and not file_name.startswith(".")
+
+
+def image_names(folder: Path) -> list[str]:
+    """The sorted names of the images in a folder."""
+    return sorted(name for name in os.listdir(folder) if is_image(name))
+
+
+def read_list(name: str, path: Path) -> Iterator[tuple[str, int]]:
+    """Yield image path and label of each line "path label" of a list; empty lines are nothing.
+
+    Raises:
+        FileNotFoundError: there is no such list.
+        ValueError: a line of another form, by its number, or a list without lines.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{name}: {path.parent} must hold the list {path.name}, got none; copy the lists of "
+            "the dataset"
+        )
+    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    if not any(line.strip() for line in lines):
+        raise ValueError(f"{name}: {path} must list images, got an empty file; copy it again")
+    for number, line in enumerate(lines, start=1):
+        words = line.split()
+        if len(words) == 2 and words[1].isascii() and words[1].isdigit():
+            yield words[0], int(words[1])
+        elif words:
+            raise ValueError(
+                f"{name}: {path} must have lines like 'folder/image.jpg 12', got {line!r} in line "
+                f"{number}; restore the list of the dataset"
+            )
+
+
+def some(values: Iterable[object]) -> str:
+    """The first few of them, in words."""
+    shown = [str(value) for value in values]
+    more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
+    return ", ".join(shown[:_SHOWN]) + more
