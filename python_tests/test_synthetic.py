@@ -287,7 +287,7 @@ def test_bad_argument_is_named(tmp_path, argument, value):
 
 def test_unknown_layout_is_named(tmp_path):
     with pytest.raises(
-        ValueError, match="name must be one of sysu-mm01, market1501, got 'imagenet'"
+        ValueError, match=r"name must be one of sysu-mm01, regdb, .*, veri776, got 'imagenet'"
     ):
         synthesize("imagenet", tmp_path)
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from reid_ext import data
-from reid_ext.data.synthetic import market1501, palette
+from reid_ext.data.synthetic import Settings, palette, views
+from reid_ext.data.synthetic.market1501 import LAYOUT
 from reid_ext.data.synthetic.parts import Part
 from reid_ext.data.synthetic.person import draw_person
 
@@ -34,8 +35,8 @@ def test_the_reader_of_market1501_reads_it(root):
 
 
 def test_the_number_of_images_is_known_before(root):
-    settings = market1501.Settings(**SMALL, difficulty=2.0, occlusion=0.3)
-    assert len(list(root.rglob("*.jpg"))) == market1501.number_of_images(settings)
+    settings = Settings(**SMALL, difficulty=2.0, occlusion=0.3)
+    assert len(list(root.rglob("*.jpg"))) == LAYOUT.number_of_images(settings)
 
 
 def test_every_image_has_a_view_and_every_view_is_there(root):
@@ -47,7 +48,7 @@ def test_every_image_has_a_view_and_every_view_is_there(root):
 @pytest.mark.parametrize("view, mean", [(0, 0.9), (1, 0.0), (2, -0.9)])
 def test_heading_shows_the_view(view, mean):
     rng = np.random.default_rng(0)
-    towards = np.cos([market1501.yaw_of(rng, view) for _ in range(500)])
+    towards = np.cos([views.yaw_of(rng, view) for _ in range(500)])
     assert abs(towards.mean() - mean) < 0.08
 
 
@@ -74,5 +75,5 @@ def test_persons_to_validate_on_are_refused(tmp_path):
 
 
 def test_only_training_people_need_no_gallery():
-    settings = market1501.Settings((3, 0, 0), (2, 8))
-    assert {t.identity for t in market1501.tasks(settings)} == {2, 3, 4}
+    settings = Settings((3, 0, 0), (2, 8))
+    assert {t.identity for t in LAYOUT.tasks(settings)} == {2, 3, 4}

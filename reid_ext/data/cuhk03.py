@@ -21,8 +21,7 @@ from reid_ext.data.tree import check_choice
 NAME = "cuhk03-np"
 BOXES = ("detected", "labeled")
 CAMERAS = tuple(range(1, 11))
-_IMAGE_NAME = re.compile(r"(\d{4})_c(\d{1,2})_\d{1,2}(?:\.jpg|\.png){1,2}", re.IGNORECASE)
-_SPLITS = ("bounding_box_train", "query", "bounding_box_test")
+_IMAGE_NAME = re.compile(r"(\d{4})_c(\d{1,2})_\d+(?:\.jpg|\.png){1,2}", re.IGNORECASE)
 
 
 def read(root: str | Path, evaluate_on: str = "test", boxes: str = "detected") -> Dataset:
@@ -34,15 +33,19 @@ def read(root: str | Path, evaluate_on: str = "test", boxes: str = "detected") -
         boxes: ``"detected"`` or ``"labeled"``.
     """
     check_choice(NAME, "boxes", boxes, BOXES)
-    train, query, gallery = (f"{boxes}/{split}" for split in _SPLITS)
     layout = image_folders.Layout(
         name=NAME,
-        folders=(train, query, gallery),
+        folders=folders(boxes),
         image_name=_IMAGE_NAME,
         example="0003_c1_21.png",
         cameras=CAMERAS,
     )
     return image_folders.read(layout, root, evaluate_on)
+
+
+def folders(boxes: str) -> tuple[str, str, str]:
+    """The train, query and gallery folder of a kind of boxes."""
+    return f"{boxes}/bounding_box_train", f"{boxes}/query", f"{boxes}/bounding_box_test"
 
 
 def expected(boxes: str = "detected") -> Expected:

@@ -3,7 +3,8 @@
 A person is a set of attributes drawn from a seed (`person`, with `textures` and `palette`). A
 camera (`camera`, with `scenery`) photographs it as a walking figure (`figure`, `head`, `luggage`
 on a `canvas`), in colour or in the near infrared. A layout (`sysu`, `market1501`) knows whom to
-photograph how often and where the images go; `workers` runs that on many processes and `store`
+photograph how often and where the images go; `visible` is
+what the layouts without infrared cameras share. `workers` runs that on many processes and `store`
 keeps the result.
 """
 
@@ -12,16 +13,33 @@ import os
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 
 from reid_ext._progress import Progress
-from reid_ext.data.synthetic import market1501, store, sysu
+from reid_ext.data.synthetic import (
+    cuhk03,
+    dukemtmc,
+    market1501,
+    msmt17,
+    regdb,
+    store,
+    sysu,
+    veri776,
+)
+from reid_ext.data.synthetic.layout import Layout
 from reid_ext.data.synthetic.settings import Settings, settings_from
 from reid_ext.data.synthetic.workers import number_of_workers, render_all
 
 __all__ = ["LAYOUTS", "Settings", "synthesize"]
 
-LAYOUTS: dict[str, ModuleType] = {"sysu-mm01": sysu, "market1501": market1501}
+LAYOUTS: dict[str, Layout] = {
+    "sysu-mm01": sysu,
+    "regdb": regdb,
+    "market1501": market1501.LAYOUT,
+    "dukemtmc-reid": dukemtmc.LAYOUT,
+    "cuhk03-np": cuhk03.LAYOUT,
+    "msmt17": msmt17.LAYOUT,
+    "veri776": veri776.LAYOUT,
+}
 
 
 def synthesize(
@@ -38,24 +56,26 @@ def synthesize(
 ) -> Path:
     """Render the embedded data set in the layout of ``name``, unless ``root`` holds it already.
 
-    Images are BGR JPEG files of 128x64 pixels; infrared ones are gray. ``views.json`` maps each
-    image's path relative to ``root`` to its view: 0 front, 1 side, 2 back. Equal arguments give
+    Images have 128x64 pixels, in the file format of the real data set; infrared ones are gray.
+    All show people, those in the layout of VeRi-776 too. ``views.json`` maps each image's path
+    relative to ``root`` to its view: 0 front, 1 side, 2 back. Equal arguments give
     equal files on one machine, whatever ``workers``, and the i-th person of a split does not
     depend on how many others there are.
 
     Args:
-        name: Layout; "sysu-mm01" or "market1501".
+        name: Layout, one of ``LAYOUTS``.
         root: Folder to make, or to find finished. A folder with anything else is an error.
-        identities: Persons to train, validate and test on. Of sysu-mm01 (120, 30, 30) by default;
-            of market1501, which has no validation split, (40, 0, 80).
-        images: Per camera. Of sysu-mm01 the visible and the infrared ones of a person, by default
-            (5, 8); of market1501 those of a person, with one more as query where it is tested,
-            and those of people nobody looks for (identity 0), by default (2, 30).
-        difficulty: Colour cast, blur, noise and bad framing, from 0 to 2; default 0.5 and 2.
-        occlusion: Fraction of images with something before the person; default 0.06 and 0.3.
+        identities: Persons to train, validate and test on. Only sysu-mm01 has a validation split:
+            elsewhere the second is 0. The trials of regdb divide them anew.
+        images: Two numbers per camera, by the layout. sysu-mm01, regdb: visible and infrared
+            images of a person. market1501, dukemtmc-reid: images of a person, with one more as
+            query where it is tested, and how many people there are whom nobody looks for.
+            cuhk03-np, msmt17, veri776: images and queries of a person.
+        difficulty: Colour cast, blur, noise and bad framing, from 0 to 2.
+        occlusion: Fraction of images with something before the person.
         seed: Persons and cameras, 0 or more.
         preset: "default", or "tiny" for about a second's worth of images. Gives the four settings
-            above that are None.
+            above that are None; the layout's module has its numbers.
         workers: Processes; by default as many as pay, at most the cores this process may use.
 
     Returns:
@@ -92,7 +112,7 @@ def synthesize(
     return root
 
 
-def _render(layout: ModuleType, folder: Path, settings: Settings, processes: int) -> None:
+def _render(layout: Layout, folder: Path, settings: Settings, processes: int) -> None:
     layout.prepare(folder, settings)
     tasks = layout.tasks(settings)
     total = layout.number_of_images(settings)
@@ -105,4 +125,5 @@ def _render(layout: ModuleType, folder: Path, settings: Settings, processes: int
         for of_one_person in results:
             views |= of_one_person
             progress.update(len(of_one_person))
+    layout.finish(folder, settings, sorted(views))
     (folder / "views.json").write_text(json.dumps(dict(sorted(views.items())), indent=0) + "\n")

@@ -6,6 +6,7 @@ exp/{train,val,test,available}_id.txt     one line of identities, separated by c
 
 import functools
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -89,6 +90,10 @@ def render(folder: Path, settings: Settings, task: Task) -> dict[str, int]:
             (folder / path).write_bytes(jpeg.tobytes())
             views[path] = view_of(yaw)
     return views
+
+
+def finish(folder: Path, settings: Settings, paths: Sequence[str]) -> None:
+    """The identity lists are there from the start; nothing lists images."""
 
 
 @functools.lru_cache(maxsize=2)
