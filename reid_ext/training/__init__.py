@@ -7,14 +7,30 @@ from reid_ext.training.loop import Outcome, train
 from reid_ext.training.objective import OBJECTIVES, Objective, Targets, build_objective, method
 from reid_ext.training.optimizer import Optimizers, build_optimizer
 from reid_ext.training.precision import fastest_precision
-from reid_ext.training.recipe import EMBEDDED, EMBEDDED_VISIBLE, MARKET1501, SYSU, Recipe
+from reid_ext.training.recipe import (
+    CUHK03,
+    DUKEMTMC,
+    EMBEDDED,
+    EMBEDDED_VISIBLE,
+    MARKET1501,
+    MSMT17,
+    REGDB,
+    SYSU,
+    VERI776,
+    Recipe,
+)
 
 __all__ = [
+    "CUHK03",
+    "DUKEMTMC",
     "EMBEDDED",
     "EMBEDDED_VISIBLE",
     "MARKET1501",
+    "MSMT17",
     "OBJECTIVES",
+    "REGDB",
     "SYSU",
+    "VERI776",
     "Objective",
     "Optimizers",
     "Outcome",

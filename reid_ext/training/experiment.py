@@ -4,7 +4,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,13 +18,19 @@ from reid_ext.training.recipe import Recipe
 INTERRUPTED = 130  # exit status, as a shell reports Ctrl-C
 
 
-def arguments(description: str, losses: Iterable[str], default_out: str) -> argparse.Namespace:
+def arguments(
+    description: str,
+    losses: Iterable[str],
+    default_out: str,
+    more: Callable[[argparse.ArgumentParser], None] | None = None,
+) -> argparse.Namespace:
     """Read the flags of a training script from the command line.
 
     Args:
         description: The script's docstring; shown whole by ``--help``.
         losses: Names that ``--loss`` takes; the last is the default.
         default_out: Start of the default output folder's name.
+        more: Adds the flags that this script alone has.
     """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -45,6 +51,8 @@ def arguments(description: str, losses: Iterable[str], default_out: str) -> argp
     flag("--resume", action="store_true", help="continue from OUT/checkpoint.pt")
     flag("--evaluate-on", choices=["test", "val"], default="test", help="val: to choose settings")
     flag("--quick", action="store_true", help="a tiny embedded dataset, a few iterations")
+    if more is not None:
+        more(parser)
     args = parser.parse_args()
     args.out = args.out or Path("runs") / f"{default_out}-{args.loss}-{args.seed}"
     args.precision = args.precision or fastest_precision(args.device)

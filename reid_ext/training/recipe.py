@@ -1,7 +1,8 @@
 """Recipes: every number a training run depends on, and where it comes from.
 
-``SYSU`` and ``MARKET1501`` are the released code of expAT (Ye et al. 2020, arXiv:2006.00878), whose
-schedule counts iterations for two modalities and epochs for one. ``EMBEDDED`` and
+``SYSU``, ``MARKET1501`` and ``DUKEMTMC`` are the released code of expAT (Ye et al. 2020,
+arXiv:2006.00878), whose schedule counts iterations for two modalities and epochs for one; the other
+datasets follow them. ``EMBEDDED`` and
 ``EMBEDDED_VISIBLE`` train the small network on the rendered data sets, on a CPU.
 """
 
@@ -99,29 +100,43 @@ SYSU = Recipe(
     triplet_margin=0.3,  # of the visible-only baselines
 )
 
-_MARKET_EPOCH = 203  # batches of 64 that see 12,936 training images once
+# The released code has no recipe for RegDB, and its paper's was not at hand.
+REGDB = replace(SYSU, name="regdb")
 
-MARKET1501 = replace(
-    SYSU,
-    name="market1501",
-    modalities=1,
-    neck="shared",  # released code: one BatchNorm1d, bias frozen
-    metric="cosine",  # released code: squared Euclidean of normalised features, the same order
-    size=(256, 128),
-    identities_per_batch=16,
-    images_per_modality=4,
-    iterations=120 * _MARKET_EPOCH,  # released code: 120 epochs
-    learning_rate=3.5e-4,
-    bias_learning_rate_factor=1.0,
-    bias_weight_decay=5e-4,
-    warmup=10 * _MARKET_EPOCH,
-    warmup_start=0.01,
-    milestones=(40 * _MARKET_EPOCH, 70 * _MARKET_EPOCH),
-    save_every=5 * _MARKET_EPOCH,
-    expat_weight=0.1,
-    expat_weight_with_center=0.001,
-    aggregation="mean_of_exp",
-)
+
+def _in_epochs(name: str, training_images: int) -> Recipe:
+    """The released code's recipe for visible images: 120 epochs, warm-up 10, steps at 40 and 70."""
+    identities, images = 16, 4
+    epoch = -(-training_images // (identities * images))  # batches that see every image once
+    return replace(
+        SYSU,
+        name=name,
+        modalities=1,
+        neck="shared",  # released code: one BatchNorm1d, bias frozen
+        metric="cosine",  # released code: squared Euclidean of normalised features, the same order
+        size=(256, 128),
+        identities_per_batch=identities,
+        images_per_modality=images,
+        iterations=120 * epoch,
+        learning_rate=3.5e-4,
+        bias_learning_rate_factor=1.0,
+        bias_weight_decay=5e-4,
+        warmup=10 * epoch,
+        warmup_start=0.01,
+        milestones=(40 * epoch, 70 * epoch),
+        save_every=5 * epoch,
+        expat_weight=0.1,
+        expat_weight_with_center=0.001,
+        aggregation="mean_of_exp",
+    )
+
+
+MARKET1501 = _in_epochs("market1501", 12_936)
+DUKEMTMC = _in_epochs("dukemtmc", 16_522)
+# No released recipe for these: the same one, over as many epochs.
+CUHK03 = _in_epochs("cuhk03", 7_365)
+MSMT17 = _in_epochs("msmt17", 30_248)
+VERI776 = replace(_in_epochs("veri776", 37_778), size=(256, 256))  # vehicles are no narrow boxes
 
 # For the small network on the rendered data set: 1,200 iterations fit in minutes on a CPU.
 EMBEDDED = Recipe(
