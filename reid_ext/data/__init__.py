@@ -1,6 +1,7 @@
 """Reading datasets and feeding batches: lists of samples, images, samplers, loader."""
 
 from reid_ext.data import cuhk03, dukemtmc, market1501, msmt17, regdb, sysu, veri776
+from reid_ext.data.check import check
 from reid_ext.data.images import Images, decode
 from reid_ext.data.loading import Batch, Loader, loader
 from reid_ext.data.registry import READERS, load
@@ -32,6 +33,7 @@ __all__ = [
     "TrainingTransform",
     "Transform",
     "TwoModalityBatches",
+    "check",
     "cuhk03",
     "decode",
     "dukemtmc",

@@ -21,6 +21,7 @@ from reid_ext.data.views import read_views
 NAME = "regdb"
 TRIALS = tuple(range(1, 11))
 CAMERAS = (1, 2)
+TEST_COUNTS_ANEW = True
 KINDS = {VISIBLE: "visible", INFRARED: "thermal"}
 
 
@@ -59,6 +60,21 @@ def read(root: str | Path, evaluate_on: str = "test", trial: int = 1) -> Dataset
 def expected(trial: int = 1) -> Expected:
     """412 people, 10 images of each in each modality; every trial has one half to train on."""
     return Expected(Count(206, 4_120), Count(206, 2_060), Count(206, 2_060))
+
+
+def check_lists(root: Path) -> list[str]:
+    """What is wrong with the lists of all trials."""
+    wrong = []
+    for trial in TRIALS:
+        try:
+            dataset = read(root, trial=trial)
+        except (OSError, ValueError) as error:
+            wrong.append(str(error))
+            continue
+        tested = {s.path for s in dataset.query + dataset.gallery}
+        if shared := tested & {s.path for s in dataset.train}:
+            wrong.append(f"{NAME}: trial {trial} trains on {len(shared)} of its test images")
+    return wrong
 
 
 def _samples(

@@ -1,6 +1,6 @@
 """The datasets by name: one line each."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from inspect import signature
 from pathlib import Path
 from types import ModuleType
@@ -8,7 +8,8 @@ from types import ModuleType
 from reid_ext.data import cuhk03, dukemtmc, market1501, msmt17, regdb, sysu, veri776
 from reid_ext.data.sample import Dataset
 
-# What each module has: read, the CAMERAS there are, and the counts expected of a complete copy.
+# What each module has: read, the CAMERAS there are, and the counts expected of a complete copy. And
+# where it applies: check_lists, and TEST_COUNTS_ANEW where train and test have the same numbers.
 MODULES: dict[str, ModuleType] = {
     "sysu-mm01": sysu,
     "regdb": regdb,
@@ -41,11 +42,14 @@ def load(name: str, root: str | Path, **split: str | int) -> Dataset:
         ValueError: an unknown name or split, or files that contradict each other.
         FileNotFoundError: a folder or file that the dataset must have.
     """
-    module = module_of("data.load", name)
-    offered = signature(module.read).parameters
+    check_split("data.load", name, split)
+    return module_of("data.load", name).read(root, **split)
+
+
+def check_split(where: str, name: str, split: Iterable[str]) -> None:
+    """ValueError for a dataset or an argument of its reader that there is not."""
+    offered = list(signature(module_of(where, name).read).parameters)[1:]
     if unknown := sorted(set(split) - set(offered)):
         raise ValueError(
-            f"data.load: {name} must be given {', '.join(list(offered)[1:])} alone, got "
-            f"{', '.join(unknown)}"
+            f"{where}: {name} must be given {', '.join(offered)} alone, got {', '.join(unknown)}"
         )
-    return module.read(root, **split)

@@ -18,6 +18,7 @@ import numpy as np
 
 from reid_ext.data.expected import Count, Expected
 from reid_ext.data.sample import INFRARED, VISIBLE, Dataset, Sample
+from reid_ext.data.tree import some
 from reid_ext.data.views import read_views
 
 VISIBLE_CAMERAS = (1, 2, 4, 5)
@@ -136,6 +137,20 @@ def load_permutations(root: str | Path) -> dict[tuple[int, int], np.ndarray] | N
             if trials.size:
                 permutations[camera, identity] = _as_permutations(trials, path, camera, identity)
     return permutations
+
+
+def check_lists(root: Path) -> list[str]:
+    """What is wrong with the official choice of gallery images, as far as it is there."""
+    permutations = load_permutations(root) or {}
+    wrong = []
+    for (camera, identity), trials in permutations.items():
+        folder = root / f"cam{camera}" / f"{identity:04d}"
+        there = len(_image_names(folder))
+        if camera in VISIBLE_CAMERAS and there != trials.shape[1]:
+            wrong.append(f"{folder} must have {trials.shape[1]} images, got {there}")
+    if not wrong:
+        return []
+    return [f"sysu-mm01: exp/rand_perm_cam.mat and the folders differ: {some(wrong)}"]
 
 
 def _as_permutations(trials: np.ndarray, path: Path, camera: int, identity: int) -> np.ndarray:
@@ -258,6 +273,4 @@ def _check_modalities(samples: Iterable[Sample], identities: Iterable[int]) -> N
 
 def _some(identities: list[int]) -> str:
     """The first few of a list of identities, in words."""
-    shown = ", ".join(map(str, identities[:10]))
-    more = f" and {len(identities) - 10} more" if len(identities) > 10 else ""
-    return f"{'identity' if len(identities) == 1 else 'identities'} {shown}{more}"
+    return f"{'identity' if len(identities) == 1 else 'identities'} {some(identities, 10)}"

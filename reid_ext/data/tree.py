@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
-_SHOWN = 5
 
 
 def check_choice(name: str, argument: str, value: object, choices: Sequence[object]) -> None:
@@ -65,8 +64,8 @@ def read_list(name: str, path: Path) -> Iterator[tuple[str, int]]:
             )
 
 
-def some(values: Iterable[object]) -> str:
+def some(values: Iterable[object], few: int = 5) -> str:
     """The first few of them, in words."""
-    shown = [str(value) for value in values]
-    more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
-    return ", ".join(shown[:_SHOWN]) + more
+    words = [str(value) for value in values]
+    more = f" and {len(words) - few} more" if len(words) > few else ""
+    return ", ".join(words[:few]) + more

@@ -13,6 +13,7 @@ from pathlib import Path
 from reid_ext.data import image_folders
 from reid_ext.data.expected import Count, Expected
 from reid_ext.data.sample import Dataset
+from reid_ext.data.tree import image_names, some
 
 LAYOUT = image_folders.Layout(
     name="veri776",
@@ -33,6 +34,24 @@ def read(root: str | Path, evaluate_on: str = "test") -> Dataset:
     Arguments, order and errors: :func:`image_folders.read`.
     """
     return image_folders.read(LAYOUT, root, evaluate_on)
+
+
+def check_lists(root: Path) -> list[str]:
+    """Where the lists of names, as far as they are there, and the folders differ."""
+    wrong = []
+    for folder, name in NAME_LISTS.items():
+        if not (root / name).is_file() or not (root / folder).is_dir():
+            continue
+        listed = set((root / name).read_text(encoding="utf-8-sig", errors="replace").split())
+        there = set(image_names(root / folder))
+        unlisted, absent = there - listed, listed - there
+        for names, where, lacking in ((absent, name, folder), (unlisted, folder, name)):
+            if names:
+                shown = some(sorted(names))
+                wrong.append(
+                    f"veri776: {where} has {len(names)} images that {lacking} lacks: {shown}"
+                )
+    return wrong
 
 
 def expected() -> Expected:

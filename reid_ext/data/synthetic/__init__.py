@@ -13,6 +13,7 @@ import os
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from reid_ext._progress import Progress
 from reid_ext.data.synthetic import (
@@ -29,7 +30,7 @@ from reid_ext.data.synthetic.layout import Layout
 from reid_ext.data.synthetic.settings import Settings, settings_from
 from reid_ext.data.synthetic.workers import number_of_workers, render_all
 
-__all__ = ["LAYOUTS", "Settings", "synthesize"]
+__all__ = ["LAYOUTS", "Settings", "settings_of", "synthesize"]
 
 LAYOUTS: dict[str, Layout] = {
     "sysu-mm01": sysu,
@@ -87,11 +88,8 @@ def synthesize(
         RuntimeError: a worker process died, e.g. since the call does not stand under
             ``if __name__ == "__main__":``.
     """
-    if name not in LAYOUTS:
-        raise ValueError(f"synthesize: name must be one of {', '.join(LAYOUTS)}, got {name!r}")
-    layout = LAYOUTS[name]
-    settings = settings_from(
-        layout.PRESETS,
+    settings = settings_of(
+        name,
         preset,
         identities=identities,
         images=images,
@@ -99,7 +97,7 @@ def synthesize(
         occlusion=occlusion,
         seed=seed,
     )
-    layout.check(settings)
+    layout = LAYOUTS[name]
     root = Path(root)
     processes = number_of_workers(workers, layout.number_of_images(settings))
     manifest = settings.manifest(name)
@@ -110,6 +108,15 @@ def synthesize(
             _render(layout, folder, settings, processes)
             store.publish(folder, root, manifest)
     return root
+
+
+def settings_of(name: str, preset: str, **changes: Any) -> Settings:
+    """The settings of a preset with what ``changes`` has besides None; ValueError as synthesize."""
+    if name not in LAYOUTS:
+        raise ValueError(f"synthesize: name must be one of {', '.join(LAYOUTS)}, got {name!r}")
+    settings = settings_from(LAYOUTS[name].PRESETS, preset, **changes)
+    LAYOUTS[name].check(settings)
+    return settings
 
 
 def _render(layout: Layout, folder: Path, settings: Settings, processes: int) -> None:

@@ -1,0 +1,135 @@
+"""reid-ext as a person types it: what it prints, its exit status, and never a traceback."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from reid_ext import cli, data
+
+SIZES = ["--identities", "3", "0", "3", "--images", "3", "1"]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """One small embedded dataset for each kind of protocol."""
+    folder = tmp_path_factory.mktemp("whole")
+    for name in ("sysu-mm01", "regdb", "market1501"):
+        data.synthesize(name, folder / name, identities=(3, 0, 3), images=(3, 1), workers=1)
+    return folder
+
+
+@pytest.fixture
+def run(capsys):
+    def run(*arguments):
+        try:
+            status = cli.main([str(argument) for argument in arguments])
+        except SystemExit as stop:  # argparse's own
+            status = stop.code
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return status, out, err
+
+    return run
+
+
+def test_synthesize_draws_what_check_finds_whole(run, tmp_path):
+    status, out, _ = run("data", "synthesize", "dukemtmc-reid", tmp_path / "new", *SIZES)
+    assert status == 0 and str(tmp_path / "new") in out
+    status, out, _ = run("data", "check", "dukemtmc-reid", tmp_path / "new")
+    assert status == 0
+    assert "train: 72 images of 3 identities, cameras 1, 2, 3, 4, 5, 6, 7, 8, 72 with view" in out
+    assert out.splitlines()[-1] == "dukemtmc-reid: nothing wrong"
+
+
+@pytest.mark.parametrize(
+    "name, lines",
+    [
+        ("sysu-mm01", ["all-search, 1-shot, 6 queries x 12 gallery images in each trial"]),
+        ("regdb", ["visible to thermal, 9 queries x 3 gallery", "3 queries x 9 gallery images"]),
+        ("market1501", ["18 queries count, 54 pairs are junk", "gallery identity -1"]),
+    ],
+)
+def test_check_says_what_evaluation_would_do(name, lines, run, whole):
+    status, out, _ = run("data", "check", name, whole / name)
+    plan = [line for line in out.splitlines() if line.startswith("evaluation: ")]
+    assert status == 0 and all(any(text in line for line in plan) for text in lines)
+
+
+def test_check_as_json(run, whole):
+    status, out, _ = run("data", "check", "regdb", whole / "regdb", "--json", "--split", "trial=3")
+    facts = json.loads(out)
+    assert status == 0 and facts["ok"] and facts["name"] == "regdb"
+    assert facts["splits"]["query"] == {
+        "images": 9, "identities": 3, "cameras": [1], "with_view": 9
+    }  # fmt: skip
+    assert [f["kind"] for f in facts["findings"]] == ["count"]
+
+
+def test_bad_data_is_status_1_with_the_reason(run, tmp_path):
+    run("data", "synthesize", "msmt17", tmp_path, "--identities", 12, 0, 6, "--images", 2, 1)
+    image = data.load("msmt17", tmp_path).query[0].path
+    image.write_bytes(b"")
+    status, out, _ = run("data", "check", "msmt17", tmp_path, "--fast")
+    assert status == 1 and f"error: 1 image of zero bytes: {image.name}" in out
+    status, out, _ = run("data", "check", "msmt17", tmp_path, "--fast", "--json")
+    finding = json.loads(out)["findings"][-1]
+    assert status == 1 and finding["level"] == "error" and finding["paths"] == [str(image)]
+
+
+def test_folder_that_is_no_dataset_is_status_1(run, tmp_path):
+    status, out, _ = run("data", "check", "veri776", tmp_path)
+    assert status == 1 and "error: veri776: root must hold the folders image_train" in out
+    (tmp_path / "mine.txt").touch()
+    status, out, err = run("data", "synthesize", "veri776", tmp_path, "--json")
+    assert status == 1 and "root must be empty, absent or" in err
+    assert json.loads(out)["error"] in err and not json.loads(out)["ok"]
+
+
+def test_data_that_cannot_be_evaluated_says_why(run, tmp_path, whole):
+    for folder in ("bounding_box_train", "query", "bounding_box_test"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "0001_c1s1_000001_00.jpg").touch()
+    status, out, _ = run("data", "check", "market1501", tmp_path, "--fast")
+    assert status == 1 and "evaluation: not possible: data check: gallery_cameras must" in out
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ([], "the following arguments are required"),
+        (["data", "check", "imagenet", "."], "invalid choice: 'imagenet'"),
+        (["data", "check", "regdb", ".", "--split", "fold=1"], "regdb must be given evaluate_on"),
+        (["data", "check", "regdb", ".", "--split", "trial"], "--split must be KEY=VALUE"),
+        (["data", "synthesize", "regdb", "x", "--preset", "huge"], "preset must be one of default"),
+        (["data", "synthesize", "regdb", "x", "--seed", "-1"], "seed must be a whole number"),
+        (["data", "synthesize", "regdb", "x", "--workers", "0"], "workers must be a whole number"),
+        (["data", "synthesize", "veri776", "x", "--identities", "3", "1", "2"], "0 persons to"),
+    ],
+)
+def test_wrong_use_is_status_2(arguments, message, run):
+    status, out, err = run(*arguments)
+    assert status == 2 and message in err.splitlines()[-1] and out == ""
+
+
+def test_ctrl_c_is_status_130(run, monkeypatch, tmp_path):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.data, "check", interrupted)
+    status, _, err = run("data", "check", "regdb", tmp_path)
+    assert status == 130 and err.splitlines()[-1] == "interrupted"
+
+
+def test_traceback_on_demand(run, monkeypatch, tmp_path):
+    monkeypatch.setenv("REID_EXT_TRACEBACK", "1")
+    with pytest.raises(ValueError, match="seed must be"):
+        run("data", "synthesize", "regdb", tmp_path / "new", "--seed", -1)
+
+
+def test_runs_as_a_module(tmp_path):
+    command = [sys.executable, "-m", "reid_ext.cli", "data", "check", "regdb", str(tmp_path)]
+    done = subprocess.run(command, text=True, capture_output=True, timeout=120)
+    assert done.returncode == 1 and "regdb: 1 error\n" in done.stdout
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,54 @@
+"""The command ``reid-ext``: one module of this folder for each group of commands.
+
+Exit status: 0 done; 1 the data says no, with the reason; 2 wrong use; 130 after Ctrl-C. ``--json``
+prints one JSON object on stdout instead of lines; progress and errors go to stderr.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+from reid_ext.cli import data
+from reid_ext.cli.command import WrongUse
+
+DONE, NO, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command, as ``sys.argv`` or ``arguments`` name it; returns the exit status."""
+    args = _parser().parse_args(arguments)
+    try:
+        result = args.run(args)
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted\n")
+        return INTERRUPTED
+    except WrongUse as error:
+        return _failed(args, error, WRONG_USE)
+    except (ValueError, OSError, ImportError, RuntimeError) as error:
+        return _failed(args, error, NO)
+    if args.json:
+        print(json.dumps(result.facts, indent=2, default=str))
+    else:
+        print("\n".join(result.lines))
+    return DONE if result.ok else NO
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="reid-ext", description="Person re-identification: data, and what to do with it."
+    )
+    groups = parser.add_subparsers(required=True, metavar="COMMAND")
+    data.add_commands(groups)
+    return parser
+
+
+def _failed(args: argparse.Namespace, error: Exception, status: int) -> int:
+    """One line for the person, and where asked for an object for the program."""
+    if os.environ.get("REID_EXT_TRACEBACK"):
+        raise error
+    sys.stderr.write(f"reid-ext: error: {error}\n")
+    if args.json:
+        print(json.dumps({"ok": False, "error": str(error)}))
+    return status
