@@ -7,9 +7,10 @@ import pytest
 
 from reid_ext import data
 from reid_ext.data.registry import MODULES
+from reid_ext.data.synthetic import LAYOUTS
 
 SMALL = {"identities": (3, 0, 3), "images": (3, 1), "workers": 1}
-each = pytest.mark.parametrize("name", MODULES)
+each = pytest.mark.parametrize("name", LAYOUTS)
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +19,7 @@ def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     identities = {"sysu-mm01": (3, 1, 3), "veri776": (12, 0, 6), "msmt17": (12, 0, 6)}
     identities |= {"cuhk03-np": (5, 0, 3)}
-    for name in MODULES:
+    for name in LAYOUTS:
         sizes = SMALL | {"identities": identities.get(name, SMALL["identities"])}
         data.synthesize(name, folder / name, **sizes)
     return folder

@@ -16,3 +16,6 @@ class Expected(NamedTuple):
     train: Count
     query: Count
     gallery: Count
+
+
+UNKNOWN = Expected(*(Count(None, None),) * 3)

@@ -5,7 +5,17 @@ from inspect import signature
 from pathlib import Path
 from types import ModuleType
 
-from reid_ext.data import cuhk03, dukemtmc, market1501, msmt17, regdb, sysu, veri776
+from reid_ext.data import (
+    cuhk03,
+    dukemtmc,
+    folders,
+    manifest,
+    market1501,
+    msmt17,
+    regdb,
+    sysu,
+    veri776,
+)
 from reid_ext.data.sample import Dataset
 
 # What each module has: read, the CAMERAS there are, and the counts expected of a complete copy. And
@@ -18,6 +28,8 @@ MODULES: dict[str, ModuleType] = {
     "cuhk03-np": cuhk03,
     "msmt17": msmt17,
     "veri776": veri776,
+    "folders": folders,
+    "manifest": manifest,
 }
 READERS: dict[str, Callable[..., Dataset]] = {name: module.read for name, module in MODULES.items()}
 
@@ -35,7 +47,7 @@ def load(name: str, root: str | Path, **split: str | int) -> Dataset:
 
     Args:
         name: One of ``READERS``, such as ``"sysu-mm01"``.
-        root: The dataset's folder, as its authors pack it.
+        root: The dataset's folder, as its authors pack it; of a ``"manifest"`` the file.
         split: What the reader of this dataset offers; see ``read`` in its module.
 
     Raises:

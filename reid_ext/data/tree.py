@@ -64,6 +64,14 @@ def read_list(name: str, path: Path) -> Iterator[tuple[str, int]]:
             )
 
 
+def numbered(names: Iterable[str]) -> dict[str, int]:
+    """The number of each identity's name: itself where all are numbers, else its sorted place."""
+    unique = sorted(set(names))
+    if all(name.isascii() and name.isdigit() for name in unique):
+        return {name: int(name) for name in unique}
+    return {name: place for place, name in enumerate(unique)}
+
+
 def some(values: Iterable[object], few: int = 5) -> str:
     """The first few of them, in words."""
     words = [str(value) for value in values]

@@ -1,0 +1,196 @@
+"""A user's own images: folders of folders, and lists as CSV or JSON."""
+
+import json
+import os
+
+import pytest
+
+from reid_ext import data
+
+FOLDERS = (
+    *("train/0002/a_c1.jpg", "train/0002/b_c2.PNG", "train/0010/x_c3.bmp"),
+    *("query/7/q_c1.jpeg", "gallery/7/g_c2.jpg", "gallery/8/h_c1.jpg"),
+)
+
+
+@pytest.fixture
+def root(tmp_path):
+    for file in FOLDERS:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    for stray in ("train/Thumbs.db", "train/0002/Thumbs.db", "train/0002/._a_c1.jpg"):
+        (tmp_path / stray).touch()
+    (tmp_path / "query" / ".cache").mkdir()
+    return tmp_path
+
+
+def facts(samples):
+    return [(s.path.name, s.identity, s.camera) for s in samples]
+
+
+def test_folders_are_identities(root):
+    dataset = data.load("folders", root)
+    assert facts(dataset.train) == [("a_c1.jpg", 2, 0), ("b_c2.PNG", 2, 0), ("x_c3.bmp", 10, 0)]
+    assert facts(dataset.query) == [("q_c1.jpeg", 7, 0)]
+    assert facts(dataset.gallery) == [("g_c2.jpg", 7, 0), ("h_c1.jpg", 8, 0)]
+
+
+def test_camera_is_found_in_the_name(root):
+    dataset = data.load("folders", root, camera=r"_c(\d+)")
+    assert [s.camera for samples in dataset[1:] for s in samples] == [1, 2, 3, 1, 2, 1]
+
+
+def test_names_are_numbered_alike_in_every_split(root):
+    (root / "gallery" / "8").rename(root / "gallery" / "anna")
+    dataset = data.load("folders", root)
+    everyone = sorted(["0002", "0010", "7", "anna"])
+    for samples in dataset[1:]:
+        assert all(everyone[s.identity] == s.path.parent.name for s in samples)
+
+
+def test_folders_hold_out_identities_and_need_no_query_then(root):
+    for identity in range(100, 112):
+        (root / "train" / str(identity)).mkdir()
+        (root / "train" / str(identity) / "a_c1.jpg").touch()
+    os.rename(root / "query", root / "elsewhere")
+    dataset = data.load("folders", root, evaluate_on="val")
+    assert [s.identity for s in dataset.query] == [110, 111]
+
+
+@pytest.mark.parametrize(
+    "camera, message",
+    [
+        (r"_k(\d+)", r"must find a number in every image's name, got '_k\(.*0002/a_c1\.jpg"),
+        (r"_c\d", "must be a regular expression with a group around the number, such as"),
+        (r"(", r"must be a regular expression .*, got '\(': missing"),
+    ],
+)
+def test_camera_that_finds_nothing_is_named(camera, message, root):
+    with pytest.raises(ValueError, match=f"folders: camera {message}"):
+        data.load("folders", root, camera=camera)
+
+
+def test_missing_and_empty_folders_are_named(root):
+    (root / "train" / "0002" / "none").mkdir()
+    (root / "gallery" / "9").mkdir()
+    with pytest.raises(ValueError, match="gallery/9 must hold images, got none; remove it"):
+        data.load("folders", root)
+    os.rename(root / "query", root / "probe")
+    with pytest.raises(FileNotFoundError, match="without query; give the folder"):
+        data.load("folders", root)
+    (root / "query").mkdir()
+    with pytest.raises(ValueError, match="query must hold a folder for each identity, got none"):
+        data.load("folders", root)
+
+
+ROWS = [
+    {"path": "a.jpg", "split": "train", "identity": "anna", "camera": 1, "view": "front"},
+    {"path": "/far/b.jpg", "split": "train", "identity": "bert", "modality": "infrared"},
+    {"path": "q.jpg", "split": "query", "identity": "carl", "camera": 2, "view": 2},
+    {"path": "g.jpg", "split": "gallery", "identity": "carl", "camera": 3, "modality": 1},
+]
+
+
+def write(path, rows):
+    if path.suffix == ".json":
+        path.write_text(json.dumps(rows))
+    else:
+        names = ["path", "split", "identity", "camera", "view", "modality", "note"]
+        lines = [",".join(str(row.get(name, "")) for name in names) for row in rows]
+        path.write_text("\n".join([",".join(names), *lines]), encoding="utf-8-sig")
+    return path
+
+
+@pytest.fixture(params=["my.csv", "my.json", "MY.CSV"])
+def path(request, tmp_path):
+    return write(tmp_path / request.param, ROWS)
+
+
+def test_manifest_says_everything_about_a_sample(path):
+    dataset = data.load("manifest", path)
+    here = path.parent
+    assert dataset.train == [
+        data.Sample(here / "a.jpg", 0, 1, 0, data.VISIBLE),
+        data.Sample(type(here)("/far/b.jpg"), 1, 0, None, data.INFRARED),
+    ]
+    assert dataset.query == [data.Sample(here / "q.jpg", 2, 2, 2, data.VISIBLE)]
+    assert dataset.gallery == [data.Sample(here / "g.jpg", 2, 3, None, data.INFRARED)]
+
+
+def test_numbers_of_a_manifest_stay(tmp_path):
+    rows = [{**row, "identity": number} for row, number in zip(ROWS, (5, 12, 7, 7), strict=True)]
+    dataset = data.load("manifest", write(tmp_path / "my.json", rows))
+    assert [s.identity for samples in dataset[1:] for s in samples] == [5, 12, 7, 7]
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"path": ""}, r"row 2 .* must have path, split, identity, got no path"),
+        ({"split": "trial"}, r"row 2 .* must have split train or query or gallery, got 'trial'"),
+        ({"camera": "c1"}, r"row 2 .* must have a whole number as camera, got 'c1'"),
+        ({"view": "left"}, r"row 2 .* must have view 0 or .* or back, got 'left'"),
+        ({"modality": "thermal"}, r"row 2 .* must have modality .* or infrared, got 'thermal'"),
+    ],
+)
+def test_row_that_cannot_be_read_is_named(change, message, path):
+    write(path, [ROWS[0], {**ROWS[1], **change}, *ROWS[2:]])
+    with pytest.raises(ValueError, match=f"manifest: {message}"):
+        data.load("manifest", path)
+
+
+def test_manifest_without_a_split_is_named(path):
+    write(path, ROWS[:3])
+    with pytest.raises(ValueError, match="must have rows of split gallery, got none"):
+        data.load("manifest", path)
+
+
+@pytest.mark.parametrize("modalities", [1, 2])
+def test_manifest_holds_out_identities(modalities, tmp_path):
+    rows = [
+        {"path": f"{i}_{m}.jpg", "split": "train", "identity": i, "camera": m, "modality": m}
+        for i in range(12)
+        for m in range(modalities)
+    ]
+    dataset = data.load("manifest", write(tmp_path / "my.csv", rows), evaluate_on="val")
+    assert {s.identity for s in dataset.train} == set(range(10))
+    assert [s.identity for s in dataset.query] == [10, 11]
+    assert {s.modality for s in dataset.gallery} == ({data.INFRARED} if modalities == 2 else set())
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("my.json", "{", "must be JSON, got"),
+        ("my.json", '{"path": "a.jpg"}', "must be a list of objects"),
+        ("my.json", "[1]", "must be a list of objects"),
+        ("my.csv", "path,split,identity\n", "must have rows, got none"),
+        ("my.txt", "a.jpg train 1", r"root must end in \.csv or \.json"),
+    ],
+)
+def test_file_of_another_form_is_named(name, content, message, tmp_path):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=message):
+        data.load("manifest", tmp_path / name)
+
+
+def test_manifest_in_another_encoding_is_named(tmp_path):
+    (tmp_path / "my.csv").write_bytes("path,split,identity\nü.jpg,train,1".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"my\.csv must be UTF-8, got"):
+        data.load("manifest", tmp_path / "my.csv")
+
+
+def test_missing_manifest_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"root must be a \.csv or \.json file, got"):
+        data.load("manifest", tmp_path / "my.csv")
+
+
+def test_own_data_is_checked_too(root, path):
+    report = data.check("folders", root)
+    assert [f.message for f in report.findings if f.level == "error"] == [
+        "6 images of zero bytes: g_c2.jpg, h_c1.jpg, q_c1.jpeg, a_c1.jpg, b_c2.PNG and 1 more"
+    ]
+    report = data.check("manifest", path)
+    assert [f.message for f in report.findings if f.kind == "image"] == [
+        "4 images missing: b.jpg, a.jpg, g.jpg, q.jpg"
+    ]
