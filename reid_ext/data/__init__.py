@@ -1,6 +1,18 @@
 """Reading datasets and feeding batches: lists of samples, images, samplers, loader."""
 
-from reid_ext.data import cuhk03, dukemtmc, market1501, msmt17, regdb, sysu, veri776
+from reid_ext.data import (
+    cuhk03,
+    dukemtmc,
+    folders,
+    llcm,
+    manifest,
+    market1501,
+    msmt17,
+    regdb,
+    sysu,
+    vehicleid,
+    veri776,
+)
 from reid_ext.data.check import check
 from reid_ext.data.images import Images, decode
 from reid_ext.data.loading import Batch, Loader, loader
@@ -37,13 +49,17 @@ __all__ = [
     "cuhk03",
     "decode",
     "dukemtmc",
+    "folders",
+    "llcm",
     "load",
     "loader",
+    "manifest",
     "market1501",
     "msmt17",
     "regdb",
     "relabel",
     "synthesize",
     "sysu",
+    "vehicleid",
     "veri776",
 ]

@@ -9,11 +9,13 @@ from reid_ext.data import (
     cuhk03,
     dukemtmc,
     folders,
+    llcm,
     manifest,
     market1501,
     msmt17,
     regdb,
     sysu,
+    vehicleid,
     veri776,
 )
 from reid_ext.data.sample import Dataset
@@ -28,6 +30,8 @@ MODULES: dict[str, ModuleType] = {
     "cuhk03-np": cuhk03,
     "msmt17": msmt17,
     "veri776": veri776,
+    "llcm": llcm,
+    "vehicleid": vehicleid,
     "folders": folders,
     "manifest": manifest,
 }

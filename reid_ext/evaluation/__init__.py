@@ -6,6 +6,7 @@ from reid_ext.evaluation.exclusion import Pairs
 from reid_ext.evaluation.multi_query import pool_queries
 from reid_ext.evaluation.ranking import Ranking, Unmatched
 from reid_ext.evaluation.regdb import evaluate_regdb, mean_of_trials
+from reid_ext.evaluation.sampled_gallery import evaluate_llcm, evaluate_sampled_gallery
 from reid_ext.evaluation.single_shot import evaluate_single_shot
 from reid_ext.evaluation.sysu import evaluate_sysu
 from reid_ext.evaluation.sysu_gallery import select_galleries
@@ -21,7 +22,9 @@ __all__ = [
     "bootstrap",
     "evaluate",
     "evaluate_distances",
+    "evaluate_llcm",
     "evaluate_regdb",
+    "evaluate_sampled_gallery",
     "evaluate_single_shot",
     "evaluate_sysu",
     "mean_of_trials",
