@@ -1,8 +1,8 @@
 """Train and evaluate person re-identification on DukeMTMC-reID.
 
-    python examples/train_dukemtmc.py                  # embedded dataset, minutes on a CPU
-    python examples/train_dukemtmc.py --loss va        # any loss of the package
-    python examples/train_dukemtmc.py --data ROOT      # DukeMTMC-reID itself, expAT's recipe
+    python examples/train_dukemtmc.py              # embedded dataset, minutes on a CPU
+    python examples/train_dukemtmc.py --loss va    # any loss of the package
+    python examples/train_dukemtmc.py --data ROOT  # DukeMTMC-reID itself, expAT's recipe
 
 Without --data it renders made-up people in DukeMTMC-reID's layout. Each query searches the images
 of the other cameras, among distractors that one camera alone saw. On the embedded dataset you must

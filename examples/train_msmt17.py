@@ -1,8 +1,8 @@
 """Train and evaluate person re-identification on MSMT17.
 
-    python examples/train_msmt17.py                  # embedded dataset, minutes on a CPU
-    python examples/train_msmt17.py --loss va        # any loss of the package
-    python examples/train_msmt17.py --data ROOT      # MSMT17 itself, expAT's recipe
+    python examples/train_msmt17.py                      # embedded dataset, minutes on a CPU
+    python examples/train_msmt17.py --loss va            # any loss of the package
+    python examples/train_msmt17.py --data ROOT          # MSMT17 itself, expAT's recipe
     python examples/train_msmt17.py --train-on trainval  # list_val too
 
 Without --data it renders made-up people in MSMT17's layout. Each query searches the images of the

@@ -1,8 +1,8 @@
 """Train and evaluate visible-thermal person re-identification on RegDB.
 
-    python examples/train_regdb.py                  # embedded dataset, minutes on a CPU
-    python examples/train_regdb.py --loss softmax   # the identity loss alone
-    python examples/train_regdb.py --data ROOT      # RegDB itself, ten trials of expAT's recipe
+    python examples/train_regdb.py                 # embedded dataset, minutes on a CPU
+    python examples/train_regdb.py --loss softmax  # the identity loss alone
+    python examples/train_regdb.py --data ROOT     # RegDB itself, ten trials of expAT's recipe
     python examples/train_regdb.py --data ROOT --trials 1 2
 
 A trial divides the people anew, so each trains a model of its own; results are the mean of the

@@ -1,8 +1,8 @@
 """Train and evaluate visible-infrared person re-identification on SYSU-MM01.
 
-    python examples/train_sysu.py                        # embedded dataset, minutes on a CPU
-    python examples/train_sysu.py --loss softmax         # the identity loss alone
-    python examples/train_sysu.py --data ROOT            # SYSU-MM01 itself, expAT's recipe
+    python examples/train_sysu.py                 # embedded dataset, minutes on a CPU
+    python examples/train_sysu.py --loss softmax  # the identity loss alone
+    python examples/train_sysu.py --data ROOT     # SYSU-MM01 itself, expAT's recipe
 
 Without --data it renders made-up people in SYSU-MM01's layout. Infrared queries search a visible
 gallery, all-search and indoor, single- and multi-shot, mean of 10 trials. On the embedded dataset

@@ -112,6 +112,18 @@ def test_broken_tree_is_a_finding_and_its_images_are_opened(name, root):
 
 
 @each
+@pytest.mark.parametrize("content", [b"\xff\x00\xfe one, two", None], ids=["noise", "folder"])
+def test_noise_and_folders_in_place_of_files_are_findings(name, content, root):
+    for path in [p for p in root.rglob("*") if p.is_file()]:
+        path.unlink()
+        if content is None:
+            path.mkdir()
+        else:
+            path.write_bytes(content)
+    assert not data.check(name, root).ok
+
+
+@each
 def test_folder_that_is_not_there_is_a_finding(name, tmp_path):
     messages = found(data.check(name, tmp_path / "nowhere"))
     assert len(messages) == 1 and "root must be the folder of the dataset" in messages[0]

@@ -18,7 +18,7 @@ from reid_ext.data.sample import Dataset
 LAYOUT = image_folders.Layout(
     name="dukemtmc-reid",
     folders=("bounding_box_train", "query", "bounding_box_test"),
-    image_name=re.compile(r"(\d{4})_c(\d)_f\d{7}(?:\.jpg){1,2}", re.IGNORECASE),
+    image_name=re.compile(r"(\d{4})_c(\d)_f\d+(?:\.jpg){1,2}", re.IGNORECASE),
     example="0005_c2_f0046985.jpg",
     cameras=range(1, 9),
 )

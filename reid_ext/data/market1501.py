@@ -20,7 +20,7 @@ LAYOUT = image_folders.Layout(
     name="market1501",
     folders=("bounding_box_train", "query", "bounding_box_test"),
     # Some names of the dataset end in .jpg.jpg.
-    image_name=re.compile(r"(-1|\d{4})_c(\d)s\d_\d{6}_\d{2}(?:\.jpg){1,2}", re.IGNORECASE),
+    image_name=re.compile(r"(-1|\d{4})_c(\d)s\d_\d+_\d+(?:\.jpg){1,2}", re.IGNORECASE),
     example="0002_c1s1_000451_03.jpg",
     cameras=range(1, 7),
     nobody=(DISTRACTOR, JUNK),

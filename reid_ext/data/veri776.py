@@ -18,7 +18,7 @@ from reid_ext.data.tree import image_names, some
 LAYOUT = image_folders.Layout(
     name="veri776",
     folders=("image_train", "image_query", "image_test"),
-    image_name=re.compile(r"(\d{4})_c(\d{3})_\d{8}_\d+(?:\.jpg){1,2}", re.IGNORECASE),
+    image_name=re.compile(r"(\d{4})_c(\d{3})_\d+_\d+(?:\.jpg){1,2}", re.IGNORECASE),
     example="0002_c002_00030600_0.jpg",
     cameras=range(1, 21),
 )

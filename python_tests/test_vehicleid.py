@@ -1,0 +1,42 @@
+"""Reading VehicleID: its lists, and the one gallery that all trials draw from."""
+
+import pytest
+
+from reid_ext import data
+
+
+@pytest.fixture
+def vehicleid(tmp_path):
+    (tmp_path / "image").mkdir()
+    (tmp_path / "train_test_split").mkdir()
+    lists = {"train_list": "0000001 14\n0000002 14\n0000007 3\n", "test_list_800": "0042404 5\n"}
+    for name, lines in lists.items():
+        (tmp_path / "train_test_split" / f"{name}.txt").write_text(lines)
+    return tmp_path
+
+
+def test_vehicleid_is_read(vehicleid):
+    dataset = data.load("vehicleid", vehicleid)
+    assert [(s.path.name, s.identity, s.camera) for s in dataset.train] == [
+        *(("0000001.jpg", 14, 0), ("0000002.jpg", 14, 0), ("0000007.jpg", 3, 0))
+    ]
+    assert dataset.query == dataset.gallery
+    assert dataset.query[0].path == vehicleid / "image" / "0042404.jpg"
+    with pytest.raises(FileNotFoundError, match=r"must hold the list test_list_2400\.txt"):
+        data.load("vehicleid", vehicleid, size=2400)
+    with pytest.raises(ValueError, match=r"size must be one of 800, 1600, .*, got 801"):
+        data.load("vehicleid", vehicleid, size=801)
+
+
+def test_counts_and_images_are_checked(vehicleid):
+    messages = [finding.message for finding in data.check("vehicleid", vehicleid).findings]
+    assert "train must have 13,164 identities, got 2" in messages
+    assert any("4 images missing" in message for message in messages)
+
+
+def test_holds_out_vehicles_that_are_query_and_gallery(vehicleid):
+    lines = "".join(f"{10 * v + i:07d} {v}\n" for v in range(12) for i in range(3))
+    (vehicleid / "train_test_split" / "train_list.txt").write_text(lines)
+    dataset = data.load("vehicleid", vehicleid, evaluate_on="val")
+    assert {s.identity for s in dataset.train} == set(range(10))
+    assert len(dataset.query) == 6 and dataset.query == dataset.gallery
