@@ -4,6 +4,7 @@ from reid_ext.evaluation.confidence import Confidence, Interval, bootstrap
 from reid_ext.evaluation.evaluate import evaluate, evaluate_distances
 from reid_ext.evaluation.ranking import Ranking
 from reid_ext.evaluation.regdb import evaluate_regdb, mean_of_trials
+from reid_ext.evaluation.rerank import rerank
 from reid_ext.evaluation.single_shot import evaluate_single_shot
 from reid_ext.evaluation.sysu import evaluate_sysu
 from reid_ext.evaluation.sysu_gallery import select_galleries
@@ -19,5 +20,6 @@ __all__ = [
     "evaluate_single_shot",
     "evaluate_sysu",
     "mean_of_trials",
+    "rerank",
     "select_galleries",
 ]

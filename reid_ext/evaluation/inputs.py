@@ -32,9 +32,9 @@ def read_features(where: str, query: Array, gallery: Array) -> tuple[Tensor, Ten
     return q, g
 
 
-def read_distances(where: str, distances: Array) -> Tensor:
+def read_distances(where: str, distances: Array, name: str = "distances") -> Tensor:
     """Distances (Q, G), smaller is closer, without gradient."""
-    return _matrix(where, "distances", distances)
+    return _matrix(where, name, distances)
 
 
 def read_integers(
