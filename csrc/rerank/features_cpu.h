@@ -23,12 +23,14 @@ template <typename T>
 struct Features {
   Tensor x;
   Metric metric;
+  bool plain;  // p is the distance as it is
   int64_t n, d;
   std::vector<T> norms, scale, bias;  // of each image: its squared norm, and its Order
 
-  Features(const Tensor& features, Metric by)
+  Features(const Tensor& features, Metric by, bool plain_distances = false)
       : x(features),
         metric(by),
+        plain(plain_distances),
         n(features.size(0)),
         d(features.size(1)),
         norms(squared_norms(features.const_data_ptr<T>(), n, d)),
@@ -41,7 +43,9 @@ struct Features {
     }
   }
 
-  Normalizer<T> row(int64_t i, T farthest) const { return normalizer(metric, norms[i], farthest); }
+  Normalizer<T> row(int64_t i, T farthest) const {
+    return plain ? plain_distance(norms[i]) : normalizer(metric, norms[i], farthest);
+  }
   T key(int64_t i, int64_t j) const {
     const T* data = x.template const_data_ptr<T>();
     return dot(data + i * d, data + j * d, d) * scale[j] + bias[j];

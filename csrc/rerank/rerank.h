@@ -18,6 +18,7 @@
 // column i; k1 and k2 beyond the images mean all of them.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 #include <tuple>
@@ -28,25 +29,29 @@
 
 namespace reid_ext::rerank {
 
-// k1, k2 and lambda as the op got them, and how many neighbours of each image that takes.
+// k1 and k2 as the op got them, and how many neighbours of each image that takes.
+//
+// `clustering`: as the released code of unsupervised re-identification has it, k1 counts the image
+// itself, k2 goes no further than k1, and p is the distance as it is.
 struct Settings {
   int64_t k1, k2;
   double lambda;
+  bool clustering;
 
-  int64_t wide(int64_t n) const { return k1 < n ? k1 + 1 : n; }
+  int64_t wide(int64_t n) const { return std::min(clustering ? k1 : k1 + 1, n); }
   int64_t half(int64_t n) const {
     const int64_t k = int64_t(std::nearbyint(double(k1) / 2));  // to even, as NumPy rounds
-    return k < n ? k + 1 : n;
+    return std::min(k + 1, wide(n));
   }
-  int64_t averaged(int64_t n) const { return k2 < n ? k2 : n; }
-  int64_t kept(int64_t n) const { return wide(n) > averaged(n) ? wide(n) : averaged(n); }
+  int64_t averaged(int64_t n) const { return std::min(k2, clustering ? wide(n) : n); }
+  int64_t kept(int64_t n) const { return std::max(wide(n), averaged(n)); }
 };
 
 inline Settings read_settings(const char* op, int64_t k1, int64_t k2, double lambda) {
   STD_TORCH_CHECK(k1 >= 1, op, ": k1 must be at least 1, got ", k1);
   STD_TORCH_CHECK(k2 >= 1, op, ": k2 must be at least 1, got ", k2);
   STD_TORCH_CHECK(lambda >= 0 && lambda <= 1, op, ": lambda_value must be in [0, 1], got ", lambda);
-  return {k1, k2, lambda};
+  return {k1, k2, lambda, false};
 }
 
 // Features of queries and gallery under one another.
@@ -88,6 +93,17 @@ inline void check_neighbours(const char* op, const Settings& s, int64_t n) {
   STD_TORCH_CHECK(s.k1 < n, op, ": k1 must be below the ", n, " images, got ", s.k1);
 }
 
+inline Settings read_jaccard(const char* op, int64_t k1, int64_t k2, bool clustering,
+                             double max_distance, int64_t n) {
+  Settings settings = read_settings(op, k1, k2, 0);
+  settings.clustering = clustering;
+  STD_TORCH_CHECK(settings.k1 < n + clustering, op, ": k1 must be ",
+                  clustering ? "at most" : "below", " the ", n, " images, got ", k1);
+  STD_TORCH_CHECK(max_distance >= 0 && max_distance <= 1, op,
+                  ": max_distance must be in [0, 1], got ", max_distance);
+  return settings;
+}
+
 inline void check_count(const char* op, const char* of, int64_t count, int64_t most) {
   STD_TORCH_CHECK(count >= 1 && count <= most, op, ": count must be from 1 to the ", most, " ", of,
                   ", got ", count);
@@ -127,6 +143,12 @@ REID_HD T distance_of_key(Metric metric, T squared_norm, T key) {
   return metric == Metric::kEuclidean ? std::sqrt(distance) : distance;
 }
 
+// p(i, .) as the distance itself, for squared Euclidean keys.
+template <typename T>
+REID_HD Normalizer<T> plain_distance(T squared_norm) {
+  return {T(1), squared_norm, T(1), false};
+}
+
 // Whether R*(i) takes in the `size` images of R(c, r(k1 / 2)), of which R(i, k1) has `shared`.
 REID_HD bool expands(int64_t shared, int64_t size) { return 3 * shared > 2 * size; }
 
@@ -142,6 +164,7 @@ REID_HD T blended(T jaccard, T original, T lambda) {
 }
 
 using TwoTensors = std::tuple<Tensor, Tensor>;
+using ThreeTensors = std::tuple<Tensor, Tensor, Tensor>;
 
 // The CPU kernels, named here for rerank_test.cpp; every other caller goes through the dispatcher.
 Tensor k_reciprocal_cpu(const Tensor& query, const Tensor& gallery, int64_t k1, int64_t k2,
@@ -151,6 +174,8 @@ TwoTensors k_reciprocal_nearest_cpu(const Tensor& query, const Tensor& gallery, 
 Tensor k_reciprocal_from_distances_cpu(const Tensor& query_gallery, const Tensor& query_query,
                                        const Tensor& gallery_gallery, int64_t k1, int64_t k2,
                                        double lambda_value);
+ThreeTensors jaccard_cpu(const Tensor& x, int64_t k1, int64_t k2, bool clustering,
+                         double max_distance);
 TwoTensors nearest_cpu(const Tensor& x, const std::optional<Tensor>& keys, int64_t count,
                        int64_t metric);
 

@@ -2,6 +2,7 @@
 
 from reid_ext.evaluation.confidence import Confidence, Interval, bootstrap
 from reid_ext.evaluation.evaluate import evaluate, evaluate_distances
+from reid_ext.evaluation.jaccard import SparseDistances, jaccard_distance
 from reid_ext.evaluation.ranking import Ranking
 from reid_ext.evaluation.regdb import evaluate_regdb, mean_of_trials
 from reid_ext.evaluation.rerank import rerank
@@ -13,12 +14,14 @@ __all__ = [
     "Confidence",
     "Interval",
     "Ranking",
+    "SparseDistances",
     "bootstrap",
     "evaluate",
     "evaluate_distances",
     "evaluate_regdb",
     "evaluate_single_shot",
     "evaluate_sysu",
+    "jaccard_distance",
     "mean_of_trials",
     "rerank",
     "select_galleries",

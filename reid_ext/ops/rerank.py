@@ -19,6 +19,18 @@ class Nearest(NamedTuple):
     indices: Tensor
 
 
+class SparseRows(NamedTuple):
+    """A matrix with few entries (CSR): of row i those from ``offsets[i]`` to ``offsets[i + 1]``.
+
+    ``offsets`` (N + 1,) and ``indices`` (L,), the columns, ascending within a row, are int64;
+    ``values`` (L,) are the entries.
+    """
+
+    offsets: Tensor
+    indices: Tensor
+    values: Tensor
+
+
 def k_reciprocal(
     query: Tensor,
     gallery: Tensor,
@@ -116,6 +128,32 @@ def k_reciprocal_from_distances(
     )
 
 
+def jaccard(
+    x: Tensor, *, k1: int, k2: int, clustering: bool = False, max_distance: float = 1.0
+) -> SparseRows:
+    """Return the Jaccard distances between all images that share a weighted neighbour.
+
+    Args:
+        x: Features of shape (N, D), float32, float64, bfloat16 or float16, finite.
+        k1: As in :func:`k_reciprocal`, with squared Euclidean distances.
+        k2: As in :func:`k_reciprocal`.
+        clustering: As the released code of unsupervised re-identification computes them: ``k1``
+            (up to N) counts the image itself, and a neighbour's weight falls with the distance as
+            it is, neither squared again nor over the largest of the row.
+        max_distance: Leave out pairs farther apart, in [0, 1].
+
+    Returns:
+        :class:`SparseRows` of distances in [0, 1]; a pair that is not there has distance 1, or
+        more than ``max_distance``. Symmetric. Memory besides is O(N).
+
+    Raises:
+        RuntimeError: a shape, dtype or number that does not fit, by name.
+    """
+    return SparseRows(
+        *torch.ops.reid_ext.jaccard.default(computed(x), k1, k2, clustering, float(max_distance))
+    )
+
+
 def nearest(
     x: Tensor, count: int, *, keys: Tensor | None = None, metric: str = "cosine"
 ) -> Nearest:
@@ -159,12 +197,26 @@ def _(query_gallery, query_query, gallery_gallery, k1, k2, lambda_value):
     return query_gallery.new_empty(query_gallery.shape)
 
 
+@torch.library.register_fake("reid_ext::jaccard")
+def _(x, k1, k2, clustering, max_distance):
+    entries = torch.library.get_ctx().new_dynamic_size()
+    offsets = x.new_empty(x.shape[0] + 1, dtype=torch.int64)
+    return offsets, x.new_empty(entries, dtype=torch.int64), x.new_empty(entries)
+
+
 @torch.library.register_fake("reid_ext::nearest")
 def _(x, keys, count, metric):
     return _nearest_like(x, count)
 
 
-for _op in ("k_reciprocal", "k_reciprocal_nearest", "k_reciprocal_from_distances", "nearest"):
+_OPS = (
+    "k_reciprocal",
+    "k_reciprocal_nearest",
+    "k_reciprocal_from_distances",
+    "jaccard",
+    "nearest",
+)
+for _op in _OPS:
     no_gradient(_op)
     for _device in ("cuda", "cpu"):
         torch.library.register_autocast(f"reid_ext::{_op}", _device, torch.float32)
