@@ -1,38 +1,31 @@
-"""Pseudo-labels without labels: images clustered by the neighbours they share.
+"""Pseudo-labels for people without labels: their images, clustered by the neighbours they share.
 
-    python examples/cluster_pseudo_labels.py              # embedded dataset, seconds on a CPU
-    python examples/cluster_pseudo_labels.py --radius 0.4 --data ROOT    # Market-1501 itself
+    python examples/cluster_pseudo_labels.py              # embedded dataset, minutes on a CPU
+    python examples/cluster_pseudo_labels.py --quick      # a tiny one, seconds, and poor clusters
+    python examples/cluster_pseudo_labels.py --data ROOT  # Market-1501 itself
 
-This is the clustering step of unsupervised re-identification, done before every epoch on the
-features of the network as it is; here on colours of horizontal stripes, so that nothing has to be
-trained. Prints how many clusters DBSCAN found among the training images, and what share of the
-pairs it put together are of one person, which you must see far above chance. Needs scikit-learn.
+A network learns from the labelled people and describes others, whose labels are not looked at:
+DBSCAN on their Jaccard distances gives each image a cluster, the label to train it on in the next
+epoch. Prints how many clusters there are, and how many of the pairs they put together are of one
+person, which you must see far above chance. Needs scikit-learn.
 """
 
-import argparse
-from pathlib import Path
-
 import numpy as np
-import torch
 from sklearn.cluster import DBSCAN
 from torch.nn import functional as F
 
-from reid_ext import data, jaccard_distance
-from reid_ext.training import experiment
+from reid_ext import data, jaccard_distance, training
+from reid_ext.training import experiment, stages
 
-STRIPES = 16  # of a person's height
+RADIUS = 0.5  # of DBSCAN, in Jaccard distance
 NOISE = -1  # DBSCAN's label of images in no cluster
 
 
-def stripe_colours(samples):
-    """Unit features (N, 3 * STRIPES): the mean colour of each stripe, in the middle third."""
-    rows = []
-    for sample in samples:
-        image = torch.from_numpy(data.decode(sample.path)).float()
-        middle = image[:, image.shape[1] // 3 : -(image.shape[1] // 3)].mean(1)  # (height, 3)
-        rows.append(F.adaptive_avg_pool1d(middle.T, STRIPES).flatten())
-    features = torch.stack(rows)
-    return F.normalize(features - features.mean(0))
+def pseudo_labels(features):
+    """A cluster for each image, or NOISE."""
+    distances = jaccard_distance(F.normalize(features), k1=15, k2=4, max_distance=RADIUS)
+    dbscan = DBSCAN(eps=RADIUS, min_samples=4, metric="precomputed")
+    return dbscan.fit_predict(distances.to_scipy())
 
 
 def pairs(labels):
@@ -40,36 +33,31 @@ def pairs(labels):
     return np.triu(labels[:, None] == labels, k=1)
 
 
-def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--data", type=Path, metavar="ROOT", help="Market-1501; else made-up people"
-    )
-    parser.add_argument("--radius", type=float, default=0.5, help="of DBSCAN, in (0, 1)")
-    args = parser.parse_args()
-    root = args.data or experiment.cache_folder() / "market1501-default"
-    if not args.data:
-        data.synthesize("market1501", root, seed=1)
-    samples = data.load("market1501", root).train
-    identities = np.array([sample.identity for sample in samples])
-
-    features = stripe_colours(samples)  # of the network, from the second epoch on
-    distances = jaccard_distance(features, k1=20, k2=4, max_distance=args.radius)
-    dbscan = DBSCAN(eps=args.radius, min_samples=4, metric="precomputed")
-    labels = dbscan.fit_predict(distances.to_scipy())
-
+def compare(labels, identities):
+    """Print what the clusters are worth, by the identities that nobody else may see."""
     kept = labels != NOISE
-    together, same = pairs(labels[kept]), pairs(identities[kept])
-    chance = pairs(identities).sum() / (len(samples) * (len(samples) - 1) / 2)
-    print(
-        f"{len(samples)} images of {len(set(identities))} people, {len(features[0])} numbers each"
-    )
+    together, same = pairs(labels) & kept[:, None], pairs(identities)
+    right = (together & same).sum()
+    print(f"{len(labels)} images of {len(set(identities))} people")
     print(f"{labels.max() + 1} clusters, {(~kept).sum()} images in none")
-    print(f"pairs together that are one person: {(together & same).sum() / together.sum():.0%}")
-    print(f"pairs of one person, by chance:     {chance:.0%}")
+    print(f"pairs put together that are one person: {right / max(together.sum(), 1):.0%}")
+    print(f"pairs of one person put together:       {right / same.sum():.0%}")
+    print(f"pairs that are one person, by chance:   {same.mean() * 2:.1%}")
+
+
+def main():
+    args = experiment.arguments(__doc__, training.OBJECTIVES, "cluster")
+    root, recipe = stages.prepare(
+        args, "market1501", training.MARKET1501, training.EMBEDDED_VISIBLE
+    )
+    dataset = data.load("market1501", root)
+    model, _, recipe = stages.train(args, dataset, recipe)
+    _, features = stages.embed(args, dataset, model, recipe)
+    identities = np.array([sample.identity for sample in dataset.gallery])
+    people = identities > 0  # no distractors
+    compare(pseudo_labels(features[people]), identities[people])
 
 
 if __name__ == "__main__":
-    main()
+    with experiment.one_line_errors():
+        main()

@@ -1,81 +1,24 @@
-// Images with the distances between them given: the matrix [[qq, qg], [qg^T, gg]], of which image i
-// has column i, as in the released code.
+// The nearest of images with given distances, on the CPU: some rows gathered at a time.
 #pragma once
 
-#include "common/product.h"
+#include "rerank/given.h"
 #include "rerank/nearest_cpu.h"
 
 namespace reid_ext::rerank {
 
-// A matrix with any strides.
 template <typename T>
-struct View {
-  const T* data;
-  int64_t row_stride, column_stride;
-
-  explicit View(const Tensor& t)
-      : data(t.const_data_ptr<T>()), row_stride(t.stride(0)), column_stride(t.stride(1)) {}
-  T at(int64_t i, int64_t j) const { return data[i * row_stride + j * column_stride]; }
-};
-
-// Keys are the squares: p is a key over the row's largest.
-template <typename T>
-struct GivenDistances {
-  const Given& given;
-  int64_t q, n;
-  View<T> qg, qq, gg;
-
-  explicit GivenDistances(const Given& of)
-      : given(of),
-        q(of.q),
-        n(of.q + of.g),
-        qg(of.query_gallery),
-        qq(of.query_query),
-        gg(of.gallery_gallery) {}
-
-  Normalizer<T> row(int64_t, T farthest) const { return {T(1), T(0), farthest, false}; }
-  T key(int64_t i, int64_t j) const {
-    const T d = i < q ? (j < q ? qq.at(j, i) : qg.at(i, j - q))
-                      : (j < q ? qg.at(j, i - q) : gg.at(j - q, i - q));
-    return d * d;
-  }
-};
-
-inline void copy_block(Tensor to, int64_t first_column, const Tensor& from) {
-  Tensor part = torch::stable::narrow(to, 1, first_column, from.size(1));
-  torch::stable::copy_(part, from);
-}
-
-// Distances of images first .. first + count, all queries or all gallery images, to all n images.
-inline void gather(const Given& d, int64_t first, int64_t count, const Tensor& rows) {
-  const auto columns = [&](Tensor t, int64_t at) {
-    return torch::stable::transpose(torch::stable::narrow(t, 1, at, count), 0, 1);
-  };
-  if (first < d.q) {
-    copy_block(rows, 0, columns(d.query_query, first));
-    copy_block(rows, d.q, rows_of(d.query_gallery, first, count));
-  } else {
-    copy_block(rows, 0, columns(d.query_gallery, first - d.q));
-    copy_block(rows, d.q, columns(d.gallery_gallery, first - d.q));
-  }
-}
-
-template <typename T>
-void scan_given(const GivenDistances<T>& source, Nearest<T>& nearest) {
-  const int64_t n = source.n, most = block_rows(n, sizeof(T), 64);
-  const Tensor scratch = torch::stable::new_empty(source.given.query_gallery, {most, n});
-  for (int64_t first = 0; first < n;) {
-    const int64_t end = first < source.q ? source.q : n;
-    const int64_t count = std::min(most, end - first);
-    const Tensor rows = rows_of(scratch, 0, count);
-    gather(source.given, first, count, rows);
-    const T* data = rows.const_data_ptr<T>();
-    torch::stable::parallel_for(0, count, 1, [&](int64_t begin, int64_t last) {
-      for (int64_t r = begin; r < last; ++r) {
+void scan_given(const Given& given, Nearest<T>& nearest) {
+  const int64_t n = given.q + given.g, most = block_rows(n, sizeof(T), 64);
+  const Tensor scratch = torch::stable::new_empty(given.query_gallery, {most, n});
+  for (int64_t first = 0, count; first < n; first += count) {
+    count = next_rows(given, first, most);
+    gather(given, first, count, rows_of(scratch, 0, count));
+    const T* data = scratch.const_data_ptr<T>();
+    torch::stable::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) {
         scan_row(SquaredKeys<T>{data + r * n}, n, int64_t(0), first + r, nearest);
       }
     });
-    first += count;
   }
 }
 

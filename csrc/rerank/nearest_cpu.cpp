@@ -37,17 +37,9 @@ TwoTensors find_nearest(const Tensor& x, const std::optional<Tensor>& keys, int6
 
 TwoTensors nearest_cpu(const Tensor& x, const std::optional<Tensor>& keys, int64_t count,
                        int64_t metric) {
-  const char* op = "nearest";
-  check_matrix(op, "x", x);
-  const int64_t n = !keys ? x.size(0) : keys->dim() > 0 ? keys->size(0) : 0;
-  if (keys) check_like(op, "keys", *keys, {n, x.size(1)}, "x", x);
-  check_count(op, "keys", count, n);
-  const Metric by = read_metric(op, metric);
-  const Tensor rows = torch::stable::contiguous(x);
-  std::optional<Tensor> dense;
-  if (keys) dense = torch::stable::contiguous(*keys);
-  return by_dtype(x,
-                  [&](auto zero) { return find_nearest<decltype(zero)>(rows, dense, count, by); });
+  const Search s = read_search("nearest", x, keys, count, metric);
+  return by_dtype(
+      x, [&](auto zero) { return find_nearest<decltype(zero)>(s.x, s.keys, count, s.metric); });
 }
 
 STABLE_TORCH_LIBRARY_FRAGMENT(reid_ext, m) {

@@ -109,6 +109,24 @@ inline void check_count(const char* op, const char* of, int64_t count, int64_t m
                   ", got ", count);
 }
 
+// Rows to be compared with keys, or with one another.
+struct Search {
+  Tensor x;  // dense
+  std::optional<Tensor> keys;
+  Metric metric;
+};
+
+inline Search read_search(const char* op, const Tensor& x, const std::optional<Tensor>& keys,
+                          int64_t count, int64_t metric) {
+  check_matrix(op, "x", x);
+  const int64_t n = !keys ? x.size(0) : keys->dim() > 0 ? keys->size(0) : 0;
+  if (keys) check_like(op, "keys", *keys, {n, x.size(1)}, "x", x);
+  check_count(op, "keys", count, n);
+  Search s = {torch::stable::contiguous(x), std::nullopt, read_metric(op, metric)};
+  if (keys) s.keys = torch::stable::contiguous(*keys);
+  return s;
+}
+
 // p(i, .) of one image i, from the keys that order the others: product * scale + bias of metric.h.
 //
 // The distance is key * slope + shift, squared already where the metric is Euclidean.

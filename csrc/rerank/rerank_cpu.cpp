@@ -100,10 +100,10 @@ TwoTensors rerank_nearest(const Images& images, const Settings& settings, int64_
 
 template <typename T>
 Tensor rerank_given(const Given& given, const Settings& settings) {
-  const GivenDistances<T> source(given);
+  const GivenPairs<T> source(given);
   Nearest<T> found(source.n, settings.kept(source.n));
-  scan_given(source, found);
-  const Encoded<T, GivenDistances<T>> encoded(source, found, settings, given.q);
+  scan_given(given, found);
+  const Encoded<T, GivenPairs<T>> encoded(source, found, settings, given.q);
   Tensor out = torch::stable::new_empty(given.query_gallery, {given.q, given.g});
   torch::stable::copy_(out, given.query_gallery);
   blend_rows(out.mutable_data_ptr<T>(), 0, given.q, given.g, T(settings.lambda), source,
