@@ -1,5 +1,5 @@
 // The CPU side of re-ranking without Python: against the definition as dense matrices, over tiles
-// and blocks, with ties; the nearest keys against sorting; and what is refused.
+// and blocks, with ties; the nearest keys against sorting; Jaccard distances; and what is refused.
 // Run by ctest, which also runs it under sanitizers.
 #include "rerank/rerank.h"
 
@@ -174,6 +174,30 @@ void test_nearest(int64_t n, int64_t m, int64_t k) {
   expect(same, (std::to_string(k) + " nearest of " + std::to_string(m)).c_str());
 }
 
+// With every image a neighbour and no average, weights differ by distance alone.
+void test_jaccard(int64_t n, int64_t k1, bool clustering) {
+  std::vector<double> x = draw(n, 3, 4);
+  const Matrix d = distances(x, 3);
+  const auto [offsets, indices, values] = jaccard_cpu(matrix(x, 3, 3), k1, 1, clustering, 1.0);
+  Matrix v(n, std::vector<double>(n));
+  for (int64_t i = 0; i < n; ++i) {
+    const double farthest = clustering ? 1 : *std::max_element(d[i].begin(), d[i].end());
+    double sum = 0;
+    for (int64_t j = 0; j < n; ++j) {
+      sum += v[i][j] = std::exp(-std::pow(d[i][j] / farthest, clustering ? 1 : 2));
+    }
+    for (double& weight : v[i]) weight /= sum;
+  }
+  bool same = values.numel() == n * n && offsets.const_data_ptr<int64_t>()[n] == n * n;
+  for (int64_t e = 0; same && e < n * n; ++e) {
+    double least = 0;
+    for (int64_t h = 0; h < n; ++h) least += std::min(v[e / n][h], v[e % n][h]);
+    same = indices.const_data_ptr<int64_t>()[e] == e % n &&
+           close(values.const_data_ptr<double>()[e], 1 - least / (2 - least));
+  }
+  expect(same, clustering ? "Jaccard distances to cluster by" : "Jaccard distances of re-ranking");
+}
+
 void test_refuses(int64_t k1, int64_t k2, double lambda, const std::string& message) {
   std::vector<double> x = draw(6, 2, 1);
   const Tensor t = matrix(x, 2, 2);
@@ -192,6 +216,8 @@ int main() {
   test_nearest(3, 1, 1);
   test_nearest(20, 70, 70);
   test_nearest(600, 5000, 7);  // blocks of rows, tiles of columns
+  test_jaccard(30, 30, true);
+  test_jaccard(30, 29, false);
   test_refuses(0, 6, 0.3, "k_reciprocal: k1 must be at least 1, got 0");
   test_refuses(3, 0, 0.3, "k_reciprocal: k2 must be at least 1, got 0");
   test_refuses(3, 1, 1.5, "k_reciprocal: lambda_value must be in [0, 1], got 1.5");
