@@ -168,7 +168,8 @@ def nearest(
 
     Returns:
         :class:`Nearest` of shape (N, count); equal distances by index. Not differentiable. Made of
-        products: distances are exact to the rounding of |x|^2, that to itself included.
+        products: distances are exact to the rounding of |x|^2, that to itself included, and keys
+        closer to each other than that may change places.
 
     Raises:
         RuntimeError: a shape, dtype, device, metric or count that does not fit, by name.
