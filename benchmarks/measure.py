@@ -16,7 +16,12 @@ import reid_ext
 
 
 def arguments(description: str) -> argparse.Namespace:
-    """The flags every benchmark has."""
+    """The flags every benchmark has, read from the command line."""
+    return parsed(parser(description))
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """A parser of these flags, for a benchmark to add its own."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -24,6 +29,10 @@ def arguments(description: str) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="CPU threads; 1 times CPU seconds")
     parser.add_argument("--seconds", type=float, default=2.0, help="to spend on a row")
     parser.add_argument("--json", type=Path, help="file to write the results to")
+    return parser
+
+
+def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     return args

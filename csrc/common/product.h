@@ -16,6 +16,12 @@ inline Tensor rows_of(Tensor t, int64_t first, int64_t count) {
   return torch::stable::narrow(t, 0, first, count);
 }
 
+// Rows whose products with the whole of a gallery are held at a time: at most 64 MiB.
+inline int64_t block_rows(int64_t gallery, int64_t element_size, int64_t most) {
+  const int64_t fit = (int64_t(64) << 20) / (element_size * (gallery > 0 ? gallery : 1));
+  return fit < 1 ? 1 : fit > most ? most : fit;
+}
+
 // Products of one tile after the other, into one piece of scratch memory of at most rows x cols.
 //
 // The result is dense and is overwritten by the next product. `like` gives dtype and device.

@@ -86,12 +86,6 @@ inline Problem read(const char* op, const Tensor& distances, const Tensor& posit
   return p;
 }
 
-// Queries whose products with the whole gallery are held at a time: at most 64 MiB.
-inline int64_t block_rows(int64_t gallery, int64_t element_size, int64_t most) {
-  const int64_t fit = (int64_t(64) << 20) / (element_size * (gallery > 0 ? gallery : 1));
-  return fit < 1 ? 1 : fit > most ? most : fit;
-}
-
 // The CPU kernels, named here for ranking_test.cpp; every other caller uses the dispatcher.
 Tensor rank_positives_cpu(const Tensor& query, const Tensor& gallery,
                           const Tensor& positive_offsets, const Tensor& positive_indices,

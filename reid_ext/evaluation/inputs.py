@@ -44,9 +44,9 @@ def rows_of(where: str, gallery: Gallery, gallery_ids: Array) -> int:
         ) from error
 
 
-def read_distances(where: str, distances: Array) -> Tensor:
+def read_distances(where: str, distances: Array, name: str = "distances") -> Tensor:
     """Distances (Q, G), smaller is closer, without gradient."""
-    return read_matrix(where, "distances", distances)
+    return read_matrix(where, name, distances)
 
 
 def read_integers(

@@ -1,0 +1,200 @@
+// k-reciprocal re-ranking of a gallery, exact and sparse: no matrix over all pairs of images.
+//
+// Of the N = Q + G images, queries first, d(i, j) is the metric's distance and K(i, k) the k + 1
+// nearest of i, itself among them; equal distances by index. With r(k) = k rounded half to even:
+//   p(i, j)  = d(i, j)^2 / max_j d(i, j)^2                   0 where all images of a row coincide
+//   R(i, k)  = { j in K(i, k) : i in K(j, k) }
+//   R*(i)    = R(i, k1) and every R(c, r(k1 / 2)), c in R(i, k1), of which R(i, k1) has over 2/3
+//   V(i, j)  = exp(-p(i, j)) / sum over R*(i)                for j in R*(i), 0 elsewhere
+//   V        averaged over the k2 nearest of i               unless k2 is 1
+//   J(i, j)  = 1 - m / (2 - m),  m = sum_h min(V(i, h), V(j, h))
+//   result   = (1 - lambda) J(q, g) + lambda p(q, g)         for queries q and gallery images g
+// Source: Zhong et al., "Re-ranking Person Re-identification with k-reciprocal Encoding", CVPR
+// 2017, and its released code, whose squares, row maxima and rounding these are.
+//
+//   query  (Q, D)  float32|float64, finite    gallery  (G, D)  like query     result  (Q, G)
+//
+// Given distances instead of features need not be symmetric: d(i, j) is then that of row j and
+// column i; k1 and k2 beyond the images mean all of them.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <tuple>
+
+#include "common/check.h"
+#include "common/metric.h"
+#include "common/targets.h"
+
+namespace reid_ext::rerank {
+
+// k1 and k2 as the op got them, and how many neighbours of each image that takes.
+//
+// `clustering`: as the released code of unsupervised re-identification has it, k1 counts the image
+// itself, k2 goes no further than k1, and p is the distance as it is.
+struct Settings {
+  int64_t k1, k2;
+  double lambda;
+  bool clustering;
+
+  int64_t wide(int64_t n) const { return std::min(clustering ? k1 : k1 + 1, n); }
+  int64_t half(int64_t n) const {
+    const int64_t k = int64_t(std::nearbyint(double(k1) / 2));  // to even, as NumPy rounds
+    return std::min(k + 1, wide(n));
+  }
+  int64_t averaged(int64_t n) const { return std::min(k2, clustering ? wide(n) : n); }
+  int64_t kept(int64_t n) const { return std::max(wide(n), averaged(n)); }
+};
+
+inline Settings read_settings(const char* op, int64_t k1, int64_t k2, double lambda) {
+  STD_TORCH_CHECK(k1 >= 1, op, ": k1 must be at least 1, got ", k1);
+  STD_TORCH_CHECK(k2 >= 1, op, ": k2 must be at least 1, got ", k2);
+  STD_TORCH_CHECK(lambda >= 0 && lambda <= 1, op, ": lambda_value must be in [0, 1], got ", lambda);
+  return {k1, k2, lambda, false};
+}
+
+// Features of queries and gallery under one another.
+struct Images {
+  Tensor x;  // (N, D), dense
+  Metric metric;
+  int64_t q, g, n, d;
+};
+
+inline Images read_images(const char* op, const Tensor& query, const Tensor& gallery,
+                          int64_t metric) {
+  check_matrix(op, "query", query);
+  const int64_t g = gallery.dim() > 0 ? gallery.size(0) : 0;
+  check_like(op, "gallery", gallery, {g, query.size(1)}, "query", query);
+  const int64_t q = query.size(0), d = query.size(1);
+  Tensor x = torch::stable::new_empty(query, {q + g, d});
+  Tensor first = torch::stable::narrow(x, 0, 0, q), last = torch::stable::narrow(x, 0, q, g);
+  torch::stable::copy_(first, query);
+  torch::stable::copy_(last, gallery);
+  return {x, read_metric(op, metric), q, g, q + g, d};
+}
+
+// Distances between all images, as three matrices.
+struct Given {
+  Tensor query_gallery, query_query, gallery_gallery;  // (Q, G), (Q, Q), (G, G)
+  int64_t q, g;
+};
+
+inline Given read_given(const char* op, const Tensor& query_gallery, const Tensor& query_query,
+                        const Tensor& gallery_gallery) {
+  check_matrix(op, "query_gallery", query_gallery);
+  const int64_t q = query_gallery.size(0), g = query_gallery.size(1);
+  check_like(op, "query_query", query_query, {q, q}, "query_gallery", query_gallery);
+  check_like(op, "gallery_gallery", gallery_gallery, {g, g}, "query_gallery", query_gallery);
+  return {query_gallery, query_query, gallery_gallery, q, g};
+}
+
+inline void check_neighbours(const char* op, const Settings& s, int64_t n) {
+  STD_TORCH_CHECK(s.k1 < n, op, ": k1 must be below the ", n, " images, got ", s.k1);
+}
+
+inline Settings read_jaccard(const char* op, int64_t k1, int64_t k2, bool clustering,
+                             double max_distance, int64_t n) {
+  Settings settings = read_settings(op, k1, k2, 0);
+  settings.clustering = clustering;
+  STD_TORCH_CHECK(settings.k1 < n + clustering, op, ": k1 must be ",
+                  clustering ? "at most" : "below", " the ", n, " images, got ", k1);
+  STD_TORCH_CHECK(max_distance >= 0 && max_distance <= 1, op,
+                  ": max_distance must be in [0, 1], got ", max_distance);
+  return settings;
+}
+
+inline void check_count(const char* op, const char* of, int64_t count, int64_t most) {
+  STD_TORCH_CHECK(count >= 1 && count <= most, op, ": count must be from 1 to the ", most, " ", of,
+                  ", got ", count);
+}
+
+// Rows to be compared with keys, or with one another.
+struct Search {
+  Tensor x;  // dense
+  std::optional<Tensor> keys;
+  Metric metric;
+};
+
+inline Search read_search(const char* op, const Tensor& x, const std::optional<Tensor>& keys,
+                          int64_t count, int64_t metric) {
+  check_matrix(op, "x", x);
+  const int64_t n = !keys ? x.size(0) : keys->dim() > 0 ? keys->size(0) : 0;
+  if (keys) check_like(op, "keys", *keys, {n, x.size(1)}, "x", x);
+  check_count(op, "keys", count, n);
+  Search s = {torch::stable::contiguous(x), std::nullopt, read_metric(op, metric)};
+  if (keys) s.keys = torch::stable::contiguous(*keys);
+  return s;
+}
+
+// p(i, .) of one image i, from the keys that order the others: product * scale + bias of metric.h.
+//
+// The distance is key * slope + shift, squared already where the metric is Euclidean.
+template <typename T>
+struct Normalizer {
+  T slope, shift, farthest;
+  bool square;
+
+  REID_HD T distance(T key) const {
+    const T value = key * slope + shift;
+    return value < T(0) ? T(0) : value;  // below 0 by rounding alone
+  }
+  REID_HD T operator()(T key) const {
+    const T ratio = farthest == T(0) ? T(0) : distance(key) / farthest;
+    return square ? ratio * ratio : ratio;
+  }
+};
+
+template <typename T>
+REID_HD Normalizer<T> normalizer(Metric metric, T squared_norm, T farthest_key) {
+  const bool cosine = metric == Metric::kCosine;
+  Normalizer<T> p = {cosine ? inverse_norm(squared_norm) : T(1), cosine ? T(1) : squared_norm, T(1),
+                     metric != Metric::kEuclidean};
+  p.farthest = p.distance(farthest_key);
+  return p;
+}
+
+// The metric's distance from the key it was ordered by.
+template <typename T>
+REID_HD T distance_of_key(Metric metric, T squared_norm, T key) {
+  const T distance = normalizer(metric, squared_norm, key).farthest;
+  return metric == Metric::kEuclidean ? std::sqrt(distance) : distance;
+}
+
+// p(i, .) as the distance itself, for squared Euclidean keys.
+template <typename T>
+REID_HD Normalizer<T> plain_distance(T squared_norm) {
+  return {T(1), squared_norm, T(1), false};
+}
+
+// Whether R*(i) takes in the `size` images of R(c, r(k1 / 2)), of which R(i, k1) has `shared`.
+REID_HD bool expands(int64_t shared, int64_t size) { return 3 * shared > 2 * size; }
+
+template <typename T>
+REID_HD T jaccard_distance(T shared) {
+  const T distance = T(1) - shared / (T(2) - shared);
+  return distance < T(0) ? T(0) : distance;  // below 0 by rounding alone
+}
+
+template <typename T>
+REID_HD T blended(T jaccard, T original, T lambda) {
+  return (T(1) - lambda) * jaccard + lambda * original;
+}
+
+using TwoTensors = std::tuple<Tensor, Tensor>;
+using ThreeTensors = std::tuple<Tensor, Tensor, Tensor>;
+
+// The CPU kernels, named here for rerank_test.cpp; every other caller goes through the dispatcher.
+Tensor k_reciprocal_cpu(const Tensor& query, const Tensor& gallery, int64_t k1, int64_t k2,
+                        double lambda_value, int64_t metric);
+TwoTensors k_reciprocal_nearest_cpu(const Tensor& query, const Tensor& gallery, int64_t k1,
+                                    int64_t k2, double lambda_value, int64_t metric, int64_t count);
+Tensor k_reciprocal_from_distances_cpu(const Tensor& query_gallery, const Tensor& query_query,
+                                       const Tensor& gallery_gallery, int64_t k1, int64_t k2,
+                                       double lambda_value);
+ThreeTensors jaccard_cpu(const Tensor& x, int64_t k1, int64_t k2, bool clustering,
+                         double max_distance);
+TwoTensors nearest_cpu(const Tensor& x, const std::optional<Tensor>& keys, int64_t count,
+                       int64_t metric);
+
+}  // namespace reid_ext::rerank

@@ -1,0 +1,63 @@
+"""Pseudo-labels for people without labels: their images, clustered by the neighbours they share.
+
+    python examples/cluster_pseudo_labels.py              # embedded dataset, minutes on a CPU
+    python examples/cluster_pseudo_labels.py --quick      # a tiny one, seconds, and poor clusters
+    python examples/cluster_pseudo_labels.py --data ROOT  # Market-1501 itself
+
+A network learns from the labelled people and describes others, whose labels are not looked at:
+DBSCAN on their Jaccard distances gives each image a cluster, the label to train it on in the next
+epoch. Prints how many clusters there are, and how many of the pairs they put together are of one
+person, which you must see far above chance. Needs scikit-learn.
+"""
+
+import numpy as np
+from sklearn.cluster import DBSCAN
+from torch.nn import functional as F
+
+from reid_ext import data, jaccard_distance, training
+from reid_ext.training import experiment, stages
+
+RADIUS = 0.5  # of DBSCAN, in Jaccard distance
+NOISE = -1  # DBSCAN's label of images in no cluster
+
+
+def pseudo_labels(features):
+    """A cluster for each image, or NOISE."""
+    distances = jaccard_distance(F.normalize(features), k1=15, k2=4, max_distance=RADIUS)
+    dbscan = DBSCAN(eps=RADIUS, min_samples=4, metric="precomputed")
+    return dbscan.fit_predict(distances.to_scipy())
+
+
+def pairs(labels):
+    """Which of all pairs of images have the same label."""
+    return np.triu(labels[:, None] == labels, k=1)
+
+
+def compare(labels, identities):
+    """Print what the clusters are worth, by the identities that nobody else may see."""
+    kept = labels != NOISE
+    together, same = pairs(labels) & kept[:, None], pairs(identities)
+    right = (together & same).sum()
+    print(f"{len(labels)} images of {len(set(identities))} people")
+    print(f"{labels.max() + 1} clusters, {(~kept).sum()} images in none")
+    print(f"pairs put together that are one person: {right / max(together.sum(), 1):.0%}")
+    print(f"pairs of one person put together:       {right / same.sum():.0%}")
+    print(f"pairs that are one person, by chance:   {same.mean() * 2:.1%}")
+
+
+def main():
+    args = experiment.arguments(__doc__, training.OBJECTIVES, "cluster")
+    root, recipe = stages.prepare(
+        args, "market1501", training.MARKET1501, training.EMBEDDED_VISIBLE
+    )
+    dataset = data.load("market1501", root)
+    model, _, recipe = stages.train(args, dataset, recipe)
+    _, features = stages.embed(args, dataset, model, recipe)
+    identities = np.array([sample.identity for sample in dataset.gallery])
+    people = identities > 0  # no distractors
+    compare(pseudo_labels(features[people]), identities[people])
+
+
+if __name__ == "__main__":
+    with experiment.one_line_errors():
+        main()

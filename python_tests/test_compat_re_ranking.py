@@ -1,0 +1,103 @@
+"""compat.re_ranking: the released function's results, from the matrices it takes."""
+
+import numpy as np
+import pytest
+import torch
+
+from reid_ext.compat import re_ranking
+
+
+def released(qg, qq, gg, k1, k2, lambda_value):
+    """Its steps on dense float64 matrices, sets as sets."""
+    n, q = sum(qg.shape), len(qg)
+    squared = np.block([[qq, qg], [qg.T, gg]]).astype(np.float64) ** 2
+    p = (squared / squared.max(axis=0)).T  # row i: column i over its maximum
+    order = np.argsort(p, axis=1, kind="stable")
+
+    def mutual(i, k):
+        return {j for j in order[i, : k + 1] if i in order[j, : k + 1]}
+
+    v = np.zeros((n, n))
+    for i in range(n):
+        members = set(base := mutual(i, k1))
+        for c in base:
+            candidates = mutual(c, int(np.around(k1 / 2)))
+            if len(candidates & base) > 2 / 3 * len(candidates):
+                members |= candidates
+        at = sorted(members)
+        v[i, at] = np.exp(-p[i, at]) / np.exp(-p[i, at]).sum()
+    if k2 != 1:
+        v = np.stack([v[order[i, :k2]].mean(axis=0) for i in range(n)])
+    least = np.minimum(v[:q, None], v[None]).sum(axis=2)
+    final = (1 - least / (2 - least)) * (1 - lambda_value) + p[:q] * lambda_value
+    return final[:, q:]
+
+
+def matrices(q, g, rng, dtype=np.float32):
+    x = rng.normal(size=(q + g, 6)) + 2 * rng.normal(size=(8, 6))[rng.integers(0, 8, q + g)]
+    d = ((x[:, None] - x[None]) ** 2).sum(2)  # squared, as it is mostly called
+    return [m.astype(dtype) for m in (d[:q, q:], d[:q, :q], d[q:, q:])]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "k1, k2, lambda_value", [(20, 6, 0.3), (5, 1, 0.0), (7, 3, 1), (1, 2, 0.5)]
+)
+def test_gives_what_the_released_function_gives(k1, k2, lambda_value, dtype):
+    given = matrices(12, 60, np.random.default_rng(0), dtype)
+    got = re_ranking(*given, k1=k1, k2=k2, lambda_value=lambda_value)
+    assert got.dtype == np.float32 and got.shape == (12, 60)
+    want = released(*given, k1, k2, lambda_value)
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-5)
+
+
+def test_neighbours_beyond_the_images_mean_all_of_them():
+    given = matrices(3, 9, np.random.default_rng(1))
+    for k1, k2 in [(12, 2), (20, 6), (50, 20), (5, 13)]:
+        want = released(*given, k1, k2, 0.3)
+        np.testing.assert_allclose(re_ranking(*given, k1, k2, 0.3), want, rtol=0, atol=1e-5)
+
+
+def test_columns_count_where_matrices_are_not_symmetric():
+    rng = np.random.default_rng(2)
+    given = [rng.random(shape) for shape in [(6, 30), (6, 6), (30, 30)]]
+    got = re_ranking(*given, k1=5, k2=2)
+    np.testing.assert_allclose(got, released(*given, 5, 2, 0.3), rtol=0, atol=1e-5)
+
+
+def test_distances_below_zero_are_squared_too():
+    rng = np.random.default_rng(3)
+    given = [m - 1 for m in matrices(5, 30, rng, np.float64)]
+    got = re_ranking(*given, k1=5, k2=2)
+    np.testing.assert_allclose(got, released(*given, 5, 2, 0.3), rtol=0, atol=1e-5)
+
+
+def test_column_of_zeros_stays_zero():
+    got = re_ranking(np.zeros((2, 4)), np.zeros((2, 2)), np.zeros((4, 4)), k1=5, k2=2)
+    np.testing.assert_allclose(got, 0, atol=1e-7)
+
+
+def test_tensors_give_a_tensor_where_they_are(device):
+    given = matrices(5, 30, np.random.default_rng(4))
+    got = re_ranking(*(torch.from_numpy(m).to(device) for m in given))
+    assert got.device.type == device.type
+    np.testing.assert_allclose(got.cpu(), re_ranking(*given), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"q_q_dist": np.zeros((3, 4))}, r"q_q_dist must have shape \(3, 3\) .* got \(3, 4\)"),
+        ({"g_g_dist": np.zeros((3, 3))}, r"g_g_dist must have shape \(7, 7\) .* got \(3, 3\)"),
+        ({"g_g_dist": np.zeros((7, 7), np.float32)}, "g_g_dist must have dtype torch.float64"),
+        ({"q_g_dist": np.zeros(3)}, "q_g_dist must have 2 dimensions"),
+        ({"q_g_dist": np.full((3, 7), np.nan)}, "q_g_dist must be finite, got NaN .* in row 0"),
+        ({"k1": 0}, "k1 must be an integer >= 1, got 0"),
+        ({"k2": 0}, "k2 must be an integer >= 1, got 0"),
+        ({"lambda_value": 2}, r"lambda_value must be in \[0, 1\], got 2"),
+    ],
+)
+def test_rejects_by_name(change, message):
+    given = {"q_g_dist": np.ones((3, 7)), "q_q_dist": np.ones((3, 3)), "g_g_dist": np.ones((7, 7))}
+    with pytest.raises(ValueError, match=r"compat\.re_ranking: " + message):
+        re_ranking(**given | change)

@@ -1,0 +1,163 @@
+"""rerank(): what it takes, returns and refuses, and what it does for a ranking."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from reid_ext import evaluate_distances, ops, rerank
+
+
+def people(images=8, count=40, noise=0.7, dim=16):
+    """Features (N, dim), identities and cameras; the first 40 are queries."""
+    centres = torch.randn(count, dim)
+    identity = torch.arange(count).repeat(images)
+    camera = torch.arange(images).repeat_interleave(count)
+    return centres[identity] + noise * torch.randn(len(identity), dim), identity, camera
+
+
+def mean_ap(distances, identity, camera, q=40):
+    return evaluate_distances(
+        distances,
+        query_ids=identity[:q], gallery_ids=identity[q:],
+        query_cameras=camera[:q], gallery_cameras=camera[q:],
+    ).mAP  # fmt: skip
+
+
+def test_is_the_op(device):
+    x = people()[0].to(device)
+    options = {"k1": 5, "k2": 3, "lambda_value": 0.2, "metric": "cosine"}
+    assert torch.equal(
+        rerank(x[:40], x[40:], **options), ops.k_reciprocal(x[:40], x[40:], **options)
+    )
+    got = rerank(x[:40], x[40:], **options, top=7)
+    want = ops.k_reciprocal_nearest(x[:40], x[40:], 7, **options)
+    assert all(map(torch.equal, got, want))
+
+
+def test_defaults_are_those_of_the_released_code():
+    x = people()[0]
+    want = ops.k_reciprocal(
+        x[:40], x[40:], k1=20, k2=6, lambda_value=0.3, metric="squared_euclidean"
+    )
+    assert torch.equal(rerank(x[:40], x[40:]), want)
+
+
+def test_improves_a_ranking():
+    x, identity, camera = people()
+    plain = mean_ap(torch.cdist(x[:40], x[40:]), identity, camera)
+    better = mean_ap(rerank(x[:40], x[40:], k1=10, k2=3), identity, camera)
+    assert better > plain + 0.05
+
+
+def unit(x):
+    return F.normalize(x.double())
+
+
+def sums(x, keys, count, alpha):
+    """Of each row the sum of its nearest keys at weights cosine ** alpha."""
+    total = torch.zeros_like(x)
+    for row, cosines in enumerate(x @ keys.T):
+        for key in cosines.argsort(descending=True)[:count].tolist():
+            total[row] += max(cosines[key].item(), 0) ** alpha * keys[key]
+    return total
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean", "squared_euclidean"])
+@pytest.mark.parametrize("alpha", [0, 1.0, 3.0])
+@pytest.mark.parametrize("k2", [1, 2, 6])
+@pytest.mark.parametrize("method", ["aqe", "dba"])
+def test_expands_queries_or_the_gallery(method, k2, alpha, metric, device):
+    x = people(4, 20)[0].double().to(device)
+    q, g = unit(x[:15]), unit(x[15:])
+    if method == "aqe":
+        q = F.normalize(q + sums(q, g, k2 - 1, alpha))
+    else:
+        g = F.normalize(sums(g, g, k2, alpha))
+    want = 1 - q @ g.T if metric == "cosine" else torch.cdist(q, g)
+    want = want**2 if metric == "squared_euclidean" else want
+    options = {"method": method, "k2": k2, "alpha": alpha, "metric": metric}
+    got = rerank(x[:15], x[15:], **options)
+    torch.testing.assert_close(got, want, rtol=0, atol=1e-6)
+    top = rerank(x[:15], x[15:], **options, top=5)
+    torch.testing.assert_close(top.distances, got.sort(dim=1).values[:, :5], rtol=0, atol=1e-6)
+    torch.testing.assert_close(got.gather(1, top.indices), top.distances, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("k1, k2", [(1, 1), (6, 1), (6, 3), (20, 6), (80, 80)])
+def test_propagates_neighbourhoods(k1, k2, device):
+    x = people(4, 20)[0].double().to(device)
+    rows = unit(x)
+    cosines = rows @ rows.T
+    order = cosines.argsort(dim=1, descending=True, stable=True)
+    adjacency = torch.zeros_like(cosines).scatter_(1, order[:, :k1], 1)
+    passing = torch.zeros_like(cosines).scatter_(1, order[:, :k2], 1) * cosines**2
+    for _ in range(2 if k2 > 1 else 0):
+        adjacency = F.normalize(passing @ (adjacency + adjacency.T))
+    adjacency = F.normalize(adjacency)
+    want = 1 - adjacency[:15] @ adjacency[15:].T
+    got = rerank(x[:15], x[15:], method="gnn", k1=k1, k2=k2)
+    torch.testing.assert_close(got, want, rtol=0, atol=1e-6)
+    top = rerank(x[:15], x[15:], method="gnn", k1=k1, k2=k2, top=5)
+    torch.testing.assert_close(top.distances, got.sort(dim=1).values[:, :5])
+    torch.testing.assert_close(got.gather(1, top.indices), top.distances)
+
+
+@pytest.mark.parametrize("method", ["gnn", "aqe", "dba"])
+def test_other_methods_improve_a_ranking_too(method):
+    x, identity, camera = people()
+    plain = mean_ap(torch.cdist(x[:40], x[40:]), identity, camera)
+    better = mean_ap(rerank(x[:40], x[40:], method=method, k1=8, k2=4), identity, camera)
+    assert better > plain + 0.02
+
+
+def test_takes_arrays_and_lists():
+    x = people()[0]
+    want = rerank(x[:40], x[40:])
+    assert torch.equal(rerank(x[:40].numpy(), x[40:].numpy()), want)
+    got = rerank(x[:40].double().tolist(), x[40:].double().tolist())
+    torch.testing.assert_close(got.float(), want, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["query", "gallery"])
+def test_rejects_features_that_are_not_finite(name, value, device):
+    features = {
+        "query": torch.randn(3, 4, device=device),
+        "gallery": torch.randn(9, 4, device=device),
+    }
+    features[name][2, 1] = value
+    with pytest.raises(ValueError, match=f"rerank: {name} must be finite, got .* in row 2"):
+        rerank(**features, k1=3)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"k1": 0}, "k1 must be an integer >= 1, got 0"),
+        ({"k1": 2.5}, "k1 must be an integer >= 1, got 2.5"),
+        ({"k1": 12}, "k1 must be at most 11, the number of other images, got 12"),
+        ({"k2": 0}, "k2 must be an integer >= 1, got 0"),
+        ({"lambda_value": -0.1}, r"lambda_value must be in \[0, 1\], got -0.1"),
+        ({"lambda_value": 1.1}, r"lambda_value must be in \[0, 1\], got 1.1"),
+        ({"lambda_value": np.nan}, r"lambda_value must be in \[0, 1\], got nan"),
+        ({"metric": "dot"}, "metric must be one of .* got 'dot'"),
+        ({"method": "gnn", "k1": 13}, "k1 must be at most 12, the number of images, got 13"),
+        ({"method": "gnn", "k1": 4, "k2": 5}, "k2 must be at most 4, k1, got 5"),
+        ({"method": "aqe", "k2": 11}, "k2 must be at most 10, a query and the gallery, got 11"),
+        ({"method": "dba", "k2": 10}, "k2 must be at most 9, the gallery's images, got 10"),
+        ({"method": "dba", "alpha": -1}, "alpha must be a finite number >= 0, got -1"),
+        ({"method": "magic"}, "method must be one of 'k_reciprocal'.* got 'magic'"),
+        ({"top": 0}, "top must be an integer >= 1, got 0"),
+        ({"top": 10}, "top must be at most 9, the gallery's images, got 10"),
+        ({"query": torch.zeros(3)}, r"query must have 2 dimensions.* got shape \(3,\)"),
+        ({"query": torch.zeros(0, 4)}, "query must have 2 dimensions, none of them empty"),
+        ({"gallery": torch.zeros(9, 5)}, "gallery must have feature length 4 like query, got 5"),
+        ({"gallery": torch.zeros(9, 4).double()}, "gallery must have dtype torch.float32 like"),
+        ({"gallery": torch.zeros(9, 4, device="meta")}, "gallery must have device cpu like query"),
+    ],
+)
+def test_rejects_by_name(change, message):
+    given = {"query": torch.randn(3, 4), "gallery": torch.randn(9, 4), "k1": 3} | change
+    with pytest.raises(ValueError, match="rerank: " + message):
+        rerank(**given)

@@ -1,0 +1,71 @@
+"""Re-ranking by a graph neural network without weights: neighbourhoods passed along the graph.
+
+Source: Zhang et al. 2020, "Understanding Image Retrieval Re-Ranking: A Graph Neural Network
+Perspective", arXiv:2012.07620, and its released code.
+"""
+
+import warnings
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from reid_ext import ops
+
+_LAYERS = 2
+_BLOCK_ROWS = 256  # queries whose distances are made at a time
+
+
+def propagate(x: Tensor, k1: int, k2: int) -> Tensor:
+    """Neighbourhoods of unit features (N, D) as sparse unit rows (N, N), coalesced.
+
+    The adjacency holds 1 for the ``k1`` nearest of each image, itself among them. Each of two
+    layers adds its transpose, sums the rows of the ``k2`` nearest with their squared cosines as
+    weights, and scales rows to unit length. With ``k2`` 1 there are no layers.
+    """
+    found = ops.nearest(x, k1)
+    ones = torch.ones_like(found.distances)
+    adjacency = _unit_rows(_matrix(found.indices, ones))
+    if k2 == 1:
+        return adjacency
+    adjacency = _matrix(found.indices, ones)
+    cosines = 1 - found.distances[:, :k2]
+    passing = _matrix(found.indices[:, :k2], cosines**2)
+    for _ in range(_LAYERS):
+        symmetric = (adjacency + adjacency.transpose(0, 1)).coalesce()
+        adjacency = _unit_rows(_product(passing, symmetric))
+    return adjacency
+
+
+def distance_blocks(rows: Tensor, queries: int) -> Iterator[Tensor]:
+    """1 - cosine of query and gallery rows, the first ``queries`` rows being queries."""
+    gallery = rows.narrow_copy(0, queries, rows.shape[0] - queries).transpose(0, 1)
+    for first in range(0, queries, _BLOCK_ROWS):
+        block = rows.narrow_copy(0, first, min(_BLOCK_ROWS, queries - first))
+        yield 1 - _product(block, gallery).to_dense()
+
+
+def _matrix(indices: Tensor, values: Tensor) -> Tensor:
+    """The sparse square matrix with ``values`` (N, k) in the columns ``indices`` of each row."""
+    n, k = indices.shape
+    rows = torch.arange(n, device=indices.device).repeat_interleave(k)
+    at = torch.stack([rows, indices.flatten()])
+    shape = (n, n)
+    return torch.sparse_coo_tensor(at, values.flatten(), shape, check_invariants=False).coalesce()
+
+
+def _unit_rows(matrix: Tensor) -> Tensor:
+    matrix = matrix.coalesce()
+    rows, values = matrix.indices()[0], matrix.values()
+    lengths = torch.bincount(rows, minlength=len(matrix))
+    squared = torch.segment_reduce(values**2, "sum", lengths=lengths)
+    unit = values / squared.sqrt()[rows]
+    return torch.sparse_coo_tensor(
+        matrix.indices(), unit, matrix.shape, is_coalesced=True, check_invariants=False
+    )
+
+
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    with warnings.catch_warnings():  # torch goes through its own CSR type, and says it is new
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
+        return torch.sparse.mm(a, b)
