@@ -1,11 +1,21 @@
 """A progress line on stderr: a bar that redraws itself in a terminal, two plain lines elsewhere."""
 
+import io
 import sys
 import time
 from types import TracebackType
 from typing import TextIO
 
 BAR_WIDTH = 24
+_silent = False
+
+
+def silence() -> None:
+    """Show no progress from now on: another process does."""
+    global _silent
+    _silent = True
+
+
 SECONDS_BETWEEN_DRAWS = 0.1
 
 
@@ -32,7 +42,7 @@ class Progress:
         self.unit = unit
         self.done = 0
         self.note = ""
-        self._stream = sys.stderr if stream is None else stream
+        self._stream = io.StringIO() if _silent else stream or sys.stderr
         self._redraws = self._stream.isatty()
         self._last_length = 0
         self._last_draw = 0.0

@@ -6,6 +6,13 @@ Every function works without a process group too, and is then the one of a singl
 from reid_ext.distributed.batches import ShareOfBatches
 from reid_ext.distributed.collectives import gather_rows, rank, world_size
 from reid_ext.distributed.evaluation import evaluate
+from reid_ext.distributed.launch import (
+    data_parallel,
+    is_main,
+    join,
+    local_processes,
+    main_first,
+)
 from reid_ext.distributed.loss import GlobalBatchLoss
 from reid_ext.distributed.norm import GlobalBatchNorm, convert_norms
 
@@ -14,8 +21,13 @@ __all__ = [
     "GlobalBatchNorm",
     "ShareOfBatches",
     "convert_norms",
+    "data_parallel",
     "evaluate",
     "gather_rows",
+    "is_main",
+    "join",
+    "local_processes",
+    "main_first",
     "rank",
     "world_size",
 ]

@@ -4,6 +4,7 @@ torch's SyncBatchNorm runs on GPUs only, and the common-space norm of two modali
 torch's at all. Here the sums are shared, so the result is that of the whole batch in one process.
 """
 
+import functools
 from typing import Any
 
 import torch
@@ -70,6 +71,8 @@ def convert_norms(module: nn.Module, group: Group = None) -> nn.Module:
     for name, child in module.named_children():
         if isinstance(child, nn.modules.batchnorm._BatchNorm):
             setattr(module, name, GlobalBatchNorm(child, group).train(child.training))
+        elif hasattr(child, "total"):  # sums of its own: the norm per modality
+            child.__dict__["total"] = functools.partial(sum_over_processes, group=group)
         else:
             convert_norms(child, group)
     return module

@@ -6,6 +6,8 @@ visible images alone; both are offered. Without a neck the common space is the p
 in its Euclidean triplet baseline.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -31,12 +33,17 @@ class NoNorm(nn.Module):
         return x
 
 
+def _as_it_is(x: Tensor) -> Tensor:
+    return x
+
+
 class PerModalityNorm(nn.Module):
     """One batch norm per modality: (N, D), modalities (N,) -> (N, D).
 
     The rows may stand in any order, and a batch may lack a modality, whose running statistics
     then stay as they are. The sums per modality are products with the (2, N) membership, so no
-    row is moved and the host never waits for the device.
+    row is moved and the host never waits for the device. ``total`` adds up a sum over the rows of
+    several processes, if there are.
     """
 
     running_mean: Tensor  # (2, D)
@@ -44,6 +51,7 @@ class PerModalityNorm(nn.Module):
 
     def __init__(self, dim: int, eps: float = 1e-5, momentum: float = 0.1):
         super().__init__()
+        self.total: Callable[[Tensor], Tensor] = _as_it_is
         self.eps = eps
         self.momentum = momentum
         self.weight = nn.Parameter(torch.ones(MODALITIES, dim))
@@ -56,10 +64,11 @@ class PerModalityNorm(nn.Module):
         member = (modalities.to(x.device, non_blocking=True) == codes[:, None]).to(x.dtype)
         mean, var = self.running_mean, self.running_var
         if self.training:
-            share = member / member.sum(1, keepdim=True).clamp(min=1)  # (2, N)
-            mean = share @ x
-            var = share @ (x - member.T @ mean).square()
-            self._track(mean.detach(), var.detach(), member.sum(1, keepdim=True))
+            count = self.total(member.sum(1, keepdim=True))  # (2, 1)
+            share = member / count.clamp(min=1)  # (2, N)
+            mean = self.total(share @ x)
+            var = self.total(share @ (x - member.T @ mean).square())
+            self._track(mean.detach(), var.detach(), count)
         scale = self.weight * (var + self.eps).rsqrt()
         return (x - member.T @ mean) * (member.T @ scale) + member.T @ self.bias
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from reid_ext import distributed
 from reid_ext.training.precision import PRECISIONS, fastest_precision
 from reid_ext.training.recipe import Recipe
 
@@ -55,6 +56,7 @@ def arguments(
         more(parser)
     args = parser.parse_args()
     args.out = args.out or Path("runs") / f"{default_out}-{args.loss}-{args.seed}"
+    args.device = distributed.join(args.device)
     args.precision = args.precision or fastest_precision(args.device)
     share_cores(args)
     return args
@@ -65,10 +67,10 @@ def share_cores(args: argparse.Namespace) -> None:
 
     More threads than cores wait for each other actively, which can cost several times the work.
     """
-    cores = len(os.sched_getaffinity(0))
+    cores = max(1, len(os.sched_getaffinity(0)) // distributed.local_processes())
     on_cpu = args.device == "cpu"
     if args.workers is None:
-        args.workers = min(4, cores // 2) if on_cpu else min(8, cores - 1)
+        args.workers = min(4, cores // 2) if on_cpu else max(1, min(8, cores - 1))
     if on_cpu:
         torch.set_num_threads(max(1, cores - args.workers))
 

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 import torch
 
+from reid_ext import distributed
 from reid_ext._progress import Progress
 from reid_ext.data import Batch
-from reid_ext.models import TwoStream
+from reid_ext.models import Embedding, TwoStream
 from reid_ext.training.checkpoint import Stateful, TrainingState
 from reid_ext.training.interrupt import interrupts_deferred
 from reid_ext.training.log import ScalarLog
@@ -115,27 +116,28 @@ class _Run:
         self.checkpoint = checkpoint
         self.first = state.iteration
         self.losses: dict[str, float] = {}
+        self.network = distributed.data_parallel(state.model)
+        self.images = 0
 
     def to_the_end(self, loader: Iterable[Batch], log: ScalarLog) -> Outcome:
-        start, images, note = time.perf_counter(), 0, ""
+        start, note = time.perf_counter(), ""
         left = self.recipe.iterations - self.first
         with Progress(left, "train", unit="iterations") as progress:
             for batch in _endless(loader, left):
                 with interrupts_deferred():
                     losses = self.step(batch)
-                images += len(batch.images)
                 done = self.state.iteration
                 last = done == self.recipe.iterations
                 if last or done % REPORT_EVERY == 0:
                     self.report(losses, log)
-                    rate = images / (time.perf_counter() - start)
+                    rate = self.images / (time.perf_counter() - start)
                     note = " ".join(f"{name} {value:.3f}" for name, value in self.losses.items())
                     note = f"{note}, {rate:.0f} images/s"
                 progress.update(1, note)
                 if last or done % self.recipe.save_every == 0:
                     self.save()
         seconds = time.perf_counter() - start
-        return Outcome(left, seconds, images / seconds, self.losses)
+        return Outcome(left, seconds, self.images / seconds, self.losses)
 
     def step(self, batch: Batch) -> Losses:
         """One iteration, from a batch to updated parameters."""
@@ -145,7 +147,11 @@ class _Run:
         known = (batch.labels, batch.modalities, batch.views)
         targets = Targets(*(t.to(device, non_blocking=True) for t in known))
         with self.amp.autocast():
-            embedding = state.model(images, batch.modalities)  # on the host: see TwoStream
+            embedding = self.network(images, batch.modalities)  # on the host: see TwoStream
+        if distributed.world_size() > 1:  # the loss is that of the batches of all processes
+            embedding = Embedding(*map(distributed.gather_rows, embedding))
+            targets = Targets(*map(distributed.gather_rows, targets))
+        self.images += len(embedding.features)
         losses = self.objective(embedding, targets, state.iteration)
         self.optimizer.zero_grad()
         state.scaler.scale(losses.total).backward()
@@ -168,8 +174,12 @@ class _Run:
         log.write(scalars, done)
 
     def save(self) -> bool:
-        """Write the checkpoint, if one is wanted and there is anything new; say whether."""
-        if self.checkpoint is None or self.state.iteration == self.first:
+        """Write the checkpoint, if one is wanted and there is anything new; say whether.
+
+        Of several processes the first writes it, for all: they are in the same state.
+        """
+        nothing_new = self.state.iteration == self.first
+        if self.checkpoint is None or nothing_new or not distributed.is_main():
             return False
         self.state.save(self.checkpoint)
         return True

@@ -5,14 +5,14 @@ What differs from dataset to dataset, its evaluation and figures, is in the scri
 
 import argparse
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from reid_ext import data, models
+from reid_ext import data, distributed, models
 from reid_ext.evaluation import Ranking
 from reid_ext.losses import present_views
 from reid_ext.training import experiment, report
@@ -36,7 +36,8 @@ def prepare(
     preset = "tiny" if args.quick else "default"
     root = experiment.cache_folder() / f"{name}-{preset}"
     print(f"no --data: made-up people in the layout of {name}, in {root}")
-    data.synthesize(name, root, preset=preset, seed=EMBEDDED_SEED)
+    with distributed.main_first():
+        data.synthesize(name, root, preset=preset, seed=EMBEDDED_SEED)
     return root, experiment.adapted(embedded, args)
 
 
@@ -56,6 +57,8 @@ def train(
     weights = args.weights or (None if recipe.backbone == "small" else "imagenet")
     backbone = models.build_backbone(recipe.backbone, None if weights == "none" else weights)
     model = models.TwoStream(backbone, len(labels), neck=neck)
+    if distributed.world_size() > 1:
+        distributed.convert_norms(model)
     outcome = train_model(
         model,
         data.loader(images, sampler, args.workers, device=args.device),
@@ -67,7 +70,7 @@ def train(
         checkpoint=args.out / "checkpoint.pt",
         resume=args.resume,
         settings={"dataset": dataset.name, "seed": args.seed},
-        log_folder=args.out,
+        log_folder=args.out if distributed.is_main() else None,
     )
     return model, outcome, recipe
 
@@ -75,14 +78,32 @@ def train(
 def embed(
     args: argparse.Namespace, dataset: data.Dataset, model: models.TwoStream, recipe: Recipe
 ) -> tuple[Tensor, Tensor]:
-    """Return the features of the queries and of the gallery."""
+    """Return the features of the queries and of the gallery.
+
+    Of several processes each embeds its share, and all but the first end here.
+    """
     _, transform = transforms(recipe)
     options = {"device": args.device, "precision": args.precision, "workers": args.workers}
     query, gallery = (
-        extract(model, data.Images(samples, transform), **options)
+        _gathered(extract(model, data.Images(_share(samples), transform), **options), args.device)
         for samples in (dataset.query, dataset.gallery)
     )
+    if not distributed.is_main():
+        raise SystemExit(0)
     return query, gallery
+
+
+def _share(samples: Sequence[data.Sample]) -> Sequence[data.Sample]:
+    """The samples of this process, a stretch of all."""
+    first, end = (
+        len(samples) * part // distributed.world_size()
+        for part in (distributed.rank(), distributed.rank() + 1)
+    )
+    return samples[first:end]
+
+
+def _gathered(features: Tensor, device: str) -> Tensor:
+    return distributed.gather_rows(features.to(device)).cpu()
 
 
 def finish(
@@ -110,11 +131,12 @@ def finish(
 
 def _sampler(
     dataset: data.Dataset, recipe: Recipe, seed: int
-) -> data.TwoModalityBatches | data.IdentityBatches:
-    batches = data.TwoModalityBatches if recipe.modalities == 2 else data.IdentityBatches
-    return batches(
+) -> data.TwoModalityBatches | data.IdentityBatches | distributed.ShareOfBatches:
+    kind = data.TwoModalityBatches if recipe.modalities == 2 else data.IdentityBatches
+    batches = kind(
         dataset.train, recipe.identities_per_batch, recipe.images_per_modality, seed=seed
     )
+    return distributed.ShareOfBatches(batches) if distributed.world_size() > 1 else batches
 
 
 def _present(dataset: data.Dataset, labels: Mapping[int, int]) -> Tensor | None:
