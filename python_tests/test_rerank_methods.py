@@ -119,6 +119,16 @@ def test_takes_arrays_and_lists():
     torch.testing.assert_close(got.float(), want, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("method", ["k_reciprocal", "gnn", "aqe", "dba"])
+def test_takes_numbers_of_numpy(method):
+    x = people()[0]
+    numbers = {"k1": np.int64(9), "k2": np.int32(3), "lambda_value": np.float32(0.5)}
+    plain = {name: value.item() for name, value in numbers.items()}
+    got = rerank(x[:40], x[40:], method=method, **numbers, top=np.int64(5))
+    want = rerank(x[:40], x[40:], method=method, **plain, top=5)
+    assert all(map(torch.equal, got, want))
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("name", ["query", "gallery"])
 def test_rejects_features_that_are_not_finite(name, value, device):

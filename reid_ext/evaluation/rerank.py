@@ -91,7 +91,8 @@ def rerank(
     Returns:
         Distances of shape (Q, G), float32 for half inputs; or with ``top``, ``distances`` and int64
         ``indices`` of shape (Q, top), nearest first, and no (Q, G) matrix is ever made. Equal
-        distances go by index. Memory besides is O(Q + G).
+        distances go by index. Memory besides is O(Q + G), with ``"gnn"`` a few thousand bytes per
+        image.
 
     Raises:
         ValueError: an argument that does not fit, by its name; features that are not finite.
@@ -104,12 +105,13 @@ def rerank(
     check_finite(where, "gallery", g)
     check_fraction(where, "lambda_value", lambda_value)
     _check_numbers(where, method, k1, k2, alpha, top, len(q), len(g))
+    k1, k2, top = int(k1), int(k2), None if top is None else int(top)
     if method == "k_reciprocal":
-        options: dict[str, Any] = {"k1": int(k1), "k2": int(k2)}
-        options |= {"lambda_value": lambda_value, "metric": metric}
+        options: dict[str, Any] = {"k1": k1, "k2": k2, "metric": metric}
+        options["lambda_value"] = lambda_value
         if top is None:
             return ops.k_reciprocal(q, g, **options)
-        return ops.k_reciprocal_nearest(q, g, int(top), **options)
+        return ops.k_reciprocal_nearest(q, g, top, **options)
     wide = torch.promote_types(q.dtype, torch.float32)
     q, g = F.normalize(q.to(wide)), F.normalize(g.to(wide))
     if method == "gnn":
@@ -133,8 +135,12 @@ def _gather(blocks: Iterable[Tensor], top: int | None) -> Tensor | ops.Nearest:
     """The rows of all blocks, or of each row the ``top`` smallest."""
     if top is None:
         return torch.cat(list(blocks))
-    found = [block.sort(dim=1, stable=True) for block in blocks]
-    return ops.Nearest(*(torch.cat([f[part][:, :top] for f in found]) for part in (0, 1)))
+    distances, indices = [], []
+    for block in blocks:
+        ordered = block.sort(dim=1, stable=True)
+        distances.append(ordered.values[:, :top].clone())  # a slice would keep the whole block
+        indices.append(ordered.indices[:, :top].clone())
+    return ops.Nearest(torch.cat(distances), torch.cat(indices))
 
 
 def _check_numbers(
