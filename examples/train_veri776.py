@@ -6,7 +6,7 @@
 
 Without --data it renders made-up people in VeRi-776's layout: the package draws no vehicles, so
 such a run tries the script out and no more. Each query searches the images of the other cameras.
-You must then see rank-1 rise far above a few percent, chance. Writes OUT/metrics.json,
+You must then see rank-1 rise far above a few percent, which is chance. Writes OUT/metrics.json,
 checkpoint.pt, cmc.png, ranked_list.png and TensorBoard events.
 """
 
