@@ -28,16 +28,17 @@ def rank_positives(
     ranks = _place_among_own(thresholds, positives) + 1
     blocks: Iterable[Block] = _kept(gallery, task.kept)
     for first, block in Upload(query.device)(blocks) if query.is_cuda else blocks:
-        ranks += ops.count_before(
-            how.features(query),
-            how.features(block),
-            first,
-            thresholds,
-            positives,
-            listed,
-            metric=metric,
-            estimate=how.estimate,
-        )
+        with how.setting():  # and not where the user's code makes the blocks
+            ranks += ops.count_before(
+                how.features(query),
+                how.features(block),
+                first,
+                thresholds,
+                positives,
+                listed,
+                metric=metric,
+                estimate=how.estimate,
+            )
     # A query's ranks, in the order of its positives, leave the op ascending.
     order = ranks.argsort(stable=True)
     return ranks[order[matches.rows(positives)[order].argsort(stable=True)]]
