@@ -1,5 +1,7 @@
 """What the tests of ranking share: features with exact, often equal distances; a plain sort."""
 
+import itertools
+
 import numpy as np
 import torch
 
@@ -34,7 +36,7 @@ def streamed_ranks(query, pieces, positive, junk, metric, estimate="full"):
         )
         first += len(block)
     ranks = []
-    for begin, end in p.offsets.unfold(0, 2, 1).tolist():
+    for begin, end in itertools.pairwise(p.offsets.tolist()):
         order = values[begin:end].cpu().numpy().argsort(kind="stable")
         ranks += (total[begin:end].cpu()[order] + torch.arange(end - begin)).tolist()
     return ranks

@@ -153,7 +153,7 @@ def _classic(where: str, distances: Tensor, labels: Labels, report: Report) -> R
         gallery_ids=labels.gallery_ids,
         query_cameras=labels.query_cameras,
         gallery_cameras=labels.gallery_cameras,
-        metric=report.metric,
+        metric=report.metric if report.metric in METRICS else None,
         max_rank=report.max_rank,
         average_precision=report.average_precision,
     )
