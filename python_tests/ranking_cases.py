@@ -1,5 +1,7 @@
 """What the tests of ranking share: features with exact, often equal distances; a plain sort."""
 
+import itertools
+
 import numpy as np
 import torch
 
@@ -19,6 +21,24 @@ def reference(distances, positive, junk):
     for d, p, j in zip(distances.cpu().double().numpy(), positive, junk, strict=True):
         order = np.argsort(d, kind="stable")
         ranks += (np.flatnonzero(p[order[~j[order]]]) + 1).tolist()
+    return ranks
+
+
+def streamed_ranks(query, pieces, positive, junk, metric, estimate="full"):
+    """Ranks by the ops themselves, from masks (Q, G)."""
+    p, listed = lists(positive, query.device), lists(positive | junk, query.device)
+    of_query = torch.repeat_interleave(p.offsets.diff())
+    values = ops.pair_values(query, torch.cat(pieces), of_query, p.indices, metric=metric)
+    total, first = torch.ones_like(p.indices), 0
+    for block in pieces:
+        total += ops.count_before(
+            query, block, first, values, p, listed, metric=metric, estimate=estimate
+        )
+        first += len(block)
+    ranks = []
+    for begin, end in itertools.pairwise(p.offsets.tolist()):
+        order = values[begin:end].cpu().numpy().argsort(kind="stable")
+        ranks += (total[begin:end].cpu()[order] + torch.arange(end - begin)).tolist()
     return ranks
 
 

@@ -96,7 +96,7 @@ def test_errors_name_the_arguments_of_the_drop_in(module):
         module.evaluate_rank(DISTANCES, LABELS[0][:1], *LABELS[1:])
     with pytest.raises(ValueError, match=rf"{where}: g_camids must be integers"):
         module.evaluate_rank(DISTANCES, *LABELS[:3], LABELS[3] / 2)
-    with pytest.raises(ValueError, match=rf"{where}: distmat must have shape \(Q, G\), got \(5,\)"):
+    with pytest.raises(ValueError, match=rf"{where}: distmat must have 2 dim.* got shape \(5,\)"):
         module.evaluate_rank(DISTANCES[0], *LABELS)
     with pytest.raises(ValueError, match=rf"{where}: g_pids must share an identity with q_pids"):
         module.evaluate_rank(DISTANCES, LABELS[0] + 50, *LABELS[1:])

@@ -48,7 +48,7 @@ def test_mean_of_trials_with_different_queries():
     torch.testing.assert_close(mean.cmc, (one.cmc + two.cmc) / 2)
     assert len(mean.average_precision) == 50 and mean.num_valid == one.num_valid + two.num_valid
     assert mean.trials == [one, two] and mean.protocol.startswith("mean of 2 trials: generic")
-    with pytest.raises(ValueError, match="trials must hold a Ranking"):
+    with pytest.raises(ValueError, match="trials must be a list of Rankings, one at least, got"):
         mean_of_trials([])
 
 

@@ -104,7 +104,7 @@ def test_result_says_why_queries_have_no_match():
     "rule, message",
     [
         (np.ones((12, 89), bool), r"bool of shape \(12, 90\).*got torch.bool \(12, 89\)"),
-        (np.ones((12, 90)), r"bool of shape \(12, 90\).*got torch.float64"),
+        (np.ones((12, 90)), r"bool of shape \(12, 90\).*got float64"),
         (lambda pairs: pairs.query_ids == 1, r"bool of shape \(12, 90\).*\(12, 1\)"),
         (lambda pairs: True, "bool of shape .* got True"),
     ],

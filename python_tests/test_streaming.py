@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from ranking_cases import corners, distances, draw, lists, reference, whole
+from ranking_cases import corners, distances, draw, lists, reference, streamed_ranks, whole
 
 from reid_ext import evaluate, ops
 from reid_ext.evaluation import blocks, evaluate_distances
@@ -35,24 +35,6 @@ def same(a, b):
         and torch.equal(a.cmc, b.cmc)
         and a.protocol == b.protocol
     )
-
-
-def streamed_ranks(query, pieces, positive, junk, metric, estimate="full"):
-    """Ranks by the ops themselves, from masks (Q, G)."""
-    p, listed = lists(positive, query.device), lists(positive | junk, query.device)
-    of_query = torch.repeat_interleave(p.offsets.diff())
-    values = ops.pair_values(query, torch.cat(pieces), of_query, p.indices, metric=metric)
-    total, first = torch.ones_like(p.indices), 0
-    for block in pieces:
-        total += ops.count_before(
-            query, block, first, values, p, listed, metric=metric, estimate=estimate
-        )
-        first += len(block)
-    ranks = []
-    for begin, end in p.offsets.unfold(0, 2, 1).tolist():
-        order = values[begin:end].cpu().numpy().argsort(kind="stable")
-        ranks += (total[begin:end].cpu()[order] + torch.arange(end - begin)).tolist()
-    return ranks
 
 
 # --- values ---------------------------------------------------------------------------------

@@ -222,7 +222,7 @@ def test_autocast_does_not_round_distances(device):
         ({"gallery_images": [1] * 9}, "gallery_images must differ .* got 1 twice in camera 2, id"),
         (
             {"gallery_images": range(1, 10), "permutations": {}},
-            r"permutations must have a row .* got shape \(0, 0\) for camera 1, identity 1",
+            r"permutations must have a row .* got int64 \(0, 0\) for camera 1, identity 1",
         ),
         (
             {"gallery_images": range(1, 10), "permutations": {(1, 1): np.array([[4]])}},

@@ -83,20 +83,56 @@ def test_one_flag_for_a_batch():
 @pytest.mark.parametrize(
     "changed, message",
     [
-        ({"identities": torch.zeros(3).long()}, r"identities must be integers of shape \(120,\)"),
-        ({"cameras": torch.zeros(120)}, "cameras must be integers .* got torch.float32"),
-        ({"is_query": torch.ones(4).bool()}, "is_query must be integers"),
-        ({"indices": torch.zeros(2).long()}, "indices must be integers"),
+        (
+            {"identities": torch.zeros(3).long()},
+            r"identities must have shape \(120,\).* got \(3,\)",
+        ),
+        ({"identities": None}, "identities must be integers, got object"),
+        ({"cameras": torch.zeros(120)}, "cameras must be integers, got torch.float32"),
+        ({"is_query": torch.ones(4).bool()}, r"is_query must have shape \(120,\)"),
+        (
+            {"is_query": torch.ones(120)},
+            "is_query must be a bool, .* got torch.float32",
+        ),
+        ({"is_query": "all"}, "is_query must be a bool, .* got 'all'"),
+        ({"indices": torch.zeros(2).long()}, "indices must have shape"),
+        ({"features": None}, "features must be float32, float64, .* got object"),
+        ({"features": torch.ones(120)}, "features must have 2 dimensions"),
+        ({"features": torch.ones(120, 4).to_sparse()}, "features must be a dense tensor"),
     ],
 )
 def test_refuses_by_name(changed, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match="ReIDRetrieval: " + message):
         ReIDRetrieval().update(**(problem() | changed))
 
 
-def test_refuses_a_short_cmc():
-    with pytest.raises(ValueError, match="max_rank must be at least 20, got 5"):
-        ReIDRetrieval(max_rank=5)
+@pytest.mark.parametrize(
+    "features, message",
+    [
+        (torch.ones(120, 5), "feature length 4 as those before, got 5"),
+        (torch.ones(120, 4).double(), "dtype torch.float32 as those before, got torch.float64"),
+    ],
+)
+def test_refuses_features_unlike_those_before(features, message):
+    metric = ReIDRetrieval()
+    metric.update(**problem())
+    with pytest.raises(ValueError, match=message):
+        metric.update(**(problem() | {"features": features}))
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"max_rank": 5}, "max_rank must be an integer >= 20, got 5"),
+        ({"max_rank": None}, "max_rank must be an integer >= 20, got None"),
+        ({"protocol": "market"}, "protocol must be one of 'market1501'.* got 'market'"),
+        ({"metric": "dot"}, "metric must be one of 'cosine'.* got 'dot'"),
+        ({"average_precision": "mean"}, "average_precision must be one of 'step'.* got 'mean'"),
+    ],
+)
+def test_refuses_options_when_it_is_made(options, message):
+    with pytest.raises(ValueError, match="ReIDRetrieval: " + message):
+        ReIDRetrieval(**options)
 
 
 def gathered(rank):

@@ -81,7 +81,10 @@ def test_dtypes_are_computed_in_float32(dtype, device):
 @pytest.mark.parametrize(
     "changed, message",
     [
-        ({"false_positive_rates": [1.0]}, r"false_positive_rates must be in \[0, 1\), got \[1.0\]"),
+        (
+            {"false_positive_rates": [1.0]},
+            r"false_positive_rates must be .*, got \[1.0\]",
+        ),
         ({"false_positive_rates": []}, "false_positive_rates must be"),
         ({"metric": "dot"}, "metric must be one of"),
         ({"query": torch.full((30, 6), torch.nan).double()}, "query must be finite"),
@@ -144,5 +147,5 @@ def test_average_precision_at_k_leaves_out_queries_without_a_match():
         [[1.0, 2], [1, 2]], query_ids=[1, 5], gallery_ids=[2, 1], protocol="generic"
     )
     assert ranking.mAP_at(2) == 1 / 2
-    with pytest.raises(ValueError, match="mAP_at: k must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="mAP_at: k must be an integer >= 1, got 0"):
         ranking.mAP_at(0)

@@ -3,10 +3,10 @@
 // Let x16 be a row rounded to bfloat16 and drop(x) = |x - x16|, 0 in full. With
 // |q16| <= Q = |q| + drop(q) and w for the rounding of two sums of D products in any order,
 //
-//   |estimate - q.g| <= drop(q) |g| + Q drop(g) + w Q (|g| + drop(g)) + 2^-9 |estimate|
+//   |estimate - q.g| <= drop(q) |g| + Q drop(g) + w Q (|g| + drop(g)) + 2^-8 |estimate|
 //
-// by Cauchy and Schwarz; the last term is the estimate's own rounding to bfloat16. What processors
-// flush to zero and the last steps of a value's rounding come on top.
+// by Cauchy and Schwarz; the last term is the estimate's own rounding to the 8 bits of a bfloat16.
+// What processors flush to zero and the last steps of a value's rounding come on top.
 #pragma once
 
 #include <torch/csrc/stable/ops.h>
@@ -50,6 +50,13 @@ REID_CLONES inline float round_row(const float* x, int64_t d, Bits16* out) {
   return dropped;
 }
 
+// No less than the norm of d numbers whose squares add up to this: the squares of tiny ones, and
+// what a processor flushes of their sum, are not in it.
+template <typename T>
+T norm_above(T squares, int64_t d) {
+  return std::sqrt(squares) + std::sqrt(T(2) * T(d) * kSmallest<T>);
+}
+
 // Rows in bfloat16, with the norm of what each lost.
 struct Rounded {
   Tensor rows;
@@ -61,7 +68,7 @@ struct Rounded {
     Bits16* to = static_cast<Bits16*>(rows.mutable_data_ptr());
     torch::stable::parallel_for(0, n, rows_per_task(d), [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
-        dropped[i] = std::sqrt(round_row(from + i * d, d, to + i * d));
+        dropped[i] = norm_above(round_row(from + i * d, d, to + i * d), d);
       }
     });
   }
@@ -88,7 +95,7 @@ struct Columns {
       scale[k] = o.scale;
       bias[k] = o.bias;
       const T size = std::abs(o.scale) * T(kMargin);
-      by_norm[k] = size * std::sqrt(norms[k]);
+      by_norm[k] = size * norm_above(norms[k], d);
       by_dropped[k] = dropped.empty() ? T(0) : size * dropped[k];
       always[k] = size * flushed + 8 * kRounding<T> * std::abs(o.bias);
     }
@@ -105,7 +112,7 @@ template <typename T>
 QueryError<T> query_error(T norm, T dropped, int64_t d, Estimate estimate) {
   if (estimate == Estimate::kTaken) return {};
   const T sums = T(3) * T(d + 2) * kRounding<T>, most = (norm + dropped) * T(kMargin);
-  const T last = estimate == Estimate::kInFull ? T(0) : T(kMargin) / 512;
+  const T last = estimate == Estimate::kInFull ? T(0) : T(kMargin) / 256;
   return {dropped * T(kMargin) + sums * most, most * (1 + sums), last + 8 * kRounding<T>, T(1)};
 }
 

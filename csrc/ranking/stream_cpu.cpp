@@ -109,7 +109,7 @@ class Counter {
       near.reserve(cols);
       for (int64_t r = begin; r < end; ++r) {
         open_[r].clear();
-        const T norm = std::sqrt(norms_[i + r]), lost = dropped.empty() ? T(0) : dropped[r];
+        const T norm = norm_above(norms_[i + r], s_.d), lost = dropped.empty() ? T(0) : dropped[r];
         const QueryError<T> error = query_error(norm, lost, s_.d, estimate);
         count_row(i + r, j, cols, tile + r * cols, error, near, open_[r]);
         open += int64_t(open_[r].size());

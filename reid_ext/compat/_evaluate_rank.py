@@ -2,10 +2,8 @@
 
 from typing import Any
 
-import numpy as np
-
 from reid_ext.evaluation import Ranking, evaluate_distances, evaluate_single_shot
-from reid_ext.evaluation.inputs import Array
+from reid_ext.evaluation.inputs import Array, check_at_least, read_matrix
 
 _THEIR_NAMES = {
     "evaluate_distances": None,  # where it is called
@@ -26,16 +24,15 @@ def ranking_of(
     single_shot: bool,
 ) -> Ranking:
     """The ranking of their rules; labels are q_pids, g_pids, q_camids and g_camids."""
-    shape = np.shape(distmat)
-    if len(shape) != 2:
-        raise ValueError(f"{where}: distmat must have shape (Q, G), got {tuple(shape)}")
+    distances = read_matrix(where, "distmat", distmat)
+    check_at_least(where, "max_rank", max_rank, 1)
     names = ("query_ids", "gallery_ids", "query_cameras", "gallery_cameras")
     keywords: dict[str, Any] = dict(zip(names, labels, strict=True))
-    keywords["max_rank"] = min(max_rank, shape[1])
+    keywords["max_rank"] = min(max_rank, distances.shape[1])
     try:
         if single_shot:
-            return evaluate_single_shot(distmat, **keywords)
-        return evaluate_distances(distmat, **keywords, protocol="cuhk03-np")
+            return evaluate_single_shot(distances, **keywords)
+        return evaluate_distances(distances, **keywords, protocol="cuhk03-np")
     except ValueError as error:
         message = str(error)
         for ours, theirs in _THEIR_NAMES.items():

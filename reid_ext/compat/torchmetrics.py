@@ -11,8 +11,18 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from reid_ext.evaluation.evaluate import evaluate
-from reid_ext.evaluation.ranking import Ranking
+from reid_ext.evaluation.inputs import (
+    METRICS,
+    check_at_least,
+    check_choice,
+    described,
+    read_integers,
+    read_matrix,
+)
+from reid_ext.evaluation.protocols import CLASSIC, PROTOCOLS
+from reid_ext.evaluation.ranking import AVERAGE_PRECISIONS, Ranking
 
+WHERE = "ReIDRetrieval"
 RANKS = (1, 5, 10, 20)
 
 
@@ -47,10 +57,10 @@ class ReIDRetrieval(Metric):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if max_rank < max(RANKS):
-            raise ValueError(
-                f"ReIDRetrieval: max_rank must be at least {max(RANKS)}, got {max_rank}"
-            )
+        check_choice(WHERE, "protocol", protocol, (*PROTOCOLS, CLASSIC))
+        check_choice(WHERE, "metric", metric, METRICS)
+        check_choice(WHERE, "average_precision", average_precision, AVERAGE_PRECISIONS)
+        check_at_least(WHERE, "max_rank", max_rank, max(RANKS))
         self.options: dict[str, Any] = {
             "protocol": protocol,
             "metric": metric,
@@ -80,32 +90,33 @@ class ReIDRetrieval(Metric):
                 hands out twice then counts once, and ties go to the lower index. Without, images
                 count as they come.
         """
-        n = len(features)
-        if indices is None:
-            indices = torch.full((n,), -1)
-        query = torch.as_tensor(is_query)
-        query = query.expand(n) if query.ndim == 0 else query
-        columns = []
-        for name, column in (
-            ("identities", identities),
-            ("cameras", cameras),
-            ("is_query", query),
-            ("indices", indices),
-        ):
-            column = torch.as_tensor(column)
-            if tuple(column.shape) != (n,) or column.is_floating_point():
-                raise ValueError(
-                    f"ReIDRetrieval: {name} must be integers of shape ({n},), one for each row of "
-                    f"features, got {column.dtype} {tuple(column.shape)}"
-                )
-            columns.append(column.to(features.device, torch.int64))
-        self.features.append(features.detach())
+        x = read_matrix(WHERE, "features", features)
+        for before in self.features[:1]:
+            for of, got, first in (
+                ("feature length", x.shape[1], before.shape[1]),
+                ("dtype", x.dtype, before.dtype),
+                ("device", x.device, before.device),
+            ):
+                if got != first:
+                    raise ValueError(
+                        f"{WHERE}: features must have {of} {first} as those before, got {got}"
+                    )
+        columns = [
+            read_integers(WHERE, name, values, len(x), "features", x.device)
+            for name, values in (
+                ("identities", identities),
+                ("cameras", cameras),
+                ("is_query", _flags(is_query, len(x))),
+                ("indices", torch.full((len(x),), -1) if indices is None else indices),
+            )
+        ]
+        self.features.append(x)
         self.labels.append(torch.stack(columns, 1))
 
     def compute(self) -> dict[str, Tensor]:
         """Return the metrics of all batches so far; ValueError if no query has a match."""
         if not len(self.features):
-            raise ValueError("ReIDRetrieval: update must come before compute, got no batch")
+            raise ValueError(f"{WHERE}: update must come before compute, got no batch")
         features, labels = dim_zero_cat(self.features), dim_zero_cat(self.labels)
         (query, query_labels), (gallery, gallery_labels) = (
             _of_set(features, labels, is_query) for is_query in (1, 0)
@@ -127,6 +138,18 @@ class ReIDRetrieval(Metric):
         """Forget all batches."""
         super().reset()
         self.ranking = None
+
+
+def _flags(is_query: Tensor | bool, n: int) -> Tensor:
+    """0 or 1 for each of n images, from one bool for all or a bool or integer for each."""
+    if isinstance(is_query, bool):
+        return torch.full((n,), int(is_query))
+    if isinstance(is_query, Tensor) and is_query.dtype == torch.bool:
+        return is_query.long().expand(n) if is_query.ndim == 0 else is_query.long()
+    raise ValueError(
+        f"{WHERE}: is_query must be a bool, or a bool tensor of shape ({n},), "
+        f"got {described(is_query)}"
+    )
 
 
 def _of_set(features: Tensor, labels: Tensor, is_query: int) -> tuple[Tensor, Tensor]:

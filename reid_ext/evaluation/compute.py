@@ -1,7 +1,8 @@
 """In which precision the products behind an evaluation are made, and what that promises."""
 
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -25,18 +26,49 @@ class Products(NamedTuple):
     def features(self, x: Tensor) -> Tensor:
         return x.bfloat16() if self.rounded else x
 
-    @contextmanager
-    def setting(self) -> Iterator[None]:
+    def setting(self) -> AbstractContextManager[None]:
         """Torch's precision of float32 products, which a user may have lowered, for a while."""
-        onednn: Any = torch.backends.mkldnn
-        backends = (torch.backends.cuda.matmul, onednn.matmul)
-        before = [backend.fp32_precision for backend in backends]
+        return _shared(self.precision)
+
+
+class _Setting:
+    """Torch's precision on GPUs, one for all threads: those that want one share it, others wait."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.users, self.precision = 0, ""
+        self.before: list[str] = []
+
+    @contextmanager
+    def __call__(self, precision: str) -> Iterator[None]:
+        with self.changed:
+            self.changed.wait_for(lambda: self.users == 0 or self.precision == precision)
+            if self.users == 0:
+                self.before, self.precision = self._get(), precision
+                self._set([precision, "ieee"])
+            self.users += 1
         try:
-            backends[0].fp32_precision, backends[1].fp32_precision = self.precision, "ieee"
             yield
         finally:
-            for backend, precision in zip(backends, before, strict=True):
-                backend.fp32_precision = precision
+            with self.changed:
+                self.users -= 1
+                if self.users == 0:
+                    self._set(self.before)
+                    self.changed.notify_all()
+
+    def _backends(self) -> list[Any]:
+        onednn: Any = torch.backends.mkldnn
+        return [torch.backends.cuda.matmul, onednn.matmul]
+
+    def _get(self) -> list[str]:
+        return [backend.fp32_precision for backend in self._backends()]
+
+    def _set(self, precisions: list[str]) -> None:
+        for backend, precision in zip(self._backends(), precisions, strict=True):
+            backend.fp32_precision = precision
+
+
+_shared = _Setting()
 
 
 def products(where: str, compute: str, query: Tensor) -> Products:

@@ -1,11 +1,12 @@
 """How far the metrics of a ranking depend on which queries happened to be asked."""
 
+from numbers import Real
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from reid_ext.evaluation.inputs import check_at_least
+from reid_ext.evaluation.inputs import check_at_least, described
 from reid_ext.evaluation.ranking import Ranking
 
 
@@ -46,8 +47,10 @@ def bootstrap(
         Efron and Tibshirani 1993, "An Introduction to the Bootstrap", ch. 13 (percentile interval).
     """
     where = "bootstrap"
-    if not 0 < level < 1:
-        raise ValueError(f"{where}: level must be between 0 and 1, got {level}")
+    if not isinstance(ranking, Ranking):
+        raise ValueError(f"{where}: ranking must be a Ranking, got {described(ranking)}")
+    if not isinstance(level, Real) or not 0 < level < 1:
+        raise ValueError(f"{where}: level must be between 0 and 1, got {described(level)}")
     check_at_least(where, "resamples", resamples, 1)
     check_at_least(where, "seed", seed, 0)
     if ranking.trials:

@@ -9,7 +9,7 @@ from reid_ext.evaluation.blocks import Blocks, is_streamed
 from reid_ext.evaluation.compute import distance_blocks, products
 from reid_ext.evaluation.exclusion import Rule, Rules
 from reid_ext.evaluation.inputs import METRICS, Array, Gallery
-from reid_ext.evaluation.protocols import CLASSIC
+from reid_ext.evaluation.protocols import CLASSIC, PROTOCOLS
 from reid_ext.evaluation.ranking import Ranking
 from reid_ext.evaluation.single_shot import evaluate_single_shot
 from reid_ext.evaluation.task import Labels, Report, read_task
@@ -51,7 +51,7 @@ def evaluate(
             ``"veri776"``: gallery images of the query's identity and camera are junk. Market-1501
             also drops gallery identity -1 (copying what stays) and keeps 0, its distractors.
             ``"cuhk03-classic"``: :func:`evaluate_single_shot`, by its expectation, of the whole
-            matrix of distances. ``"generic"``: no junk.
+            matrix of exact distances. ``"generic"``: no junk.
         junk: Pairs to leave out as well: a bool mask (Q, G), or a function of :class:`Pairs` that
             returns one for some of the queries, so that no whole mask is needed. With
             ``protocol="generic"`` it is the only junk rule.
@@ -69,10 +69,12 @@ def evaluate(
     """
     where = "evaluate"
     inputs.check_choice(where, "metric", metric, METRICS)
+    inputs.check_choice(where, "protocol", protocol, (*PROTOCOLS, CLASSIC))
     rules = Rules(junk, candidates)
     labels = Labels(query_ids, gallery_ids, query_cameras, gallery_cameras, protocol, rules)
     report = Report(max_rank, average_precision, metric)
     if protocol == CLASSIC:
+        inputs.check_choice(where, "compute", compute, ("exact",))
         q, g = inputs.read_features(where, query, gallery)
         with products(where, compute, q).setting():
             distances = torch.cat([d for _, d in distance_blocks(q, g, metric, len(q))])
@@ -88,11 +90,11 @@ def evaluate(
         blocks = Blocks(where, g, q, length)
     how = products(where, compute, q)
     task = read_task(where, labels, report, (len(q), length), q.device)
+    if in_blocks or how.in_blocks:
+        return task.ranking(streaming.rank_positives(q, blocks, task, metric, how))
+    g = g if task.kept is None else g[task.kept]
+    q, g = how.features(q), how.features(g)
     with how.setting():
-        if in_blocks or how.in_blocks:
-            return task.ranking(streaming.rank_positives(q, blocks, task, metric, how))
-        g = g if task.kept is None else g[task.kept]
-        q, g = how.features(q), how.features(g)
         ranks = ops.rank_positives(q, g, task.positives, task.junk, metric=metric)
     return task.ranking(ranks)
 
@@ -124,6 +126,7 @@ def evaluate_distances(
     where = "evaluate_distances"
     if metric is not None:
         inputs.check_choice(where, "metric", metric, METRICS)
+    inputs.check_choice(where, "protocol", protocol, (*PROTOCOLS, CLASSIC))
     inputs.check_choice(where, "compute", compute, ("exact",))
     d = inputs.read_distances(where, distances)
     rules = Rules(junk, candidates)
@@ -150,7 +153,7 @@ def _classic(where: str, distances: Tensor, labels: Labels, report: Report) -> R
         gallery_ids=labels.gallery_ids,
         query_cameras=labels.query_cameras,
         gallery_cameras=labels.gallery_cameras,
-        metric=report.metric,
+        metric=report.metric if report.metric in METRICS else None,
         max_rank=report.max_rank,
         average_precision=report.average_precision,
     )

@@ -3,11 +3,10 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from reid_ext.evaluation.inputs import Array
+from reid_ext.evaluation.inputs import Array, read_mask
 from reid_ext.evaluation.matches import rows
 from reid_ext.ops import Lists
 
@@ -45,8 +44,7 @@ def check(where: str, rules: Rules, sizes: tuple[int, int]) -> Rules:
     def read(name: str, rule: Rule | None) -> Rule | None:
         if rule is None or callable(rule):
             return rule
-        mask = rule if isinstance(rule, Tensor) else torch.from_numpy(np.asarray(rule))
-        return _checked(where, name, mask, sizes)
+        return read_mask(where, name, rule, sizes)
 
     return Rules(read("junk", rules.junk), read("candidates", rules.candidates))
 
@@ -100,7 +98,7 @@ def _left_out(where: str, rules: Rules, pairs: Pairs) -> Tensor:
 
     def of(name: str, rule: Any) -> Tensor:
         if callable(rule):
-            return _checked(where, name, rule(pairs), sizes)
+            return read_mask(where, name, rule(pairs), sizes).to(out.device)
         return rule[pairs.query_rows[:, 0].to(rule.device)].to(out.device)
 
     if rules.junk is not None:
@@ -108,14 +106,3 @@ def _left_out(where: str, rules: Rules, pairs: Pairs) -> Tensor:
     if rules.candidates is not None:
         out |= ~of("candidates", rules.candidates)
     return out
-
-
-def _checked(where: str, name: str, mask: Any, sizes: tuple[int, int]) -> Tensor:
-    is_mask = isinstance(mask, Tensor) and mask.dtype == torch.bool
-    if not is_mask or tuple(mask.shape) != sizes:
-        got = f"{mask.dtype} {tuple(mask.shape)}" if isinstance(mask, Tensor) else repr(mask)
-        raise ValueError(
-            f"{where}: {name} must be, or return for its Pairs, bool of shape {sizes}, one for "
-            f"each query and gallery image, got {got}"
-        )
-    return mask

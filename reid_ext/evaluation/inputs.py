@@ -35,13 +35,19 @@ def read_features(where: str, query: Array, gallery: Gallery) -> tuple[Tensor, T
 
 def rows_of(where: str, gallery: Gallery, gallery_ids: Array) -> int:
     """The rows of a gallery; of one in blocks as many as there are identities."""
-    rows = gallery if isinstance(gallery, Tensor | np.ndarray) else gallery_ids
-    try:
-        return len(rows)
-    except TypeError as error:
+    if isinstance(gallery, Tensor | np.ndarray):
+        return len(gallery)
+    return length_of(where, "gallery_ids", gallery_ids)
+
+
+def length_of(where: str, name: str, labels: Any) -> int:
+    """How many labels there are, of whatever kind."""
+    array = labels if isinstance(labels, Tensor) else _array(where, name, labels)
+    if array.ndim != 1:
         raise ValueError(
-            f"{where}: gallery_ids must be a list, array or tensor of integers, got {gallery_ids!r}"
-        ) from error
+            f"{where}: {name} must be a list, array or tensor of integers, got {described(labels)}"
+        )
+    return len(array)
 
 
 def read_distances(where: str, distances: Array, name: str = "distances") -> Tensor:
@@ -54,7 +60,9 @@ def read_integers(
 ) -> Tensor:
     """Identities, cameras or image numbers (length,) as int64 on the device."""
     if isinstance(values, Tensor):
-        tensor = values.detach()
+        tensor = _dense(where, name, values)
+        if tensor.dtype == torch.uint64 and bool((tensor.view(torch.int64) < 0).any()):
+            raise ValueError(f"{where}: {name} must fit int64, got uint64 from 2**63 on")
         not_whole = tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool
     else:
         array = _array(where, name, values)
@@ -74,20 +82,52 @@ def read_integers(
     return tensor.to(device, torch.int64)
 
 
+def read_mask(where: str, name: str, values: Any, sizes: tuple[int, int]) -> Tensor:
+    """Pairs (Q, G) as bool, on the device they come on."""
+    mask = values
+    if isinstance(values, Tensor):
+        mask = _dense(where, name, values)
+    elif isinstance(values, Sequence) and not isinstance(values, str | bytes):
+        mask = _array(where, name, values)
+    if isinstance(mask, np.ndarray) and mask.dtype == np.bool_:
+        mask = torch.from_numpy(_array(where, name, mask))
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool or tuple(mask.shape) != sizes:
+        raise ValueError(
+            f"{where}: {name} must be, or return for its Pairs, bool of shape {sizes}, one for "
+            f"each query and gallery image, got {described(mask)}"
+        )
+    return mask
+
+
 def check_choice(where: str, name: str, value: object, choices: Sequence[object]) -> None:
-    if value not in choices:
+    plain = isinstance(value, str | int | np.integer) and not isinstance(value, bool)
+    if not plain or value not in choices:
         allowed = ", ".join(repr(c) for c in choices)
-        raise ValueError(f"{where}: {name} must be one of {allowed}, got {value!r}")
+        raise ValueError(f"{where}: {name} must be one of {allowed}, got {described(value)}")
 
 
 def check_at_least(where: str, name: str, value: int, least: int) -> None:
+    """An integer from ``least`` on that fits int64."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(f"{where}: {name} must be an integer >= {least}, got {value!r}")
+        raise ValueError(f"{where}: {name} must be an integer >= {least}, got {described(value)}")
+    if value >= 2**63:
+        raise ValueError(f"{where}: {name} must be an integer below 2**63, got {value}")
+
+
+def described(value: object) -> str:
+    """A value in an error: itself if short, of what could be large only the kind."""
+    if isinstance(value, Tensor | np.ndarray):
+        return f"{value.dtype} {tuple(value.shape)}"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{type(value).__name__} {text[:50]}..."
 
 
 def read_matrix(where: str, name: str, values: Gallery) -> Tensor:
     """Features or distances, without gradient; the memory of an array is not copied."""
-    tensor = values.detach() if isinstance(values, Tensor) else _wrapped(where, name, values)
+    if isinstance(values, Tensor):
+        tensor = _dense(where, name, values)
+    else:
+        tensor = _wrapped(where, name, values)
     if tensor.ndim != 2 or 0 in tensor.shape:
         raise ValueError(
             f"{where}: {name} must have 2 dimensions, none of them empty, "
@@ -111,7 +151,21 @@ def _wrapped(where: str, name: str, values: Gallery) -> Tensor:
 
 
 def _array(where: str, name: str, values: Gallery) -> np.ndarray:
+    if isinstance(values, np.ma.MaskedArray):
+        raise ValueError(
+            f"{where}: {name} must be without a mask, got a masked array; call .filled() or .data"
+        )
     try:
         return np.asarray(values)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RuntimeError) as error:
         raise ValueError(f"{where}: {name} must be a regular array, got {error}") from error
+
+
+def _dense(where: str, name: str, values: Tensor) -> Tensor:
+    """The tensor without gradient, if it has a value in memory for each of its elements."""
+    odd = values.is_nested or values.is_quantized or values.layout != torch.strided
+    if odd or values.is_meta:
+        kind = "nested" if values.is_nested else "meta" if values.is_meta else str(values.layout)
+        kind = "quantized" if values.is_quantized else kind
+        raise ValueError(f"{where}: {name} must be a dense tensor with values, got a {kind} one")
+    return values.detach()

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from reid_ext.evaluation.inputs import check_at_least, described
 from reid_ext.evaluation.matches import rows
 from reid_ext.ops import Lists
 
@@ -69,8 +71,11 @@ class Ranking:
 
     def rank(self, k: int) -> float:
         """``cmc[k - 1]``; ValueError if k is not in 1..max_rank."""
-        if not 1 <= k <= len(self.cmc):
-            raise ValueError(f"Ranking.rank: k must be in 1..{len(self.cmc)} (max_rank), got {k}")
+        is_integer = isinstance(k, int | np.integer) and not isinstance(k, bool)
+        if not is_integer or not 1 <= k <= len(self.cmc):
+            raise ValueError(
+                f"Ranking.rank: k must be in 1..{len(self.cmc)} (max_rank), got {described(k)}"
+            )
         return float(self.cmc[k - 1])
 
     def mAP_at(self, k: int | None = None) -> float:
@@ -79,10 +84,10 @@ class Ranking:
         AP@k is the sum of the precision at each match within the first k, over min(k, matches).
         Without ``k`` it is each query's number of matches: MAP@R (Musgrave et al. 2020).
         """
+        if k is not None:
+            check_at_least("Ranking.mAP_at", "k", k, 1)
         if self.trials:
             return sum(trial.mAP_at(k) for trial in self.trials) / len(self.trials)
-        if k is not None and k < 1:
-            raise ValueError(f"Ranking.mAP_at: k must be at least 1, got {k}")
         offsets, rank = self.match_ranks.offsets, self.match_ranks.indices
         query, matches = rows(self.match_ranks), offsets.diff()
         first = matches if k is None else torch.full_like(matches, k)

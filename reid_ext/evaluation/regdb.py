@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 
 from reid_ext.evaluation.evaluate import evaluate
-from reid_ext.evaluation.inputs import Array, check_choice
+from reid_ext.evaluation.inputs import Array, check_choice, described
 from reid_ext.evaluation.ranking import NO_RANKS, Ranking
 
 DIRECTIONS = ("visible_to_thermal", "thermal_to_visible")
@@ -76,10 +76,14 @@ def mean_of_trials(trials: Sequence[Ranking]) -> Ranking:
     Per-query values are those of all trials, one after the other.
 
     Raises:
-        ValueError: no ranking, or rankings of different max_rank.
+        ValueError: no list of rankings, or rankings of different max_rank.
     """
-    if not trials:
-        raise ValueError("mean_of_trials: trials must hold a Ranking at least, got none")
+    given = isinstance(trials, list | tuple) and all(isinstance(t, Ranking) for t in trials)
+    if not given or not trials:
+        raise ValueError(
+            f"mean_of_trials: trials must be a list of Rankings, one at least, "
+            f"got {described(trials)}"
+        )
     lengths = {len(trial.cmc) for trial in trials}
     if len(lengths) > 1:
         raise ValueError(

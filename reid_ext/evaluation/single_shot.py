@@ -69,6 +69,8 @@ def evaluate_single_shot(
     if draws is not None:
         inputs.check_at_least(WHERE, "draws", draws, 1)
     inputs.check_at_least(WHERE, "seed", seed, 0)
+    if metric is not None:
+        inputs.check_choice(WHERE, "metric", metric, inputs.METRICS)
     d = inputs.read_distances(WHERE, distances).cpu().double()
     labels = Labels(query_ids, gallery_ids, query_cameras, gallery_cameras, "cuhk03-np", Rules())
     report = Report(max_rank, average_precision, metric or "given distances")

@@ -50,16 +50,17 @@ def counts_before(
     """How many images of all blocks come before each positive, those listed not counted."""
     counts = torch.zeros_like(positives.indices)
     for first, block in blocks:
-        counts += ops.count_before(
-            query,
-            how.features(block),
-            first,
-            thresholds,
-            positives,
-            listed,
-            metric=metric,
-            estimate=how.estimate,
-        )
+        with how.setting():  # and not where the user's code makes the blocks
+            counts += ops.count_before(
+                query,
+                how.features(block),
+                first,
+                thresholds,
+                positives,
+                listed,
+                metric=metric,
+                estimate=how.estimate,
+            )
     return counts
 
 

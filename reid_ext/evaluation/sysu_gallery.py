@@ -7,7 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reid_ext.evaluation.inputs import Array, check_at_least, check_choice, read_integers
+from reid_ext.evaluation.inputs import (
+    Array,
+    check_at_least,
+    check_choice,
+    described,
+    length_of,
+    read_integers,
+)
 
 WHERE = "evaluate_sysu"  # whose arguments these are
 CAMERAS = {"all": (1, 2, 4, 5), "indoor": (1, 2)}
@@ -64,6 +71,11 @@ def select_galleries(
             f"{WHERE}: gallery_images must be given with permutations, got None; pass the 1-based "
             f"number of each gallery image among those of its camera and identity"
         )
+    if permutations is not None and not isinstance(permutations, Mapping):
+        raise ValueError(
+            f"{WHERE}: permutations must map (camera, identity) to image numbers, "
+            f"got {described(permutations)}"
+        )
     groups = _groups(gallery_ids, gallery_cameras, gallery_images, CAMERAS[mode])
     if permutations is None:
         return [_seeded(groups, shots, seed, trial) for trial in range(trials)]
@@ -84,13 +96,15 @@ def _groups(
 ) -> list[_Group]:
     """The images of each (identity, camera), in ascending order of these."""
 
+    size = length_of(WHERE, "gallery_ids", ids)
+
     def column(name: str, values: Array) -> Tensor:
-        return read_integers(WHERE, name, values, len(ids), "gallery", torch.device("cpu"))
+        return read_integers(WHERE, name, values, size, "gallery", torch.device("cpu"))
 
     check_cameras("gallery_cameras", column("gallery_cameras", cameras), CAMERAS["all"])
     identity = column("gallery_ids", ids).numpy()
     camera = column("gallery_cameras", cameras).numpy()
-    number = np.arange(len(ids))
+    number = np.arange(size)
     if images is not None:
         number = column("gallery_images", images).numpy()
     order = np.lexsort((number, camera, identity))
@@ -98,7 +112,7 @@ def _groups(
     if len(order) == 0:
         raise ValueError(
             f"{WHERE}: gallery_cameras must have an image of cameras {of_mode}, got none in "
-            f"{len(ids)} images"
+            f"{size} images"
         )
     changes = (np.diff(identity[order]) != 0) | (np.diff(camera[order]) != 0)
     groups = []
@@ -123,19 +137,34 @@ def _seeded(groups: list[_Group], shots: int, seed: int, trial: int) -> np.ndarr
     return np.sort(np.concatenate(chosen))
 
 
+def _row(permutations: Permutations, group: _Group, trial: int) -> np.ndarray:
+    """The image numbers of a group in the order of a trial."""
+    given = permutations.get((group.camera, group.identity), np.empty((0, 0), np.int64))
+    try:
+        permutation = np.asarray(given)
+    except (TypeError, ValueError, RuntimeError):
+        permutation = np.empty(0)
+    if permutation.dtype.kind not in "iu" or permutation.ndim != 2 or len(permutation) <= trial:
+        raise ValueError(
+            f"{WHERE}: permutations must have a row of image numbers, integers, for each of the "
+            f"trials, got {described(given)} for camera {group.camera}, identity {group.identity}"
+        )
+    return permutation[trial]
+
+
 def _official(
     groups: list[_Group], shots: int, permutations: Permutations, trial: int
 ) -> np.ndarray:
     chosen = []
     for group in groups:
         of = f"for camera {group.camera}, identity {group.identity}"
-        permutation = np.asarray(permutations.get((group.camera, group.identity), np.empty((0, 0))))
-        if permutation.ndim != 2 or len(permutation) <= trial:
+        wanted = min(shots, len(group.rows))
+        numbers = _row(permutations, group, trial)[:shots]
+        if len(np.unique(numbers)) < max(wanted, len(numbers)):
             raise ValueError(
-                f"{WHERE}: permutations must have a row of image numbers for each of the trials, "
-                f"got shape {permutation.shape} {of}"
+                f"{WHERE}: permutations must name {wanted} different images in each row, "
+                f"got {numbers.tolist()} {of}"
             )
-        numbers = permutation[trial, :shots]
         place = np.searchsorted(group.numbers, numbers).clip(max=len(group.numbers) - 1)
         missing = numbers[group.numbers[place] != numbers]
         if len(missing):

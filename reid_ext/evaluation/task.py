@@ -8,7 +8,7 @@ from torch import Tensor
 from reid_ext.evaluation import exclusion, matches
 from reid_ext.evaluation.exclusion import Pairs, Rules
 from reid_ext.evaluation.inputs import Array, check_at_least, check_choice, read_integers
-from reid_ext.evaluation.protocols import CLASSIC, PROTOCOLS
+from reid_ext.evaluation.protocols import PROTOCOLS
 from reid_ext.evaluation.ranking import AVERAGE_PRECISIONS, Ranking, Unmatched, from_ranks
 from reid_ext.ops import Lists
 
@@ -61,8 +61,7 @@ def read_task(
     sizes: tuple[int, int],
     device: torch.device,
 ) -> Task:
-    """Check every argument but the features, and find the matches of a (Q, G) problem."""
-    check_choice(where, "protocol", labels.protocol, (*PROTOCOLS, CLASSIC))
+    """Check every argument but features and protocol; find the matches of a (Q, G) problem."""
     check_at_least(where, "max_rank", report.max_rank, 1)
     check_choice(where, "average_precision", report.average_precision, AVERAGE_PRECISIONS)
     protocol = PROTOCOLS[labels.protocol]

@@ -17,6 +17,7 @@ from reid_ext.evaluation.compute import distance_blocks, products
 from reid_ext.evaluation.exclusion import Rules
 from reid_ext.evaluation.inputs import METRICS, Array
 from reid_ext.evaluation.matches import rows
+from reid_ext.evaluation.protocols import PROTOCOLS
 from reid_ext.evaluation.task import Labels, Report, Task, read_task
 
 PAIRS_AT_ONCE = 1 << 22
@@ -57,7 +58,7 @@ def verify(
         gallery_ids: Identities of shape (G,).
         query_cameras: Cameras of shape (Q,); every protocol but ``"generic"`` needs them.
         gallery_cameras: Cameras of shape (G,).
-        protocol: As in :func:`evaluate`.
+        protocol: As in :func:`evaluate`, but for ``"cuhk03-classic"``.
         metric: ``"cosine"``, ``"euclidean"`` or ``"squared_euclidean"``.
         false_positive_rates: In [0, 1). Memory grows with the largest of them: at 0.01 one in a
             hundred of all distances is held.
@@ -68,11 +69,8 @@ def verify(
     """
     where = "verify"
     inputs.check_choice(where, "metric", metric, METRICS)
-    rates = torch.tensor(list(false_positive_rates), dtype=torch.float64)
-    if len(rates) == 0 or not bool(((rates >= 0) & (rates < 1)).all()):
-        raise ValueError(
-            f"{where}: false_positive_rates must be in [0, 1), got {list(false_positive_rates)}"
-        )
+    inputs.check_choice(where, "protocol", protocol, tuple(PROTOCOLS))
+    rates = _read_rates(where, false_positive_rates)
     q, g = inputs.read_features(where, query, gallery)
     for name, features in (("query", q), ("gallery", g)):
         if not bool(features.isfinite().all()):
@@ -91,6 +89,19 @@ def verify(
     return Verification(
         rates, below.double() / len(positive), threshold.double(), len(positive), negatives
     )
+
+
+def _read_rates(where: str, values: Sequence[float]) -> Tensor:
+    try:
+        rates = torch.tensor(list(values), dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        rates = torch.empty(0)
+    if rates.ndim != 1 or len(rates) == 0 or not bool(((rates >= 0) & (rates < 1)).all()):
+        raise ValueError(
+            f"{where}: false_positive_rates must be a list of numbers in [0, 1), "
+            f"got {inputs.described(values)}"
+        )
+    return rates
 
 
 def _distances(q: Tensor, g: Tensor, task: Task, metric: str, k: int) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,114 @@
+"""Estimates at the edge of their error: each case makes one term of the bound as large as it gets.
+
+Every rank must be that of the product in full, which is compared with float64 where that can tell.
+"""
+
+import numpy as np
+import pytest
+import torch
+from ranking_cases import distances, draw, reference, streamed_ranks
+
+METRICS = ["cosine", "squared_euclidean"]
+
+
+def check(query, gallery, metric, exact=False, masks=None):
+    """Ranks by estimates are those in full; where the features are exact, those of float64 too."""
+    positive, junk = masks or draw(len(query), len(gallery))
+    pieces = [gallery[:100], gallery[100:]]
+    full = streamed_ranks(query, pieces, positive, junk, metric)
+    if exact:
+        assert full == reference(distances(query, gallery, metric), positive, junk)
+    assert streamed_ranks(query, pieces, positive, junk, metric, "bfloat16") == full
+
+
+def signs(rows, dim):
+    """Rows of as many 1 as -1, few of them apart."""
+    row = torch.tensor([1.0, -1.0]).repeat(dim // 2)
+    made = row.repeat(rows, 1)
+    for i in range(rows):
+        swapped = torch.randperm(dim // 2)[: int(torch.randint(dim // 8, ()))]
+        made[i, 2 * swapped], made[i, 2 * swapped + 1] = -1.0, 1.0
+    return made
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_what_a_query_drops(metric):
+    """Along the images, and all of what tells these apart: they have one estimate."""
+    check(1 + 0.0019 * signs(20, 128), signs(300, 128), metric)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_what_an_image_drops(metric):
+    check(signs(20, 128), 1 + 0.0019 * signs(300, 128), metric)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_what_an_estimate_drops(dtype, metric):
+    """Features that bfloat16 holds: nothing else is lost."""
+    query, gallery = torch.randn(20, 200).relu(), torch.randn(300, 200).relu()
+    check(query.bfloat16().to(dtype), gallery.bfloat16().to(dtype), metric)
+
+
+def test_what_an_estimate_drops_of_whole_numbers():
+    """257 halves of a pair are 256 in bfloat16, half a unit in the last place away."""
+    ones = torch.tril(torch.ones(600, 600))[150:]  # products from 151 to 600
+    check(torch.ones(20, 600), ones[torch.randperm(450)], "squared_euclidean", exact=True)
+    query, gallery = (torch.randint(0, 3, (n, 600)).float() for n in (20, 400))
+    check(query, gallery, "squared_euclidean", exact=True)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_what_the_order_of_a_sum_loses(metric):
+    """Large terms cancel; what is small between them is lost or not, as the sum goes."""
+    gallery = torch.randint(-8, 9, (400, 96)).float()
+    for row in gallery:
+        place = torch.randperm(96)[:8]
+        row[place[:4]], row[place[4:]] = 2.0**26, -(2.0**26)
+    check(torch.ones(20, 96), gallery, metric)
+
+
+def test_what_the_norm_of_an_image_rounds_away():
+    """Of images so much longer than the query that its products are a few last bits of values."""
+    row = 1e4 * (1 + torch.arange(64) / 64)
+    gallery = torch.stack([row[torch.randperm(64)] for _ in range(400)])
+    one = np.arange(400) == np.arange(16)[:, None]  # of many, some would equal every estimate
+    query = 0.03 * torch.randn(16, 64)
+    check(query, gallery, "squared_euclidean", masks=(one, np.zeros_like(one)))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("of_query", [1e-17, 1e-20, 1e-23, 1e-30, 1e-38, 1e-41, 1.0, 1e17])
+@pytest.mark.parametrize("of_image", [1e-17, 1e-20, 1e-23, 1e-30, 1e-38, 1e-41, 1.0, 1e17])
+def test_lengths_whose_squares_vanish(of_query, of_image, metric):
+    """Products are far from zero where squares are none, and a bfloat16 unit flushes its input."""
+    check(of_query * torch.randn(10, 48), of_image * torch.randn(200, 48), metric)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_lengths_from_the_smallest_to_the_largest(metric):
+    query = torch.randn(30, 48) * 10.0 ** torch.randint(-44, 18, (30, 1))
+    gallery = torch.randn(400, 48) * 10.0 ** torch.randint(-44, 18, (400, 1))
+    check(query, gallery, metric)
+    query[:, 5], gallery[:, 5] = 1e-39, 1e17
+    check(query, gallery, metric)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("dim", [0, 1, 2, 31, 33, 127, 1025])
+def test_rows_of_any_length(dim, metric):
+    check(torch.randn(20, dim), torch.randn(300, dim), metric)
+
+
+def test_equal_rows_tie_in_any_company():
+    """A value is the same for one pair as for four, at every length and place in memory."""
+    positive, junk = np.ones((9, 60), bool), np.zeros((9, 60), bool)
+    for dim in range(1, 140):
+        query, gallery = torch.randn(1, dim).expand(9, -1), torch.randn(3, dim).repeat(20, 1)
+        d = distances(query, gallery[:3], "cosine").repeat(1, 20)
+        got = streamed_ranks(query, [gallery], positive, junk, "cosine", "bfloat16")
+        assert got == reference(d, positive, junk)
+        every_third = np.zeros_like(positive)
+        every_third[:, ::3] = True  # then the others are counted, in companies of four
+        got = streamed_ranks(query, [gallery], every_third, junk, "cosine", "bfloat16")
+        assert got == reference(d, every_third, junk)
