@@ -33,14 +33,14 @@ if wanted sanitize; then
   for tool in memcheck racecheck initcheck synccheck; do
     step "compute-sanitizer $tool"
     compute-sanitizer --tool "$tool" --error-exitcode 9 --kernel-name-exclude regex:"at::native" \
-      python3 -m pytest -q -x python_tests/test_{cosine,expat,fidi,mining,ranking,viewpoint}.py \
+      python3 -m pytest -q -x python_tests/test_{cosine,expat,fidi,mining,ranking,rerank,streaming,viewpoint}.py \
       -k "cuda and (reference or hand or two_runs or matches)"
   done
 fi
 if wanted bench; then
   step "benchmarks on $device"
   mkdir -p benchmarks/results
-  for name in ops losses viewpoint; do
+  for name in ops losses viewpoint evaluation rerank; do
     python3 "benchmarks/$name.py" --device cuda --json "benchmarks/results/$device-$name.json"
   done
   if [[ -n ${OUT:-} ]]; then cp "benchmarks/results/$device"-* "$OUT"; fi

@@ -19,6 +19,7 @@ NAME = "cuhk03-np"
 
 
 def flags(parser):
+    one_gallery.flags(parser)
     parser.add_argument("--boxes", choices=data.cuhk03.BOXES, default="detected")
 
 
@@ -29,7 +30,7 @@ def main():
     dataset = data.load(NAME, root, evaluate_on=args.evaluate_on, boxes=args.boxes)
     model, outcome, recipe = stages.train(args, dataset, recipe)
     query, gallery = stages.embed(args, dataset, model, recipe)
-    rankings = {NAME: one_gallery.rank(dataset, query, gallery, recipe.metric)}
+    rankings = one_gallery.rank(args, dataset, query, gallery, recipe.metric)
     one_gallery.draw(args, dataset, rankings, query, gallery)
     stages.finish(args, dataset, rankings, outcome, recipe, start)
 

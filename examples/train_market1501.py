@@ -19,13 +19,13 @@ NAME = "market1501"
 
 
 def main():
-    args = experiment.arguments(__doc__, training.OBJECTIVES, "market1501")
+    args = experiment.arguments(__doc__, training.OBJECTIVES, "market1501", one_gallery.flags)
     start = time.perf_counter()
     root, recipe = stages.prepare(args, NAME, training.MARKET1501, training.EMBEDDED_VISIBLE)
     dataset = data.load(NAME, root, evaluate_on=args.evaluate_on)
     model, outcome, recipe = stages.train(args, dataset, recipe)
     query, gallery = stages.embed(args, dataset, model, recipe)
-    rankings = {NAME: one_gallery.rank(dataset, query, gallery, recipe.metric)}
+    rankings = one_gallery.rank(args, dataset, query, gallery, recipe.metric)
     one_gallery.draw(args, dataset, rankings, query, gallery, ignored_identity=data.market1501.JUNK)
     stages.finish(args, dataset, rankings, outcome, recipe, start)
 

@@ -19,6 +19,7 @@ NAME = "msmt17"
 
 
 def flags(parser):
+    one_gallery.flags(parser)
     parser.add_argument("--train-on", choices=["train", "trainval"], default="train")
 
 
@@ -29,7 +30,7 @@ def main():
     dataset = data.load(NAME, root, evaluate_on=args.evaluate_on, train_on=args.train_on)
     model, outcome, recipe = stages.train(args, dataset, recipe)
     query, gallery = stages.embed(args, dataset, model, recipe)
-    rankings = {NAME: one_gallery.rank(dataset, query, gallery, recipe.metric)}
+    rankings = one_gallery.rank(args, dataset, query, gallery, recipe.metric)
     one_gallery.draw(args, dataset, rankings, query, gallery)
     stages.finish(args, dataset, rankings, outcome, recipe, start)
 

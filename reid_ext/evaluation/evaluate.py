@@ -1,5 +1,9 @@
 """evaluate and evaluate_distances: the protocols with one gallery for all queries."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, cast
+
 import torch
 from torch import Tensor
 
@@ -11,6 +15,7 @@ from reid_ext.evaluation.exclusion import Rule, Rules
 from reid_ext.evaluation.inputs import METRICS, Array, Gallery
 from reid_ext.evaluation.protocols import CLASSIC, PROTOCOLS
 from reid_ext.evaluation.ranking import Ranking
+from reid_ext.evaluation.rerank import rerank as rerank_distances
 from reid_ext.evaluation.single_shot import evaluate_single_shot
 from reid_ext.evaluation.task import Labels, Report, read_task
 
@@ -30,6 +35,7 @@ def evaluate(
     max_rank: int = 50,
     average_precision: str = "step",
     compute: str = "exact",
+    rerank: bool | Mapping[str, Any] = False,
 ) -> Ranking:
     """Return CMC, mAP and mINP of a gallery ranked by its distance to each query.
 
@@ -64,6 +70,9 @@ def evaluate(
             bfloat16 where the processor is faster at it. Approximate: ``"bf16"`` (features rounded
             to bfloat16) and ``"tf32"`` (CUDA only).
 
+        rerank: Rank by re-ranked distances, a (Q, G) matrix: True, or arguments of
+            :func:`reid_ext.rerank`, whose metric is then this one.
+
     Raises:
         ValueError: an argument that does not fit, by its name; or no query has a match, and why.
     """
@@ -73,6 +82,8 @@ def evaluate(
     rules = Rules(junk, candidates)
     labels = Labels(query_ids, gallery_ids, query_cameras, gallery_cameras, protocol, rules)
     report = Report(max_rank, average_precision, metric)
+    if rerank:
+        return _reranked(query, gallery, labels, report, {} if rerank is True else dict(rerank))
     if protocol == CLASSIC:
         inputs.check_choice(where, "compute", compute, ("exact",))
         q, g = inputs.read_features(where, query, gallery)
@@ -138,6 +149,29 @@ def evaluate_distances(
     d = d if task.kept is None else d[:, task.kept]
     ranks = ops.rank_positives_from_distances(d, task.positives, task.junk)
     return task.ranking(ranks)
+
+
+def _reranked(
+    query: Array, gallery: Gallery, labels: Labels, report: Report, options: dict[str, Any]
+) -> Ranking:
+    distances = rerank_distances(
+        query, cast(Array, gallery), **{"metric": report.metric, **options}
+    )
+    ranking = evaluate_distances(
+        distances,
+        query_ids=labels.query_ids,
+        gallery_ids=labels.gallery_ids,
+        query_cameras=labels.query_cameras,
+        gallery_cameras=labels.gallery_cameras,
+        protocol=labels.protocol,
+        junk=labels.rules.junk,
+        candidates=labels.rules.candidates,
+        max_rank=report.max_rank,
+        average_precision=report.average_precision,
+    )
+    how = ", ".join(f"{name} {value}" for name, value in options.items())
+    what = f"{report.metric}, re-ranked" + (f" ({how})" if how else "")
+    return replace(ranking, protocol=ranking.protocol.replace("given distances", what))
 
 
 def _classic(where: str, distances: Tensor, labels: Labels, report: Report) -> Ranking:

@@ -110,7 +110,9 @@ def one_line_errors() -> Iterator[None]:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write ``content`` to ``path``, whole or not at all."""
+    """Write ``content`` to ``path``, whole or not at all; of several processes the first does."""
+    if not distributed.is_main():
+        return
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.write_text(json.dumps(content, indent=2, default=str) + "\n")

@@ -8,16 +8,32 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from reid_ext import data
-from reid_ext.evaluation import Ranking, evaluate
+from reid_ext.evaluation import Ranking, evaluate, rerank
 from reid_ext.training import report
 
 LISTED_QUERIES = 6
 
 
+def flags(parser: argparse.ArgumentParser) -> None:
+    """Add --rerank."""
+    what = "evaluate and draw after k-reciprocal re-ranking, too"
+    parser.add_argument("--rerank", action="store_true", help=what)
+
+
 def rank(
-    dataset: data.Dataset, query: Tensor, gallery: Tensor, metric: str, protocol: str | None = None
+    args: argparse.Namespace, dataset: data.Dataset, query: Tensor, gallery: Tensor, metric: str
+) -> dict[str, Ranking]:
+    """The ranking of the gallery by the protocol of the dataset's name, and the re-ranked one."""
+    name = dataset.name
+    rankings = {name: _rank(dataset, query, gallery, metric, False)}
+    if args.rerank:
+        rankings[f"{name}, re-ranked"] = _rank(dataset, query, gallery, metric, True)
+    return rankings
+
+
+def _rank(
+    dataset: data.Dataset, query: Tensor, gallery: Tensor, metric: str, reranked: bool
 ) -> Ranking:
-    """The ranking of the dataset's gallery by a protocol, by default that of its own name."""
     return evaluate(
         query,
         gallery,
@@ -25,8 +41,9 @@ def rank(
         gallery_ids=[s.identity for s in dataset.gallery],
         query_cameras=[s.camera for s in dataset.query],
         gallery_cameras=[s.camera for s in dataset.gallery],
-        protocol=protocol or dataset.name,
+        protocol=dataset.name,
         metric=metric,
+        rerank=reranked,
     )
 
 
@@ -39,18 +56,25 @@ def draw(
     *,
     ignored_identity: int | None = None,
 ) -> None:
-    """Draw cmc.png, and ranked_list.png of a few queries without what their protocol leaves out."""
+    """Draw cmc.png, and ranked_list.png of a few queries without what their protocol leaves out.
+
+    With --rerank also ranked_list_reranked.png, of the same queries.
+    """
     report.plot_cmc(rankings, args.out / "cmc.png", f"{dataset.name} protocol, {args.loss}")
     chosen = torch.randperm(len(query), generator=torch.Generator().manual_seed(args.seed))
     chosen = chosen[:LISTED_QUERIES]
     queries = [dataset.query[q] for q in chosen.tolist()]
-    distances = 1 - F.normalize(query[chosen]) @ F.normalize(gallery).T
-    for row, q in enumerate(queries):
-        junk = [
-            g.identity == ignored_identity or (g.identity, g.camera) == (q.identity, q.camera)
-            for g in dataset.gallery
-        ]
-        distances[row, torch.tensor(junk)] = torch.inf
-    title = f"queries and their nearest images ({args.loss})"
-    path = args.out / "ranked_list.png"
-    report.draw_ranked_lists(queries, dataset.gallery, distances, path, title)
+    ranked = {"ranked_list": 1 - F.normalize(query[chosen]) @ F.normalize(gallery).T}
+    if getattr(args, "rerank", False):
+        ranked["ranked_list_reranked"] = rerank(query, gallery, metric="cosine")[chosen]
+    for name, distances in ranked.items():
+        for row, q in enumerate(queries):
+            junk = [
+                g.identity == ignored_identity or (g.identity, g.camera) == (q.identity, q.camera)
+                for g in dataset.gallery
+            ]
+            distances[row, torch.tensor(junk)] = torch.inf
+        how = "" if name == "ranked_list" else ", re-ranked"
+        title = f"queries and their nearest images ({args.loss}{how})"
+        path = args.out / f"{name}.png"
+        report.draw_ranked_lists(queries, dataset.gallery, distances, path, title)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reid_ext import data, viz
+from reid_ext import data, distributed, viz
 from reid_ext.evaluation import Ranking
 
 RANKS = (1, 5, 10, 20)
@@ -32,7 +32,9 @@ def table(rankings: Mapping[str, Ranking]) -> str:
 
 
 def plot_cmc(rankings: Mapping[str, Ranking], path: Path, title: str) -> None:
-    """Draw the CMC of each evaluation into one figure."""
+    """Draw the CMC of each evaluation into one figure; of several processes the first does."""
+    if not distributed.is_main():
+        return
     curves = {name: ranking.cmc.numpy() for name, ranking in rankings.items()}
     viz.plot_cmc(curves, path, title=title)
 
@@ -46,8 +48,11 @@ def draw_ranked_lists(
 ) -> None:
     """Draw each query with its nearest gallery images, right and wrong.
 
-    ``distances`` has shape (len(queries), len(gallery)), infinite where an image is not ranked.
+    ``distances`` has shape (len(queries), len(gallery)), infinite where an image is not ranked. Of
+    several processes the first draws.
     """
+    if not distributed.is_main():
+        return
     nearest = distances.topk(min(LISTED, len(gallery)), largest=False)
     shown = []
     for indices, values in zip(nearest.indices, nearest.values, strict=True):

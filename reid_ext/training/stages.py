@@ -80,7 +80,7 @@ def embed(
 ) -> tuple[Tensor, Tensor]:
     """Return the features of the queries and of the gallery.
 
-    Of several processes each embeds its share, and all but the first end here.
+    Of several processes each embeds its share; all have the whole then.
     """
     _, transform = transforms(recipe)
     options = {"device": args.device, "precision": args.precision, "workers": args.workers}
@@ -88,8 +88,6 @@ def embed(
         _gathered(extract(model, data.Images(_share(samples), transform), **options), args.device)
         for samples in (dataset.query, dataset.gallery)
     )
-    if not distributed.is_main():
-        raise SystemExit(0)
     return query, gallery
 
 

@@ -1,0 +1,43 @@
+"""evaluate(rerank=...) is rerank, then evaluate_distances."""
+
+import pytest
+import torch
+
+from reid_ext import evaluate, evaluate_distances, rerank
+
+
+def problem():
+    torch.manual_seed(0)
+    labels = {
+        "query_ids": torch.arange(20) % 10,
+        "gallery_ids": torch.arange(90) % 15,
+        "query_cameras": torch.zeros(20).long(),
+        "gallery_cameras": torch.arange(90) % 4,
+    }
+    centre = torch.randn(15, 8)
+    query = centre[labels["query_ids"]] + torch.randn(20, 8)
+    return query, centre[labels["gallery_ids"]] + torch.randn(90, 8), labels
+
+
+@pytest.mark.parametrize(
+    "options, name",
+    [
+        (True, "cosine, re-ranked"),
+        ({"k1": 7, "k2": 3}, r"cosine, re-ranked (k1 7, k2 3)"),
+        ({"method": "aqe", "metric": "euclidean"}, "re-ranked (method aqe, metric euclidean)"),
+    ],
+)
+def test_evaluates_reranked_distances(options, name):
+    query, gallery, labels = problem()
+    got = evaluate(query, gallery, **labels, rerank=options, max_rank=9)
+    given = {"metric": "cosine"} | ({} if options is True else options)
+    want = evaluate_distances(rerank(query, gallery, **given), **labels, max_rank=9)
+    assert torch.equal(got.cmc, want.cmc)
+    assert got.mAP == want.mAP != evaluate(query, gallery, **labels).mAP
+    assert name in got.protocol and "given distances" not in got.protocol
+
+
+def test_names_what_does_not_fit():
+    query, gallery, labels = problem()
+    with pytest.raises(ValueError, match="rerank: k1 must be an integer >= 1, got 0"):
+        evaluate(query, gallery, **labels, rerank={"k1": 0})
