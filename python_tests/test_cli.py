@@ -130,6 +130,7 @@ def test_traceback_on_demand(run, monkeypatch, tmp_path):
 
 def test_runs_as_a_module(tmp_path):
     command = [sys.executable, "-m", "reid_ext.cli", "data", "check", "regdb", str(tmp_path)]
-    done = subprocess.run(command, text=True, capture_output=True, timeout=120)
+    # In the folder of the sources Python would import these, built or not.
+    done = subprocess.run(command, text=True, capture_output=True, timeout=120, cwd=tmp_path)
     assert done.returncode == 1 and "regdb: 1 error\n" in done.stdout
     assert "Traceback" not in done.stderr
