@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from reid_ext.cli import data
+from reid_ext.cli import data, doctor, evaluation
 from reid_ext.cli.command import WrongUse
 
 DONE, NO, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
@@ -40,7 +40,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="reid-ext", description="Person re-identification: data, and what to do with it."
     )
     groups = parser.add_subparsers(required=True, metavar="COMMAND")
+    doctor.add_commands(groups)
     data.add_commands(groups)
+    evaluation.add_commands(groups)
     return parser
 
 

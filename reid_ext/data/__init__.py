@@ -27,6 +27,7 @@ from reid_ext.data.transforms import (
     TrainingTransform,
     Transform,
 )
+from reid_ext.data.view_labels import read_view_labels, with_views
 
 __all__ = [
     "IMAGENET_MEAN",
@@ -56,10 +57,12 @@ __all__ = [
     "manifest",
     "market1501",
     "msmt17",
+    "read_view_labels",
     "regdb",
     "relabel",
     "synthesize",
     "sysu",
     "vehicleid",
     "veri776",
+    "with_views",
 ]

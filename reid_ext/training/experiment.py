@@ -40,6 +40,7 @@ def arguments(
     flag = parser.add_argument
     flag("--data", type=Path, metavar="ROOT", help="the real dataset; else the embedded one")
     flag("--loss", choices=names, default=names[-1])
+    flag("--views", type=Path, metavar="FILE", help="view labels of the real images, for --loss va")
     flag("--backbone", metavar="NAME", help="'small' or a timm model; else the recipe's")
     flag("--weights", help="'imagenet', 'none' or a file; default: imagenet for timm models")
     flag("--epochs", type=_positive, help="passes over the identities; else the recipe's length")

@@ -46,6 +46,10 @@ def train(
 ) -> tuple[models.TwoStream, Outcome, Recipe]:
     """Return the trained model, how the training went, and the recipe that was followed."""
     args.out.mkdir(parents=True, exist_ok=True)
+    if args.views:
+        dataset, missing = data.with_views(dataset, data.read_view_labels(args.views))
+        known = len(dataset.train) - missing["train"]
+        print(f"{args.views}: views of {known} of {len(dataset.train)} training images")
     labels = data.relabel(dataset.train)
     transform, _ = transforms(recipe)
     images = data.Images(dataset.train, transform, labels=labels, cache=not args.data)

@@ -1,0 +1,116 @@
+"""View labels beside a dataset: every file form, and pickles that want more than plain values."""
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+
+from reid_ext.data import Dataset, Sample, read_view_labels, with_views
+
+LABELS = {
+    "0001_c1s1_1_00.jpg": (0, "front"),
+    "0002_c2s1_1_00.jpg": (0, "front_side"),
+    "0003_c3s1_1_00.jpg": (1, "side"),
+    "0004_c4s1_1_00.jpg": (2, "back_side"),
+    "0005_c5s1_1_00.jpg.jpg": (1, "noise"),
+}
+WANTED = {name: view for name, (view, _) in LABELS.items()}
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_reads_pickles_of_every_protocol(protocol, tmp_path):
+    path = tmp_path / "market_image_map_direction.pkl"
+    path.write_bytes(pickle.dumps(LABELS, protocol=protocol))
+    assert read_view_labels(path) == WANTED
+
+
+def test_reads_pickles_of_python_2(tmp_path):
+    path = tmp_path / "market_image_map_direction_py2.pkl"
+    path.write_bytes(b"\x80\x02}q\x00U\x05a.jpgq\x01K\x02U\x04backq\x02\x86q\x03s.")
+    assert read_view_labels(path) == {"a.jpg": 2}
+
+
+def test_reads_csv_and_json(tmp_path):
+    (tmp_path / "views.csv").write_text("path,view,more\ntrain/a.jpg,front,1\nb.jpg,2,\n")
+    (tmp_path / "views.json").write_text(json.dumps({"x/y/a.jpg": "front", "b.jpg": 2}))
+    for name in ("views.csv", "views.json"):
+        assert read_view_labels(tmp_path / name) == {"a.jpg": 0, "b.jpg": 2}
+
+
+def test_labels_a_dataset_by_file_name():
+    def samples(*names):
+        return [Sample(Path("somewhere") / name, 1, 1) for name in names]
+
+    dataset = Dataset("market1501", samples("a.jpg", "b.jpg"), samples("c.jpg"), samples("a.jpg"))
+    got = with_views(dataset, {"a.jpg": 2, "c.jpg": 0})
+    assert [s.view for s in got.dataset.train] == [2, None]
+    assert [s.view for s in got.dataset.query + got.dataset.gallery] == [0, 2]
+    assert got.missing == {"train": 1, "query": 0, "gallery": 0}
+    assert [s.view for s in dataset.train] == [None, None]
+
+
+class Runs:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (Path.touch, (self.path,))
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+def test_pickles_that_would_run_code_are_refused(protocol, tmp_path):
+    path, ran = tmp_path / "views.pkl", tmp_path / "ran"
+    path.write_bytes(pickle.dumps({"a.jpg": Runs(ran)}, protocol=protocol))
+    with pytest.raises(ValueError, match="must be a pickle of plain values.*asks for.*nothing"):
+        read_view_labels(path)
+    assert not ran.exists()
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"", "must be a pickle of plain values"),
+        (b"\x80\x04garbage", "must be a pickle of plain values"),
+        (b"cos\nsystem\n(S'true'\ntR.", "asks for os.system"),
+        (b"Pouter\n.", "refers to an object outside"),
+        (pickle.dumps([1, 2]), "must hold a dict of file names, got list"),
+        (pickle.dumps({"a.jpg": 1}), r"'a.jpg' must have a view and its name.*got 1"),
+        (pickle.dumps({"a.jpg": (1, "front")}), r"got \(1, 'front'\)"),
+        (pickle.dumps({3: (0, "front")}), "3 must have a view"),
+        (pickle.dumps({"x/a.jpg": (0, "front"), "a.jpg": (1, "side")}), "one view each.*'a.jpg'"),
+    ],
+)
+def test_refuses_other_pickles(content, message, tmp_path):
+    path = tmp_path / "views.pkl"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        read_view_labels(path)
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("views.csv", "image,view\na.jpg,0\n", "must have the columns path and view"),
+        ("views.csv", "path,view\na.jpg,top\n", "view of 'a.jpg' must be one of 0, 1, 2, front"),
+        ("views.json", "{", "must be JSON"),
+        ("views.json", "[1]", "must be an object of paths and views"),
+        ("views.json", '{"a.jpg": 3}', "view of 'a.jpg' must be one of .* got 3"),
+        ("views.txt", "", "path must end in .pkl, .csv, .json, got 'views.txt'"),
+    ],
+)
+def test_refuses_other_files(name, content, message, tmp_path):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=message):
+        read_view_labels(tmp_path / name)
+
+
+def test_refuses_what_is_not_there_or_too_large(tmp_path):
+    with pytest.raises(FileNotFoundError, match="read_view_labels: path must be a file"):
+        read_view_labels(tmp_path / "views.pkl")
+    with open(tmp_path / "views.pkl", "wb") as file:
+        file.truncate((64 << 20) + 1)
+    with pytest.raises(ValueError, match="must be at most 64 MiB"):
+        read_view_labels(tmp_path / "views.pkl")
