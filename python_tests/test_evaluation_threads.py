@@ -1,11 +1,12 @@
-"""Evaluations in several threads: the same bits, and torch's settings as the user left them."""
+"""Torch's threads and settings: the same bits with any, and as the user left them afterwards."""
 
 import threading
 
+import numpy as np
 import pytest
 import torch
 
-from reid_ext import evaluate
+from reid_ext import evaluate, evaluation
 from reid_ext.evaluation.compute import Products
 
 METRICS = ["cosine", "euclidean"]
@@ -116,3 +117,31 @@ def test_blocks_are_made_under_the_users_settings(lowered):
 
     evaluate(features[0], Made(), **labels)
     assert seen == ["bf16"] * 6
+
+
+@pytest.fixture
+def other_device():
+    """Where torch makes what is made without a device, as with torch.set_default_device("cuda")."""
+    torch.set_default_device("meta")
+    yield
+    torch.set_default_device(None)
+
+
+def test_default_device_of_torch_does_not_matter(other_device):
+    rng = np.random.default_rng(0)
+    features = [rng.standard_normal((n, 8)) for n in (6, 40)]
+    labels = {"query_ids": range(6), "gallery_ids": [*range(5)] * 8}
+    cameras = {"query_cameras": [3] * 6, "gallery_cameras": [1, 2, 4, 5] * 10}
+    ranking = evaluation.evaluate(*features, **labels, **cameras)
+    results = [
+        ranking.mAP,
+        ranking.mAP_at(),
+        evaluation.bootstrap(ranking, resamples=3).mAP.high,
+        evaluation.evaluate(*features, **labels, **cameras, protocol="cuhk03-classic").mAP,
+        evaluation.evaluate_single_shot(rng.random((6, 40)), **labels, **cameras, draws=3).rank(50),
+        evaluation.evaluate_sysu(*features, **labels, **cameras, trials=2).mAP,
+        evaluation.evaluate_regdb(*features, **labels).mAP,
+        evaluation.verify(*features, **labels, **cameras).true_positive_rate[-1],
+        evaluation.evaluate(features[0], [features[1]], **labels, protocol="generic").mAP,
+    ]
+    assert all(0 < float(value) <= 1 for value in results)
