@@ -196,10 +196,12 @@ def test_distances_of_every_dtype(dtype, device):
     assert_equals_reference(got, distances, labels, "market1501")
 
 
-def test_autocast_does_not_round_distances(device):
+@pytest.mark.parametrize("protocol", ["generic", "cuhk03-classic"])
+def test_autocast_does_not_round_distances(protocol, device):
     query, gallery = torch.ones(1, 2, device=device), torch.ones(9, 2, device=device)
     gallery[:, 1] += torch.linspace(5e-2, 0, 9, device=device)  # one cosine in bfloat16
-    labels = {"query_ids": [1], "gallery_ids": list(range(9, 0, -1)), "protocol": "generic"}
+    labels = {"query_ids": [1], "gallery_ids": list(range(9, 0, -1)), "protocol": protocol}
+    labels |= {"query_cameras": [1], "gallery_cameras": [2] * 9}
     with torch.autocast(device.type, torch.bfloat16):
         assert evaluate(query, gallery, **labels).rank(1) == 1
 

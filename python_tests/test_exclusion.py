@@ -131,3 +131,15 @@ def test_refuses_labels_that_cannot_be():
         evaluate_distances(distances, **(labels | {"query_ids": too_large}))
     with pytest.raises(ValueError, match="query_ids must be integers"):
         evaluate_distances(distances, **(labels | {"query_ids": [2**70] * 12}))
+
+
+def test_masks_are_read_wherever_they_lie():
+    distances, labels = np.random.default_rng(0).random((3, 8)), {"protocol": "generic"}
+    labels |= {"query_ids": [1, 1, 1], "gallery_ids": [1, 2] * 4}
+    mask = np.random.default_rng(1).random((3, 8)) < 0.3
+    want = evaluate_distances(distances, **labels, junk=mask.tolist()).average_precision
+    fixed = mask.copy()
+    fixed.setflags(write=False)
+    for same in (fixed, mask[:, ::-1].copy()[:, ::-1], torch.tensor(mask), lambda pairs: mask):
+        got = evaluate_distances(distances, **labels, junk=same).average_precision
+        assert torch.equal(got, want)

@@ -149,3 +149,18 @@ def test_average_precision_at_k_leaves_out_queries_without_a_match():
     assert ranking.mAP_at(2) == 1 / 2
     with pytest.raises(ValueError, match="mAP_at: k must be an integer >= 1, got 0"):
         ranking.mAP_at(0)
+
+
+def test_share_that_is_a_whole_number_of_pairs_is_not_rounded_down():
+    """29 of 100 pairs are a rate of 0.29, though 0.29 * 100 is below 29."""
+    query, gallery = np.arange(101.0)[:, None] + 1, np.zeros((1, 1))
+    labels = {"query_ids": range(101), "gallery_ids": [0], "protocol": "generic"}
+    got = verify(query, gallery, **labels, metric="euclidean", false_positive_rates=[0.29, 0.28])
+    assert got.negatives == 100 and got.threshold.tolist() == [31, 30]  # 29 and 28 are nearer
+
+
+def test_refuses_features_whose_distances_are_not_finite():
+    x = 1e25 * torch.eye(3)
+    labels = {"query_ids": [1, 2, 3], "gallery_ids": [1, 2, 3], "protocol": "generic"}
+    with pytest.raises(ValueError, match=r"verify: .* must have finite distances, .* normalise"):
+        verify(x, x, **labels, metric="euclidean")

@@ -107,7 +107,7 @@ class ReIDRetrieval(Metric):
                 ("identities", identities),
                 ("cameras", cameras),
                 ("is_query", _flags(is_query, len(x))),
-                ("indices", torch.full((len(x),), -1) if indices is None else indices),
+                ("indices", [-1] * len(x) if indices is None else indices),
             )
         ]
         self.features.append(x)
@@ -143,7 +143,7 @@ class ReIDRetrieval(Metric):
 def _flags(is_query: Tensor | bool, n: int) -> Tensor:
     """0 or 1 for each of n images, from one bool for all or a bool or integer for each."""
     if isinstance(is_query, bool):
-        return torch.full((n,), int(is_query))
+        return torch.full((n,), int(is_query), device="cpu")
     if isinstance(is_query, Tensor) and is_query.dtype == torch.bool:
         return is_query.long().expand(n) if is_query.ndim == 0 else is_query.long()
     raise ValueError(

@@ -93,7 +93,7 @@ class Upload:
     def __init__(self, device: torch.device) -> None:
         self.stream = torch.cuda.Stream(device)
         self.device = device
-        self.pinned = [torch.empty(0), torch.empty(0)]
+        self.pinned = [torch.empty(0, device="cpu") for _ in range(2)]
         self.copied = [torch.cuda.Event(), torch.cuda.Event()]
 
     def __call__(self, blocks: Iterable[Block]) -> Iterator[Block]:
@@ -114,7 +114,7 @@ class Upload:
         self.copied[buffer].synchronize()  # of the copy two blocks ago, not of the work on it
         if self.pinned[buffer].numel() < features.numel():
             self.pinned[buffer] = torch.empty(
-                features.numel(), dtype=features.dtype, pin_memory=True
+                features.numel(), dtype=features.dtype, device="cpu", pin_memory=True
             )
         staged = self.pinned[buffer][: features.numel()].view(features.shape)
         staged.copy_(features)

@@ -67,10 +67,10 @@ def bootstrap(
     )
     means, curves = columns.new_empty(resamples, 2), columns.new_empty(resamples, k)
     for i in range(resamples):
-        drawn = torch.randint(n, (n,), generator=generator)
+        drawn = torch.randint(n, (n,), generator=generator, device="cpu")
         means[i] = columns[drawn].mean(0)
-        curves[i] = torch.bincount(first[drawn], minlength=k + 2)[1 : k + 1].cumsum(0) / n
-    ends = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
+        curves[i] = torch.bincount(first[drawn], minlength=k + 2)[1 : k + 1].cumsum(0).double() / n
+    ends = columns.new_tensor([(1 - level) / 2, (1 + level) / 2])
     return Confidence(
         Interval(*curves.quantile(ends, 0)),
         Interval(*means[:, 0].quantile(ends)),

@@ -87,7 +87,8 @@ def evaluate(
     if protocol == CLASSIC:
         inputs.check_choice(where, "compute", compute, ("exact",))
         q, g = inputs.read_features(where, query, gallery)
-        with products(where, compute, q).setting():
+        exact = products(where, compute, q)
+        with exact.setting(), torch.autocast(q.device.type, enabled=False):
             distances = torch.cat([d for _, d in distance_blocks(q, g, metric, len(q))])
         return _classic(where, distances, labels, report)
     in_blocks = is_streamed(query, gallery)

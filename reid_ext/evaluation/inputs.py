@@ -70,7 +70,7 @@ def read_integers(
         too_large = array.dtype == np.uint64 and array.size > 0 and array.max() >= 2**63
         if too_large:
             raise ValueError(f"{where}: {name} must fit int64, got {array.max()}")
-        tensor = torch.empty(0) if not_whole else torch.from_numpy(array.astype(np.int64))
+        tensor = torch.from_numpy(np.empty(0) if not_whole else array.astype(np.int64))
     if not_whole:
         got = values.dtype if isinstance(values, Tensor) else array.dtype
         raise ValueError(f"{where}: {name} must be integers, got {got}")
@@ -90,7 +90,7 @@ def read_mask(where: str, name: str, values: Any, sizes: tuple[int, int]) -> Ten
     elif isinstance(values, Sequence) and not isinstance(values, str | bytes):
         mask = _array(where, name, values)
     if isinstance(mask, np.ndarray) and mask.dtype == np.bool_:
-        mask = torch.from_numpy(_array(where, name, mask))
+        mask = _shared(_array(where, name, mask))
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool or tuple(mask.shape) != sizes:
         raise ValueError(
             f"{where}: {name} must be, or return for its Pairs, bool of shape {sizes}, one for "
@@ -139,10 +139,14 @@ def read_matrix(where: str, name: str, values: Gallery) -> Tensor:
 
 
 def _wrapped(where: str, name: str, values: Gallery) -> Tensor:
-    """The memory of an array as a tensor; a copy only of what has negative strides."""
     array = _array(where, name, values)
     if array.dtype not in _ARRAY_FLOATS:
         raise ValueError(f"{where}: {name} must be {_ALLOWED}, got {array.dtype}")
+    return _shared(array)
+
+
+def _shared(array: np.ndarray) -> Tensor:
+    """The memory of an array as a tensor; a copy only of what has negative strides."""
     if any(stride < 0 for stride in array.strides):
         array = array.copy()
     with warnings.catch_warnings():  # a read-only memory map is fine: it is only read

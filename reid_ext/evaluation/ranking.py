@@ -14,7 +14,7 @@ from reid_ext.evaluation.matches import rows
 from reid_ext.ops import Lists
 
 AVERAGE_PRECISIONS = ("step", "trapezoid")
-NO_RANKS = Lists(torch.zeros(1, dtype=torch.int64), torch.empty(0, dtype=torch.int64))
+NO_RANKS = Lists(*(torch.zeros(n, dtype=torch.int64, device="cpu") for n in (1, 0)))
 
 
 class Unmatched(NamedTuple):
@@ -91,7 +91,7 @@ class Ranking:
         offsets, rank = self.match_ranks.offsets, self.match_ranks.indices
         query, matches = rows(self.match_ranks), offsets.diff()
         first = matches if k is None else torch.full_like(matches, k)
-        hit = torch.arange(1, len(rank) + 1) - offsets[query]
+        hit = torch.arange(1, len(rank) + 1, device=rank.device) - offsets[query]
         precision = (hit / rank.double()).masked_fill(rank > first[query], 0)
         total = precision.new_zeros(len(matches)).index_add_(0, query, precision)
         return float((total / matches.minimum(first))[matches > 0].mean())
@@ -148,7 +148,7 @@ def from_ranks(
     """
     offsets, rank = ranks.offsets.cpu(), ranks.indices.cpu().double()
     query = rows(Lists(offsets, rank))
-    hit = torch.arange(1, len(rank) + 1, dtype=torch.float64) - offsets[query]  # 1, 2, … per query
+    hit = torch.ones_like(rank).cumsum(0) - offsets[query]  # 1, 2, … per query
     precision = hit / rank
     if average_precision == "trapezoid":
         before = (hit - 1) / (rank - 1).clamp(min=1)

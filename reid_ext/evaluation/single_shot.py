@@ -129,9 +129,11 @@ def _expected(row: _Row, max_rank: int) -> Tensor:
 
 def _drawn(row: _Row, draws: int, generator: torch.Generator) -> Tensor:
     """The rank of the match in each of the drawn galleries, (draws,)."""
-    chance = torch.rand(draws, len(row.identity), generator=generator, dtype=torch.float64)
+    chance = torch.rand(
+        draws, len(row.identity), generator=generator, dtype=torch.float64, device="cpu"
+    )
     index = row.identity.expand_as(chance)
-    least = torch.full((draws, row.identities), torch.inf, dtype=torch.float64)
+    least = chance.new_full((draws, row.identities), torch.inf)
     least.scatter_reduce_(1, index, chance, "amin")
     chosen = chance == least.gather(1, index)
     place = (chosen & row.match).double().argmax(1)

@@ -81,9 +81,16 @@ def verify(
     negatives = len(q) * len(g) - len(task.positives.indices) - len(task.junk.indices)
     if negatives == 0:
         raise ValueError(f"{where}: gallery_ids must differ from query_ids in some pair, got none")
-    accepted = (rates * negatives).floor().long().clamp(max=negatives - 1)
+    accepted = (rates * negatives).floor()
+    accepted += (accepted + 1) / negatives <= rates  # 29 of 100 are 0.29, 0.29 * 100 is below 29
+    accepted = accepted.long().clamp(max=negatives - 1)
     with products(where, "exact", q).setting(), torch.autocast(q.device.type, enabled=False):
         near, positive = _distances(q, g, task, metric, int(accepted.max()) + 1)
+    if not bool(positive.isfinite().all()) or len(near) <= int(accepted.max()):
+        raise ValueError(
+            f"{where}: query and gallery must have finite distances, got features too long for "
+            f"{q.dtype}; normalise them"
+        )
     threshold = near.cpu()[accepted]
     below = torch.searchsorted(positive.sort().values.cpu(), threshold)
     return Verification(
@@ -93,9 +100,9 @@ def verify(
 
 def _read_rates(where: str, values: Sequence[float]) -> Tensor:
     try:
-        rates = torch.tensor(list(values), dtype=torch.float64)
+        rates = torch.tensor(list(values), dtype=torch.float64, device="cpu")
     except (TypeError, ValueError, RuntimeError):
-        rates = torch.empty(0)
+        rates = torch.empty(0, device="cpu")
     if rates.ndim != 1 or len(rates) == 0 or not bool(((rates >= 0) & (rates < 1)).all()):
         raise ValueError(
             f"{where}: false_positive_rates must be a list of numbers in [0, 1), "
