@@ -7,6 +7,8 @@ import pytest
 
 from reid_ext import cli, evaluate, rerank
 
+ONES = np.ones((3, 6), np.float32)
+
 
 def problem():
     random = np.random.default_rng(0)
@@ -103,7 +105,7 @@ def test_doctor_says_which_op_is_wrong(run, monkeypatch):
         ({"features": np.ones(3), "identities": np.ones(3, int)}, "shape (N, D)"),
         ({"features": np.ones((3, 2), int), "identities": np.ones(3, int)}, "be float32"),
         ({"features": np.array([object()]), "identities": np.ones(1)}, "must be a feature file"),
-        ({"features": np.ones((3, 2)), "identities": np.ones(2, int)}, "query_ids must have shape"),
+        ({"features": ONES, "identities": np.ones(2, int)}, "query_ids must have shape"),
     ],
 )
 def test_wrong_files_are_named(content, message, run, files):

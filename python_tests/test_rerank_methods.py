@@ -164,7 +164,10 @@ def test_rejects_features_that_are_not_finite(name, value, device):
         ({"query": torch.zeros(0, 4)}, "query must have 2 dimensions, none of them empty"),
         ({"gallery": torch.zeros(9, 5)}, "gallery must have feature length 4 like query, got 5"),
         ({"gallery": torch.zeros(9, 4).double()}, "gallery must have dtype torch.float32 like"),
-        ({"gallery": torch.zeros(9, 4, device="meta")}, "gallery must be a dense tensor with values"),
+        (
+            {"gallery": torch.zeros(9, 4, device="meta")},
+            "gallery must be a dense tensor",
+        ),
     ],
 )
 def test_rejects_by_name(change, message):

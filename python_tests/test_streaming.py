@@ -6,7 +6,7 @@ import torch
 from ranking_cases import corners, distances, draw, lists, reference, streamed_ranks, whole
 
 from reid_ext import evaluate, ops
-from reid_ext.evaluation import blocks, evaluate_distances
+from reid_ext.evaluation import blocks, evaluate_distances, matches, streaming
 
 METRICS = ["cosine", "euclidean", "squared_euclidean"]
 
@@ -164,6 +164,31 @@ def test_random_features_are_few_enough_apart_to_fall_back():
     check_checked(1 + 1e-4 * torch.randn(300, 2), 1 + 1e-4 * torch.randn(500, 2), "euclidean")
 
 
+def test_open_pairs_are_those_between_bounds():
+    query, block = (
+        torch.tensor([[1.0, 0.0]]),
+        torch.tensor([[0.5, 0.0], [0.50001, 0.0], [0.9, 0.0]]),
+    )
+    one = ops.Lists(torch.tensor([0, 1]), torch.tensor([0]))
+    row = torch.tensor([0])
+    threshold = ops.pair_values(query, block, row, row, metric="euclidean")
+    assert ops.open_pairs(query, block, threshold, one, metric="euclidean") == 2
+
+
+@pytest.mark.parametrize("apart, pays", [(0.0, False), (3.0, True)])
+def test_bfloat16_pays_where_positives_are_near(apart, pays):
+    query, gallery, labels = problem(70, 3000, dtype=torch.float32)
+    centre = torch.randn(12, 64)
+    query = apart * centre[labels["query_ids"]] + torch.randn(70, 64)
+    gallery = apart * centre[labels["gallery_ids"]] + torch.randn(3000, 64)
+    positives = matches.equal_labels(labels["query_ids"], labels["gallery_ids"])
+    few = matches.keep(positives, torch.arange(len(positives.indices)) % 40 == 0)
+    assert streaming.bfloat16_pays(query, gallery, few, "euclidean") == pays
+    whole_gallery = evaluate(query, gallery, **labels, metric="euclidean")
+    in_blocks = evaluate(query, cut(gallery, 1000), **labels, metric="euclidean")
+    assert whole_gallery.mAP == pytest.approx(in_blocks.mAP, abs=1e-6)
+
+
 def test_bfloat16_alone_is_near():
     query, gallery, labels = problem(dtype=torch.float32, make=lambda n, d, *_: torch.randn(n, 64))
     exact = evaluate(query, gallery, **labels)
@@ -231,8 +256,8 @@ def test_every_source_gives_the_same(tmp_path, device):
     assert anew.passes == 2
 
 
-def test_rows_that_no_positive_needs_are_read_once(monkeypatch):
-    query, gallery, labels = problem()
+def test_of_half_features_only_the_rows_of_positives_are_converted_twice(monkeypatch):
+    query, gallery, labels = problem(dtype=torch.float16)
     read = []
     original = ops.pair_values
     monkeypatch.setattr(

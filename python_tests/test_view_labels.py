@@ -64,7 +64,7 @@ class Runs:
 def test_pickles_that_would_run_code_are_refused(protocol, tmp_path):
     path, ran = tmp_path / "views.pkl", tmp_path / "ran"
     path.write_bytes(pickle.dumps({"a.jpg": Runs(ran)}, protocol=protocol))
-    with pytest.raises(ValueError, match="must be a pickle of plain values.*asks for.*nothing"):
+    with pytest.raises(ValueError, match=r"must be a pickle of plain values.*asks for.*nothing"):
         read_view_labels(path)
     assert not ran.exists()
 

@@ -18,6 +18,8 @@
 //   listed      offsets (Q + 1,) and indices (L,), ascending for each query, as in ranking.h
 //   values      (P,)      like query
 //   counts      (P,)      int64
+//
+// open_pairs says how many pairs of a sample bfloat16 leaves open: whether it pays.
 #pragma once
 
 #include "ranking/ranking.h"

@@ -96,6 +96,27 @@ class Counter {
     return out;
   }
 
+  // How many pairs the estimates leave open; nothing is counted.
+  int64_t open_pairs() {
+    std::vector<int64_t> counts(s_.indices.numel());
+    counts_ = counts.data();
+    int64_t open = 0;
+    if constexpr (sizeof(T) == sizeof(float)) {
+      for (int64_t i = 0; i < s_.q; i += kRows) {
+        const int64_t rows = std::min(kRows, s_.q - i);
+        const Rounded x16(rows_of(s_.query, i, rows), rows, s_.d);
+        for (int64_t j = 0; j < s_.b; j += kCols) {
+          const int64_t cols = std::min(kCols, s_.b - j);
+          TileProduct product(x16.rows, rows, cols);
+          const Tensor tile = product(x16.rows, rows_of(rounded_->rows, j, cols));
+          const auto* estimates = static_cast<const Bits16*>(tile.const_data_ptr());
+          open += find_open(i, j, rows, cols, estimates, x16.dropped, Estimate::kBFloat16);
+        }
+      }
+    }
+    return open;
+  }
+
  private:
   static inline const std::vector<T> kNone = {};
 
@@ -103,6 +124,19 @@ class Counter {
   template <typename Number>
   int64_t count(int64_t i, int64_t j, int64_t rows, int64_t cols, const Number* tile,
                 const std::vector<T>& dropped, Estimate estimate) {
+    const int64_t open = find_open(i, j, rows, cols, tile, dropped, estimate);
+    if (open == 0) return 0;
+    if (estimate != Estimate::kTaken) compute_open(j, rows, cols);
+    torch::stable::parallel_for(0, rows, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) settle(i + r, open_[r]);
+    });
+    return open;
+  }
+
+  // Counts what is certain, and lists what is open.
+  template <typename Number>
+  int64_t find_open(int64_t i, int64_t j, int64_t rows, int64_t cols, const Number* tile,
+                    const std::vector<T>& dropped, Estimate estimate) {
     std::atomic<int64_t> open = 0;
     torch::stable::parallel_for(0, rows, rows_per_task(cols), [&](int64_t begin, int64_t end) {
       Near<T> near;
@@ -114,11 +148,6 @@ class Counter {
         count_row(i + r, j, cols, tile + r * cols, error, near, open_[r]);
         open += int64_t(open_[r].size());
       }
-    });
-    if (open == 0) return 0;
-    if (estimate != Estimate::kTaken) compute_open(j, rows, cols);
-    torch::stable::parallel_for(0, rows, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r) settle(i + r, open_[r]);
     });
     return open;
   }
@@ -227,6 +256,16 @@ Tensor count_before_cpu(const Tensor& query, const Tensor& block, int64_t first,
   return by_dtype(s.query, [&](auto zero) { return Counter<decltype(zero)>(s)(); });
 }
 
+int64_t open_pairs_cpu(const Tensor& query, const Tensor& block, const Tensor& thresholds,
+                       const Tensor& offsets, int64_t metric) {
+  const Tensor indices = torch::stable::new_zeros(offsets, {thresholds.numel()});
+  const Tensor none = torch::stable::new_zeros(offsets, {0});
+  const Tensor no_offsets = torch::stable::new_zeros(offsets, {offsets.numel()});
+  const Stream s = read_stream(query, block, 0, thresholds, indices, offsets, no_offsets, none,
+                               metric, int64_t(Estimate::kBFloat16));
+  return Counter<float>(s).open_pairs();
+}
+
 // Whether this processor multiplies bfloat16 faster than float32.
 bool cpu_has_bfloat16() {
 #if REID_HAS_CLONES
@@ -244,12 +283,16 @@ STABLE_TORCH_LIBRARY_FRAGMENT(reid_ext, m) {
       "count_before(Tensor query, Tensor block, int first, Tensor thresholds, Tensor indices,"
       " Tensor offsets, Tensor listed_offsets, Tensor listed_indices, int metric, int estimate)"
       " -> Tensor");
+  m.def(
+      "open_pairs(Tensor query, Tensor block, Tensor thresholds, Tensor offsets, int metric)"
+      " -> int");
   m.def("cpu_has_bfloat16() -> bool");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(reid_ext, CPU, m) {
   m.impl("pair_values", TORCH_BOX(&pair_values_cpu));
   m.impl("count_before", TORCH_BOX(&count_before_cpu));
+  m.impl("open_pairs", TORCH_BOX(&open_pairs_cpu));
 }
 
 STABLE_TORCH_LIBRARY_IMPL(reid_ext, CompositeExplicitAutograd, m) {

@@ -23,7 +23,11 @@ def add_commands(groups: Any) -> None:
 
 def _doctor(args: argparse.Namespace) -> Result:
     build = build_info()
-    facts: dict[str, Any] = {"python": platform.python_version(), "torch": torch.__version__, **build}
+    facts: dict[str, Any] = {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        **build,
+    }
     lines = [f"{name}: {value}" for name, value in facts.items()]
     devices = ["cpu"]
     if torch.cuda.is_available():
@@ -31,7 +35,9 @@ def _doctor(args: argparse.Namespace) -> Result:
     has_kernels = build["cuda_ops"] == "loaded"
     results: dict[str, dict[str, str]] = {}
     for device in devices:
-        name = platform.processor() or "cpu" if device == "cpu" else torch.cuda.get_device_name(device)
+        name = (
+            platform.processor() or "cpu" if device == "cpu" else torch.cuda.get_device_name(device)
+        )
         lines.append(f"{device}: {name}")
         if device != "cpu" and not has_kernels:
             lines.append(f"  no kernels: {build['cuda_ops']}; {_hint(build['cuda_ops'])}")
@@ -41,6 +47,10 @@ def _doctor(args: argparse.Namespace) -> Result:
     ok = all(outcome == "ok" for tests in results.values() for outcome in tests.values())
     lines.append("all ops agree with plain PyTorch" if ok else "an op does not work, see above")
     return Result(lines, {"ok": ok, **facts, "devices": devices, "tests": results}, ok)
+
+
+def _name(device: str) -> str:
+    return platform.machine() if device == "cpu" else torch.cuda.get_device_name(device)
 
 
 def _hint(reason: str) -> str:

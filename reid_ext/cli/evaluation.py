@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +54,11 @@ def _read(args: argparse.Namespace) -> tuple[Features, Features, torch.Tensor, t
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).split("\n")[0]
-        raise WrongUse(f"--device must be one of this machine, got {args.device!r}: {reason}") from None
+        what = f"--device must be one of this machine, got {args.device!r}: {reason}"
+        raise WrongUse(what) from None
     query, gallery = read_features(args.query), read_features(args.gallery)
-    of_both = (torch.from_numpy(side.features).to(device) for side in (query, gallery))
-    return query, gallery, *of_both
+    q, g = (torch.from_numpy(side.features).to(device) for side in (query, gallery))
+    return query, gallery, q, g
 
 
 def _evaluate(args: argparse.Namespace) -> Result:
@@ -115,7 +117,10 @@ def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """The arrays at ``path``, as a whole or not at all."""
     part = path.with_name(f".{path.name}.{os.getpid()}.npz")
     try:
-        np.savez(part, **arrays)  # type: ignore[arg-type]  (its stub has no arrays by name)
+        with zipfile.ZipFile(part, "w") as file:  # what np.savez does, with its stubs in order
+            for name, array in arrays.items():
+                with file.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                    np.lib.format.write_array(entry, array, allow_pickle=False)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)

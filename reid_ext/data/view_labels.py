@@ -64,7 +64,8 @@ def with_views(dataset: Dataset, labels: Mapping[str, int]) -> WithViews:
 
     An image without a label keeps what it has, which in most datasets is None.
     """
-    splits, missing = {}, {}
+    splits: dict[str, Any] = {}
+    missing: dict[str, int] = {}
     for split in ("train", "query", "gallery"):
         samples = [_labelled(sample, labels) for sample in getattr(dataset, split)]
         splits[split] = samples

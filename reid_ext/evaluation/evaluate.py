@@ -99,16 +99,19 @@ def evaluate(
     else:
         q, g = inputs.read_features(where, query, gallery)
         length = len(g)
-        blocks = Blocks(where, g, q, length)
     how = products(where, compute, q)
     task = read_task(where, labels, report, (len(q), length), q.device)
-    if in_blocks or how.in_blocks:
+    if in_blocks:
         return task.ranking(streaming.rank_positives(q, blocks, task, metric, how))
     g = g if task.kept is None else g[task.kept]
-    q, g = how.features(q), how.features(g)
     with how.setting():
-        ranks = ops.rank_positives(q, g, task.positives, task.junk, metric=metric)
-    return task.ranking(ranks)
+        if how.in_blocks and (
+            compute != "exact" or streaming.bfloat16_pays(q, g, task.positives, metric)
+        ):
+            blocks, task = Blocks(where, g, q, len(g)), task._replace(kept=None)
+            return task.ranking(streaming.rank_positives(q, blocks, task, metric, how))
+        q, g = how.features(q), how.features(g)
+        return task.ranking(ops.rank_positives(q, g, task.positives, task.junk, metric=metric))
 
 
 def evaluate_distances(

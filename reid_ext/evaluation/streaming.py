@@ -18,6 +18,23 @@ from reid_ext.evaluation.compute import Products
 from reid_ext.evaluation.task import Task
 from reid_ext.ops import Lists
 
+HALF = (torch.float16, torch.bfloat16)
+SAMPLED_QUERIES, SAMPLED_IMAGES = 64, 2048
+MOST_OPEN = 0.1  # of the pairs, for estimates in bfloat16 to be faster than products in full
+
+
+def bfloat16_pays(query: Tensor, gallery: Tensor, positives: Lists, metric: str) -> bool:
+    """Whether estimates in bfloat16 leave few pairs open, in a sample of a whole gallery."""
+    some = torch.arange(0, len(query), -(-len(query) // SAMPLED_QUERIES))
+    counts = positives.offsets.diff()[some]
+    mask = torch.isin(matches.rows(positives), some)
+    of_some = Lists(F.pad(counts.cumsum(0), (1, 0)), positives.indices[mask])
+    query, images = query[some], gallery[:: -(-len(gallery) // SAMPLED_IMAGES)]
+    pairs = torch.repeat_interleave(counts), torch.arange(len(of_some.indices))
+    thresholds = ops.pair_values(query, gallery[of_some.indices], *pairs, metric=metric)
+    open_pairs = ops.open_pairs(query, images, thresholds, of_some, metric=metric)
+    return open_pairs < MOST_OPEN * len(query) * len(images)
+
 
 def rank_positives(
     query: Tensor, gallery: Blocks, task: Task, metric: str, how: Products
@@ -93,8 +110,11 @@ def _thresholds(
     done = 0
     for first, block in blocks:
         end = int(torch.searchsorted(rows, first + len(block)))
-        here, where = (rows[done:end] - first).unique(return_inverse=True)
-        of_block = how.features(block[here.to(block.device)].to(query.device))
+        where = rows[done:end] - first
+        of_block = block
+        if block.device != query.device or block.dtype in HALF or how.rounded:  # not all of it
+            here, where = where.unique(return_inverse=True)
+            of_block = how.features(block[here.to(block.device)].to(query.device))
         values.append(ops.pair_values(query, of_block, queries[done:end], where, metric=metric))
         done = end
     sorted_values = torch.cat(values)

@@ -152,6 +152,33 @@ def count_before(
     )
 
 
+def open_pairs(
+    query: Tensor, block: Tensor, thresholds: Tensor, positives: Lists, *, metric: str = "cosine"
+) -> int:
+    """Return how many pairs (query, row of the block) an estimate in bfloat16 leaves open.
+
+    Of a sample of a problem this says whether :func:`count_before` is faster by such estimates:
+    it is while they leave open less than a tenth.
+
+    Args:
+        query: Features of shape (Q, D), float32, bfloat16 or float16, on the CPU.
+        block: Features of shape (B, D), same dtype.
+        thresholds: As of :func:`count_before`, shape (P,).
+        positives: Whose thresholds they are; only ``offsets`` is looked at.
+        metric: As for the thresholds.
+
+    Raises:
+        RuntimeError: as :func:`count_before`.
+    """
+    return torch.ops.reid_ext.open_pairs.default(
+        computed(query),
+        computed(block),
+        thresholds,
+        positives.offsets,
+        code_of("open_pairs: metric", metric, METRICS),
+    )
+
+
 def cpu_has_bfloat16() -> bool:
     """Return whether this processor multiplies bfloat16 faster than float32 (AVX512_BF16)."""
     return torch.ops.reid_ext.cpu_has_bfloat16.default()
