@@ -112,6 +112,18 @@ def test_query_that_is_not_finite_ranks_by_gallery_index(metric, value, device):
     assert ranks.tolist() == reference(d, positive, junk)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_squared_distances_beyond_the_range_are_still_in_order(dtype, device):
+    """Rows whose squared norms just fit the type, and twice whose products do not."""
+    longest = torch.finfo(dtype).max ** 0.5 * 0.99
+    gallery = torch.linspace(0.5, 1, 40, dtype=torch.float64)[torch.randperm(40), None]
+    query, (positive, junk) = torch.tensor([[0.9]], dtype=torch.float64), draw(1, 40)
+    want = reference((query - gallery).square().T, positive, junk)
+    query, gallery = ((t * longest).to(device, dtype) for t in (query, gallery))
+    wanted = lists(positive, device), lists(junk, device)
+    assert ops.rank_positives(query, gallery, *wanted, metric="euclidean").tolist() == want
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_zero_query_ranks_by_metric(metric, device):
     query, gallery = torch.zeros(2, 4, device=device), corners(40, 4, device, torch.float32)

@@ -117,8 +117,8 @@ def orders(query, gallery, metric):
     if metric == "cosine":
         size, product = size / y_norm, product / y_norm
         return -product, (query.shape[1] + 9) * 2.0**-22 * size
-    value = y_norm.square() - 2 * product
-    return value, (query.shape[1] + 9) * 2.0**-22 * (2 * size + y_norm.square())
+    value = y_norm.square() / 2 - product
+    return value, (query.shape[1] + 9) * 2.0**-22 * (size + y_norm.square())
 
 
 @fuzz

@@ -47,7 +47,8 @@ REID_HD T inverse_norm(T squared_norm) {
   return is_finite(squared_norm) ? T(1) / std::sqrt(squared_norm) : kNaN<T>;
 }
 
-// What orders the keys of one anchor: product * scale + bias grows with the distance.
+// What orders the keys of one anchor: product * scale + bias grows with the distance. Of a squared
+// distance it is half, so that the product of rows of any finite length is not beyond the range.
 template <typename T>
 struct Order {
   T scale, bias;
@@ -56,7 +57,7 @@ struct Order {
 template <typename T>
 REID_HD Order<T> order(Metric metric, T squared_norm) {
   if (metric == Metric::kCosine) return {-inverse_norm(squared_norm), T(0)};
-  return {T(-2), is_finite(squared_norm) ? squared_norm : kNaN<T>};
+  return {T(-1), is_finite(squared_norm) ? squared_norm / T(2) : kNaN<T>};
 }
 
 // The factor of y that makes it as long as x; ix and iy are 1, or the inverse norms.

@@ -11,7 +11,8 @@
 //
 // Source: Zheng et al., "Scalable Person Re-identification: A Benchmark", ICCV 2015, sec. 5.1, for
 // junk; the counting is ours. Distances are compared as product * scale + bias of metric.h: the
-// cosine itself, not 1 - cosine, and the squared distance less |query|^2, so rounding merges less.
+// cosine itself, not 1 - cosine, and half the squared distance less |query|^2, so rounding merges
+// less.
 #pragma once
 
 #include <optional>

@@ -22,7 +22,7 @@ struct GivenRow {
   T at(int64_t k) const { return distances[k]; }
 };
 
-// Fused or not, the same number: scale is a factor of two where bias is not 0.
+// Fused or not, the same number: scale is -1 where bias is not 0.
 template <typename T>
 struct ProductRow {
   const T *products, *scale, *bias;
