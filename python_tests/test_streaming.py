@@ -175,15 +175,15 @@ def test_open_pairs_are_those_between_bounds():
     assert ops.open_pairs(query, block, threshold, one, metric="euclidean") == 2
 
 
-@pytest.mark.parametrize("apart, pays", [(0.0, False), (3.0, True)])
-def test_bfloat16_pays_where_positives_are_near(apart, pays):
+@pytest.mark.parametrize("apart, one_in, pays", [(0.0, 1, False), (3.0, 40, True)])
+def test_bfloat16_pays_where_positives_are_near(apart, one_in, pays):
     query, gallery, labels = problem(70, 3000, dtype=torch.float32)
     centre = torch.randn(12, 64)
     query = apart * centre[labels["query_ids"]] + torch.randn(70, 64)
     gallery = apart * centre[labels["gallery_ids"]] + torch.randn(3000, 64)
     positives = matches.equal_labels(labels["query_ids"], labels["gallery_ids"])
-    few = matches.keep(positives, torch.arange(len(positives.indices)) % 40 == 0)
-    assert streaming.bfloat16_pays(query, gallery, few, "euclidean") == pays
+    some = matches.keep(positives, torch.arange(len(positives.indices)) % one_in == 0)
+    assert streaming.bfloat16_pays(query, gallery, some, "euclidean") == pays
     whole_gallery = evaluate(query, gallery, **labels, metric="euclidean")
     in_blocks = evaluate(query, cut(gallery, 1000), **labels, metric="euclidean")
     assert whole_gallery.mAP == pytest.approx(in_blocks.mAP, abs=1e-6)
