@@ -256,6 +256,15 @@ def test_every_source_gives_the_same(tmp_path, device):
     assert anew.passes == 2
 
 
+def test_queries_may_come_in_blocks_too():
+    query, gallery, labels = problem(dtype=torch.float32)
+    want = evaluate(query, gallery, **labels)
+    for blocks_of in (cut(query, 7), [q.numpy() for q in cut(query, 7)], iter(cut(query, 3))):
+        assert same(evaluate(blocks_of, gallery, **labels), want)
+    with pytest.raises(ValueError, match="evaluate: query must have blocks of one feature length"):
+        evaluate([query[:3], query[3:].double()], gallery, **labels)
+
+
 def test_of_half_features_only_the_rows_of_positives_are_converted_twice(monkeypatch):
     query, gallery, labels = problem(dtype=torch.float16)
     read = []

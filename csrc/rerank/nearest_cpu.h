@@ -74,7 +74,7 @@ class Nearest {
   std::vector<Candidate<T>> candidates_;
 };
 
-// One row of keys. Fused or not, the same number: scale is a factor of two where bias is not 0.
+// One row of keys. Fused or not, the same number: scale is -1 where bias is not 0.
 template <typename T>
 struct ProductKeys {
   const T *products, *scale, *bias;

@@ -148,7 +148,7 @@ struct Normalizer {
 template <typename T>
 REID_HD Normalizer<T> normalizer(Metric metric, T squared_norm, T farthest_key) {
   const bool cosine = metric == Metric::kCosine;
-  Normalizer<T> p = {cosine ? inverse_norm(squared_norm) : T(1), cosine ? T(1) : squared_norm, T(1),
+  Normalizer<T> p = {cosine ? inverse_norm(squared_norm) : T(2), cosine ? T(1) : squared_norm, T(1),
                      metric != Metric::kEuclidean};
   p.farthest = p.distance(farthest_key);
   return p;
@@ -164,7 +164,7 @@ REID_HD T distance_of_key(Metric metric, T squared_norm, T key) {
 // p(i, .) as the distance itself, for squared Euclidean keys.
 template <typename T>
 REID_HD Normalizer<T> plain_distance(T squared_norm) {
-  return {T(1), squared_norm, T(1), false};
+  return {T(2), squared_norm, T(1), false};
 }
 
 // Whether R*(i) takes in the `size` images of R(c, r(k1 / 2)), of which R(i, k1) has `shared`.

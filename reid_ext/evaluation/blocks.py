@@ -1,7 +1,7 @@
 """A gallery that is read in blocks: rows of a tensor or memory map, or blocks made on demand."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -82,9 +82,27 @@ def is_streamed(query: Array, gallery: Gallery) -> bool:
         return True
     if isinstance(gallery, Tensor | np.ndarray):
         return gallery.ndim == 2 and len(gallery) > STREAMED_ROWS
-    if isinstance(gallery, Sequence):  # nested lists are one array
-        return len(gallery) > 0 and getattr(gallery[0], "ndim", 0) == 2
-    return isinstance(gallery, Iterable)
+    return _is_in_blocks(gallery)
+
+
+def _is_in_blocks(features: Gallery) -> bool:
+    if isinstance(features, Tensor | np.ndarray):
+        return False
+    if isinstance(features, Sequence):  # nested lists are one array
+        return len(features) > 0 and getattr(features[0], "ndim", 0) == 2
+    return isinstance(features, Iterable)
+
+
+def joined(where: str, query: Gallery) -> Array:
+    """Queries in one piece, those in blocks put together: they are few."""
+    if not _is_in_blocks(query):
+        return cast(Array, query)
+    pieces = [read_matrix(where, "query", block) for block in query]
+    if len({(piece.shape[1], piece.dtype, piece.device) for piece in pieces}) != 1:
+        raise ValueError(
+            f"{where}: query must have blocks of one feature length, dtype and device, got others"
+        )
+    return torch.cat(pieces)
 
 
 class Upload:

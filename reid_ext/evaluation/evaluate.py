@@ -9,7 +9,7 @@ from torch import Tensor
 
 from reid_ext import ops
 from reid_ext.evaluation import inputs, streaming
-from reid_ext.evaluation.blocks import Blocks, is_streamed
+from reid_ext.evaluation.blocks import Blocks, is_streamed, joined
 from reid_ext.evaluation.compute import distance_blocks, products
 from reid_ext.evaluation.exclusion import Rule, Rules
 from reid_ext.evaluation.inputs import METRICS, Array, Gallery
@@ -21,7 +21,7 @@ from reid_ext.evaluation.task import Labels, Report, read_task
 
 
 def evaluate(
-    query: Array,
+    query: Gallery,
     gallery: Gallery,
     *,
     query_ids: Array,
@@ -45,7 +45,7 @@ def evaluate(
 
     Args:
         query: Features of shape (Q, D), float32, float64, bfloat16 or float16: a tensor on any
-            device, an array or nested lists. They need not be normalised.
+            device, an array or nested lists, or blocks as below. They need not be normalised.
         gallery: Features of shape (G, D), dtype and device like ``query``. Or a NumPy memory map,
             or blocks of rows (a list of tensors or arrays, or an object whose ``__iter__`` makes
             them anew): gone through twice, a block at a time, and sent to the device of ``query``.
@@ -82,6 +82,7 @@ def evaluate(
     rules = Rules(junk, candidates)
     labels = Labels(query_ids, gallery_ids, query_cameras, gallery_cameras, protocol, rules)
     report = Report(max_rank, average_precision, metric)
+    query = joined(where, query)
     if rerank:
         return _reranked(query, gallery, labels, report, {} if rerank is True else dict(rerank))
     if protocol == CLASSIC:
