@@ -1,13 +1,14 @@
 """CMC, mAP and mINP: how much they cost over the one matrix product that nobody can avoid.
 
-    python benchmarks/evaluation.py [features|distances|curve|msmt17]...      # one CPU thread, CPU seconds
+    python benchmarks/evaluation.py [features|distances|curve|msmt17]...
 
-features, msmt17: from features to metrics, at the size of Market-1501 or MSMT17. "mm" is torch.mm of all queries and the gallery, "own" the same
-product by the library that ours uses. "fp32" is ours with float32 products, "ours" what evaluate
-does here (bfloat16 first, where the processor has it; the same ranks), "argsort" NumPy that sorts
-every row. distances: the metrics alone, the distances given; "typed" sorts every row and goes
-through it in a compiled loop (with numba, if installed), "loop" is Python query by query, timed on
-a few. curve: "ours" as queries, gallery and dimensions double.
+On one CPU thread, in CPU seconds. features, msmt17: from features to metrics, at the size of
+Market-1501 or MSMT17. "mm" is torch.mm of queries and gallery, "own" the same product by the
+library that ours uses. "fp32" is ours with float32 products, "ours" what evaluate does here
+(bfloat16 first, where the processor has it; the same ranks), "argsort" NumPy that sorts every row.
+distances: the metrics alone, the distances given; "typed" sorts every row and goes through it in a
+compiled loop (with numba, if installed), "loop" is Python query by query, timed on a few. curve:
+"ours" as queries, gallery and dimensions double.
 """
 
 import sys
