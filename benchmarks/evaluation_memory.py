@@ -9,7 +9,7 @@ torch.mm.
 """
 
 import argparse
-import resource
+import ctypes
 import subprocess
 import sys
 import tempfile
@@ -31,11 +31,6 @@ LONG = (1000, 1_000_000, 512)
 IDENTITIES, BLOCK = 20_000, 32_768
 
 
-def peak() -> float:
-    """MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-
-
 def resident(kind: str) -> float:
     """MiB now, of pages of a kind: RssAnon is what is ours alone."""
     for line in Path("/proc/self/status").read_text().splitlines():
@@ -49,6 +44,7 @@ def of_case(name: str) -> str:
     problem = galleries.make(size, dim, galleries.NOISE[0.5])
     small = galleries.make((100, 500, 20), dim, galleries.NOISE[0.5])
     small.evaluated(evaluate)  # code and libraries are loaded
+    ctypes.CDLL(None).malloc_trim(0)  # else what making the problem left would be used again
     Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
     before, start = resident("VmRSS"), time.perf_counter()
     problem.evaluated(evaluate)
@@ -95,6 +91,7 @@ def of_long(folder: Path) -> str:
     evaluate(
         query[:50], gallery[:500], query_ids=range(50), gallery_ids=range(500), protocol="generic"
     )
+    ctypes.CDLL(None).malloc_trim(0)
     before, most, start = resident("RssAnon"), [0.0], time.perf_counter()
     with _watched(most):
         ranking = evaluate(query, gallery, **labels, protocol="generic")

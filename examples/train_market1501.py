@@ -10,6 +10,7 @@ percent to about 75 %. Writes OUT/metrics.json, checkpoint.pt, cmc.png, ranked_l
 TensorBoard events.
 """
 
+import functools
 import time
 
 from reid_ext import data, training
@@ -23,9 +24,10 @@ def main():
     start = time.perf_counter()
     root, recipe = stages.prepare(args, NAME, training.MARKET1501, training.EMBEDDED_VISIBLE)
     dataset = data.load(NAME, root, evaluate_on=args.evaluate_on)
-    model, outcome, recipe = stages.train(args, dataset, recipe)
+    rank = functools.partial(one_gallery.rank, args, dataset)
+    model, outcome, recipe = stages.train(args, dataset, recipe, rank)
     query, gallery = stages.embed(args, dataset, model, recipe)
-    rankings = one_gallery.rank(args, dataset, query, gallery, recipe.metric)
+    rankings = rank(query, gallery, recipe.metric)
     one_gallery.draw(args, dataset, rankings, query, gallery, ignored_identity=data.market1501.JUNK)
     stages.finish(args, dataset, rankings, outcome, recipe, start)
 

@@ -13,6 +13,7 @@ trial-N/checkpoint.pt, cmc.png, ranked_list.png and TensorBoard events.
 """
 
 import argparse
+import functools
 import time
 
 from reid_ext import data, evaluate_regdb, training
@@ -32,7 +33,7 @@ def of_trial(args, trial):
     return argparse.Namespace(**{**vars(args), "out": out, "resume": args.resume and begun})
 
 
-def both_directions(dataset, query, gallery, trial, metric):
+def both_directions(dataset, trial, query, gallery, metric):
     """The rankings of one trial by name: visible queries, and thermal ones."""
     visible, thermal = ([s.identity for s in samples] for samples in dataset[2:])
     sides = (query, gallery, visible, thermal), (gallery, query, thermal, visible)
@@ -62,11 +63,11 @@ def main():
     rankings, outcomes = {}, []
     for trial in args.trials:
         dataset = data.load("regdb", root, evaluate_on=args.evaluate_on, trial=trial)
-        model, outcome, followed = stages.train(of_trial(args, trial), dataset, recipe)
+        rank = functools.partial(both_directions, dataset, trial)
+        model, outcome, followed = stages.train(of_trial(args, trial), dataset, recipe, rank)
         query, gallery = stages.embed(args, dataset, model, followed)
         outcomes.append(outcome)
-        of_this = both_directions(dataset, query, gallery, trial, followed.metric)
-        for direction, ranking in of_this.items():
+        for direction, ranking in rank(query, gallery, followed.metric).items():
             rankings.setdefault(direction, []).append(ranking)
     means = {direction: mean_of_trials(trials) for direction, trials in rankings.items()}
     one_gallery.draw(args, dataset, means, query, gallery)

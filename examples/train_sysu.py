@@ -10,6 +10,7 @@ you must see rank-1 (all-search, single-shot) rise from 4 % (chance) to about 50
 OUT/metrics.json, checkpoint.pt, cmc.png, ranked_list.png and TensorBoard events.
 """
 
+import functools
 import time
 
 import torch
@@ -64,9 +65,10 @@ def main():
     start = time.perf_counter()
     root, recipe = stages.prepare(args, "sysu-mm01", training.SYSU, training.EMBEDDED)
     dataset = data.load("sysu-mm01", root, evaluate_on=args.evaluate_on)
-    model, outcome, recipe = stages.train(args, dataset, recipe)
+    rank = functools.partial(evaluate, root, dataset)
+    model, outcome, recipe = stages.train(args, dataset, recipe, rank)
     query, gallery = stages.embed(args, dataset, model, recipe)
-    rankings = evaluate(root, dataset, query, gallery, recipe.metric)
+    rankings = rank(query, gallery, recipe.metric)
     draw(args, dataset, rankings, query, gallery)
     stages.finish(args, dataset, rankings, outcome, recipe, start)
 

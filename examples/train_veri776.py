@@ -10,6 +10,7 @@ You must then see rank-1 rise far above a few percent, which is chance. Writes O
 checkpoint.pt, cmc.png, ranked_list.png and TensorBoard events.
 """
 
+import functools
 import time
 
 from reid_ext import data, training
@@ -23,9 +24,10 @@ def main():
     start = time.perf_counter()
     root, recipe = stages.prepare(args, NAME, training.VERI776, training.EMBEDDED_VISIBLE)
     dataset = data.load(NAME, root, evaluate_on=args.evaluate_on)
-    model, outcome, recipe = stages.train(args, dataset, recipe)
+    rank = functools.partial(one_gallery.rank, args, dataset)
+    model, outcome, recipe = stages.train(args, dataset, recipe, rank)
     query, gallery = stages.embed(args, dataset, model, recipe)
-    rankings = one_gallery.rank(args, dataset, query, gallery, recipe.metric)
+    rankings = rank(query, gallery, recipe.metric)
     one_gallery.draw(args, dataset, rankings, query, gallery)
     stages.finish(args, dataset, rankings, outcome, recipe, start)
 

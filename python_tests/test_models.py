@@ -197,7 +197,7 @@ def test_refuses_unknown_choices(keywords, message):
 
 
 def test_refuses_a_backbone_without_a_stem_of_its_own():
-    backbone = models.Backbone(nn.Identity(), nn.Flatten(), 12)
+    backbone = models.Backbone(nn.Identity(), nn.Flatten(), nn.Identity(), 12, None)
     with pytest.raises(ValueError, match="stem must be 'shared'"):
         models.TwoStream(backbone, 3, stem="per_modality")
 
@@ -235,7 +235,7 @@ def test_timm_resnet_has_last_stride_1(name):
     x = images(2, (64, 32))
     backbone = models.build_backbone(name).eval()
     plain = timm.create_model(name, num_classes=0).eval()
-    last_map = backbone.trunk[:-1](backbone.stem(x))
+    last_map = backbone.trunk(backbone.stem(x))
     height, width = plain.forward_features(x).shape[2:]
     assert last_map.shape[2:] == (2 * height, 2 * width)
     torch.testing.assert_close(backbone(x), F.adaptive_avg_pool2d(last_map, 1).flatten(1))

@@ -65,8 +65,8 @@ def batches(images, seed=0):
 
 def run(objective="expat", recipe=TINY, **keywords):
     """Train the small network on the squares; return it with the outcome."""
-    neck = training.method(objective).neck or recipe.neck
-    model = models.TwoStream("small", IDENTITIES, neck=neck)
+    recipe = training.method(objective).network(recipe)
+    model = models.TwoStream("small", IDENTITIES, neck=recipe.neck, stripes=recipe.stripes)
     loader, sampler = batches(Squares())
     goal = training.build_objective(objective, recipe, model)
     return model, training.train(model, loader, goal, recipe, sampler=sampler, **keywords)
@@ -162,7 +162,7 @@ def test_viewpoint_aware_objective_has_the_classifier_as_its_identity_centres():
     model = models.TwoStream("small", 4)
     present = torch.tensor([[True, True, False]] * 4)
     goal = training.build_objective("va", TINY, model, present)
-    loss = goal.losses["va"]
+    loss = goal.losses[0]["va"]
     assert loss.identity_weight is model.classifier.weight
     assert torch.equal(loss.present, present)
     optimizer = training.build_optimizer(model, goal, TINY)
@@ -177,7 +177,7 @@ def test_centres_have_their_own_step_with_the_gradient_of_the_unweighted_loss():
     optimizer = training.Optimizers(model, goal, recipe)
     labels, modalities = torch.tensor([0, 0, 1, 1] * 2), torch.tensor([0] * 4 + [1] * 4)
     embedding = model(torch.rand(8, 3, 48, 24), modalities)
-    centers = goal.center_loss.centers
+    centers = goal.center_losses[0].centers
     before = centers.detach().clone()
     squares = (embedding.features.detach() - before[labels]).square().sum() / 8
     losses = goal(embedding, training.Targets(labels, modalities, labels), iteration=100)

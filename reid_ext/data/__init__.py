@@ -14,6 +14,7 @@ from reid_ext.data import (
     veri776,
 )
 from reid_ext.data.check import check
+from reid_ext.data.fraction import fraction
 from reid_ext.data.images import Images, decode
 from reid_ext.data.loading import Batch, Loader, loader
 from reid_ext.data.registry import READERS, load
@@ -51,6 +52,7 @@ __all__ = [
     "decode",
     "dukemtmc",
     "folders",
+    "fraction",
     "llcm",
     "load",
     "loader",

@@ -63,7 +63,8 @@ class GlobalBatchNorm(nn.Module):
         running.running_mean.lerp_(mean.to(running.running_mean.dtype), self.momentum)
         unbiased = var * (count / max(1.0, count - 1))
         running.running_var.lerp_(unbiased.to(running.running_var.dtype), self.momentum)
-        running.num_batches_tracked.add_(1)
+        if running.num_batches_tracked is not None:
+            running.num_batches_tracked.add_(1)
 
 
 def convert_norms(module: nn.Module, group: Group = None) -> nn.Module:

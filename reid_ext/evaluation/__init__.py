@@ -14,6 +14,7 @@ from reid_ext.evaluation.single_shot import evaluate_single_shot
 from reid_ext.evaluation.sysu import evaluate_sysu
 from reid_ext.evaluation.sysu_gallery import select_galleries
 from reid_ext.evaluation.verification import Verification, verify
+from reid_ext.evaluation.viewpoints import evaluate_viewpoint
 
 __all__ = [
     "Confidence",
@@ -31,6 +32,7 @@ __all__ = [
     "evaluate_sampled_gallery",
     "evaluate_single_shot",
     "evaluate_sysu",
+    "evaluate_viewpoint",
     "jaccard_distance",
     "mean_of_trials",
     "pool_queries",

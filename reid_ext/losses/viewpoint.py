@@ -97,10 +97,10 @@ def _mean(values: Tensor, present: Tensor | None) -> Tensor:
 class ViewpointAwareLoss(nn.Module):
     """Classify identities and their views, and keep each identity's views at a small angle.
 
-    ``L_y + L_v + beta * L_R``: softmax over C identities with adaptive label smoothing, softmax
-    over the (identity, view) classes, and the regularisation of the two classifiers' weights,
-    which this module holds. The paper prints its three terms without a minus; this minimises cross
-    entropies and raises the cosines.
+    ``L_y + gamma * L_v + beta * L_R``: softmax over C identities with adaptive label smoothing,
+    softmax over the (identity, view) classes, and the regularisation of the two classifiers'
+    weights, which this module holds. The paper prints its three terms without a minus; this
+    minimises cross entropies and raises the cosines.
 
     Args:
         num_identities: C.
@@ -116,6 +116,8 @@ class ViewpointAwareLoss(nn.Module):
         labels: Labels of the view classes: ``"adaptive"`` (the paper), ``"fixed"`` (the released
             code: 0.6 / 0.15 / 0.1) or ``"hard"``; see :func:`reid_ext.ops.viewpoint_loss`.
         regularisation: ``"angular"`` (the paper) or ``"euclidean"`` (the released code).
+        gamma: Weight of the viewpoint softmax: 1 in the paper; in the released code, which calls
+            it ``gama``, it falls to 0.3 on the way.
 
     Shape:
         features (N, D); labels (N,) in [0, C); views (N,) in [0, V), or -1 where not known: such a
@@ -141,6 +143,7 @@ class ViewpointAwareLoss(nn.Module):
         present: Tensor | None = None,
         labels: str = "adaptive",
         regularisation: str = "angular",
+        gamma: float = 1.0,
     ):
         super().__init__()
         _check_sizes(num_identities, feature_dim, num_views)
@@ -152,6 +155,7 @@ class ViewpointAwareLoss(nn.Module):
         self.num_views = num_views
         self.alpha = alpha
         self.beta = beta
+        self.gamma = gamma
         self.labels = labels
         self.regularisation = regularisation
         self.identity_weight = nn.Parameter(torch.empty(num_identities, feature_dim))
@@ -193,7 +197,7 @@ class ViewpointAwareLoss(nn.Module):
             "viewpoint": viewpoint.detach(),
             "regularisation": regularisation.detach(),
         }
-        return identity + viewpoint + self.beta * regularisation
+        return identity + self.gamma * viewpoint + self.beta * regularisation
 
 
 def _check_sizes(num_identities: int, feature_dim: int, num_views: int) -> None:

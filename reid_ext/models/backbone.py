@@ -16,20 +16,30 @@ from reid_ext.models.small import small_parts
 
 
 class Backbone(nn.Module):
-    """``stem``, then ``trunk``: images (N, 3, H, W) -> (N, ``feature_dim``).
+    """``stem``, ``trunk``, then ``pool``: images (N, 3, H, W) -> (N, ``feature_dim``).
 
     The stem is the part that a two-stream network may hold once per modality. It is empty where
-    an architecture has no such part.
+    an architecture has no such part. The trunk makes a map (N, ``map_dim``, H', W'), from which
+    local branches pool as well; ``map_dim`` is None where it makes the vector itself.
     """
 
-    def __init__(self, stem: nn.Module, trunk: nn.Module, feature_dim: int):
+    def __init__(
+        self,
+        stem: nn.Module,
+        trunk: nn.Module,
+        pool: nn.Module,
+        feature_dim: int,
+        map_dim: int | None,
+    ):
         super().__init__()
         self.stem = stem
         self.trunk = trunk
+        self.pool = pool
         self.feature_dim = feature_dim
+        self.map_dim = map_dim
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.trunk(self.stem(images))
+        return self.pool(self.trunk(self.stem(images)))
 
 
 def build_backbone(name: str, weights: str | Path | None = None) -> Backbone:
@@ -77,11 +87,11 @@ def _timm_backbone(name: str, weights: str | Path | None) -> Backbone:
     if weights not in (None, "imagenet"):
         _load_weights(network, weights)
     if not isinstance(network, timm.models.ResNet):
-        return Backbone(nn.Identity(), network, network.num_features)
+        return Backbone(nn.Identity(), network, nn.Identity(), network.num_features, None)
     set_last_stride_to_1(network)
     stem = nn.Sequential(network.conv1, network.bn1, network.act1, network.maxpool)
-    layers = [network.layer1, network.layer2, network.layer3, network.layer4]
-    return Backbone(stem, nn.Sequential(*layers, network.global_pool), network.num_features)
+    trunk = nn.Sequential(network.layer1, network.layer2, network.layer3, network.layer4)
+    return Backbone(stem, trunk, network.global_pool, network.num_features, network.num_features)
 
 
 def _create(timm: ModuleType, name: str, weights: str | Path | None) -> Any:

@@ -45,8 +45,8 @@ class StripePool(nn.Module):
         return F.adaptive_avg_pool2d(x, (self.stripes, 1)).flatten(1)
 
 
-def small_parts() -> tuple[nn.Module, nn.Module, int]:
-    """Return the stem, the trunk (both with random weights) and the feature dimension, 576."""
+def small_parts() -> tuple[nn.Module, nn.Module, nn.Module, int, int]:
+    """Return stem and trunk with random weights, the pool, and the dimensions: 576, map 192."""
     stem = nn.Sequential(
         nn.Conv2d(3, WIDTHS[0], 5, stride=2, padding=2, bias=False),
         nn.BatchNorm2d(WIDTHS[0]),
@@ -55,4 +55,4 @@ def small_parts() -> tuple[nn.Module, nn.Module, int]:
     )
     shapes = zip(pairwise(WIDTHS), STRIDES, strict=True)
     blocks = [Block(c_in, c_out, stride) for (c_in, c_out), stride in shapes]
-    return stem, nn.Sequential(*blocks, StripePool(STRIPES)), WIDTHS[-1] * STRIPES
+    return stem, nn.Sequential(*blocks), StripePool(STRIPES), WIDTHS[-1] * STRIPES, WIDTHS[-1]

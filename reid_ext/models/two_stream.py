@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from reid_ext.models.backbone import Backbone, build_backbone
 from reid_ext.models.neck import MODALITIES, build_neck
+from reid_ext.models.stripes import Stripe, build_stripes, pool_stripes
 
 STEMS = ("shared", "per_modality")
 
@@ -31,11 +32,14 @@ class TwoStream(nn.Module):
         stem: ``"shared"``, or ``"per_modality"``: the layers before the trunk once per modality,
             equal at the start. The batch is then split, for which ``modalities`` must be on the
             CPU lest the host wait for the device.
-        classifier_std: Standard deviation of the classifier's first weights.
+        stripes: Number of local branches: stripes of the last map, each with a norm and a
+            classifier of its own, whose features come after those of the whole. 0: none.
+        classifier_std: Standard deviation of the classifiers' first weights.
 
     Shape:
         images (N, 3, H, W), modalities (N,) integers 0 or 1 in any order, on any device; returns
-        an :class:`Embedding`. ``classifier(features)``: (N, D) -> (N, num_identities).
+        an :class:`Embedding` with D = ``feature_dim``. ``split`` divides it among the ``heads``,
+        and ``head.classifier`` maps the features of a head to (N, num_identities).
 
     Source:
         Ye et al. 2020, arXiv:2006.00878 and its released code.
@@ -48,20 +52,38 @@ class TwoStream(nn.Module):
         *,
         neck: str = "shared",
         stem: str = "shared",
+        stripes: int = 0,
         classifier_std: float = 0.001,
     ):
         super().__init__()
         if num_identities < 1:
             raise ValueError(f"TwoStream: num_identities must be positive, got {num_identities}")
         backbone = build_backbone(backbone) if isinstance(backbone, str) else backbone
-        self.feature_dim = backbone.feature_dim
         self.stems = _stems(backbone, stem)
         self.trunk = backbone.trunk
-        self.neck = build_neck(neck, self.feature_dim)
-        self.classifier = nn.Linear(self.feature_dim, num_identities, bias=neck == "none")
+        self.pool = backbone.pool
+        self.neck = build_neck(neck, backbone.feature_dim)
+        self.classifier = nn.Linear(backbone.feature_dim, num_identities, bias=neck == "none")
         if neck != "none":
             nn.init.normal_(self.classifier.weight, std=classifier_std)
+        self.stripes = build_stripes(backbone, stripes, num_identities, neck, classifier_std)
+        self.feature_dim = sum(self.widths)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster
+
+    @property
+    def heads(self) -> "list[TwoStream | Stripe]":
+        """What has a neck and a classifier of its own: the network itself, and its stripes."""
+        return [self, *self.stripes]
+
+    @property
+    def widths(self) -> list[int]:
+        """The number of features of each head."""
+        return [head.classifier.in_features for head in self.heads]
+
+    def split(self, embedding: Embedding) -> list[Embedding]:
+        """The embedding of each head."""
+        pooled, features = (part.split(self.widths, dim=1) for part in embedding)
+        return [Embedding(*parts) for parts in zip(pooled, features, strict=True)]
 
     def forward(self, images: Tensor, modalities: Tensor) -> Embedding:
         if modalities.shape != images.shape[:1]:
@@ -69,10 +91,25 @@ class TwoStream(nn.Module):
                 f"TwoStream: modalities must have shape ({len(images)},), one per image, got "
                 f"{tuple(modalities.shape)}"
             )
-        pooled = self.trunk(self._stem(images, modalities))
-        with torch.autocast(images.device.type, enabled=False):
+        return self.embed(self.pooled(images, modalities), modalities)
+
+    def pooled(self, images: Tensor, modalities: Tensor) -> Tensor:
+        """The pooled features of all heads: (N, 3, H, W) -> (N, D)."""
+        last_map = self.trunk(self._stem(images, modalities))
+        pooled = self.pool(last_map)
+        if self.stripes:
+            pooled = torch.cat([pooled, *pool_stripes(last_map, len(self.stripes))], dim=1)
+        return pooled
+
+    def embed(self, pooled: Tensor, modalities: Tensor) -> Embedding:
+        """The embedding of pooled features (N, D), in float32 or wider."""
+        with torch.autocast(pooled.device.type, enabled=False):
             pooled = pooled if pooled.dtype == torch.float64 else pooled.float()
-            return Embedding(pooled, self.neck(pooled, modalities))
+            if not self.stripes:
+                return Embedding(pooled, self.neck(pooled, modalities))
+            parts = zip(self.heads, pooled.split(self.widths, dim=1), strict=True)
+            features = [head.neck(part, modalities) for head, part in parts]
+            return Embedding(pooled, torch.cat(features, dim=1))
 
     def _stem(self, images: Tensor, modalities: Tensor) -> Tensor:
         if len(self.stems) == 1:

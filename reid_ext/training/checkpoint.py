@@ -11,10 +11,22 @@ from typing import Any, Protocol
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 FORMAT = "reid_ext checkpoint"
-VERSION = 2  # 2: with what the losses learn
-_KEYS = {"iteration", "settings", "model", "objective", "optimizer", "scaler", "sampler", "rng"}
+VERSION = 3  # 2: with what the losses learn; 3: of every head, and the averaged parameters
+_KEYS = {
+    "iteration",
+    "settings",
+    "model",
+    "average",
+    "objective",
+    "optimizer",
+    "scaler",
+    "sampler",
+    "best",
+    "rng",
+}
 
 
 class Stateful(Protocol):
@@ -39,7 +51,9 @@ class TrainingState:
     scaler: torch.amp.GradScaler
     sampler: Stateful
     settings: dict[str, Any]
+    average: AveragedModel | None = None
     iteration: int = 0
+    best: float | None = None  # score of a validation so far
     position: dict[str, Any] = field(init=False)  # of the sampler, after that iteration
 
     def __post_init__(self) -> None:
@@ -58,6 +72,8 @@ class TrainingState:
             "iteration": self.iteration,
             "settings": self.settings,
             "model": self.model.state_dict(),
+            "average": self.average and self.average.state_dict(),
+            "best": self.best,
             "objective": self.objective.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
@@ -76,11 +92,14 @@ class TrainingState:
         content = read_checkpoint(path)
         _check_settings(content["settings"], self.settings, path)
         _load(self.model, content["model"], path)
+        if self.average is not None:
+            _load(self.average, content["average"], path)
         _load(self.objective, content["objective"], path)
         self.optimizer.load_state_dict(content["optimizer"])
         self.scaler.load_state_dict(content["scaler"])
         self.sampler.load_state_dict(content["sampler"])
         self.iteration, self.position = content["iteration"], content["sampler"]
+        self.best = content["best"]
         torch.set_rng_state(content["rng"]["cpu"])
         if len(content["rng"]["cuda"]) == len(_cuda_rng_states()):
             torch.cuda.set_rng_state_all(content["rng"]["cuda"])
@@ -125,13 +144,24 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 def load_model(path: str | Path, model: nn.Module) -> dict[str, Any]:
     """Load the parameters in ``path`` into ``model`` and return the settings they came from.
 
+    Of a run that averages its parameters these are the averaged ones.
+
     Raises:
         FileNotFoundError, ValueError: as :func:`read_checkpoint`; and ValueError when the
             parameters are those of another model.
     """
     content = read_checkpoint(path)
-    _load(model, content["model"], path)
+    _load(model, parameters(content), path)
     return content["settings"]
+
+
+def parameters(content: dict[str, Any]) -> dict[str, Any]:
+    """The model's state dict of a checkpoint's content: averaged, where there is an average."""
+    if content["average"] is None:
+        return content["model"]
+    prefix = "module."
+    own = content["average"].items()
+    return {key.removeprefix(prefix): value for key, value in own if key.startswith(prefix)}
 
 
 def write_atomically(content: dict[str, Any], path: Path) -> None:

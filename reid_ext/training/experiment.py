@@ -13,9 +13,13 @@ from typing import Any
 import torch
 
 from reid_ext import distributed
+from reid_ext.data.fraction import PARTS
+from reid_ext.training.overrides import overridden
 from reid_ext.training.precision import PRECISIONS, fastest_precision
 from reid_ext.training.recipe import Recipe
 
+_SET = "change any setting of the recipe; metrics.json has all of them"
+_VALIDATE = "evaluate every N epochs; with --evaluate-on val the best is kept as OUT/best.pt"
 INTERRUPTED = 130  # exit status, as a shell reports Ctrl-C
 
 
@@ -45,6 +49,9 @@ def arguments(
     flag("--weights", help="'imagenet', 'none' or a file; default: imagenet for timm models")
     flag("--epochs", type=_positive, help="passes over the identities; else the recipe's length")
     flag("--batch", type=_batch, metavar="PxK", help="identities x images of each modality")
+    flag("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=_SET)
+    flag("--fraction", type=_share, default=1.0, metavar="F", help="train on this part alone")
+    flag("--fraction-of", choices=PARTS, default="identities")
     flag("--seed", type=int, default=0)
     flag("--device", type=_device, default="cuda" if torch.cuda.is_available() else "cpu")
     flag("--precision", choices=list(PRECISIONS), help="default: the fastest of the device")
@@ -52,6 +59,10 @@ def arguments(
     flag("--out", type=Path, help=f"output folder; default: runs/{default_out}-LOSS-SEED")
     flag("--resume", action="store_true", help="continue from OUT/checkpoint.pt")
     flag("--evaluate-on", choices=["test", "val"], default="test", help="val: to choose settings")
+    flag("--validate-every", type=_positive, metavar="N", help=_VALIDATE)
+    flag("--compile", action="store_true", help="torch.compile the network")
+    flag("--profile", action="store_true", help="trace some iterations into OUT/trace.json")
+    flag("--wandb", metavar="PROJECT", help="log to Weights & Biases as well")
     flag("--quick", action="store_true", help="a tiny embedded dataset, a few iterations")
     if more is not None:
         more(parser)
@@ -77,13 +88,13 @@ def share_cores(args: argparse.Namespace) -> None:
 
 
 def adapted(recipe: Recipe, args: argparse.Namespace) -> Recipe:
-    """The recipe with what the flags change: backbone and batch."""
+    """The recipe with what the flags change: backbone, batch, and --set."""
     changes: dict[str, Any] = {}
     if args.backbone:
         changes["backbone"] = args.backbone
     if args.batch:
         changes["identities_per_batch"], changes["images_per_modality"] = args.batch
-    return replace(recipe, **changes)
+    return overridden(replace(recipe, **changes), args.set)
 
 
 def cache_folder() -> Path:
@@ -126,6 +137,16 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"must be a positive whole number, got {text!r}")
     return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise argparse.ArgumentTypeError(f"must be above 0 and at most 1, got {text!r}")
+    return share
 
 
 def _device(text: str) -> str:

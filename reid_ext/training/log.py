@@ -1,15 +1,27 @@
-"""Scalars for TensorBoard, when it is installed."""
+"""Scalars for TensorBoard, when it is installed, and for Weights & Biases, when it is asked for."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
+
+from reid_ext import distributed
 
 
 class ScalarLog:
-    """Write scalars to event files in ``folder``; without tensorboard, or a folder, do nothing."""
+    """Write scalars to event files in ``folder``; without tensorboard, or a folder, do nothing.
 
-    def __init__(self, folder: str | Path | None):
-        self._writer = None
+    Args:
+        folder: Of the event files.
+        wandb_project: A project of Weights & Biases to log to as well, by the first process alone;
+            ImportError where wandb is not installed.
+    """
+
+    def __init__(self, folder: str | Path | None, wandb_project: str | None = None):
+        self._writer: Any = None
+        self._run: Any = None
+        if wandb_project is not None and distributed.is_main():
+            self._run = _wandb_run(wandb_project, folder)
         if folder is None:
             return
         try:
@@ -26,6 +38,8 @@ class ScalarLog:
         if self._writer is not None:
             for name, value in values.items():
                 self._writer.add_scalar(name, value, iteration)
+        if self._run is not None:
+            self._run.log(dict(values), step=iteration)
 
     def __exit__(
         self,
@@ -35,3 +49,16 @@ class ScalarLog:
     ) -> None:
         if self._writer is not None:
             self._writer.close()
+        if self._run is not None:
+            self._run.finish(exit_code=0 if kind is None else 1)
+
+
+def _wandb_run(project: str, folder: str | Path | None) -> Any:
+    try:
+        import wandb
+    except ImportError:
+        raise ImportError(
+            "train: wandb_project needs wandb, which is not installed; install it with "
+            "pip install wandb, or leave the project out"
+        ) from None
+    return wandb.init(project=project, dir=folder and str(folder))

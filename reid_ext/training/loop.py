@@ -2,27 +2,40 @@
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
+from torch import nn
 
 from reid_ext import distributed
 from reid_ext._progress import Progress
 from reid_ext.data import Batch
 from reid_ext.models import Embedding, TwoStream
+from reid_ext.training.average import moving_average, take_over
 from reid_ext.training.checkpoint import Stateful, TrainingState
+from reid_ext.training.in_parts import InParts
 from reid_ext.training.interrupt import interrupts_deferred
 from reid_ext.training.log import ScalarLog
 from reid_ext.training.objective import Losses, Objective, Targets
 from reid_ext.training.optimizer import Optimizers
 from reid_ext.training.precision import Precision
+from reid_ext.training.profile import Profile
 from reid_ext.training.recipe import Recipe
 from reid_ext.training.schedule import learning_rate_factor, ramp, set_learning_rates
 
 REPORT_EVERY = 10  # iterations; reading a loss waits for the device
+
+
+class Validation(NamedTuple):
+    """How a network is scored in the course of its training."""
+
+    every: int  # iterations; and after the last
+    score: Callable[[nn.Module], float]  # larger is better
+    name: str = "validation"  # of the score
+    keep: str | Path | None = None  # where the checkpoint with the best score goes
 
 
 class Outcome(NamedTuple):
@@ -47,6 +60,10 @@ def train(
     resume: bool = False,
     settings: dict[str, Any] | None = None,
     log_folder: str | Path | None = None,
+    wandb_project: str | None = None,
+    validation: Validation | None = None,
+    compiled: bool = False,
+    trace: str | Path | None = None,
 ) -> Outcome:
     """Train ``model`` in place for ``recipe.iterations`` iterations in all.
 
@@ -64,6 +81,10 @@ def train(
         resume: Continue from ``checkpoint``; on a CPU, with the bits of a run never stopped.
         settings: Further facts that must be the same on resume, such as seed and dataset.
         log_folder: For TensorBoard, if installed.
+        wandb_project: A project of Weights & Biases, which must be installed then, to log to.
+        validation: Scores the network now and then; the best is kept beside ``checkpoint``.
+        compiled: Whether torch.compile makes the network faster, after minutes of compiling.
+        trace: File for a trace of a few iterations, for chrome://tracing; a table is printed.
 
     Raises:
         FileNotFoundError: ``resume`` without such a checkpoint.
@@ -81,15 +102,19 @@ def train(
     objective.to(device)
     optimizer = Optimizers(model, objective, recipe)
     facts |= settings or {}
-    state = TrainingState(model, objective, optimizer, amp.scaler, sampler, facts)
+    average = moving_average(model, recipe.average)
+    state = TrainingState(model, objective, optimizer, amp.scaler, sampler, facts, average)
     if resume and checkpoint is not None:
         state.restore(checkpoint)
     if state.iteration >= recipe.iterations:
+        take_over(model, average)
         return Outcome(0, 0.0, 0.0, {})
-    run = _Run(state, objective, optimizer, recipe, amp, checkpoint)
+    run = _Run(state, objective, optimizer, recipe, amp, checkpoint, validation, compiled)
     try:
-        with ScalarLog(log_folder) as log:
-            return run.to_the_end(loader, log)
+        with ScalarLog(log_folder, wandb_project) as log, Profile(trace, device) as profile:
+            outcome = run.to_the_end(loader, log, profile)
+        take_over(model, average)
+        return outcome
     except KeyboardInterrupt:
         saved = f"; {checkpoint} continues from there" if run.save() else ""
         done = f"train: stopped after iteration {state.iteration} of {recipe.iterations}{saved}"
@@ -107,6 +132,8 @@ class _Run:
         recipe: Recipe,
         amp: Precision,
         checkpoint: str | Path | None,
+        validation: Validation | None,
+        compiled: bool,
     ):
         self.state = state
         self.objective = objective
@@ -116,16 +143,22 @@ class _Run:
         self.checkpoint = checkpoint
         self.first = state.iteration
         self.losses: dict[str, float] = {}
-        self.network = distributed.data_parallel(state.model)
+        self.validation = validation
+        network = state.model
+        if recipe.parts > 1:
+            network = InParts(cast(TwoStream, network), recipe.parts)
+        network = distributed.data_parallel(network)
+        self.network = torch.compile(network) if compiled else network
         self.images = 0
 
-    def to_the_end(self, loader: Iterable[Batch], log: ScalarLog) -> Outcome:
+    def to_the_end(self, loader: Iterable[Batch], log: ScalarLog, profile: Profile) -> Outcome:
         start, note = time.perf_counter(), ""
         left = self.recipe.iterations - self.first
         with Progress(left, "train", unit="iterations") as progress:
             for batch in _endless(loader, left):
                 with interrupts_deferred():
                     losses = self.step(batch)
+                profile.step()
                 done = self.state.iteration
                 last = done == self.recipe.iterations
                 if last or done % REPORT_EVERY == 0:
@@ -134,6 +167,8 @@ class _Run:
                     note = " ".join(f"{name} {value:.3f}" for name, value in self.losses.items())
                     note = f"{note}, {rate:.0f} images/s"
                 progress.update(1, note)
+                if self.validation and (last or done % self.validation.every == 0):
+                    self.validate(self.validation, log)
                 if last or done % self.recipe.save_every == 0:
                     self.save()
         seconds = time.perf_counter() - start
@@ -156,6 +191,8 @@ class _Run:
         self.optimizer.zero_grad()
         state.scaler.scale(losses.total).backward()
         self.optimizer.step(state.scaler)
+        if state.average is not None:
+            state.average.update_parameters(state.model)
         state.advance()
         return losses
 
@@ -172,6 +209,18 @@ class _Run:
         scalars["learning_rate"] = self.optimizer.main.param_groups[0]["lr"]
         scalars["metric_ramp"] = ramp(self.recipe, done - 1)
         log.write(scalars, done)
+
+    def validate(self, validation: Validation, log: ScalarLog) -> None:
+        """Score the network as it would be used, and keep it if it is the best so far."""
+        state = self.state
+        with torch.random.fork_rng():  # a run has the same bits with and without validation
+            score = validation.score(state.average.module if state.average else state.model)
+        log.write({"validation": score}, state.iteration)
+        print(f"iteration {state.iteration}: {validation.name} {score:.4f}", flush=True)
+        if state.best is None or score > state.best:
+            state.best = score
+            if validation.keep and distributed.is_main():
+                state.save(validation.keep)
 
     def save(self) -> bool:
         """Write the checkpoint, if one is wanted and there is anything new; say whether.

@@ -5,6 +5,7 @@ batch, and its weight in a recipe.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple, cast
 
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from reid_ext.losses import (
     TripletLoss,
     ViewpointAwareLoss,
 )
-from reid_ext.models import Embedding, TwoStream
+from reid_ext.models import Embedding, Stripe, TwoStream
 from reid_ext.training.recipe import Recipe
 from reid_ext.training.schedule import ramp
 
@@ -37,7 +38,7 @@ class Setting(NamedTuple):
     """What a loss with parameters, or one of two modalities, is built for."""
 
     recipe: Recipe
-    model: TwoStream
+    head: TwoStream | Stripe
     present: Tensor | None  # (num_identities, 3) bool: the views that the training set has
 
 
@@ -52,10 +53,16 @@ class Term(NamedTuple):
 
 
 class Method(NamedTuple):
-    """The terms of a sum, and the neck it needs where that is not the recipe's."""
+    """The terms of a sum, and what it needs of the network where that is not the recipe's."""
 
     terms: tuple[Term, ...]
     neck: str | None = None
+    stripes: int | None = None  # local branches, each of which minimises the same sum
+
+    def network(self, recipe: Recipe) -> Recipe:
+        """The recipe with the network that this method needs."""
+        stripes = recipe.stripes if self.stripes is None else self.stripes
+        return replace(recipe, neck=self.neck or recipe.neck, stripes=stripes)
 
 
 class IdentityLoss(nn.Module):
@@ -63,7 +70,7 @@ class IdentityLoss(nn.Module):
 
     def __init__(self, setting: Setting):
         super().__init__()
-        self.classifier = setting.model.classifier
+        self.classifier = setting.head.classifier
         self.label_smoothing = setting.recipe.label_smoothing
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
@@ -86,13 +93,15 @@ class ModalitiesLoss(nn.Module):
 
 def _viewpoint_aware(setting: Setting) -> nn.Module:
     """The loss of VA-reID, whose identity centres W are the rows of the model's classifier."""
-    classifier = setting.model.classifier
+    classifier = setting.head.classifier
     loss = ViewpointAwareLoss(
         classifier.out_features,
         classifier.in_features,
         alpha=setting.recipe.view_alpha,
+        gamma=setting.recipe.view_gamma,
         beta=setting.recipe.view_beta,
         present=setting.present,
+        labels=setting.recipe.view_labels,
     )
     loss.identity_weight = cast(nn.Parameter, classifier.weight)
     return loss
@@ -126,6 +135,7 @@ IDENTITY = Term(
     ramped=False,
 )
 TRIPLET = _before_the_neck("triplet", lambda s: TripletLoss(margin=s.recipe.triplet_margin))
+FIDI = _before_the_neck("fidi", lambda s: FIDILoss())
 EXPAT = Term(
     "expat",
     ModalitiesLoss,
@@ -134,7 +144,7 @@ EXPAT = Term(
 )
 CENTER = Term(
     "center",
-    lambda s: CenterLoss(s.model.classifier.out_features, s.model.feature_dim),
+    lambda s: CenterLoss(s.head.classifier.out_features, s.head.classifier.in_features),
     lambda loss, embedding, targets: loss(embedding.features, targets.labels),
     lambda recipe: recipe.center_weight,
     ramped=False,
@@ -147,6 +157,8 @@ VIEWPOINT_AWARE = Term(
     ramped=False,
 )
 
+LOCAL_STRIPES = 3  # top, middle and bottom, as the crops of VA-reID's released code
+
 OBJECTIVES: dict[str, Method] = {
     "softmax": Method((IDENTITY,)),
     "triplet": Method((IDENTITY, TRIPLET), neck="none"),
@@ -156,8 +168,10 @@ OBJECTIVES: dict[str, Method] = {
     "multi_similarity": Method(
         (IDENTITY, _after_the_neck("multi_similarity", lambda s: MultiSimilarityLoss()))
     ),
-    "fidi": Method((IDENTITY, _before_the_neck("fidi", lambda s: FIDILoss()))),
+    "fidi": Method((IDENTITY, FIDI)),  # bnneck with FIDI in the place of the triplet loss
+    "fidi_local": Method((IDENTITY, FIDI), stripes=LOCAL_STRIPES),
     "va": Method((VIEWPOINT_AWARE,)),
+    "va_local": Method((VIEWPOINT_AWARE,), stripes=LOCAL_STRIPES),
     "expat_center": Method(
         (IDENTITY, EXPAT._replace(weight=lambda recipe: recipe.expat_weight_with_center), CENTER)
     ),
@@ -173,7 +187,7 @@ class Losses(NamedTuple):
 
 
 class Objective(nn.Module):
-    """The weighted sum of a method's losses, over one batch.
+    """The weighted sum of a method's losses, over one batch; the mean of it over several heads.
 
     ``parameters()`` has what the losses learn beside the model, and the model's classifier where
     a loss uses it.
@@ -191,25 +205,41 @@ class Objective(nn.Module):
         self.name = name
         self.recipe = recipe
         self.terms = method(name).terms
-        setting = Setting(recipe, model, present)
-        self.losses = nn.ModuleDict({term.name: term.build(setting) for term in self.terms})
+        self.split = model.split
+        settings = [Setting(recipe, head, present) for head in model.heads]
+        self.losses = nn.ModuleList(
+            nn.ModuleDict({term.name: term.build(setting) for term in self.terms})
+            for setting in settings
+        )
 
     def forward(self, embedding: Embedding, targets: Targets, iteration: int) -> Losses:
+        total = embedding.features.new_zeros(())
+        parts: dict[str, Tensor] = {}
+        share = 1 / len(self.losses)
+        for losses, part in zip(self.losses, self.split(embedding), strict=True):
+            of_head = self._of_head(cast(nn.ModuleDict, losses), part, targets, iteration)
+            total = total + share * of_head.total
+            for name, value in of_head.parts.items():
+                parts[name] = parts.get(name, 0.0) + share * value
+        return Losses(total, parts)
+
+    def _of_head(
+        self, losses: nn.ModuleDict, embedding: Embedding, targets: Targets, iteration: int
+    ) -> Losses:
         total, parts = embedding.features.new_zeros(()), {}
         for term in self.terms:
-            value = term.apply(self.losses[term.name], embedding, targets)
+            value = term.apply(losses[term.name], embedding, targets)
             weight = term.weight(self.recipe)
             weight *= ramp(self.recipe, iteration) if term.ramped else 1.0
             total = total + weight * value
             parts[term.name] = value.detach()
-            parts.update(getattr(self.losses[term.name], "parts", {}))
+            parts.update(getattr(losses[term.name], "parts", {}))
         return Losses(total, parts)
 
     @property
-    def center_loss(self) -> CenterLoss | None:
-        """The loss whose centres have an optimiser of their own, if there is one."""
-        losses = [loss for loss in self.losses.values() if isinstance(loss, CenterLoss)]
-        return losses[0] if losses else None
+    def center_losses(self) -> list[CenterLoss]:
+        """The losses whose centres have an optimiser of their own."""
+        return [loss for loss in self.modules() if isinstance(loss, CenterLoss)]
 
 
 def method(name: str) -> Method:

@@ -8,16 +8,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from reid_ext import data
-from reid_ext.evaluation import Ranking, evaluate, rerank
+from reid_ext.evaluation import Ranking, evaluate, evaluate_viewpoint, rerank
 from reid_ext.training import report
 
 LISTED_QUERIES = 6
+VIEWS = ("front", "side", "back")
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
-    """Add --rerank."""
+    """Add --rerank and --by-viewpoint."""
     what = "evaluate and draw after k-reciprocal re-ranking, too"
     parser.add_argument("--rerank", action="store_true", help=what)
+    what = "evaluate within each viewpoint and across them, too, as VA-reID's supplement does"
+    parser.add_argument("--by-viewpoint", action="store_true", help=what)
 
 
 def rank(
@@ -28,7 +31,39 @@ def rank(
     rankings = {name: _rank(dataset, query, gallery, metric, False)}
     if args.rerank:
         rankings[f"{name}, re-ranked"] = _rank(dataset, query, gallery, metric, True)
+    if args.by_viewpoint:
+        rankings |= _by_viewpoint(args, dataset, torch.cat([query, gallery]), metric)
     return rankings
+
+
+def _by_viewpoint(
+    args: argparse.Namespace, dataset: data.Dataset, features: Tensor, metric: str
+) -> dict[str, Ranking]:
+    """Of all test images with a known view, which distractors have not."""
+    if args.views:
+        dataset = data.with_views(dataset, data.read_view_labels(args.views)).dataset
+    samples = [*dataset.query, *dataset.gallery]
+    rows = [row for row, s in enumerate(samples) if s.view is not None]
+    if not rows:
+        raise ValueError(
+            "--by-viewpoint: the test images must have view labels, got none; give them with "
+            "--views FILE"
+        )
+    return {
+        f"{kind}-viewpoint, {name}": evaluate_viewpoint(
+            features[rows],
+            ids=[samples[row].identity for row in rows],
+            cameras=[samples[row].camera for row in rows],
+            views=[samples[row].view for row in rows],
+            view=view,
+            kind=kind,
+            seed=args.seed,
+            protocol=dataset.name,
+            metric=metric,
+        )
+        for kind in ("single", "cross")
+        for view, name in enumerate(VIEWS)
+    }
 
 
 def _rank(

@@ -19,19 +19,20 @@ class Optimizers:
 
     def __init__(self, model: nn.Module, objective: Objective, recipe: Recipe):
         self.main = build_optimizer(model, objective, recipe)
-        self.center_loss = objective.center_loss
+        self.center_losses = objective.center_losses
+        self.center_share = 1 / len(objective.losses)  # of each head in the total
         self.center_weight = recipe.center_weight
         self.center: torch.optim.SGD | None = None
-        if self.center_loss is not None:
-            self.center = torch.optim.SGD(
-                self.center_loss.parameters(), lr=recipe.center_learning_rate
-            )
+        if self.center_losses:
+            centers = [p for loss in self.center_losses for p in loss.parameters()]
+            self.center = torch.optim.SGD(centers, lr=recipe.center_learning_rate)
 
     def step(self, scaler: torch.amp.GradScaler) -> None:
         """Apply the gradients of a backward pass, which ``scaler`` may have scaled."""
         scaler.step(self.main)
-        if self.center is not None and self.center_loss is not None:
-            self.center_loss.rescale_gradient(self.center_weight)
+        if self.center is not None:
+            for loss in self.center_losses:
+                loss.rescale_gradient(self.center_weight * self.center_share)
             scaler.step(self.center)
         scaler.update()
 
@@ -59,8 +60,7 @@ def build_optimizer(model: nn.Module, objective: Objective, recipe: Recipe) -> t
     """
     named = dict(model.named_parameters())
     elsewhere = {id(p) for p in named.values()}
-    if objective.center_loss is not None:
-        elsewhere |= {id(p) for p in objective.center_loss.parameters()}
+    elsewhere |= {id(p) for loss in objective.center_losses for p in loss.parameters()}
     of_losses = objective.named_parameters(prefix="objective")
     named |= {name: p for name, p in of_losses if id(p) not in elsewhere}
     trainable = [(name, p) for name, p in named.items() if p.requires_grad]

@@ -16,6 +16,7 @@ class Recipe:
     name: str
     backbone: str
     neck: str  # "shared" | "per_modality"; a method may ask for "none"
+    stripes: int  # local branches; a method may ask for some
     modalities: int  # 2: visible and infrared; 1: visible alone
     metric: str  # of the evaluation
 
@@ -41,6 +42,8 @@ class Recipe:
     milestones: tuple[int, ...]  # multi_step: where the learning rate is multiplied by decay
     decay: float  # multi_step: that factor; cosine: share of the learning rate at the end
     save_every: int
+    parts: int  # of a batch whose activations are in memory one after the other; 1: all at once
+    average: float  # of the parameters, evaluated instead of the last: its decay; 0: none
 
     label_smoothing: float
     id_weight: float
@@ -50,20 +53,41 @@ class Recipe:
     center_weight: float
     center_learning_rate: float  # of the centres' own SGD
     view_alpha: float  # of the adaptive labels of VA-reID
+    view_gamma: float  # of its viewpoint softmax
     view_beta: float  # of its angular regularisation
+    view_labels: str  # of its viewpoint softmax: "adaptive" | "fixed" | "hard"
     metric_ramp: tuple[int, int]  # the metric loss's weight grows from 0 to full between these
     aggregation: str  # of the expAT loss
     triplet_margin: float
+
+    def __post_init__(self) -> None:
+        for name in _POSITIVE:
+            if not getattr(self, name) > 0:
+                raise ValueError(f"Recipe: {name} must be above 0, got {getattr(self, name)}")
+        for name in _SHARES:
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"Recipe: {name} must be in [0, 1], got {getattr(self, name)}")
 
     @property
     def batch_size(self) -> int:
         return self.modalities * self.identities_per_batch * self.images_per_modality
 
 
+_POSITIVE = (
+    "identities_per_batch",
+    "images_per_modality",
+    "iterations",
+    "learning_rate",
+    "save_every",
+    "parts",
+)
+_SHARES = ("flip", "erase", "mix", "warmup_start", "decay", "average", "label_smoothing")
+
 SYSU = Recipe(
     name="sysu",
     backbone="resnet50",  # ImageNet weights, last stride 1
     modalities=2,
+    stripes=0,
     neck="per_modality",  # released code: one BatchNorm1d each, bias frozen
     metric="squared_euclidean",  # released code: features after the norm, not normalised
     size=(384, 128),
@@ -86,6 +110,8 @@ SYSU = Recipe(
     milestones=(10_000, 20_000),
     decay=0.1,
     save_every=5_000,
+    parts=1,
+    average=0.0,
     label_smoothing=0.1,
     id_weight=1.0,
     metric_weight=1.0,
@@ -94,7 +120,9 @@ SYSU = Recipe(
     center_weight=5e-4,
     center_learning_rate=0.5,
     view_alpha=0.25,  # released code of VA-reID
+    view_gamma=1.0,  # eq.; the released code lowers it to 0.3 on the way
     view_beta=1.0,  # no source gives it
+    view_labels="adaptive",  # the poster; the released code has fixed ones
     metric_ramp=(0, 0),  # none in the released code
     aggregation="mean_of_exp",  # eq. 10; the released code has "exp_of_mean"
     triplet_margin=0.3,  # of the visible-only baselines
@@ -143,6 +171,7 @@ EMBEDDED = Recipe(
     name="embedded",
     backbone="small",
     neck="shared",
+    stripes=0,
     modalities=2,
     metric="cosine",
     size=(96, 48),
@@ -165,6 +194,8 @@ EMBEDDED = Recipe(
     milestones=(),
     decay=0.01,
     save_every=300,
+    parts=1,
+    average=0.0,
     label_smoothing=0.0,
     id_weight=1.0,
     metric_weight=1.0,
@@ -173,7 +204,9 @@ EMBEDDED = Recipe(
     center_weight=5e-4,
     center_learning_rate=0.5,
     view_alpha=0.25,
+    view_gamma=1.0,
     view_beta=1.0,
+    view_labels="adaptive",
     metric_ramp=(60, 200),  # from iteration 0 expAT can collapse: every cosine 1
     aggregation="mean_of_exp",
     triplet_margin=0.3,

@@ -5,12 +5,13 @@ What differs from dataset to dataset, its evaluation and figures, is in the scri
 
 import argparse
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from reid_ext import data, distributed, models
 from reid_ext.evaluation import Ranking
@@ -18,7 +19,7 @@ from reid_ext.losses import present_views
 from reid_ext.training import experiment, report
 from reid_ext.training.extract import extract
 from reid_ext.training.inputs import transforms
-from reid_ext.training.loop import Outcome
+from reid_ext.training.loop import Outcome, Validation
 from reid_ext.training.loop import train as train_model
 from reid_ext.training.objective import build_objective, method
 from reid_ext.training.recipe import Recipe
@@ -41,26 +42,36 @@ def prepare(
     return root, experiment.adapted(embedded, args)
 
 
+Rank = Callable[[Tensor, Tensor, str], Mapping[str, Ranking]]  # query, gallery, metric
+
+
 def train(
-    args: argparse.Namespace, dataset: data.Dataset, recipe: Recipe
+    args: argparse.Namespace, dataset: data.Dataset, recipe: Recipe, rank: Rank
 ) -> tuple[models.TwoStream, Outcome, Recipe]:
-    """Return the trained model, how the training went, and the recipe that was followed."""
+    """Return the trained model, how the training went, and the recipe that was followed.
+
+    ``rank`` evaluates features; the mAP of its first ranking is what --validate-every shows.
+    """
     args.out.mkdir(parents=True, exist_ok=True)
     if args.views:
         dataset, missing = data.with_views(dataset, data.read_view_labels(args.views))
         known = len(dataset.train) - missing["train"]
         print(f"{args.views}: views of {known} of {len(dataset.train)} training images")
+    part = data.fraction(dataset.train, args.fraction, of=args.fraction_of, seed=args.seed)
+    if len(part) < len(dataset.train):
+        print(f"--fraction {args.fraction}: {len(part)} of {len(dataset.train)} training images")
+        dataset = dataset._replace(train=part)
     labels = data.relabel(dataset.train)
     transform, _ = transforms(recipe)
     images = data.Images(dataset.train, transform, labels=labels, cache=not args.data)
     sampler = _sampler(dataset, recipe, args.seed)
     iterations = args.epochs * len(sampler) if args.epochs else recipe.iterations
-    neck = method(args.loss).neck or recipe.neck
-    recipe = replace(recipe, iterations=QUICK_ITERATIONS if args.quick else iterations, neck=neck)
+    recipe = replace(recipe, iterations=QUICK_ITERATIONS if args.quick else iterations)
+    recipe = method(args.loss).network(recipe)
     torch.manual_seed(args.seed)
     weights = args.weights or (None if recipe.backbone == "small" else "imagenet")
     backbone = models.build_backbone(recipe.backbone, None if weights == "none" else weights)
-    model = models.TwoStream(backbone, len(labels), neck=neck)
+    model = models.TwoStream(backbone, len(labels), neck=recipe.neck, stripes=recipe.stripes)
     if distributed.world_size() > 1:
         distributed.convert_norms(model)
     outcome = train_model(
@@ -73,10 +84,33 @@ def train(
         precision=args.precision,
         checkpoint=args.out / "checkpoint.pt",
         resume=args.resume,
-        settings={"dataset": dataset.name, "seed": args.seed},
+        settings={
+            "dataset": dataset.name,
+            "seed": args.seed,
+            "fraction": (args.fraction, args.fraction_of),
+        },
         log_folder=args.out if distributed.is_main() else None,
+        wandb_project=args.wandb,
+        validation=_validation(args, dataset, recipe, rank, len(sampler)),
+        compiled=args.compile,
+        trace=args.out / "trace.json" if args.profile and distributed.is_main() else None,
     )
     return model, outcome, recipe
+
+
+def _validation(
+    args: argparse.Namespace, dataset: data.Dataset, recipe: Recipe, rank: Rank, epoch: int
+) -> Validation | None:
+    """--validate-every; the best on test data is not kept, for that would be to choose by them."""
+    if args.validate_every is None:
+        return None
+
+    def score(model: nn.Module) -> float:
+        query, gallery = embed(args, dataset, cast(models.TwoStream, model), recipe)
+        return next(iter(rank(query, gallery, recipe.metric).values())).mAP
+
+    keep = args.out / "best.pt" if args.evaluate_on == "val" else None
+    return Validation(args.validate_every * epoch, score, f"mAP on {args.evaluate_on}", keep)
 
 
 def embed(

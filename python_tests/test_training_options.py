@@ -1,0 +1,236 @@
+"""What a training may do besides: parts of a batch, averaged parameters, validation, overrides."""
+
+import copy
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from test_training import TINY, Squares, run
+
+from reid_ext import data, models, training
+from reid_ext.training.average import moving_average, take_over
+from reid_ext.training.checkpoint import read_checkpoint
+from reid_ext.training.in_parts import InParts
+from reid_ext.training.loop import Validation
+from reid_ext.training.overrides import overridden
+
+MODALITIES = torch.tensor([0, 1] * 6)
+
+
+def images(number=12):
+    return torch.rand(number, 3, 48, 24, generator=torch.Generator().manual_seed(0))
+
+
+def judged(embedding):
+    """A value that depends on pairs of rows, as a metric loss does."""
+    return torch.cdist(embedding.features, embedding.features).square().mean()
+
+
+@pytest.mark.parametrize("parts", [1, 3, 5, 99])
+@pytest.mark.parametrize("stripes", [0, 3])
+def test_gradients_in_parts_are_those_of_the_same_parts_at_once(parts, stripes):
+    torch.manual_seed(0)
+    model = models.TwoStream("small", 4, neck="per_modality", stripes=stripes).double()
+    plain = copy.deepcopy(model)
+    x = images().double()
+    judged(InParts(model, parts)(x, MODALITIES)).backward()
+    parts = min(parts, 6)
+    pooled = torch.empty(12, model.feature_dim, dtype=torch.float64)
+    rows = [slice(first, None, parts) for first in range(parts)]
+    pooled = torch.zeros(12, model.feature_dim, dtype=torch.float64)
+    for row in rows:
+        placed = torch.zeros_like(pooled)
+        placed[row] = 1
+        spread = torch.zeros(12, len(x[row]), dtype=torch.float64)
+        spread[torch.arange(12)[row], torch.arange(len(x[row]))] = 1
+        pooled = pooled + spread @ plain.pooled(x[row], MODALITIES[row])
+    judged(plain.embed(pooled, MODALITIES)).backward()
+    for (name, own), other in zip(model.named_parameters(), plain.parameters(), strict=True):
+        if own.requires_grad and other.grad is not None:
+            torch.testing.assert_close(own.grad, other.grad, msg=lambda m, n=name: f"{n}: {m}")
+    for (name, own), other in zip(model.named_buffers(), plain.buffers(), strict=True):
+        torch.testing.assert_close(own, other, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_parts_keep_no_activations_of_the_backbone():
+    def kept(network):
+        sizes = []
+
+        def pack(tensor):
+            sizes.append(tensor.numel())
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            network(images(), MODALITIES)
+        return sum(sizes)
+
+    model = models.TwoStream("small", 4)
+    assert kept(InParts(model, 4)) < kept(model) / 4
+
+
+def test_a_run_in_parts_goes_through():
+    _, outcome = run(recipe=replace(TINY, parts=2, iterations=10))
+    assert outcome.iterations == 10
+
+
+def test_average_follows_the_parameters():
+    model = torch.nn.Linear(1, 1, bias=False)
+    average = moving_average(model, 0.9)
+    expected = None
+    for value in (1.0, 2.0, 4.0):
+        model.weight.data.fill_(value)
+        average.update_parameters(model)
+        expected = value if expected is None else 0.9 * expected + 0.1 * value
+    take_over(model, average)
+    assert model.weight.item() == pytest.approx(expected)
+    assert moving_average(model, 0.0) is None
+
+
+def test_a_run_ends_with_its_average_and_its_checkpoint_has_both(tmp_path):
+    file = tmp_path / "checkpoint.pt"
+    recipe = replace(TINY, iterations=6, average=0.5)
+    model, _ = run(recipe=recipe, checkpoint=file)
+    content = read_checkpoint(file)
+    assert not torch.equal(content["model"]["classifier.weight"], model.classifier.weight)
+    other = models.TwoStream("small", model.classifier.out_features)
+    training.load_model(file, other)
+    for own, loaded in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(own, loaded)
+    resumed, outcome = run(recipe=recipe, checkpoint=file, resume=True)
+    assert outcome.iterations == 0
+    assert torch.equal(resumed.classifier.weight, model.classifier.weight)
+
+
+def test_validation_scores_now_and_then_and_keeps_the_best(tmp_path):
+    scores = iter([0.1, 0.3, 0.2])
+    best = tmp_path / "best.pt"
+    validation = Validation(2, lambda model: next(scores), "mAP", best)
+    run(recipe=replace(TINY, iterations=5), validation=validation)
+    assert next(scores, None) is None
+    content = read_checkpoint(best)
+    assert content["iteration"] == 4 and content["best"] == 0.3
+
+
+def test_validation_changes_no_bit_of_the_run():
+    def score(model):
+        torch.rand(3)
+        return 0.0
+
+    recipe = replace(TINY, iterations=3)
+    torch.manual_seed(0)
+    plain, _ = run(recipe=recipe)
+    torch.manual_seed(0)
+    validated, _ = run(recipe=recipe, validation=Validation(1, score))
+    for a, b in zip(plain.parameters(), validated.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_trace_is_written(tmp_path, capsys):
+    file = tmp_path / "trace.json"
+    run(recipe=replace(TINY, iterations=22), trace=file)
+    names = {event.get("name") for event in json.loads(file.read_text())["traceEvents"]}
+    assert any(name and name.startswith("aten::") for name in names)
+    assert "Self CPU" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("objective", ["va_local", "fidi_local", "expat_center"])
+def test_objective_is_the_mean_over_the_heads(objective):
+    recipe = replace(TINY, stripes=2)
+    labels, modalities = torch.tensor([0, 0, 1, 1] * 2), torch.tensor([0] * 4 + [1] * 4)
+    model = models.TwoStream("small", 4, stripes=2)
+    goal = training.build_objective(objective, recipe, model)
+    embedding = model(torch.rand(8, 3, 48, 24), modalities)
+    targets = training.Targets(labels, modalities, labels)
+    total = goal(embedding, targets, 100).total
+    singles = []
+    for head, own, part in zip(model.heads, goal.losses, model.split(embedding), strict=True):
+        alone = models.TwoStream("small", 4)
+        alone.classifier = head.classifier
+        single = training.build_objective(objective, recipe, alone)
+        single.losses[0] = own
+        alone.feature_dim = part.features.shape[1]
+        singles.append(single(part, targets, 100).total)
+    torch.testing.assert_close(total, torch.stack(singles).mean())
+
+
+def test_stripes_are_means_of_the_last_map():
+    model = models.TwoStream("small", 4, stripes=3).eval()
+    x = images(2)
+    last_map = model.trunk(model.stems[0](x))
+    pooled = model(x, torch.zeros(2, dtype=torch.long)).pooled
+    assert pooled.shape == (2, 576 + 3 * 192) and model.feature_dim == 576 + 3 * 192
+    height = last_map.shape[2] // 3
+    for stripe in range(3):
+        rows = last_map[:, :, stripe * height : (stripe + 1) * height]
+        begin = 576 + 192 * stripe
+        torch.testing.assert_close(pooled[:, begin : begin + 192], rows.mean((2, 3)))
+
+
+def test_refuses_stripes_of_a_backbone_without_a_map():
+    backbone = models.Backbone(
+        torch.nn.Identity(), torch.nn.Flatten(), torch.nn.Identity(), 12, None
+    )
+    with pytest.raises(ValueError, match="stripes must be 0 for a backbone without a last map"):
+        models.TwoStream(backbone, 3, stripes=3)
+    with pytest.raises(ValueError, match="stripes must be at least 0, got -1"):
+        models.TwoStream("small", 3, stripes=-1)
+
+
+def test_overrides_read_what_the_recipe_holds():
+    recipe = overridden(
+        TINY, ["learning_rate=1e-4", "size=64x32", "milestones=10,20", "iterations=7", "neck=none"]
+    )
+    assert recipe == replace(
+        TINY, learning_rate=1e-4, size=(64, 32), milestones=(10, 20), iterations=7, neck="none"
+    )
+
+
+@pytest.mark.parametrize(
+    "assignment, message",
+    [
+        ("learning_rat=1", "KEY must be a setting of the recipe, got 'learning_rat'; such as lea"),
+        ("modalities=2", "KEY must be a setting of the recipe, got 'modalities'"),
+        ("iterations=many", "iterations must be of type int, got 'many'"),
+        ("size=64", "size must be whole numbers such as 384x128, got '64'"),
+        ("size", "an argument must be KEY=VALUE, got 'size'"),
+        ("iterations=0", "iterations must be above 0, got 0"),
+        ("flip=2", r"flip must be in \[0, 1\], got 2.0"),
+    ],
+)
+def test_overrides_refuse(assignment, message):
+    with pytest.raises(ValueError, match=message):
+        overridden(TINY, [assignment])
+
+
+def test_fraction_of_identities_is_nested_and_keeps_all_their_images():
+    samples = Squares(images=3).samples
+    small, large = (data.fraction(samples, share, seed=1) for share in (0.25, 0.5))
+    counts = {s.identity for s in small}, {s.identity for s in large}
+    assert [len(c) for c in counts] == [2, 4] and counts[0] < counts[1]
+    assert len(small) == 2 * 6 and small == [s for s in samples if s.identity in counts[0]]
+    assert data.fraction(samples, 1.0) == samples
+
+
+def test_fraction_of_images_keeps_all_identities_and_modalities():
+    samples = [s._replace(path=str(i)) for i, s in enumerate(Squares(images=4).samples)]
+    half = data.fraction(samples, 0.5, of="images")
+    assert len(half) == len(samples) / 2
+    quarter = data.fraction(samples, 0.01, of="images")
+    assert {(s.identity, s.modality) for s in quarter} == {
+        (s.identity, s.modality) for s in samples
+    }
+    assert {s.path for s in quarter} < {s.path for s in half}
+
+
+@pytest.mark.parametrize(
+    "share, of, message",
+    [
+        (0, "images", r"share must be in \(0, 1\], got 0"),
+        (1.5, "images", r"share must be in \(0, 1\], got 1.5"),
+        (0.5, "cameras", "of must be one of 'identities', 'images', got 'cameras'"),
+    ],
+)
+def test_fraction_refuses(share, of, message):
+    with pytest.raises(ValueError, match=message):
+        data.fraction(Squares().samples, share, of=of)

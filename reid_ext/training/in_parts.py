@@ -1,0 +1,69 @@
+"""A batch larger than the memory: embedded in parts, judged as one.
+
+Pairwise losses look for the hardest pairs of the whole batch, so summing the gradients of smaller
+batches would be another loss. Here each part's activations are thrown away and computed again in
+the backward pass (Gao et al. 2021, arXiv:2101.06983, call it gradient caching), which costs a
+second forward pass.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from reid_ext.models import Embedding, TwoStream
+
+
+class InParts(nn.Module):
+    """A network that holds the activations of one part of its batch at a time.
+
+    The neck sees the whole batch. The batch norms of the backbone see a part, so what is learnt
+    differs a little from one pass over all; every ``parts``-th image makes a part, and with it all
+    identities and modalities.
+
+    Args:
+        model: The network; its parameters, buffers and random numbers are used as by itself.
+        parts: Number of parts, at least 1.
+    """
+
+    def __init__(self, model: TwoStream, parts: int):
+        super().__init__()
+        self.model = model
+        self.parts = parts
+
+    def forward(self, images: Tensor, modalities: Tensor) -> Embedding:
+        parts = min(self.parts, max(1, len(images) // 2))  # a norm needs two images
+        pooled = [
+            checkpoint(
+                self.model.pooled,
+                images[first::parts],
+                modalities[first::parts],
+                use_reentrant=False,
+                context_fn=self._contexts,
+            )
+            for first in range(parts)
+        ]
+        order = torch.cat([torch.arange(first, len(images), parts) for first in range(parts)])
+        back = order.argsort().to(images.device, non_blocking=True)
+        return self.model.embed(torch.cat(pooled).index_select(0, back), modalities)
+
+    def _contexts(self) -> tuple[AbstractContextManager, AbstractContextManager]:
+        """Of the forward pass, and of its repetition, which must not count twice."""
+        return nullcontext(), _statistics_kept(self.model)
+
+
+@contextmanager
+def _statistics_kept(model: nn.Module) -> Iterator[None]:
+    """Within it, batch norms normalise by the batch but do not track it."""
+    norms: list[Any] = [m for m in model.modules() if hasattr(m, "num_batches_tracked")]
+    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm in norms:
+        norm.momentum, norm.num_batches_tracked = 0.0, None
+    try:
+        yield
+    finally:
+        for norm, (momentum, counter) in zip(norms, before, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, counter
