@@ -234,7 +234,7 @@ def lacking_a_part(state):
     "change, message",
     [
         (foreign, "checkpoint of reid_ext"),
-        (of_another_version, "version 2, got .* with 99"),
+        (of_another_version, "version 3, got .* with 99"),
         (lacking_a_part, "must hold optimizer"),
     ],
 )

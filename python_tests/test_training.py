@@ -227,7 +227,7 @@ def test_precision_follows_the_device():
 
 def test_a_loss_that_is_not_finite_stops_the_run():
     with pytest.raises(ValueError, match=r"losses must be finite, got .*nan.* at iteration 10"):
-        run(recipe=replace(TINY, learning_rate=math.nan))
+        run(recipe=replace(TINY, learning_rate=math.inf))
 
 
 def test_loader_without_batches_stops_the_run():
