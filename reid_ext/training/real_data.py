@@ -1,4 +1,4 @@
-"""What scripts need whose dataset has no embedded one in its place: a folder, a recipe of its size."""
+"""What scripts need whose dataset no embedded one stands in for: a folder, a recipe of its size."""
 
 import argparse
 from dataclasses import replace
