@@ -1,6 +1,6 @@
 """Images per second of the loader alone, on one core, against a Pillow and torchvision pipeline.
 
-    python benchmarks/loading.py          # one thread, CPU seconds; renders a few hundred JPEG files
+    python benchmarks/loading.py      # one thread, CPU seconds; renders a few hundred JPEG files
     python benchmarks/loading.py --json benchmarks/results/cpu-loading.json
 
 Both read the same files into normalised batches of 64, in this process: decode, resize, flip, move

@@ -77,8 +77,10 @@ class Images(data.Dataset):
         return decode(self._paths[index]) if self._pixels is None else self._pixels[index]
 
     def _cached(self, cache: bool | str | Path) -> Pixels | None:
-        if isinstance(cache, bool):
-            return InMemory(self._paths, self.transform.size) if cache else None
+        if cache is False or not self._paths:
+            return None
+        if cache is True:
+            return InMemory(self._paths, self.transform.size)
         return InFile(self._paths, self.transform.size, cache)
 
 

@@ -52,7 +52,7 @@ def train(
         print(f"{args.views}: views of {known} of {len(dataset.train)} training images")
     labels = data.relabel(dataset.train)
     transform, _ = transforms(recipe)
-    images = data.Images(dataset.train, transform, labels=labels, cache=not args.data)
+    images = data.Images(dataset.train, transform, labels=labels, cache=args.cache or not args.data)
     sampler = _sampler(dataset, recipe, args.seed)
     iterations = args.epochs * len(sampler) if args.epochs else recipe.iterations
     neck = method(args.loss).neck or recipe.neck
