@@ -97,8 +97,10 @@ def check(out, stdout, name, protocol):
 @pytest.mark.parametrize("script", TREES)
 def test_trains_evaluates_and_draws(script, people, tmp_path):
     TREES[script](people, tmp_path / "tree")
-    done = run(script, tmp_path, "--data", "tree", "--loss", "triplet", *SMALL)
+    flags = ("--data", "tree", "--loss", "triplet", "--cache", "cache")
+    done = run(script, tmp_path, *flags, *SMALL)
     assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "cache").iterdir())) == 1
     metrics = check(tmp_path / "out", done.stdout, script, PROTOCOLS[script])
     if script == "llcm":
         assert metrics["results"].keys() == {"infrared to visible", "visible to infrared"}
