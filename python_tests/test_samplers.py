@@ -216,3 +216,39 @@ def test_sequential_batches_cover_all_in_order(length, size, batches):
 def test_sequential_batches_reject_size_zero():
     with pytest.raises(ValueError, match="batch_size must be an int of 1 or more, got 0"):
         data.SequentialBatches(5, 0)
+
+
+BOTH = pytest.mark.parametrize("kind", [data.IdentityBatches, data.TwoModalityBatches])
+
+
+@BOTH
+@pytest.mark.parametrize("identities, images", [(1, 1), (2, 3), (5, 4), (5, 16)])
+def test_epochs_are_as_long_as_they_say(kind, identities, images):
+    sampler = kind(UNEVEN, identities, images)
+    size = identities * images * (2 if kind is data.TwoModalityBatches else 1)
+    for _ in range(2):
+        assert [len(batch) for batch in sampler] == [size] * len(sampler)
+
+
+@BOTH
+def test_identities_of_one_image_fill_their_places(kind):
+    samples = made_up([(1, 1)] * 3)
+    for batch in kind(samples, 3, K, batches=5):
+        drawn = identities_of(samples, batch)
+        assert sorted(drawn[:3]) == [10, 20, 30]
+        assert set(indices(batch)) == set(range(len(samples)))
+
+
+@pytest.mark.parametrize("done", [0, 1, 6, 7])
+def test_two_modalities_resume_at_the_next_batch(done):
+    whole = data.TwoModalityBatches(UNEVEN, 2, K, batches=7, seed=5)
+    expected = list(whole) + list(whole)
+    begun = data.TwoModalityBatches(UNEVEN, 2, K, batches=7, seed=5)
+    batches = iter(begun)
+    assert [next(batches) for _ in range(done)] == expected[:done]
+    resumed = data.TwoModalityBatches(UNEVEN, 2, K, batches=7, seed=5)
+    resumed.load_state_dict(begun.state_dict())
+    rest = list(resumed)
+    while len(rest) < len(expected) - done:
+        rest += list(resumed)
+    assert rest == expected[done:]

@@ -38,6 +38,46 @@ def test_reads_csv_and_json(tmp_path):
         assert read_view_labels(tmp_path / name) == {"a.jpg": 0, "b.jpg": 2}
 
 
+def key_points(*orientations):
+    """Lines of VeRi-776's annotations, one image for each orientation."""
+    points = "12 34 " * 19 + "-1 -1"
+    lines = [f"VeRi/image_train/000{o + 1}_c001_{o}.jpg {points} {o}\n" for o in orientations]
+    return "".join(lines)
+
+
+def test_reads_key_points_of_veri776(tmp_path):
+    names = ("none", "front", "rear", "left", "left front", "left rear")
+    names += ("right", "right front", "right rear")
+    file = tmp_path / "keypoint_train.txt"
+    file.write_text(key_points(*range(-1, 8)))
+    wanted = {"front": 0, "left front": 0, "right front": 0, "left": 1, "right": 1}
+    wanted |= {"rear": 2, "left rear": 2, "right rear": 2}
+    got = read_view_labels(file)
+    assert got == {
+        f"000{place}_c001_{place - 1}.jpg": wanted[name]
+        for place, name in enumerate(names)
+        if name in wanted
+    }
+    assert read_view_labels(tmp_path) == got  # of the folder, as far as they are there
+    (tmp_path / "keypoint_test.txt").write_text(key_points(0).replace("0001_", "0999_"))
+    assert read_view_labels(tmp_path) == got | {"0999_c001_0.jpg": 0}
+
+
+def test_image_may_have_no_view(tmp_path):
+    (tmp_path / "views.csv").write_text("path,view\na.jpg,\nb.jpg,back\n")
+    (tmp_path / "views.json").write_text('{"a.jpg": null, "b.jpg": 2}')
+    for name in ("views.csv", "views.json"):
+        assert read_view_labels(tmp_path / name) == {"b.jpg": 2}
+
+
+def test_labels_count_for_copies_with_another_ending():
+    names = ("0003_c1_21.png", "a.jpg.jpg", "c.JPG", "d.png")
+    samples = [Sample(Path(name), 1, 1) for name in names]
+    labels = {"0003_c1_21.jpg": 2, "a.jpg": 1, "c.jpg": 0, "d.png": 1, "d.jpg": 2}
+    got = with_views(Dataset("cuhk03-np", samples, [], []), labels)
+    assert [s.view for s in got.dataset.train] == [2, 1, 0, 1]
+
+
 def test_labels_a_dataset_by_file_name():
     def samples(*names):
         return [Sample(Path("somewhere") / name, 1, 1) for name in names]
@@ -98,7 +138,13 @@ def test_refuses_other_pickles(content, message, tmp_path):
         ("views.json", "{", "must be JSON"),
         ("views.json", "[1]", "must be an object of paths and views"),
         ("views.json", '{"a.jpg": 3}', "view of 'a.jpg' must be one of .* got 3"),
-        ("views.txt", "", "path must end in .pkl, .csv, .json, got 'views.txt'"),
+        ("views.xml", "", "path must end in .pkl, .csv, .json, .txt, got 'views.xml'"),
+        (
+            "keys.txt",
+            "a.jpg 0\n",
+            "a path, 20 key points and an .* 2 words that end in '0' in line",
+        ),
+        ("keys.txt", "\n" + " 1" * 41 + " 8\n", "42 words that end in '8' in line 2; copy"),
     ],
 )
 def test_refuses_other_files(name, content, message, tmp_path):
@@ -110,6 +156,8 @@ def test_refuses_other_files(name, content, message, tmp_path):
 def test_refuses_what_is_not_there_or_too_large(tmp_path):
     with pytest.raises(FileNotFoundError, match="read_view_labels: path must be a file"):
         read_view_labels(tmp_path / "views.pkl")
+    with pytest.raises(FileNotFoundError, match=r"a folder with keypoint_train\.txt or"):
+        read_view_labels(tmp_path)
     with open(tmp_path / "views.pkl", "wb") as file:
         file.truncate((64 << 20) + 1)
     with pytest.raises(ValueError, match="must be at most 64 MiB"):

@@ -1,4 +1,4 @@
-"""``reid-ext data check`` and ``reid-ext data synthesize``."""
+"""``reid-ext data check``, ``reid-ext data convert`` and ``reid-ext data synthesize``."""
 
 import argparse
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 from reid_ext.cli.command import Result, WrongUse
 from reid_ext.cli.evaluation_plan import evaluation_plan
-from reid_ext.data import registry, synthetic
+from reid_ext.data import cuhk03, cuhk03_mat, registry, synthetic
 from reid_ext.data.check import check, lines
 from reid_ext.data.synthetic.workers import number_of_workers
 
@@ -17,6 +17,7 @@ def add_commands(groups: Any) -> None:
         required=True, metavar="COMMAND"
     )
     _add_check(commands)
+    _add_convert(commands)
     _add_synthesize(commands)
 
 
@@ -29,6 +30,17 @@ def _add_check(commands: Any) -> None:
     parser.add_argument("--split", metavar="KEY=VALUE", action="append", default=[], help=what)
     parser.add_argument("--json", action="store_true")
     parser.set_defaults(run=_check)
+
+
+def _add_convert(commands: Any) -> None:
+    what = "write a dataset that comes in MATLAB files as folders of images, once"
+    parser = commands.add_parser("convert", help=what)
+    parser.add_argument("name", metavar="NAME", choices=[cuhk03.NAME])
+    parser.add_argument("source", metavar="SOURCE", type=Path)
+    parser.add_argument("out", metavar="OUT", type=Path)
+    parser.add_argument("--boxes", choices=[*cuhk03.BOXES, "both"], default="both")
+    parser.add_argument("--json", action="store_true")
+    parser.set_defaults(run=_convert)
 
 
 def _add_synthesize(commands: Any) -> None:
@@ -76,6 +88,11 @@ def _key_and_value(text: str) -> tuple[str, str | int]:
     if not equals:
         raise WrongUse(f"--split must be KEY=VALUE, such as trial=3, got {text!r}")
     return key, int(value) if value.isdecimal() else value
+
+
+def _convert(args: argparse.Namespace) -> Result:
+    root = cuhk03_mat.convert(args.source, args.out, args.boxes)
+    return Result([f"{args.name}: {root}"], {"ok": True, "root": str(root)})
 
 
 def _synthesize(args: argparse.Namespace) -> Result:

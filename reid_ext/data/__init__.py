@@ -14,8 +14,10 @@ from reid_ext.data import (
     veri776,
 )
 from reid_ext.data.check import check
+from reid_ext.data.cuhk03_mat import convert as convert_cuhk03
+from reid_ext.data.decoding import decode
 from reid_ext.data.fraction import fraction
-from reid_ext.data.images import Images, decode
+from reid_ext.data.images import Images
 from reid_ext.data.loading import Batch, Loader, loader
 from reid_ext.data.registry import READERS, load
 from reid_ext.data.sample import INFRARED, VISIBLE, Dataset, Sample, relabel
@@ -48,6 +50,7 @@ __all__ = [
     "Transform",
     "TwoModalityBatches",
     "check",
+    "convert_cuhk03",
     "cuhk03",
     "decode",
     "dukemtmc",

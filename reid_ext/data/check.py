@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 from reid_ext._progress import Progress
-from reid_ext.data.images import decode
+from reid_ext.data.decoding import decode
 from reid_ext.data.registry import check_split, load, module_of
 from reid_ext.data.sample import Dataset, Sample
 from reid_ext.data.synthetic.store import MANIFEST

@@ -5,7 +5,8 @@
     ROOT/views.json                          only the embedded dataset: path below ROOT -> view
 
 The new protocol: 767 identities to train on and 700 to test, each seen by the two cameras of a
-pair. The boxes are a detector's or drawn by hand.
+pair. The boxes are a detector's or drawn by hand. Out of the MATLAB files of the authors,
+``cuhk03_mat`` makes these folders.
 
 Source: Li et al., CVPR 2014; Zhong et al., CVPR 2017, and the files of its authors.
 """
@@ -21,6 +22,7 @@ from reid_ext.data.tree import check_choice
 NAME = "cuhk03-np"
 BOXES = ("detected", "labeled")
 CAMERAS = tuple(range(1, 11))
+IMAGES_MAT = "cuhk-03.mat"
 _IMAGE_NAME = re.compile(r"(\d{4})_c(\d{1,2})_\d+(?:\.jpg|\.png){1,2}", re.IGNORECASE)
 
 
@@ -33,6 +35,12 @@ def read(root: str | Path, evaluate_on: str = "test", boxes: str = "detected") -
         boxes: ``"detected"`` or ``"labeled"``.
     """
     check_choice(NAME, "boxes", boxes, BOXES)
+    root = Path(root)
+    if not (root / boxes).is_dir() and find_images(root):
+        raise FileNotFoundError(
+            f"{NAME}: root must hold the folder {boxes}, got {root} with the MATLAB files; write "
+            f"them as folders once, by: reid-ext data convert {NAME} {root} OUT"
+        )
     layout = image_folders.Layout(
         name=NAME,
         folders=folders(boxes),
@@ -41,6 +49,12 @@ def read(root: str | Path, evaluate_on: str = "test", boxes: str = "detected") -
         cameras=CAMERAS,
     )
     return image_folders.read(layout, root, evaluate_on)
+
+
+def find_images(root: Path) -> Path | None:
+    """The MATLAB file of all images, where its authors' archive has it; None without."""
+    places = (root / IMAGES_MAT, root / "cuhk03_release" / IMAGES_MAT)
+    return next((path for path in places if path.is_file()), None)
 
 
 def folders(boxes: str) -> tuple[str, str, str]:

@@ -1,62 +1,20 @@
 """Image files as items of a torch data set: decoding, the transform, and a cache of pixels."""
 
+import math
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils import data
 
+from reid_ext.data.decoding import decode
+from reid_ext.data.pixel_cache import InFile, InMemory, Pixels
 from reid_ext.data.sample import Sample
-from reid_ext.data.transforms import Transform, resize
+from reid_ext.data.transforms import Transform
 
-# Colour whatever the file holds, and no turning by a camera's notes: boxes were cut as stored.
-_DECODE_FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 UNKNOWN_VIEW = -1  # as the viewpoint losses have it
-_JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
-
-
-def decode(path: str | Path) -> np.ndarray:
-    """Read an image file.
-
-    Returns:
-        RGB values, uint8 of shape (height, width, 3), also from gray, 16-bit and transparent
-        files. Turning marks (EXIF) are ignored.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is no image, or a JPEG that ends too early.
-    """
-    try:
-        # Bytes and imdecode, not imread: that fails on names outside the system's code page.
-        with open(path, "rb") as file:
-            content = file.read()
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"decode: path must be an image file, got {path}, which does not exist; was the "
-            "dataset moved after its lists were read?"
-        ) from None
-    image = _decoded(content)
-    if image is None:
-        raise ValueError(
-            f"decode: path must be an image that decodes, got {path} ({len(content)} bytes), which "
-            "does not or only in part; copy the file again, or take it out of the dataset"
-        )
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
-
-def _decoded(content: bytes) -> np.ndarray | None:
-    """The BGR image, or None; OpenCV itself fills the missing part of a cut JPEG with gray."""
-    cut = content.startswith(_JPEG_START) and _JPEG_END not in content[-64:]
-    if not content or (cut and _JPEG_END not in content):
-        return None
-    try:
-        return cv2.imdecode(np.frombuffer(content, np.uint8), _DECODE_FLAGS)
-    except cv2.error:
-        return None
 
 
 class Images(data.Dataset):
@@ -71,8 +29,9 @@ class Images(data.Dataset):
         transform: ``transform(image, rng)`` for an RGB image, uint8 (h, w, 3); its ``size`` is the
             size it returns.
         labels: From identity to label, as ``relabel`` gives it; None: the label is the identity.
-        cache: Decode and resize all images now and keep them, 3 bytes per pixel of ``size``.
-            Worker processes share them.
+        cache: Decode and resize all images now and keep them, 3 bytes per pixel of ``size``; True:
+            in memory; a folder: in a file there, which later runs with the same unchanged images
+            only open. Worker processes share either.
 
     Raises:
         FileNotFoundError, ValueError: as ``decode``; when there is a cache, here at once.
@@ -84,35 +43,54 @@ class Images(data.Dataset):
         transform: Transform,
         *,
         labels: Mapping[int, int] | None = None,
-        cache: bool = False,
+        cache: bool | str | Path = False,
     ):
         self.samples = samples
         self.transform = transform
         self._paths = [str(sample.path) for sample in samples]
         self._facts = [_facts(sample, labels) for sample in samples]
-        self._pixels = self._read_all() if cache else None
+        self._pixels = self._cached(cache)
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, int, int, int, int, int]:
         index, seed = key
-        pixels = decode(self._paths[index]) if self._pixels is None else self._pixels[index].numpy()
-        image = self.transform(pixels, np.random.default_rng(seed))
+        image = self.transform(self._image(index), np.random.default_rng(seed))
         return image, *self._facts[index], index
 
-    def _read_all(self) -> Tensor:
-        """All images, uint8 (N, height, width, 3): a tensor, as torch shares those by itself."""
-        size = self.transform.size
-        pixels = torch.empty((len(self.samples), *size, 3), dtype=torch.uint8)
+    def batch(self, keys: Sequence[tuple[int, int]]) -> list[Tensor]:
+        """The items of ``keys``, each field in one tensor.
 
-        def read(index: int) -> None:
-            pixels[index].numpy()[:] = resize(decode(self._paths[index]), size)
+        A transform with ``into`` writes its images where they stay, which saves a copy.
+        """
+        into = getattr(self.transform, "into", None)
+        if into is None or not keys:
+            return data.default_collate([self[key] for key in keys])
+        images = _new_batch((len(keys), 3, *self.transform.size))
+        for out, (index, seed) in zip(images.numpy(), keys, strict=True):
+            into(self._image(index), np.random.default_rng(seed), out)
+        facts = [(*self._facts[index], index) for index, _ in keys]
+        return [images, *torch.tensor(facts).T.contiguous()]
 
-        with ThreadPoolExecutor() as pool:
-            for _ in pool.map(read, range(len(self.samples))):
-                pass
-        return pixels
+    def _image(self, index: int) -> np.ndarray:
+        return decode(self._paths[index]) if self._pixels is None else self._pixels[index]
+
+    def _cached(self, cache: bool | str | Path) -> Pixels | None:
+        if cache is False or not self._paths:
+            return None
+        if cache is True:
+            return InMemory(self._paths, self.transform.size)
+        return InFile(self._paths, self.transform.size, cache)
+
+
+def _new_batch(shape: tuple[int, ...]) -> Tensor:
+    """Room for float32 images; a worker's is in shared memory, to be handed over without a copy."""
+    if data.get_worker_info() is None:
+        return torch.empty(shape)
+    # As torch's own collate does: share_memory_() would copy what is not even written yet.
+    storage = torch.UntypedStorage._new_shared(4 * math.prod(shape), device="cpu")
+    return torch.empty(0).set_(storage).view(shape)
 
 
 def _facts(sample: Sample, labels: Mapping[int, int] | None) -> tuple[int, int, int, int]:

@@ -100,10 +100,9 @@ class _Batches(data.Dataset):
 
     def __getitem__(self, keys: Keys) -> Batch | Exception:
         try:
-            items = [self._images[key] for key in keys]
+            return Batch(*self._images.batch(keys))
         except (OSError, ValueError) as error:
             return error
-        return Batch(*data.default_collate(items))
 
 
 def _as_it_is(batch: Any) -> Any:

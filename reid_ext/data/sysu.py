@@ -18,7 +18,7 @@ import numpy as np
 
 from reid_ext.data.expected import Count, Expected
 from reid_ext.data.sample import INFRARED, VISIBLE, Dataset, Sample
-from reid_ext.data.tree import some
+from reid_ext.data.tree import is_image, some
 from reid_ext.data.views import read_views
 
 VISIBLE_CAMERAS = (1, 2, 4, 5)
@@ -140,7 +140,23 @@ def load_permutations(root: str | Path) -> dict[tuple[int, int], np.ndarray] | N
 
 
 def check_lists(root: Path) -> list[str]:
-    """What is wrong with the official choice of gallery images, as far as it is there."""
+    """Images that are not read, and what is wrong with the official choice of gallery images."""
+    return [*_odd_names(root), *_differences(root)]
+
+
+def _odd_names(root: Path) -> list[str]:
+    """Images whose names are no numbers would silently be missing."""
+    found = (path.relative_to(root) for path in root.glob("cam[1-6]/*/*") if is_image(path.name))
+    odd = sorted(str(path) for path in found if not _IMAGE_NAME.fullmatch(path.name))
+    if not odd:
+        return []
+    return [
+        f"sysu-mm01: the folders of {root} must hold images named like 0001.jpg, got {some(odd)}; "
+        "rename or remove what is no such"
+    ]
+
+
+def _differences(root: Path) -> list[str]:
     permutations = load_permutations(root) or {}
     wrong = []
     for (camera, identity), trials in permutations.items():

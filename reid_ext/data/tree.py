@@ -50,18 +50,25 @@ def read_list(name: str, path: Path) -> Iterator[tuple[str, int]]:
             f"{name}: {path.parent} must hold the list {path.name}, got none; copy the lists of "
             "the dataset"
         )
-    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-    if not any(line.strip() for line in lines):
-        raise ValueError(f"{name}: {path} must list images, got an empty file; copy it again")
-    for number, line in enumerate(lines, start=1):
-        words = line.split()
-        if len(words) == 2 and words[1].isascii() and words[1].isdigit():
-            yield words[0], int(words[1])
-        elif words:
+    empty = True
+    for number, words in read_words(path):
+        empty = False
+        if len(words) != 2 or not (words[1].isascii() and words[1].isdigit()):
             raise ValueError(
-                f"{name}: {path} must have lines like 'folder/image.jpg 12', got {line!r} in line "
-                f"{number}; restore the list of the dataset"
+                f"{name}: {path} must have lines like 'folder/image.jpg 12', got "
+                f"{' '.join(words)!r} in line {number}; restore the list of the dataset"
             )
+        yield words[0], int(words[1])
+    if empty:
+        raise ValueError(f"{name}: {path} must list images, got an empty file; copy it again")
+
+
+def read_words(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number, from 1, and the words of each line of a text file that has any."""
+    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    for number, line in enumerate(lines, start=1):
+        if words := line.split():
+            yield number, words
 
 
 def numbered(names: Iterable[str]) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Viewpoint labels that come beside a dataset: VA-reID's pickles, CSV or JSON files.
+"""Viewpoint labels that come beside a dataset: VA-reID's pickles, VeRi's key points, CSV or JSON.
 
 VA-reID's annotations are Python pickles, a format that can run any code when it is read. Here only
 its plain values are read: numbers, strings, tuples, lists and dicts.
@@ -13,10 +13,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from reid_ext.data.sample import Dataset, Sample
+from reid_ext.data.tree import IMAGE_SUFFIXES, read_words
 
 VIEWS = {"0": 0, "1": 1, "2": 2, "front": 0, "side": 1, "back": 2}
 # The finer names of VA-reID's annotations; an image of "noise" counts as seen from the side there.
 FINER = VIEWS | {"front_side": 0, "back_side": 2, "noise": 1}
+# The orientations of VeRi-776's key points: front, rear, left, left front, left rear, right, right
+# front, right rear. What shows the front or the rear counts as that, as in VA-reID's annotations.
+ORIENTATIONS = (0, 2, 1, 0, 2, 1, 0, 2)
+KEY_POINTS = 20  # of a vehicle: two numbers each
+KEY_POINT_FILES = ("keypoint_train.txt", "keypoint_test.txt")
 LARGEST = 64 << 20  # bytes of a pickle
 
 
@@ -33,7 +39,9 @@ def read_view_labels(path: str | Path) -> dict[str, int]:
     Args:
         path: ``.pkl``: VA-reID's ``*_image_map_direction.pkl``, of either protocol. ``.csv``: with
             the columns ``path`` and ``view``. ``.json``: an object of paths and views. Views are 0,
-            1, 2, or front, side, back; of a path only the file name counts.
+            1, 2, or front, side, back, or nothing for an image without. ``.txt``: VeRi-776's
+            ``keypoint_train.txt`` or ``keypoint_test.txt``; a folder: the two together. Of a path
+            only the file name counts.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -42,39 +50,61 @@ def read_view_labels(path: str | Path) -> dict[str, int]:
 
     Source:
         Zhu et al. 2020, arXiv:1912.01300: github zzhsysu/VA-ReID, which has no licence to pass on.
+        Wang et al., ICCV 2017: github Zhongdao/VehicleReIDKeyPointData.
     """
-    path = Path(path)
+    labels: dict[str, int] = {}
+    for file in _files(Path(path)):
+        if file.suffix not in _READERS:
+            raise ValueError(
+                f"read_view_labels: path must end in {', '.join(_READERS)}, got {file.name!r}"
+            )
+        for name, view in _READERS[file.suffix](file):
+            key = str(name).replace("\\", "/").rpartition("/")[2]
+            if view is not None and labels.setdefault(key, view) != view:
+                raise ValueError(f"{file}: the images must have one view each, got two of {key!r}")
+    return labels
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        found = [path / name for name in KEY_POINT_FILES if (path / name).is_file()]
+        if not found:
+            raise FileNotFoundError(
+                f"read_view_labels: path must be a file or a folder with "
+                f"{' or '.join(KEY_POINT_FILES)}, got {path} without"
+            )
+        return found
     if not path.is_file():
         raise FileNotFoundError(f"read_view_labels: path must be a file, got {path}")
-    readers = {".pkl": _from_pickle, ".csv": _from_csv, ".json": _from_json}
-    if path.suffix not in readers:
-        raise ValueError(
-            f"read_view_labels: path must end in {', '.join(readers)}, got {path.name!r}"
-        )
-    labels: dict[str, int] = {}
-    for name, view in readers[path.suffix](path):
-        key = str(name).replace("\\", "/").rpartition("/")[2]
-        if labels.setdefault(key, view) != view:
-            raise ValueError(f"{path}: the images must have one view each, got two of {key!r}")
-    return labels
+    return [path]
 
 
 def with_views(dataset: Dataset, labels: Mapping[str, int]) -> WithViews:
     """Return the dataset with the views of :func:`read_view_labels`, by file name.
 
-    An image without a label keeps what it has, which in most datasets is None.
+    An image without a label keeps what it has, which in most datasets is None. Where no label has
+    an image's whole name, one with another ending counts: copies of a dataset differ in these.
     """
+    stems = {_stem(name): view for name, view in labels.items()}
     splits: dict[str, Any] = {}
     missing: dict[str, int] = {}
     for split in ("train", "query", "gallery"):
-        samples = [_labelled(sample, labels) for sample in getattr(dataset, split)]
+        samples = [_labelled(sample, labels, stems) for sample in getattr(dataset, split)]
         splits[split] = samples
         missing[split] = sum(sample.view is None for sample in samples)
     return WithViews(dataset._replace(**splits), missing)
 
 
-def _labelled(sample: Sample, labels: Mapping[str, int]) -> Sample:
-    return sample._replace(view=labels.get(sample.path.name, sample.view))
+def _labelled(sample: Sample, labels: Mapping[str, int], stems: Mapping[str, int]) -> Sample:
+    name = sample.path.name
+    return sample._replace(view=labels.get(name, stems.get(_stem(name), sample.view)))
+
+
+def _stem(name: str) -> str:
+    """The name without its endings: .jpg, .png, .jpg.jpg."""
+    while name.lower().endswith(IMAGE_SUFFIXES):
+        name = name[: name.rindex(".")]
+    return name
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -87,7 +117,7 @@ class _PlainUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError("it refers to an object outside")
 
 
-def _from_pickle(path: Path) -> list[tuple[str, int]]:
+def _from_pickle(path: Path) -> list[tuple[str, int | None]]:
     if path.stat().st_size > LARGEST:
         raise ValueError(
             f"{path}: a pickle of views must be at most {LARGEST >> 20} MiB, got "
@@ -103,7 +133,7 @@ def _from_pickle(path: Path) -> list[tuple[str, int]]:
         ) from error
     if not isinstance(labels, dict):
         raise ValueError(f"{path} must hold a dict of file names, got {type(labels).__name__}")
-    rows = []
+    rows: list[tuple[str, int | None]] = []
     for name, value in labels.items():
         whole = isinstance(value, tuple) and len(value) == 2 and FINER.get(value[1]) == value[0]
         if not isinstance(name, str) or not whole:
@@ -115,15 +145,31 @@ def _from_pickle(path: Path) -> list[tuple[str, int]]:
     return rows
 
 
-def _from_csv(path: Path) -> list[tuple[str, int]]:
-    with open(path, newline="", encoding="utf-8") as file:
+def _from_key_points(path: Path) -> list[tuple[str, int | None]]:
+    """Lines "path x1 y1 ... x20 y20 orientation"; orientation -1: none."""
+    rows: list[tuple[str, int | None]] = []
+    for number, words in read_words(path):
+        orientation = words[-1]
+        known = orientation in map(str, range(len(ORIENTATIONS)))
+        if len(words) != 2 * KEY_POINTS + 2 or not (known or orientation == "-1"):
+            raise ValueError(
+                f"{path} must have lines of a path, {KEY_POINTS} key points and an orientation "
+                f"from 0 to {len(ORIENTATIONS) - 1}, got {len(words)} words that end in "
+                f"{orientation!r} in line {number}; copy the file again"
+            )
+        rows.append((words[0], ORIENTATIONS[int(orientation)] if known else None))
+    return rows
+
+
+def _from_csv(path: Path) -> list[tuple[str, int | None]]:
+    with open(path, newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         if not {"path", "view"} <= set(reader.fieldnames or ()):
             raise ValueError(f"{path} must have the columns path and view, got {reader.fieldnames}")
         return [(row["path"], _view(path, row["path"], row["view"])) for row in reader]
 
 
-def _from_json(path: Path) -> list[tuple[str, int]]:
+def _from_json(path: Path) -> list[tuple[str, int | None]]:
     try:
         labels = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -133,9 +179,19 @@ def _from_json(path: Path) -> list[tuple[str, int]]:
     return [(name, _view(path, name, view)) for name, view in labels.items()]
 
 
-def _view(path: Path, name: str, view: Any) -> int:
+def _view(path: Path, name: str, view: Any) -> int | None:
+    if view is None or view == "":
+        return None
     if str(view) not in VIEWS:
         raise ValueError(
             f"{path}: the view of {name!r} must be one of {', '.join(VIEWS)}, got {view!r}"
         )
     return VIEWS[str(view)]
+
+
+_READERS = {
+    ".pkl": _from_pickle,
+    ".csv": _from_csv,
+    ".json": _from_json,
+    ".txt": _from_key_points,
+}

@@ -56,6 +56,8 @@ def arguments(
     flag("--device", type=_device, default="cuda" if torch.cuda.is_available() else "cpu")
     flag("--precision", choices=list(PRECISIONS), help="default: the fastest of the device")
     flag("--workers", type=int, help="processes that read images; default: by the cores")
+    what = "keep decoded images in a file of this folder; embedded ones are kept in memory"
+    flag("--cache", type=Path, metavar="FOLDER", help=what)
     flag("--out", type=Path, help=f"output folder; default: runs/{default_out}-LOSS-SEED")
     flag("--resume", action="store_true", help="continue from OUT/checkpoint.pt")
     flag("--evaluate-on", choices=["test", "val"], default="test", help="val: to choose settings")

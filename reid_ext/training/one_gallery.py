@@ -90,6 +90,7 @@ def draw(
     gallery: Tensor,
     *,
     ignored_identity: int | None = None,
+    same_camera_is_junk: bool = True,
 ) -> None:
     """Draw cmc.png, and ranked_list.png of a few queries without what their protocol leaves out.
 
@@ -105,7 +106,8 @@ def draw(
     for name, distances in ranked.items():
         for row, q in enumerate(queries):
             junk = [
-                g.identity == ignored_identity or (g.identity, g.camera) == (q.identity, q.camera)
+                g.identity == ignored_identity
+                or (same_camera_is_junk and (g.identity, g.camera) == (q.identity, q.camera))
                 for g in dataset.gallery
             ]
             distances[row, torch.tensor(junk)] = torch.inf

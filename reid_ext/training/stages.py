@@ -63,7 +63,7 @@ def train(
         dataset = dataset._replace(train=part)
     labels = data.relabel(dataset.train)
     transform, _ = transforms(recipe)
-    images = data.Images(dataset.train, transform, labels=labels, cache=not args.data)
+    images = data.Images(dataset.train, transform, labels=labels, cache=args.cache or not args.data)
     sampler = _sampler(dataset, recipe, args.seed)
     iterations = args.epochs * len(sampler) if args.epochs else recipe.iterations
     recipe = replace(recipe, iterations=QUICK_ITERATIONS if args.quick else iterations)

@@ -1,0 +1,50 @@
+"""From an image file to its pixels."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+# Colour whatever the file holds, and no turning by a camera's notes: boxes were cut as stored.
+_DECODE_FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+_JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+
+
+def decode(path: str | Path) -> np.ndarray:
+    """Read an image file.
+
+    Returns:
+        RGB values, uint8 of shape (height, width, 3), also from gray, 16-bit and transparent
+        files. Turning marks (EXIF) are ignored.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is no image, or a JPEG that ends too early.
+    """
+    try:
+        # Bytes and imdecode, not imread: that fails on names outside the system's code page.
+        with open(path, "rb") as file:
+            content = file.read()
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"decode: path must be an image file, got {path}, which does not exist; was the "
+            "dataset moved after its lists were read?"
+        ) from None
+    image = _decoded(content)
+    if image is None:
+        raise ValueError(
+            f"decode: path must be an image that decodes, got {path} ({len(content)} bytes), which "
+            "does not or only in part; copy the file again, or take it out of the dataset"
+        )
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _decoded(content: bytes) -> np.ndarray | None:
+    """The BGR image, or None; OpenCV itself fills the missing part of a cut JPEG with gray."""
+    cut = content.startswith(_JPEG_START) and _JPEG_END not in content[-64:]
+    if not content or (cut and _JPEG_END not in content):
+        return None
+    try:
+        return cv2.imdecode(np.frombuffer(content, np.uint8), _DECODE_FLAGS)
+    except cv2.error:
+        return None

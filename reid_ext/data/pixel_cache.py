@@ -1,0 +1,113 @@
+"""Decoded and resized images, kept in memory or in a file that later runs map.
+
+A file is named after what it was made of: the images' paths, sizes and times of change, and the
+size they were resized to. So an image that has changed leads to another file. It is written beside
+its place and moved there, so a file with that name is whole, also where two processes make it or
+one is stopped; should a disk still have cut it, it is made again.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reid_ext.data.decoding import decode
+from reid_ext.data.transforms import resize
+
+FORMAT = 1  # raise it when the same files give other pixels
+
+
+class Pixels(Protocol):
+    """The images by index, uint8 (height, width, 3), which the caller must not change."""
+
+    def __getitem__(self, index: int) -> np.ndarray: ...
+
+
+class InMemory:
+    """Pixels in a tensor (N, height, width, 3), as torch shares those with worker processes."""
+
+    def __init__(self, paths: Sequence[str], size: tuple[int, int]):
+        self.pixels: Tensor = torch.empty((len(paths), *size, 3), dtype=torch.uint8)
+        _read_all(paths, size, lambda index: self.pixels[index].numpy())
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self.pixels[index].numpy()
+
+
+class InFile:
+    """Pixels in a mapped file of ``folder``, which is made first where it is not there.
+
+    Raises:
+        FileNotFoundError, ValueError: as ``decode``, for an image; then no file is left.
+    """
+
+    def __init__(self, paths: Sequence[str], size: tuple[int, int], folder: str | Path):
+        self.shape: tuple[int, ...] = (len(paths), *size, 3)
+        self.path = Path(folder) / f"{_signature(paths, size)}.pixels"
+        if not self._is_whole():
+            self._write(paths, size)
+        self._open()
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self._pixels[index]
+
+    def __getstate__(self) -> tuple[Path, tuple[int, ...]]:
+        return self.path, self.shape  # a started worker maps the file itself
+
+    def __setstate__(self, state: tuple[Path, tuple[int, ...]]) -> None:
+        self.path, self.shape = state
+        self._open()
+
+    def _is_whole(self) -> bool:
+        return self.path.is_file() and self.path.stat().st_size == int(np.prod(self.shape))
+
+    def _open(self) -> None:
+        self._pixels = np.memmap(self.path, np.uint8, "r", shape=self.shape)
+
+    def _write(self, paths: Sequence[str], size: tuple[int, int]) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        try:
+            pixels = np.memmap(temporary, np.uint8, "w+", shape=self.shape)
+            _read_all(paths, size, pixels.__getitem__)
+            pixels.flush()
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, self.path)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                temporary.unlink()
+
+
+def _signature(paths: Sequence[str], size: tuple[int, int]) -> str:
+    """A name for these images as they are now."""
+    facts: list[object] = [FORMAT, *size]
+    for path in paths:
+        try:
+            status = os.stat(path)
+        except FileNotFoundError:
+            decode(path)  # the same message as without a cache
+            raise
+        facts += [os.path.abspath(path), status.st_size, status.st_mtime_ns]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+
+
+def _read_all(
+    paths: Sequence[str], size: tuple[int, int], place: Callable[[int], np.ndarray]
+) -> None:
+    """Decode every image into its place."""
+
+    def read(index: int) -> None:
+        place(index)[:] = resize(decode(paths[index]), size)
+
+    with ThreadPoolExecutor() as pool:
+        for _ in pool.map(read, range(len(paths))):
+            pass

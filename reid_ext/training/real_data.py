@@ -1,0 +1,38 @@
+"""What scripts need whose dataset no embedded one stands in for: a folder, a recipe of its size."""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from reid_ext.training import experiment
+from reid_ext.training.recipe import Recipe
+
+
+def prepare(args: argparse.Namespace, what: str, recipe: Recipe) -> tuple[Path, Recipe]:
+    """Return ``--data`` and the recipe with what the flags change.
+
+    Raises:
+        ValueError: there is no ``--data``.
+    """
+    if args.data is None:
+        raise ValueError(
+            f"--data must be {what}, got none; only the datasets that `reid-ext data synthesize` "
+            "knows are rendered where there is no copy"
+        )
+    return args.data, experiment.adapted(recipe, args)
+
+
+def stretched(recipe: Recipe, images: int, of_recipe: int) -> Recipe:
+    """The recipe over as many passes through ``images`` training images as through its own."""
+    share = images / of_recipe
+
+    def scaled(iterations: int) -> int:
+        return max(1, round(iterations * share))
+
+    return replace(
+        recipe,
+        iterations=scaled(recipe.iterations),
+        warmup=scaled(recipe.warmup),
+        milestones=tuple(map(scaled, recipe.milestones)),
+        save_every=scaled(recipe.save_every),
+    )
