@@ -38,6 +38,38 @@ def test_trains_evaluates_and_draws(loss, tmp_path):
     assert f"{100 * metrics['rank1']:9.1f}" in done.stdout
 
 
+def test_every_option_of_a_training(tmp_path):
+    out = tmp_path / "out"
+    done = run(
+        "train_market1501.py",
+        tmp_path,
+        *("--quick", "--workers", 0, "--loss", "va_local", "--out", out, "--batch", "4x4"),
+        *("--evaluate-on", "val", "--validate-every", 4, "--by-viewpoint", "--profile"),
+        *("--set", "average=0.9", "parts=2", "view_gamma=0.3", "--fraction", 0.7),
+    )
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((out / "metrics.json").read_text())
+    settings = metrics["settings"]
+    assert settings["stripes"] == 3 and settings["view_gamma"] == 0.3 and settings["parts"] == 2
+    kinds = [f"{k}-viewpoint, {v}" for k in ("single", "cross") for v in ("front", "side", "back")]
+    assert list(metrics["results"]) == ["market1501", *kinds]
+    assert "mAP on val" in done.stdout and re.search(r"0.7: \d+ of \d+ training", done.stdout)
+    assert {"best.pt", "checkpoint.pt", "trace.json"} <= {p.name for p in out.iterdir()}
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--set", "view_gama=1"], "KEY must be a setting of the recipe, got 'view_gama'; such as"),
+        (["--views", "nowhere.csv"], "nowhere.csv"),
+    ],
+)
+def test_wrong_settings_are_one_line(flags, message, tmp_path):
+    done = run("train_market1501.py", tmp_path, "--quick", *flags)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert message in done.stderr.splitlines()[-1]
+
+
 def test_missing_data_is_one_line(tmp_path):
     done = run("train_market1501.py", tmp_path, "--data", "nowhere")
     assert done.returncode == 1 and "Traceback" not in done.stderr

@@ -1,0 +1,71 @@
+"""Evaluation by viewpoint against a plain ranking of each query, and what it refuses."""
+
+import pytest
+import torch
+
+from reid_ext.evaluation import evaluate_viewpoint
+
+IDS = torch.arange(48) % 6
+CAMERAS = torch.arange(48) // 6 % 4
+VIEWS = torch.arange(48) // 24 - (torch.arange(48) % 11 == 0).long()  # -1, 0 and 1
+FEATURES = torch.randn(48, 8, generator=torch.Generator().manual_seed(0))
+LABELS = {"ids": IDS, "cameras": CAMERAS, "views": VIEWS}
+
+
+def plain_mean_ap(queries, gallery):
+    """Mean AP without images of the query's identity and camera, each query by itself."""
+    rows = torch.nn.functional.normalize(FEATURES)
+    precisions = []
+    for q in queries:
+        kept = [g for g in gallery if (IDS[g], CAMERAS[g]) != (IDS[q], CAMERAS[q])]
+        order = sorted(kept, key=lambda g, q=q: -float(rows[q] @ rows[g]))
+        hits = [rank for rank, g in enumerate(order, 1) if IDS[g] == IDS[q]]
+        if hits:
+            precisions.append(sum(n / rank for n, rank in enumerate(hits, 1)) / len(hits))
+    return sum(precisions) / len(precisions)
+
+
+@pytest.mark.parametrize("view", [-1, 0, 1])
+def test_cross_viewpoint_is_one_view_against_all_others(view):
+    ranking = evaluate_viewpoint(FEATURES, **LABELS, view=view, kind="cross")
+    inside, outside = torch.where(view == VIEWS)[0], torch.where(view != VIEWS)[0]
+    expected = plain_mean_ap(inside.tolist(), outside.tolist())
+    assert ranking.mAP == pytest.approx(expected, abs=1e-6)
+    assert ranking.protocol.startswith(f"cross-viewpoint, view {view}: market1501")
+
+
+def test_single_viewpoint_asks_one_image_of_each_identity_for_the_others():
+    ranking = evaluate_viewpoint(FEATURES, **LABELS, view=0, splits=4, seed=1)
+    assert len(ranking.trials) == 4
+    rows = set(torch.where(VIEWS == 0)[0].tolist())
+    for trial in ranking.trials:
+        assert len(trial.average_precision) == len(set(IDS[list(rows)].tolist()))
+    assert len({round(t.mAP, 9) for t in ranking.trials}) > 1
+    again = evaluate_viewpoint(FEATURES, **LABELS, view=0, splits=4, seed=1)
+    assert again.mAP == ranking.mAP
+    other = evaluate_viewpoint(FEATURES, **LABELS, view=0, splits=4, seed=2)
+    assert other.mAP != ranking.mAP
+
+
+def test_single_viewpoint_of_two_images_each_is_known():
+    """With two images per identity the other one is the only match, so AP is 1 / its rank."""
+    features = torch.eye(4)[[0, 0, 1, 1]] + 0.01
+    ranking = evaluate_viewpoint(
+        features, ids=[5, 5, 6, 6], cameras=[1, 2, 1, 2], views=[2, 2, 2, 2], view=2
+    )
+    assert ranking.mAP == 1.0 and ranking.rank(1) == 1.0
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"view": 5}, "views must have images of view 5, got none"),
+        ({"views": [1] * 48, "kind": "cross"}, "images of others than view 1, got none"),
+        ({"kind": "both"}, "kind must be one of 'single', 'cross', got 'both'"),
+        ({"splits": 0}, "splits must be an integer >= 1, got 0"),
+        ({"ids": IDS[:5]}, r"ids must have shape \(48,\)"),
+    ],
+)
+def test_refuses(change, message):
+    with pytest.raises(ValueError, match=message):
+        evaluate_viewpoint(FEATURES, **{**LABELS, "view": 1, **change})
