@@ -9,6 +9,17 @@ import numpy as np
 _DECODE_FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 _JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 
+PARTS = ("whole", "top", "middle", "bottom")
+
+
+def part_of(image: np.ndarray, part: str) -> np.ndarray:
+    """Return one third of the rows of an image, or the whole; a view."""
+    if part == "whole":
+        return image
+    third = PARTS.index(part) - 1
+    height = len(image)
+    return image[third * height // 3 : max((third + 1) * height // 3, third * height // 3 + 1)]
+
 
 def decode(path: str | Path) -> np.ndarray:
     """Read an image file.

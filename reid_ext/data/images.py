@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils import data
 
-from reid_ext.data.decoding import decode
+from reid_ext.data.decoding import PARTS, decode, part_of
 from reid_ext.data.pixel_cache import InFile, InMemory, Pixels
 from reid_ext.data.sample import Sample
 from reid_ext.data.transforms import Transform
@@ -32,6 +32,7 @@ class Images(data.Dataset):
         cache: Decode and resize all images now and keep them, 3 bytes per pixel of ``size``; True:
             in memory; a folder: in a file there, which later runs with the same unchanged images
             only open. Worker processes share either.
+        part: ``"whole"``, or ``"top"``, ``"middle"`` or ``"bottom"``: that third of each image.
 
     Raises:
         FileNotFoundError, ValueError: as ``decode``; when there is a cache, here at once.
@@ -44,7 +45,13 @@ class Images(data.Dataset):
         *,
         labels: Mapping[int, int] | None = None,
         cache: bool | str | Path = False,
+        part: str = "whole",
     ):
+        if part not in PARTS:
+            raise ValueError(
+                f"Images: part must be one of {', '.join(map(repr, PARTS))}, got {part!r}"
+            )
+        self.part = part
         self.samples = samples
         self.transform = transform
         self._paths = [str(sample.path) for sample in samples]
@@ -74,14 +81,16 @@ class Images(data.Dataset):
         return [images, *torch.tensor(facts).T.contiguous()]
 
     def _image(self, index: int) -> np.ndarray:
-        return decode(self._paths[index]) if self._pixels is None else self._pixels[index]
+        if self._pixels is not None:
+            return self._pixels[index]
+        return part_of(decode(self._paths[index]), self.part)
 
     def _cached(self, cache: bool | str | Path) -> Pixels | None:
         if cache is False or not self._paths:
             return None
         if cache is True:
-            return InMemory(self._paths, self.transform.size)
-        return InFile(self._paths, self.transform.size, cache)
+            return InMemory(self._paths, self.transform.size, self.part)
+        return InFile(self._paths, self.transform.size, cache, self.part)
 
 
 def _new_batch(shape: tuple[int, ...]) -> Tensor:

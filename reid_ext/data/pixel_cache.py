@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reid_ext.data.decoding import decode
+from reid_ext.data.decoding import decode, part_of
 from reid_ext.data.transforms import resize
 
 FORMAT = 1  # raise it when the same files give other pixels
@@ -34,9 +34,9 @@ class Pixels(Protocol):
 class InMemory:
     """Pixels in a tensor (N, height, width, 3), as torch shares those with worker processes."""
 
-    def __init__(self, paths: Sequence[str], size: tuple[int, int]):
+    def __init__(self, paths: Sequence[str], size: tuple[int, int], part: str = "whole"):
         self.pixels: Tensor = torch.empty((len(paths), *size, 3), dtype=torch.uint8)
-        _read_all(paths, size, lambda index: self.pixels[index].numpy())
+        _read_all(paths, size, part, lambda index: self.pixels[index].numpy())
 
     def __getitem__(self, index: int) -> np.ndarray:
         return self.pixels[index].numpy()
@@ -49,11 +49,17 @@ class InFile:
         FileNotFoundError, ValueError: as ``decode``, for an image; then no file is left.
     """
 
-    def __init__(self, paths: Sequence[str], size: tuple[int, int], folder: str | Path):
+    def __init__(
+        self,
+        paths: Sequence[str],
+        size: tuple[int, int],
+        folder: str | Path,
+        part: str = "whole",
+    ):
         self.shape: tuple[int, ...] = (len(paths), *size, 3)
-        self.path = Path(folder) / f"{_signature(paths, size)}.pixels"
+        self.path = Path(folder) / f"{_signature(paths, size, part)}.pixels"
         if not self._is_whole():
-            self._write(paths, size)
+            self._write(paths, size, part)
         self._open()
 
     def __getitem__(self, index: int) -> np.ndarray:
@@ -72,12 +78,12 @@ class InFile:
     def _open(self) -> None:
         self._pixels = np.memmap(self.path, np.uint8, "r", shape=self.shape)
 
-    def _write(self, paths: Sequence[str], size: tuple[int, int]) -> None:
+    def _write(self, paths: Sequence[str], size: tuple[int, int], part: str) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         try:
             pixels = np.memmap(temporary, np.uint8, "w+", shape=self.shape)
-            _read_all(paths, size, pixels.__getitem__)
+            _read_all(paths, size, part, pixels.__getitem__)
             pixels.flush()
             with open(temporary, "rb") as file:
                 os.fsync(file.fileno())
@@ -87,9 +93,9 @@ class InFile:
                 temporary.unlink()
 
 
-def _signature(paths: Sequence[str], size: tuple[int, int]) -> str:
+def _signature(paths: Sequence[str], size: tuple[int, int], part: str) -> str:
     """A name for these images as they are now."""
-    facts: list[object] = [FORMAT, *size]
+    facts: list[object] = [FORMAT, *size, part]
     for path in paths:
         try:
             status = os.stat(path)
@@ -101,12 +107,15 @@ def _signature(paths: Sequence[str], size: tuple[int, int]) -> str:
 
 
 def _read_all(
-    paths: Sequence[str], size: tuple[int, int], place: Callable[[int], np.ndarray]
+    paths: Sequence[str],
+    size: tuple[int, int],
+    part: str,
+    place: Callable[[int], np.ndarray],
 ) -> None:
     """Decode every image into its place."""
 
     def read(index: int) -> None:
-        place(index)[:] = resize(decode(paths[index]), size)
+        place(index)[:] = resize(part_of(decode(paths[index]), part), size)
 
     with ThreadPoolExecutor() as pool:
         for _ in pool.map(read, range(len(paths))):

@@ -21,6 +21,7 @@ class Recipe:
     metric: str  # of the evaluation
 
     size: tuple[int, int]  # height, width in pixels
+    part: str  # of the image: "whole", or a third of it, "top" | "middle" | "bottom"
     flip: float  # this and what follows: arguments of data.TrainingTransform
     pad: tuple[int, int]
     erase: float
@@ -91,6 +92,7 @@ SYSU = Recipe(
     neck="per_modality",  # released code: one BatchNorm1d each, bias frozen
     metric="squared_euclidean",  # released code: features after the norm, not normalised
     size=(384, 128),
+    part="whole",
     flip=0.5,
     pad=(10, 10),
     erase=0.5,
@@ -175,6 +177,7 @@ EMBEDDED = Recipe(
     modalities=2,
     metric="cosine",
     size=(96, 48),
+    part="whole",
     flip=0.5,
     pad=(4, 2),  # larger moves slow the learning at this size
     erase=0.0,

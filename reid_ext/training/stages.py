@@ -63,7 +63,13 @@ def train(
         dataset = dataset._replace(train=part)
     labels = data.relabel(dataset.train)
     transform, _ = transforms(recipe)
-    images = data.Images(dataset.train, transform, labels=labels, cache=args.cache or not args.data)
+    images = data.Images(
+        dataset.train,
+        transform,
+        labels=labels,
+        cache=args.cache or not args.data,
+        part=recipe.part,
+    )
     sampler = _sampler(dataset, recipe, args.seed)
     iterations = args.epochs * len(sampler) if args.epochs else recipe.iterations
     recipe = replace(recipe, iterations=QUICK_ITERATIONS if args.quick else iterations)
@@ -123,7 +129,10 @@ def embed(
     _, transform = transforms(recipe)
     options = {"device": args.device, "precision": args.precision, "workers": args.workers}
     query, gallery = (
-        _gathered(extract(model, data.Images(_share(samples), transform), **options), args.device)
+        _gathered(
+            extract(model, data.Images(_share(samples), transform, part=recipe.part), **options),
+            args.device,
+        )
         for samples in (dataset.query, dataset.gallery)
     )
     return query, gallery
