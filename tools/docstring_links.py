@@ -1,7 +1,7 @@
 """For the documentation site: Sphinx roles of docstrings, as links.
 
-An editor knows :func:`reid_ext.ops.fidi_loss`; Markdown has another form for it. A name without its
-module is that of the public object; one that is not public is shown without a link.
+An editor knows :func:`reid_ext.ops.fidi_loss`; Markdown has another form for it, and for the double
+colon before a formula. A name without its module is that of the public object; one that is not public is shown without a link.
 """
 
 import re
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import griffe
 
 ROLE = re.compile(r":(?:func|class|meth|attr|mod):`([\w.]+)`")
+LITERAL = re.compile(r"::$", re.MULTILINE)
 
 
 def public_names(package: griffe.Module) -> dict[str, str]:
@@ -40,7 +41,7 @@ def linked(text: str, public: dict[str, str], owner: griffe.Object) -> str:
             target = f"{public[owner.name]}.{name}"
         return f"[`{role[1]}`][{target}]" if target else f"`{role[1]}`"
 
-    return ROLE.sub(link, text)
+    return ROLE.sub(link, LITERAL.sub(":", text))
 
 
 class DocstringLinks(griffe.Extension):
