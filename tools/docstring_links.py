@@ -1,7 +1,8 @@
 """For the documentation site: Sphinx roles of docstrings, as links.
 
 An editor knows :func:`reid_ext.ops.fidi_loss`; Markdown has another form for it, and for the double
-colon before a formula. A name without its module is that of the public object; one that is not public is shown without a link.
+colon before a formula. A name without its module is that of the public object; one that is not
+public is shown without a link.
 """
 
 import re
