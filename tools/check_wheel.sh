@@ -49,7 +49,8 @@ for torch in "${torches[@]}"; do
   fi
   step "that wheel beside torch $torch"
   pip install --quiet "$work"/repaired/*.whl
-  (cd "$work" && reid-ext doctor)
+  (cd "$work" && python -c "import torch; print('runs in torch', torch.__version__)" &&
+    reid-ext doctor)
 done
 
 step "sizes"
