@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import reid_ext
 
@@ -16,10 +17,10 @@ PAGE = (ROOT / "docs" / "add_an_op.md").read_text()
 FILES = dict(re.findall(r'```\w+ title="([^",]+)"\n(.*?)```', PAGE, re.DOTALL))
 EXPORT = re.search(r'```python title="(.*), two lines more"\n(.*)\n(.*)\n```', PAGE)
 LOAD_AND_TEST = """\
-import sys, torch
-torch.ops.load_library(sys.argv[1])
-import pytest
-sys.exit(pytest.main(sys.argv[2:]))
+import pathlib, sys, pytest, torch
+for library in sorted(pathlib.Path("build").glob("libreid_ext_*.so")):  # cpu, then cuda
+    torch.ops.load_library(library.resolve())
+sys.exit(pytest.main(sys.argv[1:]))
 """
 
 
@@ -67,14 +68,16 @@ def test_page_has_the_five_files_of_a_family():
 
 @pytest.mark.skipif(not shutil.which("ninja"), reason="needs cmake and ninja")
 def test_its_files_build_and_pass_their_own_test(copy):
-    configure(copy, "build", "OFF")
-    run("cmake", "--build", "build", "--target", "reid_ext_cpu", cwd=copy)
+    on_gpu = torch.cuda.is_available() and reid_ext.build_info()["cuda_ops"] == "loaded"
+    configure(copy, "build", "ON" if on_gpu else "OFF")
+    targets = ["reid_ext_cpu", "reid_ext_cuda"] if on_gpu else ["reid_ext_cpu"]
+    run("cmake", "--build", "build", "--target", *targets, cwd=copy)
     tests = "python_tests/test_gem.py", "python_tests/test_layers.py"
     out = run(
-        *(sys.executable, "-c", LOAD_AND_TEST, copy / "build" / "libreid_ext_cpu.so"),
-        *("-q", "-p", "no:cacheprovider", "-k", "gem", *tests),
-        cwd=copy, PYTHONPATH=str(copy),
-    )  # fmt: skip
+        *(sys.executable, "-c", LOAD_AND_TEST, "-q", "-p", "no:cacheprovider", "-k", "gem", *tests),
+        cwd=copy,
+        PYTHONPATH=str(copy),
+    )
     assert int(re.search(r"(\d+) passed", out)[1]) >= 20
 
 
