@@ -44,6 +44,12 @@ def test_columns_are_chosen_and_named(tool):
     assert "| time |" in text and "op" not in text.split("-->")[1]
 
 
+def test_files_make_one_table_and_each_says_where_it_was_measured(tool):
+    text = tool.filled("<!-- table of cpu-a.json + cpu-a.json -->\n<!-- end of table -->")
+    assert text.count("| a | 1,230 |") == 2 and text.count("| op |") == 1
+    assert "`cpu-a.json`: d, processor x, threads 1, torch 2, commit c" in text
+
+
 def test_unknown_column_is_refused_by_name(tool):
     with pytest.raises(SystemExit, match="must be among op, ours ms, got theirs"):
         tool.filled("<!-- table of cpu-a.json: theirs -->\n<!-- end of table -->")

@@ -8,7 +8,7 @@ A page asks by a pair of comments, and what stands between them is written anew:
     <!-- table of cpu-ops.json: op, size, ours ms as ours -->
     <!-- end of table -->
 
-Without a list, all columns; ``as`` gives one another heading.
+Without a list, all columns; ``as`` gives one another heading; ``a.json + b.json`` are one table.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 ASKED = re.compile(
-    r"(<!-- table of ([\w.-]+\.json)(?:: (.+?))? -->\n).*?(<!-- end of table -->)", re.DOTALL
+    r"(<!-- table of ([\w.+ -]+\.json)(?:: (.+?))? -->\n).*?(<!-- end of table -->)", re.DOTALL
 )
 
 
@@ -49,21 +49,26 @@ def columns_of(wanted: str | None, rows: list[dict[str, Any]]) -> dict[str, str]
     return columns
 
 
-def table(name: str, wanted: str | None) -> str:
-    """The Markdown of one table, and the line that says where and when it was measured."""
-    result = json.loads((RESULTS / name).read_text())
-    columns, machine = columns_of(wanted, result["rows"]), result["machine"]
-    figures = {c for c in columns if isinstance(result["rows"][0].get(c), (int, float))}
+def measured(name: str, machine: dict[str, Any]) -> str:
+    """Where and when."""
+    where = machine.get("gpu", f"processor {machine['processor']}, threads {machine['threads']}")
+    run = f"torch {machine['torch']}, commit {machine['commit']}"
+    return f"`{name}`: {machine['date']}, {where}, {run}"
+
+
+def table(names: str, wanted: str | None) -> str:
+    """The Markdown of one table, and a line for each file of what it was measured with."""
+    results = {name: json.loads((RESULTS / name).read_text()) for name in names.split(" + ")}
+    rows = [row for result in results.values() for row in result["rows"]]
+    columns = columns_of(wanted, rows)
+    figures = {c for c in columns if isinstance(rows[0].get(c), (int, float))}
     lines = [
         "| " + " | ".join(columns.values()) + " |",
         "|" + "|".join("---:" if c in figures else "---" for c in columns) + "|",
     ]
-    lines += [
-        "| " + " | ".join(text_of(row.get(c, "")) for c in columns) + " |" for row in result["rows"]
-    ]
-    where = machine.get("gpu", f"processor {machine['processor']}, threads {machine['threads']}")
-    measured = f"{machine['date']}, {where}, torch {machine['torch']}, commit {machine['commit']}"
-    return "\n" + "\n".join(lines) + f"\n\n`{name}`: {measured}\n\n"
+    lines += ["| " + " | ".join(text_of(row.get(c, "")) for c in columns) + " |" for row in rows]
+    notes = [measured(name, result["machine"]) for name, result in results.items()]
+    return "\n" + "\n".join(lines) + "\n\n" + "  \n".join(notes) + "\n\n"
 
 
 def filled(page: str) -> str:
