@@ -27,7 +27,8 @@ def tool(tmp_path, monkeypatch):
         "machine": {"processor": "x", "threads": 1, "torch": "2", "commit": "c", "date": "d"},
         "rows": [{"op": "a", "ours ms": 1234.5}, {"op": "b", "ours ms": 0.012345}],
     }
-    (tmp_path / "cpu-a.json").write_text(json.dumps(result))
+    for name in ("cpu-a.json", "cpu-b.json"):
+        (tmp_path / name).write_text(json.dumps(result))
     monkeypatch.setattr(benchmark_tables, "RESULTS", tmp_path)
     return benchmark_tables
 
@@ -45,9 +46,10 @@ def test_columns_are_chosen_and_named(tool):
 
 
 def test_files_make_one_table_and_each_says_where_it_was_measured(tool):
-    text = tool.filled("<!-- table of cpu-a.json + cpu-a.json -->\n<!-- end of table -->")
+    text = tool.filled("<!-- table of cpu-a.json + cpu-b.json -->\n<!-- end of table -->")
     assert text.count("| a | 1,230 |") == 2 and text.count("| op |") == 1
-    assert "`cpu-a.json`: d, processor x, threads 1, torch 2, commit c" in text
+    for name in ("cpu-a.json", "cpu-b.json"):
+        assert f"`{name}`: d, processor x, threads 1, torch 2, commit c" in text
 
 
 def test_unknown_column_is_refused_by_name(tool):
