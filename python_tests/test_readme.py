@@ -1,12 +1,15 @@
 """What README and docs show can be run as it stands, and their links lead somewhere."""
 
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def blocks(page):
@@ -21,6 +24,23 @@ def test_python_blocks_run(page, tmp_path, monkeypatch):
         exec(block, names)
 
 
+@pytest.mark.parametrize("name", ["quickstart", "cli", "installing"])
+def test_commands_run(name, tmp_path, monkeypatch):
+    page = ROOT / "docs" / f"{name}.md"
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    for block in blocks(page):  # which write the files that the commands read
+        exec(block, names)
+    commands = re.findall(
+        r"^    reid-ext ((?:doctor|evaluate|rerank)\b.*)$", page.read_text(), re.M
+    )
+    assert commands
+    for command in commands:
+        run = [sys.executable, "-m", "reid_ext.cli", *shlex.split(command)]
+        done = subprocess.run(run, capture_output=True, text=True)
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+
+
 def test_readme_shows_a_ranking(capsys):
     for block in blocks(ROOT / "README.md"):
         exec(block, {})
@@ -29,6 +49,7 @@ def test_readme_shows_a_ranking(capsys):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+    prose = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)#]+)\)", prose):
         if not target.startswith("http"):
             assert (page.parent / target).exists(), target
