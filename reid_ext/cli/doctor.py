@@ -25,8 +25,8 @@ def _doctor(args: argparse.Namespace) -> Result:
     build = build_info()
     facts: dict[str, Any] = {
         "python": platform.python_version(),
-        "torch": torch.__version__,
         **build,
+        "torch": torch.__version__,  # that runs; its wheel may have been built beside another
     }
     lines = [f"{name}: {value}" for name, value in facts.items()]
     devices = ["cpu"]
