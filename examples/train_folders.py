@@ -56,7 +56,7 @@ def main():
     root, one = real_data.prepare(args, "your folder, .csv or .json list", training.MARKET1501)
     dataset = load(args, root)
     two_modalities = len({s.modality for s in dataset.train}) == 2
-    recipe = experiment.adapted(training.SYSU, args) if two_modalities else one
+    recipe = real_data.adapted(training.SYSU, args) if two_modalities else one
     of_recipe = SYSU_IMAGES if two_modalities else MARKET_IMAGES
     recipe = real_data.stretched(recipe, len(dataset.train), of_recipe)
     rank = functools.partial(ranked, dataset)

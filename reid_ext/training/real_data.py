@@ -7,6 +7,8 @@ from pathlib import Path
 from reid_ext.training import experiment
 from reid_ext.training.recipe import Recipe
 
+QUICK_PART = 4  # of the recipe's height and width
+
 
 def prepare(args: argparse.Namespace, what: str, recipe: Recipe) -> tuple[Path, Recipe]:
     """Return ``--data`` and the recipe with what the flags change.
@@ -19,7 +21,20 @@ def prepare(args: argparse.Namespace, what: str, recipe: Recipe) -> tuple[Path, 
             f"--data must be {what}, got none; only the datasets that `reid-ext data synthesize` "
             "knows are rendered where there is no copy"
         )
-    return args.data, experiment.adapted(recipe, args)
+    return args.data, adapted(recipe, args)
+
+
+def adapted(recipe: Recipe, args: argparse.Namespace) -> Recipe:
+    """The recipe with what the flags change; ``--quick``, to try a script out, shrinks images."""
+    recipe = experiment.adapted(recipe, args)
+    if not args.quick:
+        return recipe
+    (height, width), (down, across) = recipe.size, recipe.pad
+    return replace(
+        recipe,
+        size=(height // QUICK_PART, width // QUICK_PART),
+        pad=(down // QUICK_PART, across // QUICK_PART),
+    )
 
 
 def stretched(recipe: Recipe, images: int, of_recipe: int) -> Recipe:
