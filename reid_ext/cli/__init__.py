@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from reid_ext.cli import data, doctor, evaluation
+from reid_ext.cli import data, doctor, evaluation, extract
 from reid_ext.cli.command import WrongUse
 
 DONE, NO, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     groups = parser.add_subparsers(required=True, metavar="COMMAND")
     doctor.add_commands(groups)
     data.add_commands(groups)
+    extract.add_commands(groups)
     evaluation.add_commands(groups)
     return parser
 

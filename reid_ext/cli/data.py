@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from reid_ext.cli.command import Result, WrongUse
+from reid_ext.cli.command import Result, WrongUse, key_and_value
 from reid_ext.cli.evaluation_plan import evaluation_plan
 from reid_ext.data import registry, synthetic
 from reid_ext.data.check import check, lines
@@ -48,7 +48,7 @@ def _add_synthesize(commands: Any) -> None:
 
 
 def _check(args: argparse.Namespace) -> Result:
-    split = dict(_key_and_value(text) for text in args.split)
+    split = dict(key_and_value("--split", text) for text in args.split)
     try:
         registry.check_split("data check", args.name, split)
     except ValueError as error:
@@ -69,13 +69,6 @@ def _check(args: argparse.Namespace) -> Result:
     *shown, verdict = lines(report)
     planned = [f"evaluation: {line}" for line in plan]
     return Result([*shown, *planned, verdict], facts, report.ok)
-
-
-def _key_and_value(text: str) -> tuple[str, str | int]:
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise WrongUse(f"--split must be KEY=VALUE, such as trial=3, got {text!r}")
-    return key, int(value) if value.isdecimal() else value
 
 
 def _synthesize(args: argparse.Namespace) -> Result:

@@ -1,16 +1,13 @@
 """``reid-ext evaluate`` and ``reid-ext rerank``: from feature files to metrics, or to distances."""
 
 import argparse
-import os
-import zipfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from reid_ext.cli.command import Result, WrongUse
-from reid_ext.cli.features import Features, read_features
+from reid_ext.cli.command import Result, WrongUse, read_device
+from reid_ext.cli.features import Features, read_pair, write_arrays
 from reid_ext.evaluation import bootstrap, evaluate, rerank
 from reid_ext.evaluation.inputs import METRICS
 from reid_ext.evaluation.protocols import CLASSIC, PROTOCOLS
@@ -42,21 +39,16 @@ def add_commands(groups: Any) -> None:
 
 def _add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("query", metavar="QUERY.npz", type=Path)
-    parser.add_argument("gallery", metavar="GALLERY.npz", type=Path)
+    both = "may be left out where QUERY holds both, as layumi's pytorch_result.mat does"
+    parser.add_argument("gallery", metavar="GALLERY.npz", type=Path, nargs="?", help=both)
     parser.add_argument("--metric", choices=METRICS, default="cosine")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", action="store_true")
 
 
 def _read(args: argparse.Namespace) -> tuple[Features, Features, torch.Tensor, torch.Tensor]:
-    try:
-        device = torch.device(args.device)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).split("\n")[0]
-        what = f"--device must be one of this machine, got {args.device!r}: {reason}"
-        raise WrongUse(what) from None
-    query, gallery = read_features(args.query), read_features(args.gallery)
+    device = read_device(args.device)
+    query, gallery = read_pair(args.query, args.gallery)
     q, g = (torch.from_numpy(side.features).to(device) for side in (query, gallery))
     return query, gallery, q, g
 
@@ -107,20 +99,7 @@ def _rerank(args: argparse.Namespace) -> Result:
         top=args.top,
     )
     arrays = {"distances": found} if isinstance(found, torch.Tensor) else found._asdict()
-    _write(args.out, {name: array.cpu().numpy() for name, array in arrays.items()})
+    write_arrays(args.out, {name: array.cpu().numpy() for name, array in arrays.items()})
     shape = " x ".join(map(str, arrays["distances"].shape))
     facts = {"ok": True, "out": str(args.out), "shape": list(arrays["distances"].shape)}
     return Result([f"{args.out}: {', '.join(arrays)} of shape {shape}"], facts)
-
-
-def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """The arrays at ``path``, as a whole or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.npz")
-    try:
-        with zipfile.ZipFile(part, "w") as file:  # what np.savez does, with its stubs in order
-            for name, array in arrays.items():
-                with file.open(f"{name}.npy", "w", force_zip64=True) as entry:
-                    np.lib.format.write_array(entry, array, allow_pickle=False)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

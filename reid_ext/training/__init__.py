@@ -1,6 +1,7 @@
 """Training: recipes, objectives, the loop with its checkpoints, and feature extraction."""
 
 from reid_ext.training.checkpoint import TrainingState, load_model
+from reid_ext.training.embedder import Embedder, load_embedder
 from reid_ext.training.extract import extract
 from reid_ext.training.inputs import transforms
 from reid_ext.training.loop import Outcome, train
@@ -31,6 +32,7 @@ __all__ = [
     "REGDB",
     "SYSU",
     "VERI776",
+    "Embedder",
     "Objective",
     "Optimizers",
     "Outcome",
@@ -41,6 +43,7 @@ __all__ = [
     "build_optimizer",
     "extract",
     "fastest_precision",
+    "load_embedder",
     "load_model",
     "method",
     "train",
