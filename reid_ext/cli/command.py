@@ -1,15 +1,34 @@
 """What a command gives back, the errors that mean wrong use, and arguments that several read."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 
 
+class Table(NamedTuple):
+    """Rows of words under their columns; the first column is aligned left, the others right."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    plain: str | None = None  # where there is no terminal; None: the columns, aligned
+
+    def __str__(self) -> str:
+        if self.plain is not None:
+            return self.plain
+        cells = [self.columns, *self.rows]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        first, *rest = widths
+        return "\n".join(
+            "  ".join([row[0].ljust(first), *(c.rjust(w) for c, w in zip(row[1:], rest, strict=True))])
+            for row in cells
+        )
+
+
 class Result(NamedTuple):
     """What to print, as lines or as JSON, and whether all is well."""
 
-    lines: Iterable[str]
+    lines: Iterable[str | Table]
     facts: dict[str, Any]
     ok: bool = True
 

@@ -22,7 +22,7 @@ def add_commands(groups: Any) -> None:
 
 def _add_check(commands: Any) -> None:
     parser = commands.add_parser("check", help="what is wrong with a dataset's folder")
-    parser.add_argument("name", metavar="NAME", choices=registry.MODULES)
+    parser.add_argument("name", metavar="NAME", choices=list(registry.MODULES))
     parser.add_argument("root", metavar="ROOT", type=Path)
     parser.add_argument("--fast", action="store_true", help="do not open the images")
     what = "as of the reader, such as trial=3, boxes=labeled, train_on=trainval"
@@ -33,7 +33,7 @@ def _add_check(commands: Any) -> None:
 
 def _add_synthesize(commands: Any) -> None:
     parser = commands.add_parser("synthesize", help="draw made-up people in a dataset's layout")
-    parser.add_argument("name", metavar="NAME", choices=synthetic.LAYOUTS)
+    parser.add_argument("name", metavar="NAME", choices=list(synthetic.LAYOUTS))
     parser.add_argument("out", metavar="OUT", type=Path)
     parser.add_argument("--preset", default="default", help="default or tiny")
     counts = {"type": int, "help": "see reid_ext.data.synthesize"}

@@ -24,7 +24,7 @@ def add_commands(groups: Any) -> None:
     parser = groups.add_parser("extract", help="features of a dataset's queries and gallery")
     what = "checkpoint.pt, weights.safetensors, model.onnx or timm:NAME"
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help=what)
-    parser.add_argument("name", metavar="NAME", choices=registry.MODULES)
+    parser.add_argument("name", metavar="NAME", choices=list(registry.MODULES))
     parser.add_argument("root", metavar="ROOT", type=Path)
     out = "folder of query.npz and gallery.npz; default: here"
     parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help=out)

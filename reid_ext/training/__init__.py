@@ -2,6 +2,7 @@
 
 from reid_ext.training.checkpoint import TrainingState, load_model
 from reid_ext.training.embedder import Embedder, load_embedder
+from reid_ext.training.export import export
 from reid_ext.training.extract import extract
 from reid_ext.training.inputs import transforms
 from reid_ext.training.loop import Outcome, train
@@ -41,6 +42,7 @@ __all__ = [
     "TrainingState",
     "build_objective",
     "build_optimizer",
+    "export",
     "extract",
     "fastest_precision",
     "load_embedder",
