@@ -14,6 +14,8 @@ def show(lines: Iterable[str | Table]) -> None:
     for line in lines:
         if console is not None and isinstance(line, Table):
             console.print(_rich_table(line))
+            rest = (line.plain or "").split("\n")[2:]  # a ranking's words below its figures
+            print("\n".join(rest), end="\n" * bool(rest))
         else:
             print(line, flush=console is not None)
 
