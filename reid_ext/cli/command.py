@@ -20,7 +20,9 @@ class Table(NamedTuple):
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         first, *rest = widths
         return "\n".join(
-            "  ".join([row[0].ljust(first), *(c.rjust(w) for c, w in zip(row[1:], rest, strict=True))])
+            "  ".join(
+                [row[0].ljust(first), *(c.rjust(w) for c, w in zip(row[1:], rest, strict=True))]
+            )
             for row in cells
         )
 

@@ -11,7 +11,7 @@ import numpy as np
 from reid_ext.report.markup import Markup, joined, tag
 
 WIDTH, HEIGHT = 480, 300
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 44
+LEFT, RIGHT, TOP, BOTTOM = 66, 24, 12, 48
 SERIES = 7  # classes s0..s6
 
 
@@ -52,8 +52,8 @@ def chart(label: str, x: Axis, y: Axis, *content: Markup) -> Markup:
     middle = (LEFT + right) / 2
     parts.append(tag("text", x.label, x=middle, y=HEIGHT - 6, text_anchor="middle"))
     middle = (TOP + bottom) / 2
-    turned = f"rotate(-90 12 {middle:.0f})"
-    parts.append(tag("text", y.label, x=12, y=middle, text_anchor="middle", transform=turned))
+    turned = f"rotate(-90 14 {middle:.0f})"
+    parts.append(tag("text", y.label, x=14, y=middle, text_anchor="middle", transform=turned))
     box = f"0 0 {WIDTH} {HEIGHT}"
     return tag("svg", *parts, *content, viewBox=box, role="img", aria_label=label)
 
@@ -61,9 +61,7 @@ def chart(label: str, x: Axis, y: Axis, *content: Markup) -> Markup:
 def curve(x: Axis, y: Axis, xs: np.ndarray, ys: np.ndarray, series: int, name: str) -> Markup:
     """A line with its name on hover."""
     points = _points(_x(x, xs), _y(y, ys))
-    return tag(
-        "polyline", tag("title", name), points=points, class_=f"line s{series % SERIES}"
-    )
+    return tag("polyline", tag("title", name), points=points, class_=f"line s{series % SERIES}")
 
 
 def band(x: Axis, y: Axis, xs: np.ndarray, low: np.ndarray, high: np.ndarray, s: int) -> Markup:
@@ -115,6 +113,6 @@ def legend(names: Sequence[str]) -> Markup:
 def percent_axis(label: str, low: float = 0.0, high: float = 1.0) -> Axis:
     """Shares from ``low`` to ``high`` with ticks of round percents."""
     step = next(s for s in (0.01, 0.02, 0.05, 0.1, 0.2, 0.25) if (high - low) / s <= 5.01)
-    first = np.ceil(low / step - 1e-9)
-    values = np.arange(first, high / step + 1e-9) * step
+    first = max(0.0, np.ceil(low / step - 1e-9))
+    values = np.arange(first, high / step + 1e-9) * step + 0.0  # no minus before 0
     return Axis(label, low, high, [(float(v), f"{100 * v:.0f}%") for v in values])

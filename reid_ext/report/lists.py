@@ -82,7 +82,7 @@ def _figure(side: Side, row: int, verdict: str, words: str) -> Markup:
     picture = (
         tag("span", "no image", class_="empty")
         if source is None
-        else tag("img", src=source, alt=label, loading="lazy")
+        else tag("img", src=source, alt=label, decoding="async")
     )
     sign = tag("span", SIGNS.get(verdict, "?"), class_="sign", aria_hidden="true")
     caption = tag("span", words, class_="words")

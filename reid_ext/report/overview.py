@@ -29,7 +29,9 @@ def figures(runs: Sequence[Run], intervals: Sequence[Confidence | None]) -> Mark
     prints = [tag("li", tag("b", f"{run.name}: "), run.ranking.protocol) for run in runs]
     return joined(
         sortable("metrics", columns, rows),
-        tag("p", "Percent; below each the middle 95 % over draws of the queries.", class_="caption"),
+        tag(
+            "p", "Percent; below each the middle 95 % over draws of the queries.", class_="caption"
+        ),
         tag("ul", *prints, class_="prints"),
     )
 
@@ -102,9 +104,7 @@ def angles(run: Run) -> Markup:
     names = ["one identity", "two identities"]
     drawn = [
         charts.steps(x, y, edges[: bins + 1], share[:bins], i, name)
-        for i, (name, share) in enumerate(
-            zip(names, (found.positive, found.negative), strict=True)
-        )
+        for i, (name, share) in enumerate(zip(names, (found.positive, found.negative), strict=True))
     ]
     words = (
         f"Median angle {found.positive_median:.0f}° within an identity, "
@@ -132,10 +132,10 @@ def cameras(run: Run) -> Markup:
 def embedding(run: Run) -> Markup:
     """The map of the embedding."""
     found = facts.embedding_map(run)
-    limits = [(float(found.xy[:, i].min()), float(found.xy[:, i].max())) for i in range(2)]
-    x, y = (
-        Axis(name, *limits[i], []) for i, name in enumerate(("component 1", "component 2"))
-    )
+    low, high = found.xy.min(0), found.xy.max(0)
+    room = 0.04 * (high - low)
+    limits = np.stack([low - room, high + room], 1).tolist()
+    x, y = (Axis(name, *limits[i], []) for i, name in enumerate(("component 1", "component 2")))
     names = [
         f"{'query' if is_query else 'gallery'}, "
         + (f"identity {found.identities[c]}" if c >= 0 else "another identity")

@@ -92,7 +92,7 @@ def _sections(runs: Sequence[Run]) -> dict[str, tuple[str, Markup]]:
         "hardest": ("Hardest queries", lists.ranked_lists(runs)),
         "queries": ("All queries", lists.query_table(runs)),
     }
-    narrow = {"cmc", "ap"}
+    narrow = {"cmc", "ap"} | ({"angles", "cameras", "map"} if len(runs) == 1 else set())
     return {
         key: (
             name,
@@ -104,7 +104,7 @@ def _sections(runs: Sequence[Run]) -> dict[str, tuple[str, Markup]]:
 
 def _side_by_side(runs: Sequence[Run], draw: Callable[[Run], Markup]) -> Markup:
     if len(runs) == 1:
-        return tag("div", tag("div", draw(runs[0])), class_="pair")
+        return draw(runs[0])
     parts = [tag("div", tag("h3", run.name), draw(run)) for run in runs]
     return tag("div", *parts, class_="pair")
 
@@ -116,5 +116,3 @@ def _file(name: str) -> Markup:
 def _hash(text: str) -> str:
     digest = hashlib.sha256(text.encode()).digest()
     return f"sha256-{base64.b64encode(digest).decode()}"
-
-

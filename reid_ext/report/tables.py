@@ -19,9 +19,16 @@ class Cell(NamedTuple):
 
 def sortable(name: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Markup:
     """A table with a button in each head; without scripts it stays as it is."""
+    numbers = [all(row[i].value is not None for row in rows) for i in range(len(columns))]
     heads = [
-        tag("th", tag("button", column, type="button"), scope="col", aria_sort="none")
-        for column in columns
+        tag(
+            "th",
+            tag("button", column, type="button"),
+            scope="col",
+            aria_sort="none",
+            class_="number" if number else None,
+        )
+        for column, number in zip(columns, numbers, strict=True)
     ]
     body = [tag("tr", *[_cell(cell) for cell in row]) for row in rows]
     table = tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *body), class_="sortable")

@@ -19,7 +19,12 @@ from reid_ext.models.neck import PerModalityNorm
 from reid_ext.training.embedder import Embedder, ImagesToFeatures, load_embedder, write_weights
 from reid_ext.training.onnx_model import INPUTS, METADATA, OnnxModel
 
-ENDINGS = {"onnx": ".onnx", "torchscript": ".ts", "torch_export": ".pt2", "safetensors": ".safetensors"}
+ENDINGS = {
+    "onnx": ".onnx",
+    "torchscript": ".ts",
+    "torch_export": ".pt2",
+    "safetensors": ".safetensors",
+}
 TRACED, TESTED = 2, (1, 3)  # images in the batch that is traced, and in those that are compared
 TOLERANCE = 1e-3  # of the largest feature; convolutions of other programs round differently
 
@@ -138,9 +143,7 @@ def _write_torchscript(embedder: Embedder, network: nn.Module, two: bool, path: 
 def _write_torch_export(embedder: Embedder, network: nn.Module, two: bool, path: Path) -> None:
     batch = torch.export.Dim("batch", min=1)
     shapes = tuple({0: batch} for _ in range(1 + two))
-    program = torch.export.export(
-        network, _inputs(embedder, two, TRACED), dynamic_shapes=shapes
-    )
+    program = torch.export.export(network, _inputs(embedder, two, TRACED), dynamic_shapes=shapes)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of tensors that share memory: it is written once
         torch.export.save(program, path, extra_files={METADATA: json.dumps(_facts(embedder))})
