@@ -19,7 +19,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A checkpoint as a training script writes it, and its model with a neck that does something."""
+    """A checkpoint as a training script writes it, and its model; its neck does something."""
     torch.manual_seed(0)
     model = models.TwoStream("small", 5, neck="per_modality").eval()
     model.neck.running_mean.normal_()

@@ -42,7 +42,7 @@ def run(name="a", protocol="market1501", query=None, gallery=None, **options):
 
 
 class Reader(HTMLParser):
-    """The elements of a page with their attributes, and the text of each kind of element."""
+    """The elements of a page with their attributes, and the first text of each kind of element."""
 
     def __init__(self, page):
         super().__init__()
@@ -54,7 +54,7 @@ class Reader(HTMLParser):
         self._open.append(name)
 
     def handle_data(self, data):
-        self.texts[self._open[-1]] = self.texts.get(self._open[-1], "") + data
+        self.texts.setdefault(self._open[-1], data)  # the first of each kind
 
 
 def written(tmp_path, *runs, **options):
@@ -111,10 +111,10 @@ def test_lists_have_the_nearest_and_say_which_are_junk():
     cosine = torch.nn.functional.cosine_similarity(
         one.query.features[rows[0]], one.gallery.features
     )
-    assert [i.index for i in listed[0]] == cosine.argsort(descending=True).tolist()
+    assert [i.row for i in listed[0]] == cosine.argsort(descending=True).tolist()
     for item in listed[0]:
-        same = one.gallery.identities[item.index] == one.query.identities[rows[0]]
-        junk = same and one.gallery.cameras[item.index] == one.query.cameras[rows[0]]
+        same = one.gallery.identities[item.row] == one.query.identities[rows[0]]
+        junk = same and one.gallery.cameras[item.row] == one.query.cameras[rows[0]]
         assert item.verdict == (facts.JUNK if junk else facts.RIGHT if same else facts.WRONG)
 
 
@@ -123,7 +123,7 @@ def test_lists_follow_given_distances():
     distances = torch.rand(20, 60)
     again = Run("b", one.query, one.gallery, one.ranking, distances=distances)
     listed = facts.nearest(again, np.array([3]), 4)[0]
-    assert [i.index for i in listed] == distances[3].argsort()[:4].tolist()
+    assert [i.row for i in listed] == distances[3].argsort()[:4].tolist()
 
 
 def test_map_keeps_what_the_principal_components_keep():
@@ -153,7 +153,7 @@ def test_images_are_inside_the_page_and_missing_ones_are_said(tmp_path):
 
 def test_text_of_the_data_stays_text(tmp_path):
     paths = np.array([NASTY] * 20), np.array([NASTY] * 60)
-    query, gallery = (s._replace(paths=p) for s, p in zip((side(20, 1), side(60, 2)), paths))
+    query, gallery = side(20, 1)._replace(paths=paths[0]), side(60, 2)._replace(paths=paths[1])
     page = written(tmp_path, run(NASTY, query=query, gallery=gallery), title=NASTY)
     found = Reader(page)
     names = [name for name, _ in found.elements]

@@ -3,7 +3,7 @@
 import argparse
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -102,7 +102,7 @@ def _gallery(queries: int, rows: int, d: int, device: torch.device) -> tuple[str
     }
 
 
-def _alternately(variants: Variants, device: torch.device, seconds: float) -> Mapping[str, float]:
+def _alternately(variants: Variants, device: torch.device, seconds: float) -> dict[str, float]:
     """Median seconds of each; they take turns, so that a busy moment hits all alike."""
 
     def clock() -> float:

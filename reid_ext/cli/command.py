@@ -18,10 +18,10 @@ class Table(NamedTuple):
             return self.plain
         cells = [self.columns, *self.rows]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        first, *rest = widths
         return "\n".join(
             "  ".join(
-                [row[0].ljust(first), *(c.rjust(w) for c, w in zip(row[1:], rest, strict=True))]
+                cell.rjust(width) if i else cell.ljust(width)
+                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
             )
             for row in cells
         )

@@ -38,8 +38,8 @@ def _export(args: argparse.Namespace) -> Result:
     }
     height, width = embedder.size
     lines = [
-        f"{args.out}: {args.format}, inputs {' and '.join(found.inputs)}, {height} x {width} pixels,"
-        " any batch",
+        f"{args.out}: {args.format}, inputs {' and '.join(found.inputs)}, {height} x {width} "
+        "pixels, any batch",
         f"features differ from the network's by {found.largest_difference:.1e} of the largest one",
     ]
     return Result(lines, facts)

@@ -8,6 +8,7 @@ is run: arrays of Python objects are refused.
 import os
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -97,7 +98,7 @@ def _read_npz(path: Path) -> dict[str, Callable[[], np.ndarray]]:
     arrays = np.load(path, allow_pickle=False)
     if isinstance(arrays, np.ndarray):
         raise ValueError("one array alone")
-    return {name: lambda name=name: arrays[name] for name in arrays.files}
+    return {name: partial(arrays.__getitem__, name) for name in arrays.files}
 
 
 def _read_npy(path: Path) -> dict[str, Callable[[], np.ndarray]]:
@@ -109,9 +110,7 @@ def _read_npy(path: Path) -> dict[str, Callable[[], np.ndarray]]:
                 files.setdefault(name, beside)
     if "identities" not in files:
         raise ValueError(f"features without {path.stem}_ids.npy beside them")
-    return {
-        name: lambda file=file: np.load(file, allow_pickle=False) for name, file in files.items()
-    }
+    return {name: partial(np.load, file, allow_pickle=False) for name, file in files.items()}
 
 
 def _read_mat(path: Path) -> dict[str, Callable[[], np.ndarray]]:
@@ -135,7 +134,7 @@ def _read_mat(path: Path) -> dict[str, Callable[[], np.ndarray]]:
         is_features = name.split("_")[-1] in NAMES["features"]
         return array if is_features else _vector(array)
 
-    return {name: lambda name=name: column(name) for name in arrays if not name.startswith("__")}
+    return {name: partial(column, name) for name in arrays if not name.startswith("__")}
 
 
 def _vector(array: np.ndarray) -> np.ndarray:

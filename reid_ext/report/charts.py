@@ -94,7 +94,7 @@ def dots(
         kind = f"dot s{color[i]}" if color[i] >= 0 else "dot faint"
         title = tag("title", names[i])
         if triangles[i]:
-            corners = np.array([(0, -5), (4.5, 3.5), (-4.5, 3.5)]) + (px[i], py[i])
+            corners = np.array([(0, -5), (4.5, 3.5), (-4.5, 3.5)]) + np.array([px[i], py[i]])
             parts.append(tag("polygon", title, points=_points(*corners.T), class_=kind))
         else:
             at = {"cx": round(float(px[i]), 1), "cy": round(float(py[i]), 1)}

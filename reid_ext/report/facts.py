@@ -39,7 +39,7 @@ class CameraPairs(NamedTuple):
 class Listed(NamedTuple):
     """One gallery image of a ranked list."""
 
-    index: int
+    row: int  # of the gallery
     distance: float
     verdict: str  # RIGHT, WRONG or JUNK
 
@@ -83,7 +83,7 @@ def camera_pairs(run: Run) -> CameraPairs | None:
     """The ranking camera by camera; None where cameras are not known."""
     if run.query.cameras is None or run.gallery.cameras is None:
         return None
-    q_cameras, g_cameras = (np.unique(side.cameras) for side in (run.query, run.gallery))
+    q_cameras, g_cameras = np.unique(run.query.cameras), np.unique(run.gallery.cameras)
     found = np.full((len(q_cameras), len(g_cameras)), np.nan)
     for i, a in enumerate(q_cameras):
         for j, b in enumerate(g_cameras):

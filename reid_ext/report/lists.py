@@ -15,7 +15,7 @@ HARDEST = 12
 LISTED = 12  # gallery images of a list
 MOST_ROWS = 1_000  # of the table of queries
 
-SIGNS = {RIGHT: "✓", WRONG: "✗", JUNK: "–"}
+SIGNS = {RIGHT: "✓", WRONG: "✗", JUNK: "—"}
 
 
 def same_queries(runs: Sequence[Run]) -> bool:
@@ -58,7 +58,7 @@ def _article(runs: Sequence[Run], q: int, lists: Sequence[list[Listed]]) -> Mark
         parts.append(tag("p", words, class_="caption"))
         query = _figure(run.query, q, "query", "query")
         found = [
-            _figure(run.gallery, one.index, one.verdict, f"{one.distance:.3f}") for one in listed
+            _figure(run.gallery, one.row, one.verdict, f"{one.distance:.3f}") for one in listed
         ]
         name = f"nearest gallery images of query {q}"
         strip = tag("ol", query, *found, class_="strip", tabindex="0", aria_label=name)
@@ -69,7 +69,7 @@ def _article(runs: Sequence[Run], q: int, lists: Sequence[list[Listed]]) -> Mark
 def _rank(run: Run, q: int) -> str:
     first = run.ranking.first_match
     value = float(first[q]) if len(first) else float("nan")
-    return "–" if np.isnan(value) else f"{value:.0f}"
+    return "—" if np.isnan(value) else f"{value:.0f}"
 
 
 def _figure(side: Side, row: int, verdict: str, words: str) -> Markup:
@@ -116,10 +116,10 @@ def query_table(runs: Sequence[Run]) -> Markup:
         cells += [Cell(camera, float(camera or 0)), Cell(name)]
         for run in shown:
             ap = float(run.ranking.average_precision[q])
-            cells.append(Cell("–" if np.isnan(ap) else f"{100 * ap:.1f}", ap))
+            cells.append(Cell("—" if np.isnan(ap) else f"{100 * ap:.1f}", ap))
         inp = float(runs[0].ranking.inverse_negative_penalty[q])
         rank = _rank(runs[0], q)
-        cells += [Cell(f"{100 * inp:.1f}", inp), Cell(rank, float(rank) if rank != "–" else 0.0)]
+        cells += [Cell(f"{100 * inp:.1f}", inp), Cell(rank, float(rank) if rank != "—" else 0.0)]
         body.append(cells)
     total = runs[0].ranking.num_valid
     note = "" if len(rows) == total else f"The {len(rows)} hardest of {total} queries. "

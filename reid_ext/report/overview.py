@@ -29,9 +29,7 @@ def figures(runs: Sequence[Run], intervals: Sequence[Confidence | None]) -> Mark
     prints = [tag("li", tag("b", f"{run.name}: "), run.ranking.protocol) for run in runs]
     return joined(
         sortable("metrics", columns, rows),
-        tag(
-            "p", "Percent; below each the middle 95 % over draws of the queries.", class_="caption"
-        ),
+        tag("p", "Percent; below, the middle 95 % over draws of the queries.", class_="caption"),
         tag("ul", *prints, class_="prints"),
     )
 
@@ -47,7 +45,7 @@ def _ends(interval: Sequence) -> tuple[float, float]:
 def _metric(value: float, ends: tuple[float, float] | None) -> Cell:
     words: str = f"{100 * value:.2f}"
     if ends is not None:
-        between = f"{100 * ends[0]:.1f} – {100 * ends[1]:.1f}"
+        between = f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f}"
         words = joined(words, tag("small", between))
     return Cell(words, value)
 
@@ -121,9 +119,11 @@ def cameras(run: Run) -> Markup:
     found = facts.camera_pairs(run)
     if found is None:
         return tag("p", "Cameras are not known.", class_="caption")
-    words = "mAP in percent where the gallery is of one camera; – where no match is possible."
-    labels = [[f"{c}" for c in side] for side in (found.query_cameras, found.gallery_cameras)]
-    matrix = shaded("mAP by camera", "query \\ gallery", *labels, found.mAP)
+    words = "mAP in percent where the gallery is of one camera; — where no match is possible."
+    q_names, g_names = (
+        [str(c) for c in side] for side in (found.query_cameras, found.gallery_cameras)
+    )
+    matrix = shaded("mAP by camera", "query \\ gallery", q_names, g_names, found.mAP)
     if run.distances is not None:
         words += " By the features' own distances, not re-ranked."
     return joined(matrix, tag("p", words, class_="caption"))
@@ -134,8 +134,8 @@ def embedding(run: Run) -> Markup:
     found = facts.embedding_map(run)
     low, high = found.xy.min(0), found.xy.max(0)
     room = 0.04 * (high - low)
-    limits = np.stack([low - room, high + room], 1).tolist()
-    x, y = (Axis(name, *limits[i], []) for i, name in enumerate(("component 1", "component 2")))
+    limits = enumerate(zip((low - room).tolist(), (high + room).tolist(), strict=True))
+    x, y = (Axis(f"component {i + 1}", low_end, high_end, []) for i, (low_end, high_end) in limits)
     names = [
         f"{'query' if is_query else 'gallery'}, "
         + (f"identity {found.identities[c]}" if c >= 0 else "another identity")

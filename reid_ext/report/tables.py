@@ -52,7 +52,7 @@ def shaded(
         cells = [tag("th", label, scope="row")]
         for value in line.tolist():
             if np.isnan(value):
-                cells.append(tag("td", "–", class_="number"))
+                cells.append(tag("td", "—", class_="number"))
                 continue
             shade = min(int(value * SHADES), SHADES - 1)
             cells.append(tag("td", f"{100 * value:.1f}", class_=f"number h{shade}"))
