@@ -41,7 +41,7 @@ def test_leaves_the_model_as_it_was(model):
     with torch.no_grad():
         found = models.activation_maps(model, torch.randn(2, 3, 96, 48), torch.zeros(2).long())
     assert model.training and all(p.grad is None for p in model.parameters())
-    assert found.shape == (2, 12, 6) and not found.requires_grad
+    assert found.shape == (2, 6, 3) and not found.requires_grad
     assert not model.trunk[-2]._forward_hooks
     model.eval()
 

@@ -72,9 +72,7 @@ def plot_average_precision(
         color, share = COLORS[i % len(COLORS)], np.full(len(ap), 100 / len(ap))
         label = f"{name}, mAP {100 * ap.mean():.1f} %"
         axes.hist(100 * ap, edges, weights=share, color=color, alpha=0.15)
-        axes.hist(
-            100 * ap, edges, weights=share, color=color, histtype="step", label=label, lw=1.6
-        )
+        axes.hist(100 * ap, edges, weights=share, color=color, histtype="step", label=label, lw=1.6)
     axes.set(xlabel="average precision in %", ylabel="share of queries in %", title=title)
     axes.set_xlim(0, 100)
     axes.legend(frameon=False)
