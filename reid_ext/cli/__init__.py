@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from reid_ext.cli import data, doctor, evaluation
+from reid_ext.cli import bench, completion, data, doctor, evaluation, export, extract, terminal
 from reid_ext.cli.command import WrongUse
 
 DONE, NO, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.json:
         print(json.dumps(result.facts, indent=2, default=str))
     else:
-        print("\n".join(result.lines))
+        terminal.show(result.lines)
     return DONE if result.ok else NO
 
 
@@ -42,7 +42,11 @@ def _parser() -> argparse.ArgumentParser:
     groups = parser.add_subparsers(required=True, metavar="COMMAND")
     doctor.add_commands(groups)
     data.add_commands(groups)
+    extract.add_commands(groups)
     evaluation.add_commands(groups)
+    export.add_commands(groups)
+    bench.add_commands(groups)
+    completion.add_commands(groups, parser)
     return parser
 
 

@@ -1,16 +1,69 @@
-"""What a command gives back, and the errors that mean wrong use."""
+"""What a command gives back, the errors that mean wrong use, and arguments that several read."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
+
+import torch
+
+
+class Table(NamedTuple):
+    """Rows of words under their columns; the first column is aligned left, the others right."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    plain: str | None = None  # where there is no terminal; None: the columns, aligned
+
+    def __str__(self) -> str:
+        if self.plain is not None:
+            return self.plain
+        cells = [self.columns, *self.rows]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        return "\n".join(
+            "  ".join(
+                cell.rjust(width) if i else cell.ljust(width)
+                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+            )
+            for row in cells
+        )
 
 
 class Result(NamedTuple):
     """What to print, as lines or as JSON, and whether all is well."""
 
-    lines: Iterable[str]
+    lines: Iterable[str | Table]
     facts: dict[str, Any]
     ok: bool = True
 
 
 class WrongUse(ValueError):
     """An argument that argparse lets through and no data can make right."""
+
+
+def read_device(text: str) -> torch.device:
+    """The device of that name; WrongUse if this machine has none."""
+    try:
+        device = torch.device(text)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).split("\n")[0]
+        what = f"--device must be one of this machine, got {text!r}: {reason}"
+        raise WrongUse(what) from None
+    return device
+
+
+def key_and_value(flag: str, text: str) -> tuple[str, str | int]:
+    """``trial=3`` as name and value, a number where it is one."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise WrongUse(f"{flag} must be KEY=VALUE, such as trial=3, got {text!r}")
+    return key, int(value) if value.isdecimal() else value
+
+
+def height_and_width(flag: str, text: str | None) -> tuple[int, int] | None:
+    """``256x128`` as two numbers of pixels."""
+    if text is None:
+        return None
+    height, _, width = text.partition("x")
+    if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
+        raise WrongUse(f"{flag} must be HEIGHTxWIDTH in pixels, such as 256x128, got {text!r}")
+    return int(height), int(width)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from reid_ext.cli.command import Result, WrongUse
+from reid_ext.cli.command import Result, WrongUse, key_and_value
 from reid_ext.cli.evaluation_plan import evaluation_plan
 from reid_ext.data import cuhk03, cuhk03_mat, registry, synthetic
 from reid_ext.data.check import check, lines
@@ -23,7 +23,7 @@ def add_commands(groups: Any) -> None:
 
 def _add_check(commands: Any) -> None:
     parser = commands.add_parser("check", help="what is wrong with a dataset's folder")
-    parser.add_argument("name", metavar="NAME", choices=registry.MODULES)
+    parser.add_argument("name", metavar="NAME", choices=list(registry.MODULES))
     parser.add_argument("root", metavar="ROOT", type=Path)
     parser.add_argument("--fast", action="store_true", help="do not open the images")
     what = "as of the reader, such as trial=3, boxes=labeled, train_on=trainval"
@@ -45,7 +45,7 @@ def _add_convert(commands: Any) -> None:
 
 def _add_synthesize(commands: Any) -> None:
     parser = commands.add_parser("synthesize", help="draw made-up people in a dataset's layout")
-    parser.add_argument("name", metavar="NAME", choices=synthetic.LAYOUTS)
+    parser.add_argument("name", metavar="NAME", choices=list(synthetic.LAYOUTS))
     parser.add_argument("out", metavar="OUT", type=Path)
     parser.add_argument("--preset", default="default", help="default or tiny")
     counts = {"type": int, "help": "see reid_ext.data.synthesize"}
@@ -60,7 +60,7 @@ def _add_synthesize(commands: Any) -> None:
 
 
 def _check(args: argparse.Namespace) -> Result:
-    split = dict(_key_and_value(text) for text in args.split)
+    split = dict(key_and_value("--split", text) for text in args.split)
     try:
         registry.check_split("data check", args.name, split)
     except ValueError as error:
@@ -81,13 +81,6 @@ def _check(args: argparse.Namespace) -> Result:
     *shown, verdict = lines(report)
     planned = [f"evaluation: {line}" for line in plan]
     return Result([*shown, *planned, verdict], facts, report.ok)
-
-
-def _key_and_value(text: str) -> tuple[str, str | int]:
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise WrongUse(f"--split must be KEY=VALUE, such as trial=3, got {text!r}")
-    return key, int(value) if value.isdecimal() else value
 
 
 def _convert(args: argparse.Namespace) -> Result:

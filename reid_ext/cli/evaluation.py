@@ -1,21 +1,19 @@
 """``reid-ext evaluate`` and ``reid-ext rerank``: from feature files to metrics, or to distances."""
 
 import argparse
-import os
-import zipfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from reid_ext.cli.command import Result, WrongUse
-from reid_ext.cli.features import Features, read_features
-from reid_ext.evaluation import bootstrap, evaluate, rerank
+from reid_ext.cli.command import Result, Table, WrongUse, read_device
+from reid_ext.cli.features import read_pair, write_arrays
+from reid_ext.evaluation import Ranking, bootstrap, evaluate, rerank
 from reid_ext.evaluation.inputs import METRICS
 from reid_ext.evaluation.protocols import CLASSIC, PROTOCOLS
 from reid_ext.evaluation.ranking import AVERAGE_PRECISIONS
 from reid_ext.evaluation.rerank import METHODS
+from reid_ext.report import Run, Side, write_report
 
 
 def add_commands(groups: Any) -> None:
@@ -27,6 +25,13 @@ def add_commands(groups: Any) -> None:
     parser.add_argument("--average-precision", choices=AVERAGE_PRECISIONS, default="step")
     parser.add_argument("--rerank", action="store_true", help="rank by k-reciprocal distances")
     parser.add_argument("--confidence", action="store_true", help="95 %% intervals, by bootstrap")
+    report = "also write a page with figures, the hardest queries and more"
+    parser.add_argument("--report", type=Path, metavar="OUT.html", help=report)
+    compare = "in the report beside it; may be repeated"
+    parser.add_argument(
+        "--compare", metavar="NAME=QUERY.npz,GALLERY.npz", action="append", default=[], help=compare
+    )
+    parser.add_argument("--name", default="this run", help="in the report")
     parser.set_defaults(run=_evaluate)
 
     parser = groups.add_parser("rerank", help="re-ranked distances of two feature files")
@@ -42,30 +47,78 @@ def add_commands(groups: Any) -> None:
 
 def _add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("query", metavar="QUERY.npz", type=Path)
-    parser.add_argument("gallery", metavar="GALLERY.npz", type=Path)
+    both = "may be left out where QUERY holds both, as layumi's pytorch_result.mat does"
+    parser.add_argument("gallery", metavar="GALLERY.npz", type=Path, nargs="?", help=both)
     parser.add_argument("--metric", choices=METRICS, default="cosine")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", action="store_true")
 
 
-def _read(args: argparse.Namespace) -> tuple[Features, Features, torch.Tensor, torch.Tensor]:
-    try:
-        device = torch.device(args.device)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).split("\n")[0]
-        what = f"--device must be one of this machine, got {args.device!r}: {reason}"
-        raise WrongUse(what) from None
-    query, gallery = read_features(args.query), read_features(args.gallery)
-    q, g = (torch.from_numpy(side.features).to(device) for side in (query, gallery))
-    return query, gallery, q, g
-
-
 def _evaluate(args: argparse.Namespace) -> Result:
-    query, gallery, q, g = _read(args)
+    device = read_device(args.device)
+    _check_report(args)
+    sources = [(args.name, args.query, args.gallery), *map(_compared, args.compare)]
+    names = [name for name, *_ in sources]
+    if len(set(names)) < len(names):
+        raise WrongUse(f"--name and --compare must differ in their names, got {', '.join(names)}")
+    runs = [_run(args, device, *source) for source in sources]
+    first = runs[0]
+    lines: list[str | Table] = []
+    facts: dict[str, Any] = {"ok": True, **first.ranking.to_dict()}
+    for run in runs:
+        lines += [f"{run.name}:"] * (len(runs) > 1) + [_table(run.ranking)]
+        ends = _intervals(run.ranking) if args.confidence else {}
+        lines += [
+            f"95 % of the queries' draws: {name} {100 * low:.2f} to {100 * high:.2f} %"
+            for name, (low, high) in ends.items()
+        ]
+        own = facts
+        if run is not first:
+            own = facts.setdefault("compare", {})[run.name] = run.ranking.to_dict()
+        if args.confidence:
+            own["confidence"] = ends
+    if args.report is not None:
+        write_report(args.report, runs)
+        lines.append(f"report: {args.report}")
+        facts["report"] = str(args.report)
+    return Result(lines, facts)
+
+
+def _check_report(args: argparse.Namespace) -> None:
+    """Refuse before any work what would be refused after it."""
+    if args.report is None:
+        if args.compare:
+            raise WrongUse("--compare must come with --report, got it alone")
+        return
+    if args.report.suffix not in (".html", ".htm"):
+        raise WrongUse(f"--report must end in .html, got {args.report}")
+    if not args.report.parent.is_dir():
+        raise WrongUse(f"--report must be in a folder that exists, got {args.report}")
+
+
+def _compared(text: str) -> tuple[str, Path, Path | None]:
+    name, _, files = text.partition("=")
+    query, _, gallery = files.partition(",")
+    if not (name and query):
+        raise WrongUse(f"--compare must be NAME=QUERY.npz,GALLERY.npz, got {text!r}")
+    return name, Path(query), Path(gallery) if gallery else None
+
+
+def _run(
+    args: argparse.Namespace,
+    device: torch.device,
+    name: str,
+    query_file: Path,
+    gallery_file: Path | None,
+) -> Run:
+    """The ranking of two feature files, with all that a report shows of it."""
+    query, gallery = (
+        Side(torch.from_numpy(f.features).to(device), f.identities, f.cameras, f.paths)
+        for f in read_pair(query_file, gallery_file)
+    )
     ranking = evaluate(
-        q,
-        g,
+        query.features,
+        gallery.features,
         query_ids=query.identities,
         gallery_ids=gallery.identities,
         query_cameras=query.cameras,
@@ -76,26 +129,36 @@ def _evaluate(args: argparse.Namespace) -> Result:
         average_precision=args.average_precision,
         rerank=args.rerank,
     )
-    lines, facts = [str(ranking)], {"ok": True, **ranking.to_dict()}
-    if args.confidence:
-        intervals = bootstrap(ranking)
-        ends = {
-            "rank1": [float(end[0]) for end in intervals.cmc],
-            "mAP": [float(end) for end in intervals.mAP],
-            "mINP": [float(end) for end in intervals.mINP],
-        }
-        facts["confidence"] = ends
-        lines += [
-            f"95 % of the queries' draws: {name} {100 * low:.2f} to {100 * high:.2f} %"
-            for name, (low, high) in ends.items()
-        ]
-    return Result(lines, facts)
+    distances = None
+    if args.rerank and args.report is not None:
+        distances = rerank(query.features, gallery.features, metric=args.metric)
+    return Run(name, query, gallery, ranking, args.protocol, args.metric, distances)
+
+
+def _table(ranking: Ranking) -> Table:
+    """The metrics in percent; in a pipe the ranking's own text."""
+    values = {f"rank-{k}": ranking.rank(k) for k in (1, 5, 10, 20) if k <= len(ranking.cmc)}
+    values |= {"mAP": ranking.mAP, "mINP": ranking.mINP}
+    table = Table(list(values), [[f"{100 * value:.2f}" for value in values.values()]])
+    return table._replace(plain=str(ranking))
+
+
+def _intervals(ranking: Ranking) -> dict[str, list[float]]:
+    found = bootstrap(ranking)
+    return {
+        "rank1": [float(end[0]) for end in found.cmc],
+        "mAP": [float(end) for end in found.mAP],
+        "mINP": [float(end) for end in found.mINP],
+    }
 
 
 def _rerank(args: argparse.Namespace) -> Result:
     if args.out.suffix != ".npz":
         raise WrongUse(f"--out must end in .npz, got {args.out}")
-    *_, q, g = _read(args)
+    device = read_device(args.device)
+    q, g = (
+        torch.from_numpy(side.features).to(device) for side in read_pair(args.query, args.gallery)
+    )
     found = rerank(
         q,
         g,
@@ -107,20 +170,7 @@ def _rerank(args: argparse.Namespace) -> Result:
         top=args.top,
     )
     arrays = {"distances": found} if isinstance(found, torch.Tensor) else found._asdict()
-    _write(args.out, {name: array.cpu().numpy() for name, array in arrays.items()})
+    write_arrays(args.out, {name: array.cpu().numpy() for name, array in arrays.items()})
     shape = " x ".join(map(str, arrays["distances"].shape))
     facts = {"ok": True, "out": str(args.out), "shape": list(arrays["distances"].shape)}
     return Result([f"{args.out}: {', '.join(arrays)} of shape {shape}"], facts)
-
-
-def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """The arrays at ``path``, as a whole or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.npz")
-    try:
-        with zipfile.ZipFile(part, "w") as file:  # what np.savez does, with its stubs in order
-            for name, array in arrays.items():
-                with file.open(f"{name}.npy", "w", force_zip64=True) as entry:
-                    np.lib.format.write_array(entry, array, allow_pickle=False)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -1,41 +1,66 @@
-"""Feature files: .npz with features (N, D), identities (N,), and cameras, views, paths if known."""
+"""Feature files: features (N, D) with identities and, if known, cameras, views and paths.
 
+Ours are ``.npz``. Files of other programs are read by the names they use: a ``.mat`` of layumi's
+baseline holds query and gallery, an ``.npy`` has its labels in files beside it. Nothing in a file
+is run: arrays of Python objects are refused.
+"""
+
+import os
 import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 FLOATS = ("float32", "float64", "float16")
+# Ours first, then those of other programs.
+NAMES = {
+    "features": ("features", "feature", "feat", "feats", "f"),
+    "identities": ("identities", "ids", "pids", "labels", "label"),
+    "cameras": ("cameras", "cams", "camids", "cam"),
+    "views": ("views", "view"),
+    "paths": ("paths", "path", "files"),
+}
+SHORT = {"query": "query", "gallery": "gall"}  # as the code of AGW calls its arrays
 
 
 class Features(NamedTuple):
-    """What a feature file holds; cameras are None where it has none."""
+    """What a feature file holds; None where it has no such array."""
 
     features: np.ndarray
     identities: np.ndarray
-    cameras: np.ndarray | None
+    cameras: np.ndarray | None = None
+    views: np.ndarray | None = None
+    paths: np.ndarray | None = None
 
 
-def read_features(path: Path) -> Features:
+def read_features(path: Path, side: str, *, in_one: bool = False) -> Features:
     """Read a feature file.
+
+    Args:
+        path: ``.npz``; ``.mat`` (needs SciPy); or ``.npy`` of the features, with ``NAME_ids.npy``
+            and perhaps ``NAME_cams.npy`` beside it.
+        side: ``"query"`` or ``"gallery"``: which part to take of a file that holds both.
+        in_one: The file must hold both.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: not an .npz file, or one without these arrays, or with arrays of Python objects
+        ValueError: another file, one without these arrays, or with arrays of Python objects
             (nothing of them is run).
+        ImportError: a ``.mat`` file, and no SciPy.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} must be a feature file (.npz), but there is none")
+    read = {".mat": _read_mat, ".npy": _read_npy}.get(path.suffix, _read_npz)
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            if isinstance(arrays, np.ndarray):
-                raise ValueError("one array alone")
-            names = set(arrays.files)
-            missing = {"features", "identities"} - names
-            if missing:
-                raise ValueError(f"no {' and no '.join(sorted(missing))}")
-            found = {name: arrays[name] for name in Features._fields if name in names}
+        prefixes = [f"{side}_", f"{SHORT[side]}_"] + ([] if in_one else [""])
+        found = _named(read(path), prefixes)
+        missing = {"features", "identities"} - found.keys()
+        if missing:
+            of = f" of the {side}; give two files" if in_one else ""
+            raise ValueError(f"no {' and no '.join(sorted(missing))}{of}")
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError) as error:
         raise ValueError(
             f"{path} must be a feature file (.npz with features, identities and, for most "
@@ -47,4 +72,86 @@ def read_features(path: Path) -> Features:
             f"{path}: features must have shape (N, D) and be {', '.join(FLOATS)}, got "
             f"{features.dtype} {features.shape}"
         )
-    return Features(features, found["identities"], found.get("cameras"))
+    return Features(**found)
+
+
+def read_pair(query: Path, gallery: Path | None) -> tuple[Features, Features]:
+    """Query and gallery of two files, or of one that holds both; errors as read_features."""
+    both = gallery is None
+    return (
+        read_features(query, "query", in_one=both),
+        read_features(gallery or query, "gallery", in_one=both),
+    )
+
+
+def _named(arrays: Mapping[str, Callable[[], np.ndarray]], prefixes: Sequence[str]) -> dict:
+    """Our names of the arrays that there are with one of these prefixes, read."""
+    found = {}
+    for name, known in NAMES.items():
+        keys = (prefix + word for prefix in prefixes for word in known)
+        if key := next((key for key in keys if key in arrays), None):
+            found[name] = arrays[key]()
+    return found
+
+
+def _read_npz(path: Path) -> dict[str, Callable[[], np.ndarray]]:
+    arrays = np.load(path, allow_pickle=False)
+    if isinstance(arrays, np.ndarray):
+        raise ValueError("one array alone")
+    return {name: partial(arrays.__getitem__, name) for name in arrays.files}
+
+
+def _read_npy(path: Path) -> dict[str, Callable[[], np.ndarray]]:
+    files = {"features": path}
+    for name in ("identities", "cameras"):
+        for word in NAMES[name]:
+            beside = path.with_name(f"{path.stem}_{word}.npy")
+            if beside.is_file():
+                files.setdefault(name, beside)
+    if "identities" not in files:
+        raise ValueError(f"features without {path.stem}_ids.npy beside them")
+    return {name: partial(np.load, file, allow_pickle=False) for name, file in files.items()}
+
+
+def _read_mat(path: Path) -> dict[str, Callable[[], np.ndarray]]:
+    try:
+        from scipy.io import loadmat
+    except ImportError:
+        raise ImportError(
+            f'{path} needs SciPy, which is not installed; install it with pip install "scipy"'
+        ) from None
+    try:
+        arrays = loadmat(path)
+    except NotImplementedError:
+        raise ValueError(
+            "a MATLAB file of version 7.3; save it with -v7, or scipy.io.savemat"
+        ) from None
+
+    def column(name: str) -> np.ndarray:
+        array = np.asarray(arrays[name])
+        if array.dtype == object:
+            raise ValueError(f"{name} of cells; save a matrix of numbers")
+        is_features = name.split("_")[-1] in NAMES["features"]
+        return array if is_features else _vector(array)
+
+    return {name: partial(column, name) for name in arrays if not name.startswith("__")}
+
+
+def _vector(array: np.ndarray) -> np.ndarray:
+    """A row or column of MATLAB as (N,), whole numbers as integers."""
+    flat = array.reshape(-1) if array.ndim == 2 and 1 in array.shape else array
+    whole = flat.dtype.kind == "f" and bool((flat == np.round(flat)).all())
+    return flat.astype(np.int64) if whole else flat
+
+
+def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write the arrays as ``.npz``, as a whole or not at all."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.npz")
+    try:
+        with zipfile.ZipFile(part, "w") as file:  # what np.savez does, with its stubs in order
+            for name, array in arrays.items():
+                with file.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                    np.lib.format.write_array(entry, array, allow_pickle=False)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,6 +1,8 @@
 """Training: recipes, objectives, the loop with its checkpoints, and feature extraction."""
 
 from reid_ext.training.checkpoint import TrainingState, load_model
+from reid_ext.training.embedder import Embedder, load_embedder
+from reid_ext.training.export import export
 from reid_ext.training.extract import extract
 from reid_ext.training.inputs import transforms
 from reid_ext.training.loop import Outcome, train
@@ -31,6 +33,7 @@ __all__ = [
     "REGDB",
     "SYSU",
     "VERI776",
+    "Embedder",
     "Objective",
     "Optimizers",
     "Outcome",
@@ -39,8 +42,10 @@ __all__ = [
     "TrainingState",
     "build_objective",
     "build_optimizer",
+    "export",
     "extract",
     "fastest_precision",
+    "load_embedder",
     "load_model",
     "method",
     "train",

@@ -5,9 +5,10 @@ cannot run code. It is written beside its place and moved there, so it is whole 
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import torch
 from torch import nn
@@ -166,11 +167,20 @@ def parameters(content: dict[str, Any]) -> dict[str, Any]:
 
 def write_atomically(content: dict[str, Any], path: Path) -> None:
     """Save ``content`` at ``path`` with torch.save: as a whole, or not at all."""
+    _write_atomically(lambda file: torch.save(content, file), path)
+
+
+def write_bytes_atomically(content: bytes, path: Path) -> None:
+    """Write ``content`` to ``path``: as a whole, or not at all."""
+    _write_atomically(lambda file: file.write(content), path)
+
+
+def _write_atomically(write: Callable[[BinaryIO], Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     try:
         with open(part, "wb") as file:
-            torch.save(content, file)
+            write(file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)

@@ -1,16 +1,16 @@
 """Features of images, in order."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from reid_ext._progress import Progress
 from reid_ext.data import Images, SequentialBatches, loader
-from reid_ext.models import TwoStream
 from reid_ext.training.precision import Precision
 
 
 @torch.no_grad()
 def extract(
-    model: TwoStream,
+    model: nn.Module,
     images: Images,
     *,
     batch_size: int = 128,
@@ -19,11 +19,13 @@ def extract(
     flip: bool = False,
     output: str = "features",
     workers: int = 0,
+    progress: Progress | None = None,
 ) -> Tensor:
     """Return what ``model`` makes of every image, in evaluation mode.
 
     Args:
-        model: Moved to ``device``; its training mode is as before afterwards.
+        model: A :class:`TwoStream`, or a module that is called as it is and has its
+            ``feature_dim``. Moved to ``device``; its training mode is as before afterwards.
         images: Transformed for evaluation.
         batch_size: Images at a time; it may change the last bits of the result.
         device: Where the network runs.
@@ -31,6 +33,7 @@ def extract(
         flip: Average each image's result with that of its mirror image.
         output: ``"features"`` (after the neck) or ``"pooled"`` (before).
         workers: Processes that read images; 0: this one.
+        progress: Counts the images; entered and left by the caller.
 
     Returns:
         float32 on the CPU, shape (len(images), model.feature_dim).
@@ -42,7 +45,7 @@ def extract(
     batches = loader(
         images, SequentialBatches(len(images), batch_size), workers=workers, device=device
     )
-    result = torch.empty(len(images), model.feature_dim)
+    result = torch.empty(len(images), int(model.feature_dim))  # type: ignore[arg-type]
     was_training = model.training
     model.to(device).eval()
     try:
@@ -53,6 +56,8 @@ def extract(
                 if flip:
                     rows = (rows + getattr(model(pixels.flip(3), batch.modalities), output)) / 2
             result[batch.indices] = rows.float().cpu()
+            if progress is not None:
+                progress.update(len(rows))
     finally:
         model.train(was_training)
     return result

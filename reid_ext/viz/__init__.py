@@ -1,7 +1,28 @@
-"""Figures from plain arrays, drawn with OpenCV alone and written as PNG or JPEG."""
+"""Figures from plain arrays.
 
+CMC curves, ranked lists and activation maps are drawn with OpenCV alone, PNG or JPEG; the others by
+matplotlib (an optional dependency), PNG, SVG or PDF.
+"""
+
+from reid_ext.viz.activation import draw_activation
 from reid_ext.viz.canvas import save_image
 from reid_ext.viz.cmc import draw_cmc, plot_cmc
+from reid_ext.viz.figures import (
+    plot_angles,
+    plot_average_precision,
+    plot_camera_pairs,
+    plot_embedding,
+)
 from reid_ext.viz.ranked_list import draw_ranked_list
 
-__all__ = ["draw_cmc", "draw_ranked_list", "plot_cmc", "save_image"]
+__all__ = [
+    "draw_activation",
+    "draw_cmc",
+    "draw_ranked_list",
+    "plot_angles",
+    "plot_average_precision",
+    "plot_camera_pairs",
+    "plot_cmc",
+    "plot_embedding",
+    "save_image",
+]

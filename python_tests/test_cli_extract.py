@@ -1,0 +1,148 @@
+"""reid-ext extract: the features of every kind of network, in files that evaluate reads."""
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+
+from reid_ext import cli, data, models, training
+from reid_ext.training import checkpoint
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("regdb") / "regdb"
+    return data.synthesize("regdb", folder, identities=(3, 0, 3), images=(3, 1), workers=1)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A checkpoint as a training script writes it, and its model; its neck does something."""
+    torch.manual_seed(0)
+    model = models.TwoStream("small", 5, neck="per_modality").eval()
+    model.neck.running_mean.normal_()
+    content = {key: {} for key in checkpoint._KEYS}
+    settings = {**asdict(training.EMBEDDED), "neck": "per_modality"}
+    content |= {"format": checkpoint.FORMAT, "version": checkpoint.VERSION}
+    content |= {"model": model.state_dict(), "settings": settings}
+    path = tmp_path_factory.mktemp("run") / "checkpoint.pt"
+    checkpoint.write_atomically(content, path)
+    return path, model
+
+
+@pytest.fixture
+def run(capsys):
+    def run(*arguments):
+        try:
+            status = cli.main([str(argument) for argument in arguments])
+        except SystemExit as stop:  # argparse's own
+            status = stop.code
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return status, out, err
+
+    return run
+
+
+def by_hand(model, samples):
+    """Features one image at a time, by the model's own forward."""
+    transform = data.EvaluationTransform(size=(96, 48))
+    with torch.no_grad():
+        return torch.cat(
+            [
+                model(transform(data.decode(s.path))[None], torch.tensor([s.modality])).features
+                for s in samples
+            ]
+        )
+
+
+def test_features_of_a_checkpoint_and_what_is_known_of_the_images(run, trained, root, tmp_path):
+    path, model = trained
+    status, out, err = run("extract", path, "regdb", root, "--out", tmp_path, "--split", "trial=2")
+    assert status == 0 and "576 features" in out and "images/s" in out and "query: done" in err
+    dataset = data.load("regdb", root, trial=2)
+    for side in ("query", "gallery"):
+        samples = getattr(dataset, side)
+        with np.load(tmp_path / f"{side}.npz") as file:
+            torch.testing.assert_close(torch.tensor(file["features"]), by_hand(model, samples))
+            assert file["identities"].tolist() == [s.identity for s in samples]
+            assert file["cameras"].tolist() == [s.camera for s in samples]
+            assert file["views"].tolist() == [s.view for s in samples]
+            assert file["paths"].tolist() == [str(s.path) for s in samples]
+    files = [tmp_path / "query.npz", tmp_path / "gallery.npz"]
+    status, out, _ = run("evaluate", *files, "--protocol", "generic", "--json")
+    assert status == 0 and json.loads(out)["num_valid"] == len(dataset.query)
+    assert {p.name for p in tmp_path.iterdir()} == {"query.npz", "gallery.npz"}
+
+
+def test_json_says_files_and_throughput(run, trained, root, tmp_path):
+    status, out, _ = run("extract", trained[0], "regdb", root, "--out", tmp_path, "--json")
+    facts = json.loads(out)["files"][str(tmp_path / "query.npz")]
+    assert status == 0 and facts["images"] == 9 and facts["feature_dim"] == 576
+    assert facts["images_per_second"] > 0
+
+
+def test_flip_averages_with_the_mirror_image(run, trained, root, tmp_path):
+    path, model = trained
+    run("extract", path, "regdb", root, "--out", tmp_path, "--flip")
+    sample = data.load("regdb", root).query[0]
+    image = data.EvaluationTransform(size=(96, 48))(data.decode(sample.path))
+    with torch.no_grad():
+        both = model(torch.stack([image, image.flip(2)]), torch.zeros(2).long()).features
+    got = np.load(tmp_path / "query.npz")["features"][0]
+    torch.testing.assert_close(torch.tensor(got), both.mean(0))
+
+
+def test_a_timm_model_gives_its_pooled_features(run, root, tmp_path):
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(0)
+    weights = tmp_path / "weights.pth"
+    network = timm.create_model("resnet10t", pretrained=False)
+    torch.save(network.state_dict(), weights)
+    given = ["timm:resnet10t", "regdb", root, "--weights", weights, "--size", "64x32"]
+    status, out, _ = run("extract", *given, "--out", tmp_path)
+    assert status == 0 and "512 features" in out
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"checkpoint": "missing.pt"}, "checkpoint: path must be a file"),
+        ({"checkpoint": "missing.onnx"}, "source must be a file"),
+        ({"checkpoint": "missing.safetensors"}, "source must be a file"),
+        ({"name": "market1501"}, "market1501: root must hold the folders"),
+    ],
+)
+def test_data_that_does_not_do_is_status_1(change, message, run, trained, root, tmp_path):
+    given = {"checkpoint": trained[0], "name": "regdb", "root": root, **change}
+    status, _, err = run("extract", *given.values(), "--out", tmp_path / "new")
+    assert status == 1 and message in err and not (tmp_path / "new").exists()
+
+
+def test_a_file_that_would_run_code_is_refused(run, root, tmp_path):
+    class Bad:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    torch.save({"format": checkpoint.FORMAT, "model": Bad()}, tmp_path / "bad.pt")
+    status, _, err = run("extract", tmp_path / "bad.pt", "regdb", root, "--out", tmp_path)
+    assert status == 1 and "must be a whole checkpoint" in err
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--size", "96"], "--size must be HEIGHTxWIDTH"),
+        (["--size", "0x48"], "--size must be HEIGHTxWIDTH"),
+        (["--batch-size", "0"], "--batch-size must be at least 1, got 0"),
+        (["--split", "trial"], "--split must be KEY=VALUE"),
+        (["--split", "fold=1"], "extract: regdb must be given"),
+        (["--device", "toaster"], "--device must be one of this machine"),
+    ],
+)
+def test_wrong_use_is_status_2(flags, message, run, trained, root, tmp_path):
+    status, _, err = run("extract", trained[0], "regdb", root, "--out", tmp_path, *flags)
+    assert status == 2 and message in err

@@ -1,0 +1,136 @@
+"""Exported networks: the network's features in each format, at any batch, and files read back."""
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+
+from reid_ext import cli, data, models, training
+from reid_ext.training import checkpoint
+from reid_ext.training.export import ENDINGS
+from reid_ext.training.onnx_model import OnnxModel
+
+NEEDS = {"onnx": ["onnx", "onnxscript", "onnxruntime"], "safetensors": ["safetensors"]}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(params=["shared", "per_modality"])
+def trained(request, tmp_path):
+    """A checkpoint as a training script writes it, and its model."""
+    model = models.TwoStream("small", 5, neck=request.param).eval()
+    model.neck.running_mean.normal_()  # a neck that does something
+    content = {key: {} for key in checkpoint._KEYS}
+    settings = {**asdict(training.EMBEDDED), "neck": request.param}
+    content |= {"format": checkpoint.FORMAT, "version": checkpoint.VERSION}
+    content |= {"model": model.state_dict(), "settings": settings}
+    checkpoint.write_atomically(content, tmp_path / "checkpoint.pt")
+    return tmp_path / "checkpoint.pt", model
+
+
+def command(*arguments):
+    return cli.main([str(argument) for argument in arguments])
+
+
+def need(file_format):
+    for package in NEEDS.get(file_format, []):
+        pytest.importorskip(package)
+
+
+def inputs(model, rows):
+    images = torch.randn(rows, 3, 96, 48, generator=torch.Generator().manual_seed(rows))
+    modalities = torch.arange(rows) % 2
+    with torch.no_grad():
+        return images, modalities, model(images, modalities).features
+
+
+@pytest.mark.parametrize("file_format", ENDINGS)
+def test_written_by_the_command_and_gives_the_networks_features(
+    file_format, trained, tmp_path, capsys
+):
+    need(file_format)
+    path, model = trained
+    out = tmp_path / "new" / f"model{ENDINGS[file_format]}"
+    assert command("export", path, out, "--format", file_format, "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    two = isinstance(model.neck, models.neck.PerModalityNorm)
+    assert facts["inputs"] == ["images", "modalities"][: 1 + two] and facts["size"] == [96, 48]
+    assert facts["largest_difference"] < 1e-4 and list(out.parent.iterdir()) == [out]
+
+
+def test_onnx_takes_any_batch_in_onnxruntime_alone(trained, tmp_path):
+    need("onnx")
+    import onnxruntime
+
+    path, model = trained
+    assert command("export", path, tmp_path / "model.onnx", "--format", "onnx") == 0
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    names = [i.name for i in session.get_inputs()]
+    for rows in (1, 2, 7):
+        images, modalities, want = inputs(model, rows)
+        given = dict(zip(names, [images.numpy(), modalities.numpy()], strict=False))
+        got = session.run(["features"], given)[0]
+        torch.testing.assert_close(torch.tensor(got), want, rtol=1e-3, atol=1e-4)
+
+
+def test_torchscript_and_torch_export_take_any_batch(trained, tmp_path):
+    path, model = trained
+    for name in ("torchscript", "torch_export"):
+        assert command("export", path, tmp_path / name, "--format", name) == 0
+    loaded = torch.jit.load(tmp_path / "torchscript"), torch.export.load(tmp_path / "torch_export")
+    for run in (loaded[0], loaded[1].module()):
+        for rows in (1, 7):
+            images, modalities, want = inputs(model, rows)
+            two = isinstance(model.neck, models.neck.PerModalityNorm)
+            torch.testing.assert_close(run(images, *[modalities][:two]), want)
+
+
+@pytest.mark.parametrize("file_format", ["onnx", "safetensors"])
+def test_extract_reads_what_export_wrote(file_format, trained, tmp_path):
+    need(file_format)
+    data.synthesize("regdb", tmp_path / "regdb", identities=(3, 0, 3), images=(2, 1), workers=1)
+    exported = tmp_path / f"model{ENDINGS[file_format]}"
+    assert command("export", trained[0], exported, "--format", file_format) == 0
+    for source, out in ((trained[0], "own"), (exported, "read")):
+        assert command("extract", source, "regdb", tmp_path / "regdb", "--out", tmp_path / out) == 0
+    own, read = (np.load(tmp_path / o / "gallery.npz")["features"] for o in ("own", "read"))
+    np.testing.assert_allclose(read, own, rtol=1e-3, atol=1e-4)
+
+
+def test_a_file_that_differs_is_not_left(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(
+        training.export.__globals__["_READERS"],
+        "torchscript",
+        lambda path: lambda images, modalities=None: torch.ones(len(images), 576),
+    )
+    out = tmp_path / "out.ts"
+    assert command("export", trained[0], out, "--format", "torchscript") == 1
+    assert "must give the network's features" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_an_onnx_file_that_is_none_is_refused(tmp_path):
+    pytest.importorskip("onnxruntime")
+    (tmp_path / "bad.onnx").write_bytes(b"no model")
+    with pytest.raises(ValueError, match=r"source must be an ONNX file, got .*bad\.onnx"):
+        OnnxModel(tmp_path / "bad.onnx")
+
+
+def test_weights_of_another_program_are_refused(tmp_path):
+    safetensors = pytest.importorskip("safetensors.torch")
+    safetensors.save_file({"x": torch.ones(2)}, tmp_path / "x.safetensors")
+    with pytest.raises(ValueError, match="source must be weights that reid-ext export wrote"):
+        training.load_embedder(tmp_path / "x.safetensors")
+
+
+def test_export_refuses_an_unknown_format(trained, tmp_path):
+    with pytest.raises(ValueError, match="export: file_format must be one of 'onnx'"):
+        training.export(training.load_embedder(trained[0]), tmp_path / "x", "tflite")

@@ -1,0 +1,127 @@
+"""Feature files of other programs: layumi's .mat, AGW's names, .npy with labels beside."""
+
+import json
+
+import numpy as np
+import pytest
+
+from reid_ext import cli, evaluate
+from reid_ext.cli.features import read_features
+
+RANDOM = np.random.default_rng(0)
+QUERY = RANDOM.standard_normal((6, 4), dtype=np.float32)
+GALLERY = RANDOM.standard_normal((20, 4), dtype=np.float32)
+LABELS = {
+    "query_ids": np.arange(6) % 3,
+    "gallery_ids": np.arange(20) % 4,
+    "query_cameras": np.zeros(6, int),
+    "gallery_cameras": np.arange(20) % 3,
+}
+
+
+def metrics(capsys, *files):
+    status = cli.main(["evaluate", *map(str, files), "--json"])
+    out, err = capsys.readouterr()
+    assert status == 0, err
+    return json.loads(out)
+
+
+@pytest.fixture
+def want():
+    return evaluate(QUERY, GALLERY, **LABELS).to_dict()
+
+
+def layumi():
+    """As its test.py saves pytorch_result.mat: labels are rows, features float32."""
+    return {
+        "gallery_f": GALLERY,
+        "gallery_label": LABELS["gallery_ids"],
+        "gallery_cam": LABELS["gallery_cameras"],
+        "query_f": QUERY,
+        "query_label": LABELS["query_ids"],
+        "query_cam": LABELS["query_cameras"],
+    }
+
+
+def test_mat_file_of_layumi(tmp_path, want, capsys):
+    io = pytest.importorskip("scipy.io")
+    io.savemat(tmp_path / "pytorch_result.mat", layumi())
+    got = metrics(capsys, tmp_path / "pytorch_result.mat")
+    assert got["mAP"] == want["mAP"] and got["cmc"] == want["cmc"]
+
+
+def test_one_npz_with_both_sides_by_the_names_of_agw(tmp_path, want, capsys):
+    arrays = {"query_feat": QUERY, "gall_feat": GALLERY}
+    for side, short in (("query", "query"), ("gallery", "gall")):
+        arrays[f"{short}_label"] = LABELS[f"{side}_ids"]
+        arrays[f"{short}_cam"] = LABELS[f"{side}_cameras"]
+    np.savez(tmp_path / "both.npz", **arrays)
+    assert metrics(capsys, tmp_path / "both.npz")["average_precision"] == want["average_precision"]
+
+
+def test_npy_files_with_labels_beside(tmp_path, want, capsys):
+    for side, features in (("query", QUERY), ("gallery", GALLERY)):
+        np.save(tmp_path / f"{side}.npy", features)
+        np.save(tmp_path / f"{side}_ids.npy", LABELS[f"{side}_ids"])
+        np.save(tmp_path / f"{side}_cams.npy", LABELS[f"{side}_cameras"])
+    got = metrics(capsys, tmp_path / "query.npy", tmp_path / "gallery.npy")
+    assert got["mAP"] == want["mAP"]
+
+
+def test_matlab_columns_of_whole_doubles_are_labels(tmp_path):
+    io = pytest.importorskip("scipy.io")
+    x = np.ones((3, 1))
+    io.savemat(tmp_path / "a.mat", {"features": x, "ids": np.array([[1.0], [2.0], [3.0]])})
+    found = read_features(tmp_path / "a.mat", "query")
+    assert found.features.shape == (3, 1) and found.identities.tolist() == [1, 2, 3]
+    assert found.identities.dtype == np.int64 and found.cameras is None
+
+
+def test_our_names_come_first_and_the_side_of_a_file_before_them(tmp_path):
+    ones = np.ones(6, int)
+    np.savez(tmp_path / "a.npz", features=QUERY, ids=ones, identities=2 * ones)
+    assert read_features(tmp_path / "a.npz", "query").identities.tolist() == [2] * 6
+    np.savez(tmp_path / "b.npz", query_f=QUERY, query_label=ones, f=GALLERY, label=ones)
+    assert read_features(tmp_path / "b.npz", "query").features.shape == (6, 4)
+
+
+@pytest.mark.parametrize(
+    "name, arrays, message",
+    [
+        ("one.npz", {"features": QUERY, "identities": np.ones(6, int)}, "give two files"),
+        ("one.npz", {"query_f": QUERY, "gallery_f": GALLERY}, "no identities of the query"),
+    ],
+)
+def test_one_file_must_hold_both(name, arrays, message, tmp_path, capsys):
+    np.savez(tmp_path / name, **arrays)
+    assert cli.main(["evaluate", str(tmp_path / name)]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_npy_without_labels_says_which_file_is_missing(tmp_path, capsys):
+    np.save(tmp_path / "q.npy", QUERY)
+    assert cli.main(["evaluate", str(tmp_path / "q.npy"), str(tmp_path / "q.npy")]) == 1
+    assert "features without q_ids.npy beside them" in capsys.readouterr().err
+
+
+def test_objects_of_other_programs_are_not_run(tmp_path, capsys):
+    class Bad:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    np.save(tmp_path / "q.npy", np.array([Bad()], object), allow_pickle=True)
+    np.save(tmp_path / "q_ids.npy", np.ones(1, int))
+    assert cli.main(["evaluate", str(tmp_path / "q.npy"), str(tmp_path / "q.npy")]) == 1
+    assert "must be a feature file" in capsys.readouterr().err
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_mat_file_that_is_none_or_has_cells(tmp_path, capsys):
+    io = pytest.importorskip("scipy.io")
+    (tmp_path / "bad.mat").write_bytes(b"no matlab file at all" * 20)
+    cells = np.empty((1, 2), object)
+    cells[:] = [[np.ones(2), np.ones(3)]]
+    io.savemat(tmp_path / "cells.mat", {**layumi(), "query_label": cells})
+    for name in ("bad", "cells"):
+        assert cli.main(["evaluate", str(tmp_path / f"{name}.mat")]) == 1
+        assert f"{name}.mat must be a feature file" in capsys.readouterr().err

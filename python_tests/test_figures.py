@@ -1,0 +1,67 @@
+"""Figures by matplotlib: written whole in each format, the same bytes twice, refused by name."""
+
+import cv2
+import numpy as np
+import pytest
+
+from reid_ext import viz
+
+pytest.importorskip("matplotlib")
+RANDOM = np.random.default_rng(0)
+PLOTS = {
+    "angles": (viz.plot_angles, [RANDOM.uniform(0, 1, 50), RANDOM.uniform(1, 2, 90)]),
+    "average_precision": (viz.plot_average_precision, [{"a": RANDOM.uniform(0, 1, 30)}]),
+    "embedding": (viz.plot_embedding, [RANDOM.standard_normal((40, 2)), np.arange(40) % 9]),
+    "camera_pairs": (viz.plot_camera_pairs, [np.eye(2, 3), [1, 2], ["a", "b", "c"]]),
+}
+
+
+@pytest.mark.parametrize("name", PLOTS)
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+def test_written_whole_and_the_same_each_time(name, suffix, tmp_path):
+    plot, given = PLOTS[name]
+    paths = [tmp_path / f"{i}{suffix}" for i in range(2)]
+    for path in paths:
+        plot(*given, path, title="Market-1501")
+    first, second = (path.read_bytes() for path in paths)
+    assert first == second and sorted(tmp_path.iterdir()) == paths
+    if suffix == ".png":
+        image = cv2.imread(str(paths[0]))
+        assert image.shape == (800, 1200, 3) and image.std() > 10
+    if suffix == ".svg":
+        assert b"<svg" in first and b"</svg>" in first
+
+
+def test_missing_values_do_not_count(tmp_path):
+    ap = np.array([0.2, np.nan, 0.4])
+    viz.plot_average_precision({"a": ap}, tmp_path / "with.svg")
+    viz.plot_average_precision({"a": ap[[0, 2]]}, tmp_path / "without.svg")
+    assert (tmp_path / "with.svg").read_bytes() == (tmp_path / "without.svg").read_bytes()
+    viz.plot_camera_pairs(np.full((1, 1), np.nan), [1], [1], tmp_path / "none.png")
+
+
+@pytest.mark.parametrize(
+    "plot, given, message",
+    [
+        (viz.plot_angles, [[], [1.0]], r"plot_angles: one identity must .* got shape \(0,\)"),
+        (viz.plot_angles, [[1.0], [90.0]], "two identities must .* values from 90 to 90"),
+        (viz.plot_average_precision, [{}], "values must have at least one run"),
+        (viz.plot_average_precision, [{"a": [55.0]}], r"a must .* values in \[0, 1\], got .* 55"),
+        (viz.plot_embedding, [np.ones((3, 3)), [1, 2, 3]], r"points must have shape \(N, 2\)"),
+        (viz.plot_embedding, [np.ones((3, 2)), [1, 2]], r"labels must have shape \(3,\), got"),
+        (viz.plot_camera_pairs, [np.ones((2, 2)), [1], [1, 2]], r"rates must have shape \(1, 2\)"),
+        (viz.plot_camera_pairs, [[[2.0]], [1], [1]], "rates must .* values from 2 to 2"),
+    ],
+)
+def test_refused_by_name(plot, given, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        plot(*given, tmp_path / "a.png")
+    assert not list(tmp_path.iterdir())
+
+
+def test_path_is_checked(tmp_path):
+    plot, given = PLOTS["angles"]
+    with pytest.raises(ValueError, match=r"plot_angles: path must end in \.png, \.svg, \.pdf, got"):
+        plot(*given, tmp_path / "a.txt")
+    with pytest.raises(FileNotFoundError, match="path must be in a folder that exists"):
+        plot(*given, tmp_path / "missing" / "a.png")

@@ -1,0 +1,236 @@
+"""The report: what it says is what evaluation says, and nothing in the data becomes markup."""
+
+import base64
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import torch
+
+from reid_ext import cli, evaluate, viz
+from reid_ext.report import Run, Side, facts, write_report
+from reid_ext.report.markup import Markup, tag
+
+NASTY = "\"><img src=x onerror=alert(1)><script>alert(2)</script>'&amp;"
+
+
+def side(count, seed, people=6, folder=None):
+    random = np.random.default_rng(seed)
+    ids = random.integers(0, people, count)
+    centre = np.random.default_rng(0).standard_normal((people, 8))
+    x = torch.tensor(centre[ids] + random.standard_normal((count, 8)), dtype=torch.float32)
+    paths = None if folder is None else [str(folder / f"{i:03d}.png") for i in range(count)]
+    return Side(x, ids, random.integers(0, 3, count), None if paths is None else np.array(paths))
+
+
+def run(name="a", protocol="market1501", query=None, gallery=None, **options):
+    query, gallery = query or side(20, 1), gallery or side(60, 2)
+    ranking = evaluate(
+        query.features,
+        gallery.features,
+        query_ids=query.identities,
+        gallery_ids=gallery.identities,
+        query_cameras=query.cameras,
+        gallery_cameras=gallery.cameras,
+        protocol=protocol,
+        **options,
+    )
+    return Run(name, query, gallery, ranking, protocol)
+
+
+class Reader(HTMLParser):
+    """The elements of a page with their attributes, and the first text of each kind of element."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.elements, self.texts, self._open = [], {}, [""]
+        self.feed(page)
+
+    def handle_starttag(self, name, attributes):
+        self.elements.append((name, dict(attributes)))
+        self._open.append(name)
+
+    def handle_data(self, data):
+        self.texts.setdefault(self._open[-1], data)  # the first of each kind
+
+
+def written(tmp_path, *runs, **options):
+    write_report(tmp_path / "out.html", runs, **options)
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+    return (tmp_path / "out.html").read_text()
+
+
+def test_shows_the_metrics_and_how_they_were_made(tmp_path):
+    one = run()
+    page = written(tmp_path, one)
+    for value in (one.ranking.rank(1), one.ranking.mAP, one.ranking.mINP):
+        assert f"{100 * value:.2f}" in page
+    assert one.ranking.protocol in page
+    keys = re.findall(r"<nav.*?</nav>", page)[0]
+    assert all(f' id="{key}"' in page for key in re.findall(r'href="#([^"]+)"', keys))
+
+
+def test_angles_are_those_of_the_pairs_that_count():
+    one = run()
+    found = facts.angles(one)
+    unit = torch.nn.functional.normalize(one.query.features.double())
+    other = torch.nn.functional.normalize(one.gallery.features.double())
+    degrees = torch.rad2deg(torch.arccos((unit @ other.T).clamp(-1, 1))).numpy()
+    same = one.query.identities[:, None] == one.gallery.identities
+    junk = same & (one.query.cameras[:, None] == one.gallery.cameras)
+    for shares, pairs in ((found.positive, same & ~junk), (found.negative, ~same)):
+        want = np.histogram(degrees[pairs], np.arange(0, 181, 2))[0] / pairs.sum()
+        np.testing.assert_allclose(shares, want, atol=1.01 / pairs.sum())  # one pair at an edge
+    assert abs(found.positive_median - np.median(degrees[same & ~junk])) < 4
+
+
+def test_camera_pairs_are_evaluations_of_their_own():
+    one = run()
+    found = facts.camera_pairs(one)
+    assert np.isnan(np.diag(found.mAP)).all()  # of one camera every match is junk
+    q, g = one.query.cameras == 0, one.gallery.cameras == 2
+    of_two = evaluate(
+        one.query.features[torch.tensor(q)],
+        one.gallery.features[torch.tensor(g)],
+        query_ids=one.query.identities[q],
+        gallery_ids=one.gallery.identities[g],
+        protocol="generic",
+    )
+    assert found.mAP[0, 2] == of_two.mAP
+
+
+def test_lists_have_the_nearest_and_say_which_are_junk():
+    one = run()
+    rows = facts.hardest(one, 5)
+    ap = one.ranking.average_precision[torch.tensor(rows)]
+    assert torch.equal(ap, one.ranking.average_precision.sort().values[:5])
+    listed = facts.nearest(one, rows, 60)
+    cosine = torch.nn.functional.cosine_similarity(
+        one.query.features[rows[0]], one.gallery.features
+    )
+    assert [i.row for i in listed[0]] == cosine.argsort(descending=True).tolist()
+    for item in listed[0]:
+        same = one.gallery.identities[item.row] == one.query.identities[rows[0]]
+        junk = same and one.gallery.cameras[item.row] == one.query.cameras[rows[0]]
+        assert item.verdict == (facts.JUNK if junk else facts.RIGHT if same else facts.WRONG)
+
+
+def test_lists_follow_given_distances():
+    one = run()
+    distances = torch.rand(20, 60)
+    again = Run("b", one.query, one.gallery, one.ranking, distances=distances)
+    listed = facts.nearest(again, np.array([3]), 4)[0]
+    assert [i.row for i in listed] == distances[3].argsort()[:4].tolist()
+
+
+def test_map_keeps_what_the_principal_components_keep():
+    one = run()
+    found = facts.embedding_map(one)
+    x = torch.nn.functional.normalize(
+        torch.cat([one.query.features, one.gallery.features])
+    ).double()
+    variances = torch.linalg.svdvals(x - x.mean(0)).square()
+    assert found.kept == pytest.approx(float(variances[:2].sum() / variances.sum()), abs=1e-6)
+    assert np.square(found.xy).sum(0) == pytest.approx(variances[:2].numpy(), rel=1e-5)
+
+
+def test_images_are_inside_the_page_and_missing_ones_are_said(tmp_path):
+    for name in ("q", "g"):
+        (tmp_path / name).mkdir()
+    query, gallery = side(20, 1, folder=tmp_path / "q"), side(60, 2, folder=tmp_path / "g")
+    for path in [*query.paths, *gallery.paths[:30]]:
+        viz.save_image(path, np.full((40, 20, 3), 90, np.uint8))
+    (tmp_path / "g" / "040.png").write_text("no image")
+    page = written(tmp_path, run(query=query, gallery=gallery))
+    assert page.count("data:image/jpeg;base64,") > 12 and "no image" in page
+    images = [a for name, a in Reader(page).elements if name == "img"]
+    assert all(a["src"].startswith("data:image/jpeg") and a["alt"] for a in images)
+    assert str(tmp_path) not in page  # names of files, not where they are
+
+
+def test_text_of_the_data_stays_text(tmp_path):
+    paths = np.array([NASTY] * 20), np.array([NASTY] * 60)
+    query, gallery = side(20, 1)._replace(paths=paths[0]), side(60, 2)._replace(paths=paths[1])
+    page = written(tmp_path, run(NASTY, query=query, gallery=gallery), title=NASTY)
+    found = Reader(page)
+    names = [name for name, _ in found.elements]
+    assert names.count("script") == 1 and "img" not in names
+    assert not [a for _, attributes in found.elements for a in attributes if a.startswith("on")]
+    assert not [attributes for _, attributes in found.elements if "style" in attributes]
+    assert found.texts["title"] == NASTY
+
+
+def test_policy_allows_our_style_and_script_alone(tmp_path):
+    found = Reader(written(tmp_path, run()))
+    (policy,) = (a["content"] for n, a in found.elements if a.get("http-equiv"))
+    assert "default-src 'none'" in policy and "unsafe" not in policy
+    for kind in ("style", "script"):
+        digest = base64.b64encode(hashlib.sha256(found.texts[kind].encode()).digest()).decode()
+        assert f"{kind}-src 'sha256-{digest}'" in policy
+
+
+@pytest.mark.parametrize("protocol", ["generic", "cuhk03-classic", "veri776"])
+def test_any_protocol_and_unmatched_queries(protocol, tmp_path):
+    query = side(20, 1)
+    query.identities[3] = 99
+    assert "cuhk03-classic" in written(tmp_path, run(query=query, protocol=protocol)) or (
+        protocol != "cuhk03-classic"
+    )
+
+
+def test_runs_of_other_queries_stand_beside_without_lists(tmp_path):
+    page = written(tmp_path, run("a"), run("b", query=side(12, 5)))
+    assert "<b>b: </b>" in page and "AP, b" not in page
+    page = written(tmp_path, run("a"), run("b", gallery=side(50, 7)))
+    assert "AP, b" in page
+
+
+def test_refuses_by_name(tmp_path):
+    with pytest.raises(ValueError, match="runs must be at least one, of different names, got"):
+        write_report(tmp_path / "a.html", [run(), run()])
+    with pytest.raises(FileNotFoundError, match=r"write_report: path must be in a folder that"):
+        write_report(tmp_path / "missing" / "a.html", [run()])
+
+
+def test_markup_escapes_text_and_attributes():
+    assert tag("b", "<i>", class_='"x"') == '<b class="&quot;x&quot;">&lt;i&gt;</b>'
+    assert tag("b", Markup("<i>"), data_value=1.5, hidden=True, id=None) == (
+        '<b data-value="1.5" hidden><i></b>'
+    )
+
+
+def command(tmp_path, *arguments):
+    for name, count in (("q", 20), ("g", 60)):
+        s = side(count, count)
+        arrays = {"features": s.features.numpy(), "identities": s.identities}
+        np.savez(tmp_path / f"{name}.npz", **arrays, cameras=s.cameras)
+    files = [str(tmp_path / f"{name}.npz") for name in "qg"]
+    return cli.main(["evaluate", *files, *(str(a) for a in arguments)])
+
+
+def test_by_the_command_with_runs_to_compare(tmp_path, capsys):
+    other = f"again={tmp_path / 'q.npz'},{tmp_path / 'g.npz'}"
+    flags = ["--report", tmp_path / "out.html", "--compare", other, "--json", "--rerank"]
+    assert command(tmp_path, *flags, "--name", "mine") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["compare"]["again"]["mAP"] == found["mAP"]
+    page = (tmp_path / "out.html").read_text()
+    assert "<title>mine</title>" in page and "<b>again: </b>" in page and "re-ranked" in page
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--report", "out.pdf"], "--report must end in .html"),
+        (["--report", "missing/out.html"], "--report must be in a folder that exists"),
+        (["--compare", "a=b,c"], "--compare must come with --report"),
+        (["--report", "a.html", "--compare", "b"], "--compare must be NAME=QUERY.npz,GALLERY"),
+        (["--report", "a.html", "--compare", "this run=b,c"], "must differ in their names"),
+    ],
+)
+def test_wrong_use_is_status_2(flags, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert command(tmp_path, *flags) == 2 and message in capsys.readouterr().err

@@ -1,0 +1,113 @@
+"""The report in a real browser: it sorts, its links lead, nothing is fetched, nothing is wrong."""
+
+import cv2
+import numpy as np
+import pytest
+from browser import Page, find
+from test_report import NASTY, run, side
+
+from reid_ext import viz
+from reid_ext.report import write_report
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    find()
+    page = Page(tmp_path_factory.mktemp("profile"))
+    yield page
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):
+    """A report of two runs with images, whose names would run code if they could."""
+    folder = tmp_path_factory.mktemp("report")
+    query, gallery = side(30, 1, folder=folder), side(60, 2, folder=folder)
+    for path in gallery.paths:
+        viz.save_image(path, np.full((40, 20, 3), 90, np.uint8))
+    names = np.array([f"{path}{NASTY}" for path in query.paths])
+    query = query._replace(paths=names)
+    runs = [run(n, query=query, gallery=gallery) for n in ("a", NASTY)]
+    write_report(folder / "out.html", runs)
+    return (folder / "out.html").as_uri()
+
+
+@pytest.fixture
+def opened(page, url):
+    page.console.clear()
+    page.requests.clear()
+    page.open(url)
+    yield page
+    assert page.console == []
+
+
+def column(page, number):
+    cells = f"[...document.querySelectorAll('#queries tbody tr')].map(r => r.cells[{number}]"
+    return page.run(f"{cells}.textContent)")
+
+
+def test_nothing_is_fetched_and_all_images_show(opened, url):
+    fetched = [u for u in opened.requests if not u.startswith("data:")]
+    assert fetched == [url]
+    shown = "[...document.images].every(i => i.complete && i.naturalWidth > 0)"
+    assert opened.run("document.images.length") > 50 and opened.run(shown)
+
+
+def test_a_click_sorts_and_another_turns_it_round(opened):
+    before = column(opened, 1)
+    opened.click("#queries th:nth-child(2) button")
+    numbers = [int(v) for v in column(opened, 1)]
+    assert numbers == sorted(map(int, before)) and numbers != [int(v) for v in before]
+    head = "document.querySelector('#queries th:nth-child(2)').getAttribute('aria-sort')"
+    assert opened.run(head) == "ascending"
+    opened.click("#queries th:nth-child(2) button")
+    assert [int(v) for v in column(opened, 1)] == numbers[::-1]
+    assert opened.run(head) == "descending"
+
+
+def test_the_keyboard_alone_reaches_the_content_and_sorts(opened):
+    opened.press("Tab")
+    assert opened.run("document.activeElement.textContent") == "Skip to the content"
+    opened.press("Enter")
+    assert opened.run("location.hash") == "#content"
+    opened.run("document.querySelector('#queries th:nth-child(1) button').focus()")
+    opened.press("Enter")
+    numbers = [int(v) for v in column(opened, 0)]
+    assert numbers == sorted(numbers)
+
+
+def test_every_link_leads_to_its_part(opened):
+    hrefs = opened.run("[...document.querySelectorAll('a')].map(a => a.getAttribute('href'))")
+    assert len(hrefs) > 20
+    for href in set(hrefs):
+        assert href.startswith("#") and opened.run(f"!!document.querySelector('{href}')"), href
+    opened.click("nav a[href='#hardest']")
+    top = "document.querySelector('#hardest').getBoundingClientRect().top"
+    assert opened.run("location.hash") == "#hardest" and 0 <= opened.run(top) < 200
+    opened.click("#queries tbody a")
+    assert opened.run("location.hash").startswith("#query-")
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_fits_its_width_and_follows_the_colour_scheme(width, dark, opened, url, tmp_path):
+    opened.open(url, width=width, dark=dark)
+    assert opened.run("document.documentElement.scrollWidth") <= width
+    opened.screenshot(tmp_path / "shot.png")
+    shot = cv2.imread(str(tmp_path / "shot.png"))
+    assert (np.median(shot) < 60) == dark and shot.std() > 10
+
+
+def test_code_in_a_name_does_not_run(opened):
+    assert opened.run("document.scripts.length") == 1
+    assert opened.run("document.querySelectorAll('[onerror]').length") == 0
+    assert NASTY in opened.run("document.querySelector('#metrics').textContent")
+
+
+def test_the_policy_stops_a_script_that_got_in(page, url):
+    page.open(url)
+    page.run(
+        "(() => { const s = document.createElement('script');"
+        "s.textContent = 'window.ran = true'; document.body.append(s); })()"
+    )
+    assert page.run("window.ran") is None

@@ -1,0 +1,45 @@
+"""``reid-ext export``: a trained network as a file for other programs."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from reid_ext.cli.command import Result, height_and_width
+from reid_ext.training import export, load_embedder
+from reid_ext.training.export import ENDINGS
+
+
+def add_commands(groups: Any) -> None:
+    """Add ``export`` to the subparsers of the command line."""
+    parser = groups.add_parser("export", help="a trained network for other programs")
+    what = "checkpoint.pt, weights.safetensors or timm:NAME"
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help=what)
+    parser.add_argument("out", metavar="OUT", type=Path)
+    parser.add_argument("--format", choices=list(ENDINGS), required=True)
+    parser.add_argument("--size", metavar="HxW", help="of the images; default: as trained")
+    weights = "of timm:NAME: imagenet (default), none or a file"
+    parser.add_argument("--weights", default="imagenet", help=weights)
+    parser.add_argument("--json", action="store_true")
+    parser.set_defaults(run=_export)
+
+
+def _export(args: argparse.Namespace) -> Result:
+    weights = None if args.weights == "none" else args.weights
+    size = height_and_width("--size", args.size)
+    embedder = load_embedder(args.checkpoint, size=size, weights=weights)
+    found = export(embedder, args.out, args.format)
+    facts = {
+        "ok": True,
+        "out": str(args.out),
+        "format": args.format,
+        "inputs": list(found.inputs),
+        "size": list(embedder.size),
+        "largest_difference": found.largest_difference,
+    }
+    height, width = embedder.size
+    lines = [
+        f"{args.out}: {args.format}, inputs {' and '.join(found.inputs)}, {height} x {width} "
+        "pixels, any batch",
+        f"features differ from the network's by {found.largest_difference:.1e} of the largest one",
+    ]
+    return Result(lines, facts)

@@ -1,0 +1,43 @@
+"""Printing a result: plain lines in a pipe, tables of rich on a terminal where it is installed."""
+
+import os
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from reid_ext.cli.command import Table
+
+
+def show(lines: Iterable[str | Table]) -> None:
+    """Print on stdout; the environment variable NO_COLOR is respected."""
+    console = _console()
+    for line in lines:
+        if console is not None and isinstance(line, Table):
+            console.print(_rich_table(line))
+            rest = (line.plain or "").split("\n")[2:]  # a ranking's words below its figures
+            print("\n".join(rest), end="\n" * bool(rest))
+        else:
+            print(line, flush=console is not None)
+
+
+def _console() -> Any:
+    """rich's console on a terminal; None in a pipe, on a dumb terminal or without rich."""
+    if not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
+        return None
+    try:
+        from rich.console import Console
+    except ImportError:
+        return None
+    return Console(file=sys.stdout, highlight=False)
+
+
+def _rich_table(table: Table) -> Any:
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    drawn = RichTable(header_style="bold")
+    for index, name in enumerate(table.columns):
+        drawn.add_column(Text(name), justify="right" if index else "left")
+    for row in table.rows:
+        drawn.add_row(*map(Text, row))  # Text: brackets of a name are no markup
+    return drawn

@@ -1,0 +1,158 @@
+"""The part of a page about all queries: figures, CMC, average precision, angles, cameras, maps."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from reid_ext.evaluation import Confidence
+from reid_ext.report import charts, facts
+from reid_ext.report.charts import Axis, percent_axis
+from reid_ext.report.markup import Markup, joined, tag
+from reid_ext.report.run import Run
+from reid_ext.report.tables import Cell, shaded, sortable
+
+RANKS = (1, 5, 10, 20)
+MOST_RANKS = 20
+AP_BINS = 20
+
+
+def figures(runs: Sequence[Run], intervals: Sequence[Confidence | None]) -> Markup:
+    """The metrics of every run with their intervals, and how each was made."""
+    ranks = [k for k in RANKS if all(k <= len(run.ranking.cmc) for run in runs)]
+    columns = ["run", *(f"rank-{k}" for k in ranks), "mAP", "mINP"]
+    rows = []
+    for run, interval in zip(runs, intervals, strict=True):
+        metrics = [(run.ranking.rank(k), _of_cmc(interval, k)) for k in ranks]
+        metrics.append((run.ranking.mAP, interval and _ends(interval.mAP)))
+        metrics.append((run.ranking.mINP, interval and _ends(interval.mINP)))
+        rows.append([Cell(run.name), *(_metric(value, ends) for value, ends in metrics)])
+    prints = [tag("li", tag("b", f"{run.name}: "), run.ranking.protocol) for run in runs]
+    return joined(
+        sortable("metrics", columns, rows),
+        tag("p", "Percent; below, the middle 95 % over draws of the queries.", class_="caption"),
+        tag("ul", *prints, class_="prints"),
+    )
+
+
+def _of_cmc(interval: Confidence | None, k: int) -> tuple[float, float] | None:
+    return interval and (float(interval.cmc.low[k - 1]), float(interval.cmc.high[k - 1]))
+
+
+def _ends(interval: Sequence) -> tuple[float, float]:
+    return float(interval[0]), float(interval[1])
+
+
+def _metric(value: float, ends: tuple[float, float] | None) -> Cell:
+    words: str = f"{100 * value:.2f}"
+    if ends is not None:
+        between = f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f}"
+        words = joined(words, tag("small", between))
+    return Cell(words, value)
+
+
+def cmc(runs: Sequence[Run], intervals: Sequence[Confidence | None]) -> Markup:
+    """CMC curves with the band of each interval."""
+    most = min(MOST_RANKS, max(len(run.ranking.cmc) for run in runs))
+    curves = [run.ranking.cmc.numpy()[:most] for run in runs]
+    lows = [i.cmc.low.numpy()[:most] for i in intervals if i is not None]
+    lowest = np.floor(max(0.0, min(float(c.min()) for c in curves + lows) - 0.01) * 10) / 10
+    ticks = [(float(k), str(k)) for k in (1, 5, 10, 15, 20) if k <= most]
+    x, y = Axis("rank", 1, max(most, 2), ticks), percent_axis("matching rate", float(lowest))
+    bands, lines = [], []
+    for i, (run, rates, interval) in enumerate(zip(runs, curves, intervals, strict=True)):
+        ranks = np.arange(1, len(rates) + 1)
+        if interval is not None:
+            low, high = (end.numpy()[:most] for end in interval.cmc)
+            bands.append(charts.band(x, y, ranks, low, high, i))
+        lines.append(charts.curve(x, y, ranks, rates, i, run.name))
+    said = "; ".join(f"{run.name}: rank-1 {100 * run.ranking.rank(1):.1f} %" for run in runs)
+    drawn = charts.chart(f"CMC curves. {said}", x, y, *bands, *lines)
+    words = tag("p", "Band: the middle 95 % over draws of the queries.", class_="caption")
+    return joined(drawn, charts.legend([run.name for run in runs]), words)
+
+
+def average_precision(runs: Sequence[Run]) -> Markup:
+    """How many queries have which average precision."""
+    edges = np.linspace(0, 1, AP_BINS + 1)
+    shares = []
+    for run in runs:
+        ap = run.ranking.average_precision.numpy()
+        counts = np.histogram(ap[~np.isnan(ap)], edges)[0]
+        shares.append(counts / max(counts.sum(), 1))
+    x = percent_axis("average precision")
+    y = percent_axis("share of queries", 0, _above(max(float(s.max()) for s in shares)))
+    drawn = [
+        charts.steps(x, y, edges, share, i, run.name)
+        for i, (run, share) in enumerate(zip(runs, shares, strict=True))
+    ]
+    label = "Histogram of average precision over the queries"
+    return joined(charts.chart(label, x, y, *drawn), charts.legend([run.name for run in runs]))
+
+
+def angles(run: Run) -> Markup:
+    """Angles of pairs of one identity and of two."""
+    found = facts.angles(run)
+    edges = np.linspace(0, 180, facts.ANGLE_BINS + 1)
+    used = np.flatnonzero(found.positive + found.negative)
+    high = min(180.0, 30 * np.ceil(edges[used[-1] + 1] / 30)) if len(used) else 180.0
+    x = Axis("angle", 0, high, [(float(d), f"{d}°") for d in range(0, int(high) + 1, 30)])
+    most = max(float(found.positive.max()), float(found.negative.max()))
+    y = percent_axis("share of pairs", 0, _above(most))
+    bins = int(high / 180 * facts.ANGLE_BINS)
+    names = ["one identity", "two identities"]
+    drawn = [
+        charts.steps(x, y, edges[: bins + 1], share[:bins], i, name)
+        for i, (name, share) in enumerate(zip(names, (found.positive, found.negative), strict=True))
+    ]
+    words = (
+        f"Median angle {found.positive_median:.0f}° within an identity, "
+        f"{found.negative_median:.0f}° between two; pairs of {found.queries} queries with the "
+        "whole gallery, without junk."
+    )
+    label = f"Histogram of angles, {run.name}. {words}"
+    chart = charts.chart(label, x, y, *drawn)
+    return joined(chart, charts.legend(names), tag("p", words, class_="caption"))
+
+
+def cameras(run: Run) -> Markup:
+    """mAP by camera of the query and camera of the gallery."""
+    found = facts.camera_pairs(run)
+    if found is None:
+        return tag("p", "Cameras are not known.", class_="caption")
+    words = "mAP in percent where the gallery is of one camera; — where no match is possible."
+    q_names, g_names = (
+        [str(c) for c in side] for side in (found.query_cameras, found.gallery_cameras)
+    )
+    matrix = shaded("mAP by camera", "query \\ gallery", q_names, g_names, found.mAP)
+    if run.distances is not None:
+        words += " By the features' own distances, not re-ranked."
+    return joined(matrix, tag("p", words, class_="caption"))
+
+
+def embedding(run: Run) -> Markup:
+    """The map of the embedding."""
+    found = facts.embedding_map(run)
+    low, high = found.xy.min(0), found.xy.max(0)
+    room = 0.04 * (high - low)
+    limits = enumerate(zip((low - room).tolist(), (high + room).tolist(), strict=True))
+    x, y = (Axis(f"component {i + 1}", low_end, high_end, []) for i, (low_end, high_end) in limits)
+    names = [
+        f"{'query' if is_query else 'gallery'}, "
+        + (f"identity {found.identities[c]}" if c >= 0 else "another identity")
+        for is_query, c in zip(found.is_query, found.color, strict=True)
+    ]
+    drawn = charts.dots(x, y, found.xy, found.color, found.is_query, names)
+    words = (
+        f"Principal components of {len(found.xy)} images: the plane keeps {100 * found.kept:.0f} % "
+        "of the variance, so that neighbours here need not be neighbours in the ranking. "
+        "Triangles are queries, circles gallery images."
+    )
+    chart = charts.chart(f"Map of the embedding, {run.name}. {words}", x, y, drawn)
+    identities = [f"identity {i}" for i in found.identities]
+    return joined(chart, charts.legend(identities), tag("p", words, class_="caption"))
+
+
+def _above(most: float) -> float:
+    """A round share that leaves some room."""
+    steps = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
+    return next((s for s in steps if s >= 1.05 * most), 1.0)

@@ -1,0 +1,118 @@
+"""The page: parts in their order, style and script by hash, written at once or not at all.
+
+The content security policy lets nothing in from outside and runs nothing but our script, so that
+a file name of the data can do nothing even if it were not escaped.
+"""
+
+import base64
+import hashlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from importlib import resources
+from pathlib import Path
+
+from reid_ext.report import lists, overview
+from reid_ext.report.markup import Markup, tag
+from reid_ext.report.run import Run
+
+
+def write_report(path: str | Path, runs: Sequence[Run], *, title: str = "") -> None:
+    """Write one HTML page about these evaluations that needs nothing besides itself.
+
+    Args:
+        path: Where; its folder must exist.
+        runs: The first is what the page is about, the others are set beside it.
+        title: Any text; without it the name of the first run.
+
+    Raises:
+        ValueError: no run, or two of one name.
+        FileNotFoundError: the folder is missing.
+    """
+    path = Path(path)
+    names = [run.name for run in runs]
+    if not runs or len(set(names)) < len(names):
+        raise ValueError(
+            f"write_report: runs must be at least one, of different names, got {names}"
+        )
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            f"write_report: path must be in a folder that exists, got {path}; make {path.parent}"
+        )
+    content = _page(runs, title or runs[0].name)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(content, encoding="utf-8")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _page(runs: Sequence[Run], title: str) -> str:
+    style, script = (_file(name) for name in ("page.css", "page.js"))
+    policy = (
+        f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; "
+        f"script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'"
+    )
+    sections = _sections(runs)
+    links = [tag("a", name, href=f"#{key}") for key, (name, _) in sections.items()]
+    made = time.strftime("%Y-%m-%d %H:%M")
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=policy),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="referrer", content="no-referrer"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("title", title),
+        tag("style", style),
+    )
+    body = tag(
+        "body",
+        tag("a", "Skip to the content", href="#content", class_="skip"),
+        tag("header", tag("h1", title), tag("nav", *links, aria_label="parts of this page")),
+        tag("main", *[part for _, part in sections.values()], id="content", tabindex="-1"),
+        tag("footer", f"reid-ext evaluate, {made}"),
+        tag("script", script),
+    )
+    return "<!doctype html>\n" + tag("html", head, body, lang="en") + "\n"
+
+
+def _sections(runs: Sequence[Run]) -> dict[str, tuple[str, Markup]]:
+    """Key of the link -> its name, and the section."""
+    intervals = [run.confidence() for run in runs]
+    cmc = overview.cmc(runs, intervals), overview.average_precision(runs)
+    parts = {
+        "metrics": ("Metrics", overview.figures(runs, intervals)),
+        "cmc": ("Matching rate", cmc[0]),
+        "ap": ("Average precision", cmc[1]),
+        "angles": ("Angles of pairs", _side_by_side(runs, overview.angles)),
+        "cameras": ("Camera pairs", _side_by_side(runs, overview.cameras)),
+        "map": ("Embedding", _side_by_side(runs, overview.embedding)),
+        "hardest": ("Hardest queries", lists.ranked_lists(runs)),
+        "queries": ("All queries", lists.query_table(runs)),
+    }
+    narrow = {"cmc", "ap"} | ({"angles", "cameras", "map"} if len(runs) == 1 else set())
+    return {
+        key: (
+            name,
+            tag("section", tag("h2", name), part, id=key, class_="half" if key in narrow else None),
+        )
+        for key, (name, part) in parts.items()
+    }
+
+
+def _side_by_side(runs: Sequence[Run], draw: Callable[[Run], Markup]) -> Markup:
+    if len(runs) == 1:
+        return draw(runs[0])
+    parts = [tag("div", tag("h3", run.name), draw(run)) for run in runs]
+    return tag("div", *parts, class_="pair")
+
+
+def _file(name: str) -> Markup:
+    return Markup(resources.files("reid_ext.report").joinpath(name).read_text(encoding="utf-8"))
+
+
+def _hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"

@@ -1,0 +1,82 @@
+"""One evaluation that a report shows: features, what is known of the images, and the ranking."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reid_ext import ops
+from reid_ext.evaluation import Confidence, Ranking, bootstrap
+from reid_ext.evaluation.protocols import CLASSIC, PROTOCOLS, Protocol
+
+PAIRS_AT_ONCE = 1 << 22
+
+
+class Side(NamedTuple):
+    """Queries or gallery: features (N, D), identities (N,); cameras and paths (N,) if known."""
+
+    features: Tensor
+    identities: np.ndarray
+    cameras: np.ndarray | None = None
+    paths: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A ranking and what it was made of.
+
+    Attributes:
+        name: As the report calls it; any text.
+        query: The queries.
+        gallery: The gallery.
+        ranking: As :func:`reid_ext.evaluate` returned it for these, of one gallery.
+        protocol: The name given to it.
+        metric: ``"cosine"``, ``"euclidean"`` or ``"squared_euclidean"``.
+        distances: (Q, G), where the ranking is not by that metric alone: re-ranked ones.
+    """
+
+    name: str
+    query: Side
+    gallery: Side
+    ranking: Ranking
+    protocol: str = "market1501"
+    metric: str = "cosine"
+    distances: Tensor | None = None
+
+    @property
+    def rules(self) -> Protocol:
+        """The junk rule of the protocol."""
+        return PROTOCOLS.get(self.protocol, Protocol())
+
+    def confidence(self) -> Confidence | None:
+        """95 % intervals; None where the ranking has none, such as a mean over galleries."""
+        if self.ranking.trials or self.protocol == CLASSIC:
+            return None
+        return bootstrap(self.ranking)
+
+    def same_identity(self, rows: np.ndarray) -> np.ndarray:
+        """(len(rows), G) bool: pairs of one identity, junk or not."""
+        return self.query.identities[rows][:, None] == self.gallery.identities[None]
+
+    def junk(self, rows: np.ndarray) -> np.ndarray:
+        """(len(rows), G) bool: pairs that the protocol leaves out."""
+        out = np.zeros((len(rows), len(self.gallery.identities)), bool)
+        rules = self.rules
+        if rules.ignored_identity is not None:
+            out |= (self.gallery.identities == rules.ignored_identity)[None]
+        cameras = self.query.cameras, self.gallery.cameras
+        if rules.same_camera_is_junk and cameras[0] is not None and cameras[1] is not None:
+            out |= self.same_identity(rows) & (cameras[0][rows][:, None] == cameras[1][None])
+        return out
+
+    def angles(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Blocks of these rows with their angles to the gallery, radians (rows, G)."""
+        step = max(1, PAIRS_AT_ONCE // max(1, len(self.gallery.identities)))
+        for first in range(0, len(rows), step):
+            some = rows[first : first + step]
+            q = self.query.features[torch.from_numpy(some)]
+            angle = ops.cosine_matrix(q.float(), self.gallery.features.float(), angle=True)
+            yield some, angle.cpu().numpy()

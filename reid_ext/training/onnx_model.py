@@ -1,0 +1,88 @@
+"""An ONNX file as a network: what ``extract`` calls, run by onnxruntime."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from reid_ext.models import Embedding
+
+METADATA = "reid_ext"  # the key of the settings in the file
+INPUTS = ("images", "modalities")
+
+
+class OnnxModel(nn.Module):
+    """Images (N, 3, H, W) float32 and modalities (N,) to an :class:`Embedding`.
+
+    A file with one input takes the images alone; a second one is the modalities. The first output
+    is the features, (N, D). The work is onnxruntime's: on CUDA if it has that provider and the
+    module was moved there, else on the CPU.
+
+    Attributes:
+        feature_dim: D.
+        size: (height, width) of the images, or None where the file leaves it open.
+        settings: Of the training run that was exported; empty for a file of another program.
+
+    Raises:
+        FileNotFoundError, ValueError, ImportError: no file, not ONNX or other inputs, no
+            onnxruntime.
+    """
+
+    def __init__(self, path: Path, providers: tuple[str, ...] = ("CPUExecutionProvider",)):
+        super().__init__()
+        self._session = _session(path, providers)
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        if len(inputs) not in (1, 2) or len(inputs[0].shape) != 4 or len(outputs[0].shape) != 2:
+            shapes = ", ".join(f"{i.name} {i.shape}" for i in inputs)
+            raise ValueError(
+                f"load_embedder: source must take images (N, 3, H, W) and perhaps modalities (N,) "
+                f"and give features (N, D), got {path} with {shapes} to {outputs[0].shape}"
+            )
+        self._names = [i.name for i in inputs]
+        height, width = inputs[0].shape[2:]
+        fixed = isinstance(height, int) and isinstance(width, int)
+        written = self._session.get_modelmeta().custom_metadata_map.get(METADATA, "{}")
+        self.settings: dict[str, Any] = json.loads(written)
+        self.size: tuple[int, int] | None = (height, width) if fixed else None
+        self.size = self.size or self.settings.get("size")
+        self.feature_dim = self._feature_dim(outputs[0].shape[1])
+
+    def forward(self, images: Tensor, modalities: Tensor) -> Embedding:
+        given = [images.float().cpu().numpy(), modalities.long().cpu().numpy()]
+        features = self._run(dict(zip(self._names, given, strict=False)))
+        result = torch.from_numpy(features).to(images.device)
+        return Embedding(result, result)
+
+    def _run(self, given: dict[str, np.ndarray]) -> np.ndarray:
+        return self._session.run(None, given)[0]
+
+    def _feature_dim(self, declared: int | str | None) -> int:
+        """D as the file says it; where it does not, by a single image."""
+        if isinstance(declared, int):
+            return declared
+        image = torch.zeros(1, 3, *(self.size or (256, 128)))
+        return self(image, torch.zeros(1, dtype=torch.int64)).features.shape[1]
+
+
+def _session(path: Path, providers: tuple[str, ...]) -> Any:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"load_embedder: source must be a file, got {path}, which is not there"
+        )
+    try:
+        import onnxruntime
+    except ImportError:
+        raise ImportError(
+            f"load_embedder: {path.name} needs onnxruntime, which is not installed; "
+            'install it with pip install "reid_ext[export]"'
+        ) from None
+    try:
+        return onnxruntime.InferenceSession(path, providers=list(providers))
+    except Exception as error:  # onnxruntime has a class of its own for each state
+        raise ValueError(
+            f"load_embedder: source must be an ONNX file, got {path} "
+            f"({str(error).splitlines()[0]}); export it again"
+        ) from error

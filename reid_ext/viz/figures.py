@@ -1,0 +1,207 @@
+"""Figures for papers from plain arrays, by matplotlib: PNG, SVG or PDF, by the file's ending."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reid_ext.viz.cmc import COLORS as RGB
+
+COLORS = [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in RGB]
+ENDINGS = (".png", ".svg", ".pdf")
+MOST_IN_LEGEND = 20
+DPI = 200
+
+
+def plot_angles(
+    positive: np.ndarray, negative: np.ndarray, path: str | Path, *, title: str = "", bins: int = 60
+) -> None:
+    """Write histograms of the angles within identities and between them.
+
+    Args:
+        positive: Angles of pairs of one identity, (P,), radians in [0, pi].
+        negative: Angles of pairs of two, (M,), likewise.
+        path: Ending in .png, .svg or .pdf; its folder must exist.
+        title: Above the axes.
+        bins: Of the histograms, over the range that has any pair.
+
+    Raises:
+        ValueError: an empty array, another shape or range, or another ending.
+        FileNotFoundError: the folder is missing.
+        ImportError: matplotlib is not installed.
+    """
+    pairs = {"one identity": positive, "two identities": negative}
+    degrees = {
+        name: np.rad2deg(_values("plot_angles", name, angles, 0, np.pi))
+        for name, angles in pairs.items()
+    }
+    figure, axes = _figure("plot_angles", path)
+    low, high = min(d.min() for d in degrees.values()), max(d.max() for d in degrees.values())
+    edges = np.linspace(low, high, bins + 1) if low < high else np.linspace(0, 180, bins + 1)
+    for (name, values), color in zip(degrees.items(), COLORS, strict=False):
+        label = f"{name}, median {np.median(values):.0f}°"
+        share = np.full(len(values), 100 / len(values))
+        axes.hist(values, edges, weights=share, color=color, alpha=0.25)
+        axes.hist(values, edges, weights=share, color=color, histtype="step", label=label, lw=1.6)
+    axes.set(xlabel="angle in degrees", ylabel="share of pairs in %", title=title)
+    axes.legend(frameon=False)
+    _save(figure, path)
+
+
+def plot_average_precision(
+    values: Mapping[str, np.ndarray], path: str | Path, *, title: str = "", bins: int = 20
+) -> None:
+    """Write histograms of average precision over queries, one line for each run.
+
+    Args:
+        values: Name -> average precision of its queries, (Q,), fractions; NaN does not count.
+        path: As in :func:`plot_angles`; so are ``title``, ``bins`` over [0, 1] and the errors.
+    """
+    where = "plot_average_precision"
+    if not values:
+        raise ValueError(f"{where}: values must have at least one run, got none")
+    shown = {}
+    for name, ap in values.items():
+        valid = np.asarray(ap, np.float64)
+        shown[name] = _values(where, name, valid[~np.isnan(valid)], 0, 1)
+    figure, axes = _figure(where, path)
+    edges = np.linspace(0, 100, bins + 1)
+    for i, (name, ap) in enumerate(shown.items()):
+        color, share = COLORS[i % len(COLORS)], np.full(len(ap), 100 / len(ap))
+        label = f"{name}, mAP {100 * ap.mean():.1f} %"
+        axes.hist(100 * ap, edges, weights=share, color=color, alpha=0.15)
+        axes.hist(100 * ap, edges, weights=share, color=color, histtype="step", label=label, lw=1.6)
+    axes.set(xlabel="average precision in %", ylabel="share of queries in %", title=title)
+    axes.set_xlim(0, 100)
+    axes.legend(frameon=False)
+    _save(figure, path)
+
+
+def plot_embedding(
+    points: np.ndarray,
+    labels: np.ndarray,
+    path: str | Path,
+    *,
+    is_query: np.ndarray | None = None,
+    title: str = "",
+) -> None:
+    """Write a map of features that were brought to the plane, one colour for each label.
+
+    Args:
+        points: (N, 2), such as principal components.
+        labels: (N,), such as identities or cameras. Colours repeat after seven, and a legend is
+            there up to twenty.
+        is_query: (N,) bool: drawn as triangles.
+        path: As in :func:`plot_angles`; so are ``title`` and the errors.
+    """
+    where = "plot_embedding"
+    xy, labels = np.asarray(points, np.float64), np.asarray(labels)
+    if xy.ndim != 2 or xy.shape[1] != 2 or not len(xy) or not np.isfinite(xy).all():
+        raise ValueError(f"{where}: points must have shape (N, 2) and be finite, got {xy.shape}")
+    triangles = np.zeros(len(xy), bool) if is_query is None else np.asarray(is_query, bool)
+    for name, array in (("labels", labels), ("is_query", triangles)):
+        if array.shape != (len(xy),):
+            raise ValueError(f"{where}: {name} must have shape ({len(xy)},), got {array.shape}")
+    figure, axes = _figure(where, path)
+    names = np.unique(labels)
+    for i, name in enumerate(names):
+        for marker, mask in (("o", ~triangles), ("^", triangles)):
+            rows = (labels == name) & mask
+            label = str(name) if marker == "o" or not (labels == name)[~triangles].any() else None
+            color = COLORS[i % len(COLORS)]
+            axes.scatter(*xy[rows].T, s=14, c=color, marker=marker, label=label, linewidths=0)
+    axes.set(xticks=[], yticks=[], title=title)
+    if len(names) <= MOST_IN_LEGEND:
+        axes.legend(frameon=False, fontsize="small", bbox_to_anchor=(1, 1), loc="upper left")
+    _save(figure, path)
+
+
+def plot_camera_pairs(
+    rates: np.ndarray,
+    query_cameras: Sequence[int | str],
+    gallery_cameras: Sequence[int | str],
+    path: str | Path,
+    *,
+    title: str = "",
+) -> None:
+    """Write a matrix of a metric by camera of the query (rows) and of the gallery (columns).
+
+    Args:
+        rates: (query cameras, gallery cameras), fractions in [0, 1]; NaN where there is none.
+        query_cameras: Names of the rows.
+        gallery_cameras: Names of the columns.
+        path: As in :func:`plot_angles`; so are ``title`` and the errors.
+    """
+    where = "plot_camera_pairs"
+    values = np.asarray(rates, np.float64)
+    shape = len(query_cameras), len(gallery_cameras)
+    if values.shape != shape or not values.size:
+        raise ValueError(f"{where}: rates must have shape {shape}, got {values.shape}")
+    if (~np.isnan(values)).any():
+        _values(where, "rates", values[~np.isnan(values)], 0, 1)
+    figure, axes = _figure(where, path)
+    axes.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for row, column in np.ndindex(*shape):
+        value = values[row, column]
+        words = "" if np.isnan(value) else f"{100 * value:.0f}"
+        color = "white" if value > 0.6 else "black"
+        axes.text(column, row, words, ha="center", va="center", color=color, fontsize="small")
+    axes.set_xticks(range(shape[1]), [str(c) for c in gallery_cameras])
+    axes.set_yticks(range(shape[0]), [str(c) for c in query_cameras])
+    axes.set(xlabel="camera of the gallery", ylabel="camera of the query", title=title)
+    axes.spines[:].set_visible(False)
+    _save(figure, path)
+
+
+def _values(where: str, name: str, values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """The values (N,) as float64; ValueError where there is none or one out of range."""
+    array = np.asarray(values, np.float64)
+    room = 1e-6 * high
+    if array.ndim != 1 or not len(array) or not ((array >= low) & (array <= high + room)).all():
+        got = f"shape {array.shape}"
+        if array.size:
+            got += f" with values from {array.min():g} to {array.max():g}"
+        raise ValueError(
+            f"{where}: {name} must have shape (N,), N > 0, and values in [{low:g}, {high:.4g}], "
+            f"got {got}"
+        )
+    return array
+
+
+def _figure(where: str, path: str | Path) -> tuple[Any, Any]:
+    """An empty figure, once the path is known to be good; pyplot and its state are not touched."""
+    path = Path(path)
+    if path.suffix not in ENDINGS:
+        raise ValueError(f"{where}: path must end in {', '.join(ENDINGS)}, got {path.name!r}")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            f"{where}: path must be in a folder that exists, got {path}; make {path.parent}"
+        )
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ImportError(
+            f"{where}: figures need matplotlib, which is not installed; "
+            'install it with pip install "reid_ext[viz]"'
+        ) from None
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _save(figure: Any, path: str | Path) -> None:
+    """Write at once or not at all; the same figure gives the same bytes."""
+    from matplotlib import rc_context
+
+    path = Path(path)
+    part = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    dateless = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[path.suffix]
+    try:
+        with rc_context({"svg.hashsalt": "reid_ext"}):
+            figure.savefig(part, dpi=DPI, metadata=dateless)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
