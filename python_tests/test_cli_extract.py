@@ -26,7 +26,7 @@ def trained(tmp_path_factory):
     content = {key: {} for key in checkpoint._KEYS}
     settings = {**asdict(training.EMBEDDED), "neck": "per_modality"}
     content |= {"format": checkpoint.FORMAT, "version": checkpoint.VERSION}
-    content |= {"model": model.state_dict(), "settings": settings}
+    content |= {"model": model.state_dict(), "average": None, "settings": settings}
     path = tmp_path_factory.mktemp("run") / "checkpoint.pt"
     checkpoint.write_atomically(content, path)
     return path, model

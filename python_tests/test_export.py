@@ -31,7 +31,7 @@ def trained(request, tmp_path):
     content = {key: {} for key in checkpoint._KEYS}
     settings = {**asdict(training.EMBEDDED), "neck": request.param}
     content |= {"format": checkpoint.FORMAT, "version": checkpoint.VERSION}
-    content |= {"model": model.state_dict(), "settings": settings}
+    content |= {"model": model.state_dict(), "average": None, "settings": settings}
     checkpoint.write_atomically(content, tmp_path / "checkpoint.pt")
     return tmp_path / "checkpoint.pt", model
 
