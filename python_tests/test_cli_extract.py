@@ -1,13 +1,13 @@
 """reid-ext extract: the features of every kind of network, in files that evaluate reads."""
 
 import json
-from dataclasses import asdict
 
 import numpy as np
 import pytest
 import torch
+from trained import write_checkpoint
 
-from reid_ext import cli, data, models, training
+from reid_ext import cli, data
 from reid_ext.training import checkpoint
 
 
@@ -19,17 +19,9 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A checkpoint as a training script writes it, and its model; its neck does something."""
-    torch.manual_seed(0)
-    model = models.TwoStream("small", 5, neck="per_modality").eval()
-    model.neck.running_mean.normal_()
-    content = {key: {} for key in checkpoint._KEYS}
-    settings = {**asdict(training.EMBEDDED), "neck": "per_modality"}
-    content |= {"format": checkpoint.FORMAT, "version": checkpoint.VERSION}
-    content |= {"model": model.state_dict(), "average": None, "settings": settings}
+    """A checkpoint and its model."""
     path = tmp_path_factory.mktemp("run") / "checkpoint.pt"
-    checkpoint.write_atomically(content, path)
-    return path, model
+    return path, write_checkpoint(path, "per_modality")
 
 
 @pytest.fixture

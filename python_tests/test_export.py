@@ -1,14 +1,14 @@
 """Exported networks: the network's features in each format, at any batch, and files read back."""
 
 import json
-from dataclasses import asdict
+import sys
 
 import numpy as np
 import pytest
 import torch
+from trained import write_checkpoint
 
 from reid_ext import cli, data, models, training
-from reid_ext.training import checkpoint
 from reid_ext.training.export import ENDINGS
 from reid_ext.training.onnx_model import OnnxModel
 
@@ -25,15 +25,9 @@ def one_thread():
 
 @pytest.fixture(params=["shared", "per_modality"])
 def trained(request, tmp_path):
-    """A checkpoint as a training script writes it, and its model."""
-    model = models.TwoStream("small", 5, neck=request.param).eval()
-    model.neck.running_mean.normal_()  # a neck that does something
-    content = {key: {} for key in checkpoint._KEYS}
-    settings = {**asdict(training.EMBEDDED), "neck": request.param}
-    content |= {"format": checkpoint.FORMAT, "version": checkpoint.VERSION}
-    content |= {"model": model.state_dict(), "average": None, "settings": settings}
-    checkpoint.write_atomically(content, tmp_path / "checkpoint.pt")
-    return tmp_path / "checkpoint.pt", model
+    """A checkpoint and its model."""
+    path = tmp_path / "checkpoint.pt"
+    return path, write_checkpoint(path, request.param)
 
 
 def command(*arguments):
@@ -107,7 +101,7 @@ def test_extract_reads_what_export_wrote(file_format, trained, tmp_path):
 
 def test_a_file_that_differs_is_not_left(trained, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(
-        training.export.__globals__["_READERS"],
+        sys.modules["reid_ext.training.export"]._READERS,
         "torchscript",
         lambda path: lambda images, modalities=None: torch.ones(len(images), 576),
     )

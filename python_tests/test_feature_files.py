@@ -125,3 +125,12 @@ def test_a_mat_file_that_is_none_or_has_cells(tmp_path, capsys):
     for name in ("bad", "cells"):
         assert cli.main(["evaluate", str(tmp_path / f"{name}.mat")]) == 1
         assert f"{name}.mat must be a feature file" in capsys.readouterr().err
+
+
+def test_paths_of_bytes_are_text_and_another_number_of_them_is_refused(tmp_path):
+    given = {"features": QUERY, "identities": np.ones(6, int)}
+    np.savez(tmp_path / "a.npz", **given, paths=np.array([b"a.png"] * 6))
+    assert read_features(tmp_path / "a.npz", "query").paths.tolist() == ["a.png"] * 6
+    np.savez(tmp_path / "b.npz", **given, paths=np.array(["a.png"] * 5))
+    with pytest.raises(ValueError, match=r"paths must have shape \(6,\) like features, got \(5,\)"):
+        read_features(tmp_path / "b.npz", "query")

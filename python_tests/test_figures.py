@@ -1,4 +1,4 @@
-"""Figures by matplotlib: written whole in each format, the same bytes twice, refused by name."""
+"""Figures by matplotlib: whole in each format, the same bytes each time, refused by name."""
 
 import cv2
 import numpy as np

@@ -72,6 +72,14 @@ def read_features(path: Path, side: str, *, in_one: bool = False) -> Features:
             f"{path}: features must have shape (N, D) and be {', '.join(FLOATS)}, got "
             f"{features.dtype} {features.shape}"
         )
+    for name in ("views", "paths"):
+        if name in found and found[name].shape != features.shape[:1]:
+            raise ValueError(
+                f"{path}: {name} must have shape ({len(features)},) like features, got "
+                f"{found[name].shape}"
+            )
+    if "paths" in found and found["paths"].dtype.kind == "S":
+        found["paths"] = np.char.decode(found["paths"], "utf-8", "replace")
     return Features(**found)
 
 

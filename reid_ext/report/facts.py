@@ -11,7 +11,7 @@ from reid_ext.evaluation.protocols import CLASSIC
 from reid_ext.report.run import Run
 
 ANGLE_BINS = 90  # of two degrees
-MOST_QUERIES = 2_000  # whose pairs are counted
+MOST_QUERIES = 500  # whose pairs are counted
 MOST_POINTS = 1_000  # of a map
 COLORED = 7  # identities of a map, the colours there are
 

@@ -42,7 +42,7 @@ def write_report(path: str | Path, runs: Sequence[Run], *, title: str = "") -> N
     content = _page(runs, title or runs[0].name)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_text(content, encoding="utf-8")
+        part.write_bytes(content.encode("utf-8", "replace"))  # a name may hold half a character
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)

@@ -31,8 +31,8 @@ def draw_activation(image: np.ndarray, activation: np.ndarray, *, height: int = 
     rgb = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB) if image.ndim == 2 else image
     size = max(1, round(rgb.shape[1] * height / rgb.shape[0])), height
     rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_CUBIC)
-    large = cv2.resize(heat, size, interpolation=cv2.INTER_LINEAR)[..., None]
-    colors = cv2.applyColorMap(np.round(255 * large).astype(np.uint8), cv2.COLORMAP_TURBO)
-    share = 0.7 * large  # nothing where nothing was seen
+    stretched = cv2.resize(heat, size, interpolation=cv2.INTER_LINEAR)[..., None]
+    colors = cv2.applyColorMap(np.round(255 * stretched).astype(np.uint8), cv2.COLORMAP_TURBO)
+    share = 0.7 * stretched  # nothing where nothing was seen
     over = (1 - share) * rgb + share * cv2.cvtColor(colors, cv2.COLOR_BGR2RGB)
     return np.concatenate([rgb, np.round(over).astype(np.uint8)], axis=1)

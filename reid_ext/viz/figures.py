@@ -39,7 +39,8 @@ def plot_angles(
     }
     figure, axes = _figure("plot_angles", path)
     low, high = min(d.min() for d in degrees.values()), max(d.max() for d in degrees.values())
-    edges = np.linspace(low, high, bins + 1) if low < high else np.linspace(0, 180, bins + 1)
+    low, high = (low, high) if low < high else (0.0, 180.0)
+    edges = np.linspace(low, high, bins + 1)
     for (name, values), color in zip(degrees.items(), COLORS, strict=False):
         label = f"{name}, median {np.median(values):.0f}°"
         share = np.full(len(values), 100 / len(values))

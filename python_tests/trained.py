@@ -1,0 +1,23 @@
+"""A checkpoint as the training scripts write it, of a network that was not trained."""
+
+from dataclasses import asdict
+
+import torch
+
+from reid_ext import models, training
+from reid_ext.training import checkpoint
+
+IDENTITIES = 5
+
+
+def write_checkpoint(path, neck):
+    """Write a small network with that neck to ``path`` and return it, in evaluation mode."""
+    torch.manual_seed(0)
+    model = models.TwoStream("small", IDENTITIES, neck=neck).eval()
+    model.neck.running_mean.normal_()  # a neck that does something
+    content = {key: {} for key in checkpoint._KEYS}
+    content |= {"format": checkpoint.FORMAT, "version": checkpoint.VERSION}
+    settings = {**asdict(training.EMBEDDED), "neck": neck}
+    content |= {"model": model.state_dict(), "average": None, "settings": settings}
+    checkpoint.write_atomically(content, path)
+    return model
