@@ -15,6 +15,8 @@ from reid_ext.distributed.launch import (
 )
 from reid_ext.distributed.loss import GlobalBatchLoss
 from reid_ext.distributed.norm import GlobalBatchNorm, convert_norms
+from reid_ext.distributed.rerank import rerank
+from reid_ext.distributed.search import search
 
 __all__ = [
     "GlobalBatchLoss",
@@ -29,5 +31,7 @@ __all__ = [
     "local_processes",
     "main_first",
     "rank",
+    "rerank",
+    "search",
     "world_size",
 ]
