@@ -167,5 +167,5 @@ def test_reranking_refuses_by_name(changed, message):
 
 
 def test_search_refuses_more_than_the_gallery():
-    with pytest.raises(ValueError, match="distributed.search: k must be at most .* 4, got 5"):
+    with pytest.raises(ValueError, match=r"distributed.search: k must be at most .* 4, got 5"):
         distributed.search(torch.randn(3, 4), torch.randn(4, 4), 5)

@@ -38,9 +38,9 @@ Tensor rows_of_scan(const Images& images, const Settings& settings, const Scan& 
       [&](int64_t block) { return block * most < end && (block + 1) * most > first; },
       [&](const Tensor& block, int64_t at) {
         const int64_t from = std::max(at, first), to = std::min(at + block.size(0), end);
+        Tensor queries = rows_of(block, from - at, to - from);
         Tensor rows = rows_of(out, from - first, to - from);
-        torch::stable::copy_(
-            rows, torch::stable::narrow(rows_of(block, from - at, to - from), 1, q, images.g));
+        torch::stable::copy_(rows, torch::stable::narrow(queries, 1, q, images.g));
       });
   blend(
       out, first, q, T(settings.lambda), [&](const Tensor& rows) { return features.keys(rows, q); },

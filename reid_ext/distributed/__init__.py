@@ -12,6 +12,7 @@ from reid_ext.distributed.launch import (
     join,
     local_processes,
     main_first,
+    restarted,
 )
 from reid_ext.distributed.loss import GlobalBatchLoss
 from reid_ext.distributed.norm import GlobalBatchNorm, convert_norms
@@ -32,6 +33,7 @@ __all__ = [
     "main_first",
     "rank",
     "rerank",
+    "restarted",
     "search",
     "world_size",
 ]

@@ -14,10 +14,10 @@ from torch import nn
 from reid_ext import _progress
 from reid_ext.distributed.collectives import is_distributed, rank
 
-TIMEOUT = timedelta(minutes=10)  # that a process may be behind the others before all stop
+TIMEOUT = timedelta(minutes=10)
 
 
-def join(device: str) -> str:
+def join(device: str, timeout: timedelta = TIMEOUT) -> str:
     """Join the processes that torchrun started, and return the device of this one.
 
     Only the first keeps its standard output and its progress lines. Without torchrun, or alone,
@@ -25,18 +25,24 @@ def join(device: str) -> str:
 
     Args:
         device: ``"cpu"``: gloo. ``"cuda"``: NCCL, and the device of the local rank.
+        timeout: How long a process may be behind the others before all stop.
     """
     if int(os.environ.get("WORLD_SIZE", 1)) == 1 or is_distributed():
         return device
     if device.startswith("cuda"):
         device = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=TIMEOUT)
+    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=timeout)
     atexit.register(dist.destroy_process_group)
     if not is_main():
         _progress.silence()
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (until the process ends)
     return device
+
+
+def restarted() -> bool:
+    """Whether torchrun started the processes anew, because one failed (``--max-restarts``)."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
 
 
 def is_main() -> bool:

@@ -72,11 +72,16 @@ def train(
         device=args.device,
         precision=args.precision,
         checkpoint=args.out / "checkpoint.pt",
-        resume=args.resume,
+        resume=args.resume or _is_under_way(args.out / "checkpoint.pt"),
         settings={"dataset": dataset.name, "seed": args.seed},
         log_folder=args.out if distributed.is_main() else None,
     )
     return model, outcome, recipe
+
+
+def _is_under_way(checkpoint: Path) -> bool:
+    """Whether torchrun has restarted the processes of a run that left a checkpoint."""
+    return distributed.restarted() and checkpoint.is_file()
 
 
 def embed(
