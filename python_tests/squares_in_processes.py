@@ -19,7 +19,6 @@ import torch
 from reid_ext import data, distributed, models, training
 
 IDENTITIES, ITERATIONS, SAVE_EVERY, FAILING = 8, 12, 4, 7
-TIMEOUT = timedelta(seconds=20)
 RECIPE = replace(
     training.EMBEDDED,
     identities_per_batch=4,
@@ -78,9 +77,10 @@ def main():
     parser.add_argument("out", type=Path)
     parser.add_argument("--fail", choices=["kill", "raise", "hang"])
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--timeout", type=int, default=200, help="seconds")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    device = distributed.join("cpu", TIMEOUT)
+    device = distributed.join("cpu", timedelta(seconds=args.timeout))
     checkpoint = args.out / "checkpoint.pt"
     torch.manual_seed(0)
     model = models.TwoStream("small", IDENTITIES, neck=RECIPE.neck)
