@@ -11,6 +11,8 @@ import pytest
 import squares_in_processes
 import torch
 
+from reid_ext.training import stages
+
 SCRIPT = Path(squares_in_processes.__file__)
 PATIENCE = 240  # seconds that a run may take on a busy machine before it counts as hung
 
@@ -72,3 +74,13 @@ def test_hanging_process_stops_all_at_the_timeout(tmp_path):
     assert done.returncode == 1 and time.monotonic() - start < PATIENCE
     assert re.search("RuntimeError: .*(timeout|Timed out)", done.stderr)
     assert iteration(tmp_path) == squares_in_processes.SAVE_EVERY
+
+
+def test_script_goes_on_by_itself_only_when_restarted(monkeypatch, tmp_path):
+    checkpoint = tmp_path / "checkpoint.pt"
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert not stages._is_under_way(checkpoint)  # it died before the first one
+    checkpoint.touch()
+    assert stages._is_under_way(checkpoint)
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
+    assert not stages._is_under_way(checkpoint)
