@@ -46,6 +46,7 @@ def train(
 ) -> tuple[models.TwoStream, Outcome, Recipe]:
     """Return the trained model, how the training went, and the recipe that was followed."""
     args.out.mkdir(parents=True, exist_ok=True)
+    args.resume = args.resume or _is_under_way(args.out / "checkpoint.pt")
     if args.views:
         dataset, missing = data.with_views(dataset, data.read_view_labels(args.views))
         known = len(dataset.train) - missing["train"]
@@ -72,16 +73,11 @@ def train(
         device=args.device,
         precision=args.precision,
         checkpoint=args.out / "checkpoint.pt",
-        resume=args.resume or _is_under_way(args.out / "checkpoint.pt"),
+        resume=args.resume,
         settings={"dataset": dataset.name, "seed": args.seed},
         log_folder=args.out if distributed.is_main() else None,
     )
     return model, outcome, recipe
-
-
-def _is_under_way(checkpoint: Path) -> bool:
-    """Whether torchrun has restarted the processes of a run that left a checkpoint."""
-    return distributed.restarted() and checkpoint.is_file()
 
 
 def embed(
@@ -98,6 +94,11 @@ def embed(
         for samples in (dataset.query, dataset.gallery)
     )
     return query, gallery
+
+
+def _is_under_way(checkpoint: Path) -> bool:
+    """Whether torchrun has restarted the processes of a run that left a checkpoint."""
+    return distributed.restarted() and checkpoint.is_file()
 
 
 def _share(samples: Sequence[data.Sample]) -> Sequence[data.Sample]:
