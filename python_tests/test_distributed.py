@@ -1,6 +1,6 @@
 """Losses, norms, batches and evaluation over several processes, against one process."""
 
-import json
+from itertools import chain
 
 import processes
 import pytest
@@ -10,24 +10,54 @@ from torch import nn
 from reid_ext import data, distributed, evaluate, losses
 
 N, DIM = 24, 6
-LOSSES = {
-    "expat": lambda: losses.ExpATLoss(),
-    "expat, released": lambda: losses.ExpATLoss(aggregation="exp_of_mean"),
-    "fidi": lambda: losses.FIDILoss(),
-    "triplet": lambda: losses.TripletLoss(margin=0.3),
-    "soft triplet": lambda: losses.TripletLoss(margin=None),
-    "contrastive": lambda: losses.ContrastiveLoss(),
-    "circle": lambda: losses.CircleLoss(),
-    "multi-similarity": lambda: losses.MultiSimilarityLoss(),
-    "center": lambda: losses.CenterLoss(6, DIM),
+
+
+def va(**options):
+    return losses.ViewpointAwareLoss(6, DIM, num_views=2, **options)
+
+
+def drawn(**options):
+    """Triplets at random, the same in every process for the same seed."""
+    generator = torch.Generator().manual_seed(4)
+    return losses.ExpATLoss(mining="random", generator=generator, **options)
+
+
+LOSSES = {  # name: how to build it, and what it takes besides features and labels
+    "expat": (losses.ExpATLoss, ()),
+    "expat, released": (lambda: losses.ExpATLoss(aggregation="exp_of_mean"), ()),
+    "expat, weighted directions": (
+        lambda: losses.ExpATLoss(alpha=0.7, beta=1.2, margin=0.5),
+        ("modalities",),
+    ),
+    "expat, directions, released": (
+        lambda: losses.ExpATLoss(aggregation="exp_of_mean"),
+        ("modalities",),
+    ),
+    "expat, random": (drawn, ()),
+    "expat, random directions": (lambda: drawn(aggregation="exp_of_mean"), ("modalities",)),
+    "fidi": (losses.FIDILoss, ()),
+    "fidi, normalised": (lambda: losses.FIDILoss(normalize=True), ()),
+    "triplet": (lambda: losses.TripletLoss(margin=0.3), ()),
+    "triplet, cosine": (lambda: losses.TripletLoss(margin=0.3, metric="cosine"), ()),
+    "soft triplet": (lambda: losses.TripletLoss(margin=None), ()),
+    "contrastive": (losses.ContrastiveLoss, ()),
+    "circle": (losses.CircleLoss, ()),
+    "multi-similarity": (losses.MultiSimilarityLoss, ()),
+    "center": (lambda: losses.CenterLoss(6, DIM), ()),
+    "viewpoint": (va, ("views",)),
+    "viewpoint, released": (
+        lambda: va(labels="fixed", regularisation="euclidean"),
+        ("views",),
+    ),
 }
+WORLDS = [(2, False), (3, True), (4, False)]
 
 
 def batch():
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(N, 5, generator=generator, dtype=torch.float64)
-    labels = torch.arange(N) % 6
-    return x, labels, torch.arange(N) // 6 % 2
+    either = torch.arange(N) // 6 % 2
+    return {"x": x, "labels": torch.arange(N) % 6, "modalities": either, "views": 1 - either}
 
 
 def network():
@@ -43,52 +73,52 @@ def share(world_size, rank, empty):
     return slice(ends[rank], ends[rank + 1])
 
 
-def gradients(loss, x, labels, modalities, model):
-    features = model(x)
-    more = (modalities,) if isinstance(loss, losses.ExpATLoss) else ()
+def gradients(name, rows, model):
+    """Value of the loss, and gradients of the model and of the loss."""
+    torch.manual_seed(2)
+    build, more = LOSSES[name]
+    loss, given = build().double(), {key: value[rows] for key, value in batch().items()}
     wrapped = distributed.GlobalBatchLoss(loss)
-    value = wrapped(features, labels, *more)
+    value = wrapped(model(given["x"]), given["labels"], *(given[key] for key in more))
     value.backward()
-    return value.detach(), [p.grad for p in model.parameters()]
+    of_model = [p.grad for p in model.parameters()]
+    return value.detach(), of_model, [p.grad for p in loss.parameters()]
 
 
-def all_losses(rank, world_size, empty):
-    """Per loss: its value, gradients of model and loss, and the norm's statistics."""
+def all_of_one_launch(rank, world_size, empty):
+    """Per loss what :func:`gradients` gives, and the norm's statistics; the shares of batches."""
     rows, out = share(world_size, rank, empty), {}
-    for name, build in LOSSES.items():
-        torch.manual_seed(2)
-        loss = build().double()
+    for name in LOSSES:
         model = nn.parallel.DistributedDataParallel(distributed.convert_norms(network()))
-        value, grads = gradients(loss, *(t[rows] for t in batch()), model)
         norm = model.module[1]
-        own = [p.grad for p in loss.parameters()]
-        out[name] = [value, grads, own, [norm.running_mean, norm.running_var]]
+        out[name] = [*gradients(name, rows, model), [norm.running_mean, norm.running_var]]
+    out["batches"] = plain(distributed.ShareOfBatches(batches()))
+    out["norm of images"] = norm_of_images(rank, world_size)
+    out["evaluated"] = evaluated(rank, world_size)
     return out
 
 
-@pytest.fixture(scope="module", params=[(2, False), (3, True)], ids=["2", "3, one without rows"])
+@pytest.fixture(scope="module", params=WORLDS, ids=["2", "3, one without rows", "4"])
 def in_processes(request, tmp_path_factory):
-    return processes.run(
-        all_losses, request.param[0], tmp_path_factory.mktemp("run"), *request.param
-    )
+    folder = tmp_path_factory.mktemp("run")
+    return processes.run(all_of_one_launch, request.param[0], folder, *request.param)
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_gradients_are_those_of_one_process(name, in_processes):
-    torch.manual_seed(2)
-    loss, model = LOSSES[name]().double(), network()
-    value, grads = gradients(loss, *batch(), model)
+    model = network()
+    value, grads, own = gradients(name, slice(None), model)
     assert value > 0 and all(g.abs().sum() > 0 for g in grads[-2:])
     running = [model[1].running_mean, model[1].running_var]
     for got in (result[name] for result in in_processes):
         torch.testing.assert_close(got[0], value, rtol=1e-9, atol=1e-12)
         torch.testing.assert_close(got[1], grads, rtol=1e-6, atol=1e-9)
-        torch.testing.assert_close(got[2], [p.grad for p in loss.parameters()])
+        torch.testing.assert_close(got[2], own, rtol=1e-6, atol=1e-9)
         torch.testing.assert_close(got[3], running)
 
 
 def test_without_processes_all_is_as_ever():
-    x, labels, _ = batch()
+    x, labels = batch()["x"], batch()["labels"]
     loss = losses.TripletLoss()
     assert distributed.GlobalBatchLoss(loss)(x, labels) == loss(x, labels)
     assert distributed.gather_rows(x) is x
@@ -100,21 +130,26 @@ def test_without_processes_all_is_as_ever():
     torch.testing.assert_close(one.eval()(x), other.eval()(x))
 
 
-def norm_of_images(rank):
+def images_and_norm():
     torch.manual_seed(3)
-    x = torch.randn(6, 3, 4, 5, dtype=torch.float64)
-    mine = x[2 * rank * rank : 2 * (rank + 1) ** 2 - 2 * (rank == 1)].requires_grad_()
-    norm = distributed.convert_norms(nn.Sequential(nn.BatchNorm2d(3))).double()
-    norm(mine).square().mul(torch.arange(5.0)).sum().backward()
+    images = torch.randn(7, 3, 4, 5, dtype=torch.float64)
+    return images, nn.Sequential(nn.BatchNorm2d(3)).double()
+
+
+def norm_of_images(rank, world_size):
+    """The gradient of this process's images; they are dealt out."""
+    images, norm = images_and_norm()
+    mine = images[rank::world_size].requires_grad_()
+    distributed.convert_norms(norm)(mine).square().mul(torch.arange(5.0)).sum().backward()
     return mine.grad
 
 
-def test_norm_of_images_has_the_gradient_of_the_whole_batch(tmp_path):
-    torch.manual_seed(3)
-    x = torch.randn(6, 3, 4, 5, dtype=torch.float64).requires_grad_()
-    nn.BatchNorm2d(3).double()(x).square().mul(torch.arange(5.0)).sum().backward()
-    got = torch.cat(processes.run(norm_of_images, 2, tmp_path))
-    torch.testing.assert_close(got, x.grad)
+def test_norm_of_images_has_the_gradient_of_the_whole_batch(in_processes):
+    images, norm = images_and_norm()
+    norm(images.requires_grad_()).square().mul(torch.arange(5.0)).sum().backward()
+    for rank, result in enumerate(in_processes):
+        want = images.grad[rank :: len(in_processes)]
+        torch.testing.assert_close(result["norm of images"], want)
 
 
 # --- batches --------------------------------------------------------------------------------
@@ -129,15 +164,12 @@ def plain(of_batches):
     return [[list(map(int, key)) for key in keys] for keys in of_batches]
 
 
-def shares(rank):
-    return json.dumps(plain(distributed.ShareOfBatches(batches())))
-
-
-def test_shares_together_are_the_batches(tmp_path):
-    first, second = map(json.loads, processes.run(shares, 2, tmp_path))
+def test_any_number_of_processes_shares_the_same_batches(in_processes):
+    shares = [result["batches"] for result in in_processes]
     whole = plain(batches())
-    assert [a + b for a, b in zip(first, second, strict=True)] == whole
-    assert {(len(a), len(b)) for a, b in zip(first, second, strict=True)} == {(7, 8)}
+    assert [list(chain(*parts)) for parts in zip(*shares, strict=True)] == whole
+    lengths = {len(part) for parts in shares for part in parts}
+    assert max(lengths) - min(lengths) <= 1
 
 
 # --- evaluation -----------------------------------------------------------------------------
@@ -186,9 +218,8 @@ def evaluated(rank, world_size):
     return out
 
 
-@pytest.mark.parametrize("world_size", [2, 3])
-def test_ranks_are_those_of_one_process(world_size, tmp_path):
-    results = processes.run(evaluated, world_size, tmp_path, world_size)
+def test_ranks_are_those_of_one_process(in_processes):
+    results = [result["evaluated"] for result in in_processes]
     for case, (_, dtype) in enumerate(CASES):
         query, images, labels = gallery(getattr(torch, dtype))
         want = evaluate(query, images, **labels, metric="euclidean")

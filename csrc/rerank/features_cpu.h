@@ -103,24 +103,42 @@ void scan_keys(const Tensor& x, const Features<T>& images, Nearest<T>& nearest) 
   }
 }
 
-// Every image against every image, itself among them; see(tile, where) is shown each tile of
-// products on or right of the diagonal.
-template <typename T, typename See>
-void scan_all(const Features<T>& images, Nearest<T>& nearest, See see) {
+// Shows see(tile, where) the tiles of products on or right of the diagonal, of those blocks of rows
+// that are wanted by their number. What a tile is depends on the number of images alone.
+template <typename T, typename Wanted, typename See>
+void symmetric_tiles(const Features<T>& images, Wanted wanted, See see) {
   const int64_t n = images.n, height = rows_of_symmetric_tile(n);
   CpuTileProduct product(images.x, height, std::min(n, kTileCols));
   for (int64_t i = 0; i < n; i += height) {
+    if (!wanted(i / height)) continue;
     const int64_t rows = std::min(height, n - i);
     const Tensor some = rows_of(images.x, i, rows);
     for (int64_t j = i; j < n; j += kTileCols) {
       const Tile t = {i, rows, j, std::min(kTileCols, n - j)};
       const Tensor tile = product(some, rows_of(images.x, j, t.cols));
-      scan_rows(tile.const_data_ptr<T>(), t, images, nearest);
-      const int64_t square = j == i ? std::min(rows, t.cols) : 0;  // on the diagonal: rows had both
-      scan_columns(tile.const_data_ptr<T>(), t, square, images, nearest);
       see(tile.const_data_ptr<T>(), t);
     }
   }
+}
+
+// What a tile says of the images of its rows, and of those of its columns.
+template <typename T>
+void scan_tile(const T* tile, Tile t, const Features<T>& images, Nearest<T>& nearest) {
+  scan_rows(tile, t, images, nearest);
+  const int64_t square =
+      t.j == t.i ? std::min(t.rows, t.cols) : 0;  // on the diagonal: rows had both
+  scan_columns(tile, t, square, images, nearest);
+}
+
+// Every image against every image, itself among them; see(tile, where) is shown each tile.
+template <typename T, typename See>
+void scan_all(const Features<T>& images, Nearest<T>& nearest, See see) {
+  symmetric_tiles(
+      images, [](int64_t) { return true; },
+      [&](const T* tile, Tile t) {
+        scan_tile(tile, t, images, nearest);
+        see(tile, t);
+      });
 }
 
 }  // namespace reid_ext::rerank

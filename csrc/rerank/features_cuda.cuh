@@ -78,6 +78,8 @@ struct Found {
       : keys(torch::stable::new_empty(like, {rows, k})),
         indices(torch::stable::new_empty(like, {rows, k}, ScalarType::Long)),
         farthest(torch::stable::new_empty(like, {rows})) {}
+  explicit Found(const Scan& scan)
+      : keys(scan.keys), indices(scan.indices), farthest(scan.farthest) {}
 
   template <typename T, typename Keys>
   void take(Keys block, int64_t first, int64_t count, int64_t n) {
@@ -87,19 +89,35 @@ struct Found {
   }
 };
 
-// see(block, first) is shown the products of rows `first` and on with all images.
-template <typename T, typename See>
-Found find(const Tensor& x, const Features<T>& images, int64_t k, See see) {
-  const int64_t rows = x.size(0), n = images.x.size(0);
-  const int64_t most = std::min(rows, block_rows(n, sizeof(T), kBlockRows));
-  Found found(x, rows, k);
+// How many of `rows` rows are multiplied with n images at a time.
+template <typename T>
+int64_t rows_of_product(int64_t rows, int64_t n) {
+  return std::min(rows, block_rows(n, sizeof(T), kBlockRows));
+}
+
+// see(block, first) is shown the products of rows `first` and on with all images, of those blocks
+// that are wanted by their number.
+template <typename T, typename Wanted, typename See>
+void blocks_of_products(const Tensor& x, const Tensor& images, Wanted wanted, See see) {
+  const int64_t rows = x.size(0), n = images.size(0), most = rows_of_product<T>(rows, n);
   TileProduct product(x, most, n);
   for (int64_t first = 0; first < rows; first += most) {
-    const int64_t count = std::min(most, rows - first);
-    const Tensor block = product(rows_of(x, first, count), images.x);
-    found.take<T>(images.keys(block, 0), first, count, n);
-    see(block, first);
+    if (!wanted(first / most)) continue;
+    see(product(rows_of(x, first, std::min(most, rows - first)), images), first);
   }
+}
+
+// see(block, first) is shown every block of products.
+template <typename T, typename See>
+Found find(const Tensor& x, const Features<T>& images, int64_t k, See see) {
+  const int64_t n = images.x.size(0);
+  Found found(x, x.size(0), k);
+  blocks_of_products<T>(
+      x, images.x, [](int64_t) { return true; },
+      [&](const Tensor& block, int64_t first) {
+        found.take<T>(images.keys(block, 0), first, block.size(0), n);
+        see(block, first);
+      });
   return found;
 }
 

@@ -52,11 +52,14 @@ class Nearest {
   // The k nearest of a row in order. Keys that are not finite come last, by index; k is at most n.
   const Candidate<T>* sorted(int64_t row, int64_t n) {
     Candidate<T>* of_row = candidates_.data() + row * room_;
-    const int64_t found = std::min(count_[row], k_);
-    std::partial_sort(of_row, of_row + found, of_row + count_[row]);
-    if (found < k_) fill(of_row, found, n);
+    const int64_t finite = found(row);
+    std::partial_sort(of_row, of_row + finite, of_row + count_[row]);
+    if (finite < k_) fill(of_row, finite, n);
     return of_row;
   }
+
+  // How many of them have a finite key.
+  int64_t found(int64_t row) const { return std::min(count_[row], k_); }
 
   std::vector<T> limit, farthest;
 

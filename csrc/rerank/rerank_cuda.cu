@@ -4,59 +4,11 @@
 // gallery are kept where the result will be. V is made sparse by sorting pairs (encode_cuda.cuh).
 // In the end a block per query sums its Jaccard minima in a row of scratch and blends. Results are
 // the same in every run; the host waits twice, for the lengths of lists.
-#include "rerank/average_cuda.cuh"
+#include "rerank/encoded_cuda.cuh"
 #include "rerank/given.h"
 
 namespace reid_ext::rerank {
 namespace {
-
-// Queries first .. first + rows: `out` (rows, g), of which keys may read, becomes the result.
-template <typename T, typename Keys, typename Pairs>
-__global__ void blend_kernel(Keys keys, Pairs source, const T* __restrict__ farthest,
-                             EncodingView<T> v, EncodingView<T> columns, T* __restrict__ scratch,
-                             int64_t first, int64_t rows, int64_t q, int64_t g, T lambda,
-                             T* __restrict__ out) {
-  for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
-    T* shared = scratch + r * g;
-    for (int64_t j = threadIdx.x; j < g; j += kBlockThreads) shared[j] = T(0);
-    __syncthreads();
-    shared_weights(v, columns, first + r, q, shared);
-    const Normalizer<T> normalized = source.row(first + r, farthest[first + r]);
-    for (int64_t j = threadIdx.x; j < g; j += kBlockThreads) {
-      out[r * g + j] = blended(jaccard_distance(shared[j]), normalized(keys.at(r, j)), lambda);
-    }
-  }
-}
-
-// V of all images and its columns.
-struct Encoded {
-  Encoding v, columns;
-};
-
-template <typename T, typename Pairs>
-Encoded encode(Pairs source, const Found& found, const Settings& settings) {
-  const Encoding v =
-      averaged<T>(reciprocal_weights<T>(source, found, settings), found.indices, settings);
-  return {v, inverted<T>(v)};
-}
-
-// keys_of(rows) reads what the rows hold before they are overwritten.
-template <typename T, typename KeysOf, typename Pairs>
-void blend(Tensor rows, int64_t first, int64_t q, T lambda, KeysOf keys_of, Pairs source,
-           const Found& found, const Encoded& encoded) {
-  const int64_t count = rows.size(0), g = rows.size(1);
-  const int64_t most = std::min(count, block_rows(g, sizeof(T), kBlockRows));
-  const Tensor scratch = torch::stable::new_empty(rows, {most, g});
-  for (int64_t at = 0; at < count && g > 0; at += most) {
-    const int64_t some = std::min(most, count - at);
-    Tensor block = rows_of(rows, at, some);
-    blend_kernel<T><<<grid_for(some, 1), kBlockThreads, 0, current_stream(rows)>>>(
-        keys_of(block), source, found.farthest.const_data_ptr<T>(), EncodingView<T>(encoded.v),
-        EncodingView<T>(encoded.columns), scratch.mutable_data_ptr<T>(), first + at, some, q, g,
-        lambda, block.mutable_data_ptr<T>());
-    STD_CUDA_KERNEL_LAUNCH_CHECK();
-  }
-}
 
 template <typename T>
 Tensor rerank(const Images& images, const Settings& settings) {
@@ -79,25 +31,11 @@ Tensor rerank(const Images& images, const Settings& settings) {
 
 template <typename T>
 TwoTensors rerank_nearest(const Images& images, const Settings& settings, int64_t count) {
-  const int64_t q = images.q, g = images.g;
   const Features<T> features(images.x, images.metric);
   const Found found =
       find(images.x, features, settings.kept(images.n), [](const Tensor&, int64_t) {});
   const Encoded encoded = encode<T>(features.pairs(false), found, settings);
-  const Tensor gallery = rows_of(images.x, q, g);
-  const int64_t most = std::min(q, block_rows(g, sizeof(T), kBlockRows));
-  Found nearest(images.x, q, count);
-  TileProduct product(images.x, most, g);
-  for (int64_t first = 0; first < q; first += most) {
-    const int64_t rows = std::min(most, q - first);
-    const Tensor block = product(rows_of(images.x, first, rows), gallery);
-    blend(
-        block, first, q, T(settings.lambda),
-        [&](const Tensor& some) { return features.keys(some, q); }, features.pairs(false), found,
-        encoded);
-    nearest.take<T>(GivenKeys<T>{block.const_data_ptr<T>(), g}, first, rows, g);
-  }
-  return {nearest.keys, nearest.indices};
+  return nearest_of<T>(images, settings, features, found, encoded, 0, images.q, count);
 }
 
 template <typename T>

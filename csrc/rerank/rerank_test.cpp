@@ -4,6 +4,7 @@
 #include "rerank/rerank.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "common/testing.h"
 
@@ -198,6 +199,45 @@ void test_jaccard(int64_t n, int64_t k1, bool clustering) {
   expect(same, clustering ? "Jaccard distances to cluster by" : "Jaccard distances of re-ranking");
 }
 
+// Whatever the parts, the scans merged and the queries in two stretches give the very numbers of
+// one.
+void test_in_parts(int64_t q, int64_t g, int64_t k1, int64_t parts) {
+  const int64_t dim = 3, k2 = 2, n = q + g, k = std::min(std::max(k1 + 1, k2), n);
+  std::vector<double> x = draw(q, dim, 5), gallery = draw(g, dim, 6);
+  const Tensor a = matrix(x, dim, dim), b = matrix(gallery, dim, dim);
+  std::vector<std::vector<std::pair<double, int64_t>>> found(n);
+  std::vector<double> farthest(n, -1e300), keys;
+  std::vector<int64_t> indices;
+  for (int64_t part = 0; part < parts; ++part) {
+    const auto [key, index, far] = k_reciprocal_scan_cpu(a, b, k1, k2, 2, part, parts);
+    for (int64_t e = 0; e < n * k; ++e) {
+      const int64_t at = index.const_data_ptr<int64_t>()[e];
+      if (at < n) found[e / k].push_back({key.const_data_ptr<double>()[e], at});
+    }
+    for (int64_t i = 0; i < n; ++i) {
+      farthest[i] = std::max(farthest[i], far.const_data_ptr<double>()[i]);
+    }
+  }
+  for (auto& of_image : found) {
+    std::sort(of_image.begin(), of_image.end());
+    for (int64_t c = 0; c < k; ++c) {
+      keys.push_back(of_image[c].first);
+      indices.push_back(of_image[c].second);
+    }
+  }
+  const Tensor merged = view(keys, {n, k}, {k, 1}), at = view(indices, {n, k}, {k, 1});
+  const Tensor want = k_reciprocal_cpu(a, b, k1, k2, 0.3, 2);
+  bool same = true;
+  for (const int64_t first : {int64_t(0), q / 3}) {
+    const int64_t count = first == 0 ? q / 3 : q - first;
+    const Tensor rows =
+        k_reciprocal_of_scan_cpu(a, b, merged, at, vector(farthest), k1, k2, 0.3, 2, first, count);
+    const double* row = rows.const_data_ptr<double>();
+    same &= std::equal(row, row + count * g, want.const_data_ptr<double>() + first * g);
+  }
+  expect(same, (std::to_string(parts) + " parts of " + std::to_string(n)).c_str());
+}
+
 void test_refuses(int64_t k1, int64_t k2, double lambda, const std::string& message) {
   std::vector<double> x = draw(6, 2, 1);
   const Tensor t = matrix(x, 2, 2);
@@ -218,6 +258,8 @@ int main() {
   test_nearest(600, 5000, 7);  // blocks of rows, tiles of columns
   test_jaccard(30, 30, true);
   test_jaccard(30, 29, false);
+  test_in_parts(1, 4, 2, 3);
+  test_in_parts(170, 530, 20, 3);
   test_refuses(0, 6, 0.3, "k_reciprocal: k1 must be at least 1, got 0");
   test_refuses(3, 0, 0.3, "k_reciprocal: k2 must be at least 1, got 0");
   test_refuses(3, 1, 1.5, "k_reciprocal: lambda_value must be in [0, 1], got 1.5");

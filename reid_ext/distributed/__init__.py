@@ -12,9 +12,12 @@ from reid_ext.distributed.launch import (
     join,
     local_processes,
     main_first,
+    restarted,
 )
 from reid_ext.distributed.loss import GlobalBatchLoss
 from reid_ext.distributed.norm import GlobalBatchNorm, convert_norms
+from reid_ext.distributed.rerank import rerank
+from reid_ext.distributed.search import search
 
 __all__ = [
     "GlobalBatchLoss",
@@ -29,5 +32,8 @@ __all__ = [
     "local_processes",
     "main_first",
     "rank",
+    "rerank",
+    "restarted",
+    "search",
     "world_size",
 ]

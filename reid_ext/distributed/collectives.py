@@ -66,6 +66,23 @@ class _GatherRows(torch.autograd.Function):
         return grads[0][ctx.first : ctx.first + ctx.count] * ctx.world_size, None
 
 
+def all_to_all(pieces: list[Tensor], lengths: list[int], group: Group = None) -> Tensor:
+    """Return the pieces that the processes send to this one, one under another, by their ranks.
+
+    Args:
+        pieces: For each process what it is to get, (n_r, ...).
+        lengths: Rows that come from each process.
+        group: Process group; None: the default one.
+    """
+    if not is_distributed(group):
+        return pieces[0]
+    sent = torch.cat(pieces)
+    received = sent.new_empty(sum(lengths), *sent.shape[1:])
+    splits = [len(piece) for piece in pieces]
+    dist.all_to_all_single(received, sent, lengths, splits, group=group)
+    return received
+
+
 def sum_over_processes(x: Tensor, group: Group = None) -> Tensor:
     """Return the sum of ``x`` over the processes; so is its gradient."""
     if not is_distributed(group):

@@ -5,14 +5,13 @@ is computed where the image lies, and each process counts what it has before it;
 ranks. So 16 bytes per positive and the queries' features travel, whatever the gallery's size.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch import distributed as dist
 
 from reid_ext import ops
-from reid_ext.distributed.collectives import Group, gather_rows, is_distributed, rank, row_counts
+from reid_ext.distributed.collectives import Group, is_distributed
+from reid_ext.distributed.shards import Shard, check_alike, refused_together
 from reid_ext.evaluation import inputs, matches, streaming
 from reid_ext.evaluation.blocks import Blocks
 from reid_ext.evaluation.compute import Products, products
@@ -59,78 +58,41 @@ def evaluate(
         group: Process group; None: the default one.
 
     Raises:
-        ValueError: as :func:`reid_ext.evaluate`, in the process whose argument it is, before
-            anything is sent, else in all.
+        ValueError: as :func:`reid_ext.evaluate`, in all processes.
     """
-    inputs.check_choice(WHERE, "metric", metric, METRICS)
-    q = _Shard("query", query, query_ids, query_cameras, query_rows)
-    g = _Shard("gallery", gallery, gallery_ids, gallery_cameras, gallery_rows)
-    how = products(WHERE, compute, query)
-    queries = q.all_rows(group)
-    whole = g.all_labels(group)
-    labels = Labels(queries.ids, whole.ids, queries.cameras, whole.cameras, protocol, Rules())
-    sizes = len(queries.ids), len(whole.ids)
+    with refused_together(WHERE, group):
+        inputs.check_choice(WHERE, "metric", metric, METRICS)
+        q = _Labelled("query", query, query_ids, query_cameras, query_rows)
+        g = _Labelled("gallery", gallery, gallery_ids, gallery_cameras, gallery_rows)
+        check_alike(q, g)
+        how = products(WHERE, compute, query)
+    q.join(group)
+    g.join(group)
+    labels = Labels(q.ids, g.ids, q.cameras, g.cameras, protocol, Rules())
     report = Report(max_rank, average_precision, metric)
-    task = read_task(WHERE, labels, report, sizes, query.device)
+    task = read_task(WHERE, labels, report, (q.length, g.length), query.device)
+    queries, images = q.all(q.features, group), g.features[g.mine]
     with how.setting():
-        ranks = _ranks(
-            queries.features, gallery[whole.mine], whole.places, task, metric, how, group
-        )
+        ranks = _ranks(queries, images, g.places, task, metric, how, group)
     return task.ranking(ranks)
 
 
-class _All:
-    """Labels of the whole set, in its order, and of this process's rows those that count."""
-
-    features: Tensor  # (n, D), of queries only
-    ids: Tensor
-    cameras: Tensor | None
-    mine: Tensor  # rows of the shard
-    places: Tensor  # their places in the whole set, ascending
-
-
-class _Shard:
-    """The rows of one process, checked."""
+class _Labelled(Shard):
+    """Rows of one process with their labels; after :meth:`join` those of the whole set."""
 
     def __init__(
         self, name: str, features: Tensor, ids: Array, cameras: Array | None, rows: Array | None
     ):
-        if not isinstance(features, Tensor) or features.ndim != 2:
-            got = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
-            raise ValueError(f"{WHERE}: {name} must be a tensor of shape (N, D), got {got}")
-        self.features = features.detach()
+        super().__init__(WHERE, name, features, rows)
+        self.ids = self.read("ids", ids)
+        self.cameras = None if cameras is None else self.read("cameras", cameras)
+        self.given["cameras"] = cameras is not None
 
-        def read(kind: str, values: Any) -> Tensor:
-            given = f"{name}_{kind}"
-            return inputs.read_integers(WHERE, given, values, len(features), name, features.device)
-
-        self.ids = read("ids", ids)
-        self.cameras = None if cameras is None else read("cameras", cameras)
-        self.rows = None if rows is None else read("rows", rows)
-
-    def all_labels(self, group: Group) -> _All:
-        out = _All()
-        device, n = self.features.device, len(self.features)
-        counts = row_counts(n, group, device) if is_distributed(group) else [n]
-        first = sum(counts[: rank(group)])
-        here = torch.arange(first, first + n, device=device)
-        places = gather_rows(here if self.rows is None else self.rows, group)
-        order = places.argsort(stable=True)
-        once = torch.ones_like(order, dtype=torch.bool)
-        once[1:] = places[order][1:] != places[order][:-1]
-        order = order[once]
-        out.ids = gather_rows(self.ids, group)[order]
-        cameras = self.cameras
-        out.cameras = None if cameras is None else gather_rows(cameras, group)[order]
-        is_mine = (order >= first) & (order < first + n)
-        out.mine, out.places = order[is_mine] - first, is_mine.nonzero()[:, 0]
-        self.order = order
-        return out
-
-    def all_rows(self, group: Group) -> _All:
-        out = self.all_labels(group)
-        out.features = gather_rows(self.features, group)[self.order]
-        return out
+    def join(self, group: Group) -> None:
+        super().join(group)
+        self.ids = self.all(self.ids, group)
+        if self.cameras is not None:
+            self.cameras = self.all(self.cameras, group)
 
 
 def _ranks(

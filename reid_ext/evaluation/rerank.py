@@ -104,7 +104,7 @@ def rerank(
     check_finite(where, "query", q)
     check_finite(where, "gallery", g)
     check_fraction(where, "lambda_value", lambda_value)
-    _check_numbers(where, method, k1, k2, alpha, top, len(q), len(g))
+    check_numbers(where, method, k1, k2, alpha, top, len(q), len(g))
     k1, k2, top = int(k1), int(k2), None if top is None else int(top)
     if method == "k_reciprocal":
         options: dict[str, Any] = {"k1": k1, "k2": k2, "metric": metric}
@@ -143,7 +143,7 @@ def _gather(blocks: Iterable[Tensor], top: int | None) -> Tensor | ops.Nearest:
     return ops.Nearest(torch.cat(distances), torch.cat(indices))
 
 
-def _check_numbers(
+def check_numbers(
     where: str, method: str, k1: int, k2: int, alpha: float, top: int | None, q: int, g: int
 ) -> None:
     inputs.check_at_least(where, "k1", k1, 1)

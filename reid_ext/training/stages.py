@@ -53,6 +53,7 @@ def train(
     ``rank`` evaluates features; the mAP of its first ranking is what --validate-every shows.
     """
     args.out.mkdir(parents=True, exist_ok=True)
+    args.resume = args.resume or _is_under_way(args.out / "checkpoint.pt")
     if args.views:
         dataset, missing = data.with_views(dataset, data.read_view_labels(args.views))
         known = len(dataset.train) - missing["train"]
@@ -136,6 +137,11 @@ def embed(
         for samples in (dataset.query, dataset.gallery)
     )
     return query, gallery
+
+
+def _is_under_way(checkpoint: Path) -> bool:
+    """Whether torchrun has restarted the processes of a run that left a checkpoint."""
+    return distributed.restarted() and checkpoint.is_file()
 
 
 def _share(samples: Sequence[data.Sample]) -> Sequence[data.Sample]:

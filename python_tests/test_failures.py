@@ -1,0 +1,86 @@
+"""Processes that are killed, raise or hang while they train: what is left, and what goes on."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import squares_in_processes
+import torch
+
+from reid_ext.training import stages
+
+SCRIPT = Path(squares_in_processes.__file__)
+PATIENCE = 240  # seconds that a run may take on a busy machine before it counts as hung
+
+
+def run(out, world_size, *flags, restarts=0):
+    """What torchrun returned and wrote to its standard error."""
+    launcher = ["-m", "torch.distributed.run", "--standalone"]
+    counts = ["--nproc-per-node", str(world_size), "--max-restarts", str(restarts)]
+    command = [sys.executable, *launcher, *counts, str(SCRIPT), str(out), *flags]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=PATIENCE
+    )
+
+
+def iteration(out):
+    return torch.load(out / "checkpoint.pt", weights_only=True)["iteration"]
+
+
+def weights(out):
+    return torch.load(out / "model.pt", weights_only=True)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    out = tmp_path_factory.mktemp("uninterrupted")
+    done = run(out, 2)
+    assert done.returncode == 0, done.stderr
+    return weights(out)
+
+
+def test_killed_worker_is_restarted_from_the_last_checkpoint(uninterrupted, tmp_path):
+    done = run(tmp_path, 2, "--fail", "kill", restarts=1)
+    assert done.returncode == 0, done.stderr
+    assert "Signal 9 (SIGKILL)" in done.stderr or "exitcode: -9" in done.stderr
+    progress = [line for line in done.stderr.splitlines() if "train: 8 iterations" in line]
+    assert progress  # those that were left of 12 after the checkpoint of the 4th
+    got = weights(tmp_path)
+    assert got.keys() == uninterrupted.keys()
+    assert all(torch.equal(got[name], uninterrupted[name]) for name in got)
+
+
+def test_raising_process_stops_all_and_another_number_resumes(uninterrupted, tmp_path):
+    done = run(tmp_path, 2, "--fail", "raise")
+    assert done.returncode == 1
+    assert "RuntimeError: the second process has had enough" in done.stderr
+    assert iteration(tmp_path) == squares_in_processes.SAVE_EVERY
+    assert not (tmp_path / "model.pt").exists()
+    resumed = run(tmp_path, 3, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    got = weights(tmp_path)
+    for name, value in uninterrupted.items():  # sums of three parts round otherwise than of two
+        torch.testing.assert_close(got[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_hanging_process_stops_all_at_the_timeout(tmp_path):
+    start = time.monotonic()
+    done = run(tmp_path, 2, "--fail", "hang", "--timeout", "20")
+    assert done.returncode == 1 and time.monotonic() - start < PATIENCE
+    assert re.search("RuntimeError: .*(timeout|Timed out)", done.stderr)
+    assert iteration(tmp_path) == squares_in_processes.SAVE_EVERY
+
+
+def test_script_goes_on_by_itself_only_when_restarted(monkeypatch, tmp_path):
+    checkpoint = tmp_path / "checkpoint.pt"
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert not stages._is_under_way(checkpoint)  # it died before the first one
+    checkpoint.touch()
+    assert stages._is_under_way(checkpoint)
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
+    assert not stages._is_under_way(checkpoint)

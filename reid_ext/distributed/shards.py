@@ -1,0 +1,172 @@
+"""Rows of a set that lies in shards, one per process: whose is what, and whose turn it is."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+from reid_ext.distributed.collectives import (
+    Group,
+    all_to_all,
+    gather_rows,
+    is_distributed,
+    rank,
+    row_counts,
+    world_size,
+)
+from reid_ext.evaluation import inputs
+from reid_ext.evaluation.inputs import Array
+
+_DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+
+
+@contextmanager
+def refused_together(where: str, group: Group) -> Iterator[None]:
+    """What one process refuses all refuse, so that none waits for one that has stopped.
+
+    Raises:
+        ValueError: that of the block; in the other processes one that names the first that refused.
+    """
+    refusal: ValueError | None = None
+    try:
+        yield
+    except ValueError as error:
+        refusal = error
+    if is_distributed(group):
+        refused = row_counts(int(refusal is not None), group, _device(group))
+        if refusal is None and any(refused):
+            first = refused.index(1)
+            refusal = ValueError(
+                f"{where}: arguments must fit in every process, got a refusal in process {first}; "
+                "its own error says which"
+            )
+    if refusal is not None:
+        raise refusal
+
+
+def _device(group: Group) -> torch.device:
+    """Where the group's numbers must lie."""
+    if dist.get_backend(group) == "nccl":
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("cpu")
+
+
+def stretch(rows: int, part: int, parts: int) -> slice:
+    """The part's share of so many rows."""
+    return slice(rows * part // parts, rows * (part + 1) // parts)
+
+
+class Shard:
+    """The rows of one process, features (n, D), and after :meth:`join` their places in the whole.
+
+    Of rows that stand in several processes, as a sampler leaves that fills up, the first counts.
+    """
+
+    length: int  # of the whole set
+    mine: Tensor  # rows of this shard that count
+    places: Tensor  # their places in the whole set, ascending
+
+    def __init__(self, where: str, name: str, features: Tensor, rows: Array | None):
+        if not isinstance(features, Tensor) or features.ndim != 2:
+            got = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+            raise ValueError(f"{where}: {name} must be a tensor of shape (N, D), got {got}")
+        if features.dtype not in _DTYPES:
+            allowed = "float32, float64, bfloat16 or float16"
+            raise ValueError(f"{where}: {name} must be {allowed}, got {features.dtype}")
+        self.where, self.name = where, name
+        self.features = features.detach()
+        self.rows = None if rows is None else self.read("rows", rows)
+        self.given = {"rows": rows is not None}  # what all processes must give, or none
+
+    def read(self, kind: str, values: Any) -> Tensor:
+        """Integers, one for each row."""
+        features, given = self.features, f"{self.name}_{kind}"
+        return inputs.read_integers(
+            self.where, given, values, len(features), self.name, features.device
+        )
+
+    def join(self, group: Group) -> None:
+        """Agree with the other processes on the order of all rows.
+
+        Raises:
+            ValueError: in all, where lengths, dtypes or whether rows are given differ.
+        """
+        x = self.features
+        counts = self._agreed_counts(group)
+        first, n = sum(counts[: rank(group)]), len(x)
+        here = torch.arange(first, first + n, device=x.device)
+        self.wanted = gather_rows(here if self.rows is None else self.rows, group)
+        order = self.wanted.argsort(stable=True)
+        once = torch.ones_like(order, dtype=torch.bool)
+        once[1:] = self.wanted[order][1:] != self.wanted[order][:-1]
+        self._counts = counts
+        self._place = torch.empty_like(order)  # of every row of every process
+        self._place[order] = once.cumsum(0) - 1
+        self.order = order[once]
+        self.length = len(self.order)
+        is_mine = (self.order >= first) & (self.order < first + n)
+        self.mine, self.places = self.order[is_mine] - first, is_mine.nonzero()[:, 0]
+
+    def _agreed_counts(self, group: Group) -> list[int]:
+        """The rows of every process, if all have the same kind of them."""
+        x = self.features
+        if not is_distributed(group):
+            return [len(x)]
+        facts = [len(x), x.shape[1], _DTYPES.index(x.dtype), *self.given.values()]
+        everywhere = gather_rows(torch.tensor([facts], device=x.device), group).tolist()
+        counts, lengths, dtypes, *given = zip(*everywhere, strict=True)
+        self._check_same("feature length", lengths)
+        self._check_same("dtype", [_DTYPES[code] for code in dtypes])
+        for name, values in zip(self.given, given, strict=True):
+            self._check_same(f"{self.name}_{name}, or None,", map(bool, values))
+        return list(counts)
+
+    def _check_same(self, what: str, values: Iterable[Any]) -> None:
+        values = list(values)
+        if len(set(values)) > 1:
+            raise ValueError(
+                f"{self.where}: {self.name} must have the same {what} in every process, got "
+                f"{', '.join(map(str, values))}"
+            )
+
+    def all(self, values: Tensor, group: Group) -> Tensor:
+        """The values of the whole set, in its order, from those of each process's rows."""
+        return gather_rows(values, group)[self.order]
+
+    def deliver(self, results: Tensor, group: Group) -> Tensor:
+        """To each process the results of its own rows, where each made those of its stretch."""
+        parts = world_size(group)
+        mine = stretch(self.length, rank(group), parts)
+        places = self._place.split(self._counts)
+        theirs = [p[(p >= mine.start) & (p < mine.stop)] - mine.start for p in places]
+        received = all_to_all([results[rows] for rows in theirs], self._lengths(group), group)
+        own = places[rank(group)]
+        makers = [stretch(self.length, part, parts) for part in range(parts)]
+        at = [((own >= s.start) & (own < s.stop)).nonzero()[:, 0] for s in makers]
+        out = torch.empty_like(received)
+        out[torch.cat(at)] = received
+        return out
+
+    def _lengths(self, group: Group) -> list[int]:
+        """How many of this process's rows each process makes the results of."""
+        parts = world_size(group)
+        own = self._place.split(self._counts)[rank(group)]
+        makers = [stretch(self.length, part, parts) for part in range(parts)]
+        return [int(((own >= s.start) & (own < s.stop)).sum()) for s in makers]
+
+
+def check_alike(query: Shard, gallery: Shard) -> None:
+    """Refuse a gallery of another length, dtype or device than the queries of this process."""
+    q, g = query.features, gallery.features
+    for of, mine, other in (
+        ("feature length", g.shape[1], q.shape[1]),
+        ("dtype", g.dtype, q.dtype),
+        ("device", g.device, q.device),
+    ):
+        if mine != other:
+            raise ValueError(
+                f"{query.where}: gallery must have {of} {other} like query, got {mine}"
+            )
