@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from reid_ext._terminal import harmless
 from reid_ext.cli import data, doctor, evaluation
 from reid_ext.cli.command import WrongUse
 
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.json:
         print(json.dumps(result.facts, indent=2, default=str))
     else:
-        print("\n".join(result.lines))
+        print(harmless("\n".join(result.lines)))
     return DONE if result.ok else NO
 
 
@@ -50,7 +51,7 @@ def _failed(args: argparse.Namespace, error: Exception, status: int) -> int:
     """One line for the person, and where asked for an object for the program."""
     if os.environ.get("REID_EXT_TRACEBACK"):
         raise error
-    sys.stderr.write(f"reid-ext: error: {error}\n")
+    sys.stderr.write(f"reid-ext: error: {harmless(str(error))}\n")
     if args.json:
         print(json.dumps({"ok": False, "error": str(error)}))
     return status

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from reid_ext import distributed
+from reid_ext._terminal import harmless
 from reid_ext.training.precision import PRECISIONS, fastest_precision
 from reid_ext.training.recipe import Recipe
 
@@ -106,7 +107,7 @@ def one_line_errors() -> Iterator[None]:
     except (ValueError, OSError, ImportError, torch.OutOfMemoryError) as error:
         if os.environ.get("REID_EXT_TRACEBACK"):
             raise
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {harmless(str(error))}\n")
         sys.exit(1)
 
 

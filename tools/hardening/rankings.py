@@ -12,8 +12,14 @@ import numpy as np
 import torch
 from part import Budget, Failures, Row, smallest
 
-from reid_ext.evaluation import evaluate, evaluate_distances, evaluate_regdb, evaluate_sysu
-from reid_ext.evaluation import Ranking, select_galleries
+from reid_ext.evaluation import (
+    Ranking,
+    evaluate,
+    evaluate_distances,
+    evaluate_regdb,
+    evaluate_sysu,
+    select_galleries,
+)
 
 METRICS = ("cosine", "euclidean", "squared_euclidean")
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)

@@ -159,8 +159,8 @@ def check_jaccard(rng: np.random.Generator, q: int, g: int) -> None:
     if not bool((d.amax(1) > 0).all()):
         return
     order = d.argsort(dim=1, stable=True)
-    if clustering:  # k1 counts the image itself, and more than k1 nearest are never seen
-        v = encoded(d, order, k1 - 1, min(k2, k1), min(round(k1 / 2), k1 - 1))
+    if clustering:  # only the k1 nearest are ever looked at, the image itself among them
+        v = encoded(d, order[:, :k1], k1, k2, round(k1 / 2))
     else:
         v = encoded((d / d.amax(1, keepdim=True)) ** 2, order, k1, k2, round(k1 / 2))
     shared = torch.minimum(v[:, None], v).sum(2)
