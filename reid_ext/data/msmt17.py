@@ -93,6 +93,6 @@ def _camera(image: str, path: Path) -> int:
     if camera not in CAMERAS:
         raise ValueError(
             f"{NAME}: images of {path} must be named like 0000_000_01_0303morning_0008_0.jpg, the "
-            f"third field a camera from 1 to 15, got {short(image)}; restore the list of the dataset"
+            f"third field a camera from 1 to 15, got {short(image)}; restore the list"
         )
     return camera

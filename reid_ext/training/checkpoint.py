@@ -115,7 +115,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if content.get("version") != VERSION:
         raise ValueError(
             f"checkpoint: path must have format version {VERSION}, got {path} with "
-            f"{str(content.get('version'))[:20]}; load it with the reid_ext that wrote it, or train again"
+            f"{str(content.get('version'))[:20]}; load it with the reid_ext that wrote it, or train "
+            "again"
         )
     if missing := sorted(_KEYS - content.keys()):
         raise ValueError(
@@ -145,7 +146,11 @@ def load_model(path: str | Path, model: nn.Module) -> dict[str, Any]:
 
 
 def write_atomically(content: dict[str, Any], path: Path) -> None:
-    """Save ``content`` at ``path`` with torch.save: as a whole, or not at all."""
+    """Save ``content`` at ``path`` with torch.save: as a whole, or not at all.
+
+    Raises:
+        OSError: the file could not be written, such as on a full disk.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     try:
@@ -154,6 +159,12 @@ def write_atomically(content: dict[str, Any], path: Path) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
+    except RuntimeError as error:  # what torch makes of a write that failed
+        part.unlink(missing_ok=True)
+        raise OSError(
+            f"checkpoint: path must be on a disk with room for it, got {path}, which could not be "
+            f"written to its end ({error.__context__ or error}); free some space"
+        ) from error
     except BaseException:
         part.unlink(missing_ok=True)
         raise

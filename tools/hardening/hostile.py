@@ -18,7 +18,7 @@ from reid_ext.cli.features import read_features
 from reid_ext.training.checkpoint import read_checkpoint
 
 REFUSED = ("ValueError", "FileNotFoundError")
-MEMORY = 1024 * sandbox.MIB  # that a reader may take for a file of a few kilobytes
+MEMORY = 512 * sandbox.MIB  # that a reader may take for a file of a few kilobytes
 TERMINAL = "\x1b[31mred\x1b]0;title\x07"
 
 

@@ -67,13 +67,16 @@ def _bomb(path: Path, content: dict[str, Any]) -> Path:
     """A checkpoint of a few megabytes that unpacks to gigabytes, as torch never writes one."""
     buffer = io.BytesIO()
     torch.save(content | {"model": {"w": torch.zeros(4)}}, buffer)
-    with zipfile.ZipFile(buffer) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+    with (
+        zipfile.ZipFile(buffer) as old,
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as new,
+    ):
         for name in old.namelist():
             if not name.endswith("data/0"):
                 new.writestr(name, old.read(name))
                 continue
             with new.open(name, "w", force_zip64=True) as entry:
-                for _ in range(2 * GIB >> 24):
+                for _ in range(GIB >> 24):
                     entry.write(bytes(1 << 24))
     return path
 
@@ -143,10 +146,10 @@ def feature_files(folder: Path, evil: Evil) -> list[Path]:
         made.append(_declaring(folder / f"{name}.npz", shape, b"\0" * 64))
     made.append(_declaring(folder / "negative.npz", (-1, 4), b"\0" * 64))
     bomb = folder / "bomb.npz"
-    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as file:
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
         with file.open("features.npy", "w", force_zip64=True) as entry:
-            entry.write(_header((GIB, 1)))
-            for _ in range(4 * GIB >> 24):
+            entry.write(_header((GIB >> 2, 1)))
+            for _ in range(GIB >> 24):
                 entry.write(bytes(1 << 24))
         file.writestr("identities.npy", _array_bytes(ids))
     return [*made, bomb]
