@@ -115,8 +115,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if content.get("version") != VERSION:
         raise ValueError(
             f"checkpoint: path must have format version {VERSION}, got {path} with "
-            f"{str(content.get('version'))[:20]}; load it with the reid_ext that wrote it, or train "
-            "again"
+            f"{str(content.get('version'))[:20]}; load it with the reid_ext that wrote it, or "
+            "train again"
         )
     if missing := sorted(_KEYS - content.keys()):
         raise ValueError(

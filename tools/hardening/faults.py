@@ -65,9 +65,7 @@ def writers(folder: Path) -> dict[str, tuple[Path, Callable[[], Any]]]:
         "distances": (out, lambda: _command("rerank", *files, "--k1", "3", "--out", str(out))),
         "dataset": (
             folder / "set",
-            lambda: data.synthesize(
-                "market1501", folder / "set", identities=(2, 0, 2), images=(2, 1)
-            ),
+            lambda: data.synthesize("market1501", folder / "set", **small),
         ),
     }
 

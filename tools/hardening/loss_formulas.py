@@ -49,14 +49,16 @@ class Pairs:
         return (self.positive.any(1) & self.negative.any(1)).nonzero()[:, 0].tolist()
 
 
-def hardest(values: Tensor, among: Tensor, largest: bool) -> Tensor:
-    """The largest or smallest of the values in the mask; of equal ones the first."""
+def hardest(values: Tensor, among: Tensor, largest: bool, rows: Tensor) -> Tensor:
+    """The largest or smallest of the values in the mask; of equal ones the first.
+
+    Between rows that are the same the choice is clear, between others of nearly one value not.
+    """
     global clear
     chosen = values[among]
-    ordered = chosen.detach().sort(descending=largest).values
-    if len(ordered) > 1:
-        clear &= bool((ordered[0] - ordered[1]).abs() > CLEARLY)
     target = chosen.detach().max() if largest else chosen.detach().min()
+    near = rows.detach()[among][(chosen.detach() - target).abs() <= CLEARLY]
+    clear &= bool((near == near[0]).all())
     return chosen[(chosen.detach() == target).nonzero()[0, 0]]
 
 
@@ -74,14 +76,18 @@ def aggregate(exponents: list[Tensor], of_mean: bool, x: Tensor) -> Tensor:
     return values.mean().exp() if of_mean else values.exp().mean()
 
 
-def exponent(cosine: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0) -> Tensor:
-    s_n = apart(hardest(cosine, negative, True))
-    return s_n.clamp(min=0) - hardest(cosine, positive, False) + margin
+def exponent(
+    cosine: Tensor, positive: Tensor, negative: Tensor, rows: Tensor, margin: float = 1.0
+) -> Tensor:
+    s_n = apart(hardest(cosine, negative, True, rows))
+    return s_n.clamp(min=0) - hardest(cosine, positive, False, rows) + margin
 
 
 def expat(pairs: Pairs, of_mean: bool = False) -> Tensor:
     cosine = cosines(pairs.x, pairs.y)
-    each = [exponent(cosine[i], pairs.positive[i], pairs.negative[i]) for i in pairs.anchors()]
+    each = [
+        exponent(cosine[i], pairs.positive[i], pairs.negative[i], pairs.y) for i in pairs.anchors()
+    ]
     return aggregate(each, of_mean, pairs.x)
 
 
@@ -101,7 +107,7 @@ def expat_of_modalities(
             other = modalities != modality
             positive, negative = other & (labels == labels[i]), other & (labels != labels[i])
             if positive.any() and negative.any():
-                each.append(exponent(cosine[i], positive, negative, margin))
+                each.append(exponent(cosine[i], positive, negative, x, margin))
         total = total + weight * aggregate(each, aggregation == "exp_of_mean", x)
     return total
 
@@ -115,7 +121,8 @@ def expat_of_triplets(anchor: Tensor, positive: Tensor, negative: Tensor) -> Ten
 def triplet(pairs: Pairs, margin: float | None, power: int = 1) -> Tensor:
     d, each = distances(pairs.x, pairs.y, power), []
     for i in pairs.anchors():
-        gap = hardest(d[i], pairs.positive[i], True) - hardest(d[i], pairs.negative[i], False)
+        farthest = hardest(d[i], pairs.positive[i], True, pairs.y)
+        gap = farthest - hardest(d[i], pairs.negative[i], False, pairs.y)
         each.append(F.softplus(gap) if margin is None else apart(gap + margin).clamp(min=0))
     return torch.stack(each).mean() if each else pairs.x.sum() * 0
 
