@@ -55,9 +55,9 @@ def _wrong(outcome: sandbox.Outcome, case: Case) -> str:
         return f"ended with {outcome.error or 'no error'}: {outcome.text[:300]!r}"
     if outcome.error and case.says not in outcome.text:
         return f"does not say {case.says!r}: {outcome.text[:300]!r}"
-    if len(outcome.text) > 2000:
+    if outcome.error and len(outcome.text) > 2000:
         return f"says {len(outcome.text)} characters"
-    if any(ord(c) < 32 and c != "\n" for c in outcome.text):
+    if outcome.error and any(ord(c) < 32 and c != "\n" for c in outcome.text):
         return f"sends control characters to a terminal: {outcome.text[:300]!r}"
     return ""
 

@@ -57,9 +57,10 @@ def hardest(values: Tensor, among: Tensor, largest: bool, rows: Tensor) -> Tenso
     global clear
     chosen = values[among]
     target = chosen.detach().max() if largest else chosen.detach().min()
-    near = rows.detach()[among][(chosen.detach() - target).abs() <= CLEARLY]
-    clear &= bool((near == near[0]).all())
-    return chosen[(chosen.detach() == target).nonzero()[0, 0]]
+    near = ((chosen.detach() - target).abs() <= CLEARLY).nonzero()[:, 0]
+    candidates = rows.detach()[among][near]
+    clear &= bool((candidates == candidates[0]).all())
+    return chosen[near[0]]
 
 
 def apart(value: Tensor, kink: float = 0.0) -> Tensor:

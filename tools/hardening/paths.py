@@ -61,7 +61,7 @@ def fuzz(
 
 
 def built(folder: Path, options: list[str]) -> Path:
-    """A copy of the package in ``folder`` with libraries of its own; returns what to import from."""
+    """A copy of the package in ``folder`` with libraries of its own; where to import it."""
     package = folder / "python"
     shutil.rmtree(package, ignore_errors=True)
     ignored = shutil.ignore_patterns("*.so", "__pycache__")

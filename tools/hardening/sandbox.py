@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 MIB = 1 << 20
+MOST_SAID = 30_000  # characters of a result; all of them fit into the pipe
 
 
 class Outcome(NamedTuple):
@@ -67,7 +68,7 @@ def _child(
         limit = address_space() + memory
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     try:
-        said = ("", repr(what())[:2000], before)
+        said = ("", repr(what())[:MOST_SAID], before)
     except BaseException as error:
         text = str(error)
         if os.environ.get("HARDENING_TRACEBACK"):
