@@ -52,14 +52,16 @@ class Pairs:
 def hardest(values: Tensor, among: Tensor, largest: bool, rows: Tensor) -> Tensor:
     """The largest or smallest of the values in the mask; of equal ones the first.
 
-    Between rows that are the same the choice is clear, between others of nearly one value not.
+    Of nearly equal values any may be chosen, but for rows that are the same and of whole numbers:
+    their products are exact, and so are their ties.
     """
     global clear
     chosen = values[among]
     target = chosen.detach().max() if largest else chosen.detach().min()
     near = ((chosen.detach() - target).abs() <= CLEARLY).nonzero()[:, 0]
     candidates = rows.detach()[among][near]
-    clear &= bool((candidates == candidates[0]).all())
+    exact = bool((rows.detach() == rows.detach().round()).all())
+    clear &= len(near) == 1 or (exact and bool((candidates == candidates[0]).all()))
     return chosen[near[0]]
 
 
