@@ -28,7 +28,7 @@ class Murder(data.EvaluationTransform):
 def test_death_of_a_worker_is_an_error_in_words(tmp_path):
     root = data.synthesize("market1501", tmp_path / "set", **SMALL)
     images = data.Images(data.load("market1501", root).train, Murder((32, 16)))
-    with pytest.raises(ChildProcessError, match="workers must live .* take fewer workers, or 0"):
+    with pytest.raises(ChildProcessError, match=r"workers must live .* take fewer workers, or 0"):
         list(data.loader(images, data.SequentialBatches(len(images), 2), 1))
 
 

@@ -12,6 +12,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 LONGEST_PATH = 4096  # PATH_MAX of Linux
 MOST_DIGITS = 18  # of a number that fits int64
 _shortened = reprlib.Repr()
+_shortened.maxlevel = 3
 _shortened.maxstring = _shortened.maxother = 80
 
 
