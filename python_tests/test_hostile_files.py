@@ -1,4 +1,4 @@
-"""Files made to do harm, or half there: refused by name before they cost memory, and nothing is run."""
+"""Files made to do harm: refused by name before they cost memory, and nothing of them is run."""
 
 import io
 import os

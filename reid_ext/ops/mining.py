@@ -51,9 +51,10 @@ def mine_hardest(
 
     Returns:
         :class:`HardestPairs`. Distances are float32 for half inputs, differentiable once in ``x``
-        and ``keys``; the gradient of a Euclidean distance 0 is 0. Ties go to the lowest index;
-        as distances are made of products, keys closer to each other than the rounding of those,
-        such as a row that is there twice, may change places. NaN counts as hardest, so it shows. Memory is O(N + M) and one tile, never N x M.
+        and ``keys``; the gradient of a Euclidean distance 0 is 0. Ties go to the lowest index; as
+        distances are made of products, keys closer to each other than the rounding of those, such
+        as a row that is there twice, may change places. NaN counts as hardest, so it shows. Memory
+        is O(N + M) and one tile, never N x M.
 
     Raises:
         RuntimeError: a shape, dtype, device or metric that does not fit; the message names it.
