@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from reid_ext._terminal import in_words
 from reid_ext.cli import bench, completion, data, doctor, evaluation, export, extract, terminal
 from reid_ext.cli.command import WrongUse
 
@@ -26,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except WrongUse as error:
         return _failed(args, error, WRONG_USE)
-    except (ValueError, OSError, ImportError, RuntimeError) as error:
+    except (ValueError, OSError, ImportError, RuntimeError, MemoryError) as error:
         return _failed(args, error, NO)
     if args.json:
         print(json.dumps(result.facts, indent=2, default=str))
@@ -54,7 +55,7 @@ def _failed(args: argparse.Namespace, error: Exception, status: int) -> int:
     """One line for the person, and where asked for an object for the program."""
     if os.environ.get("REID_EXT_TRACEBACK"):
         raise error
-    sys.stderr.write(f"reid-ext: error: {error}\n")
+    sys.stderr.write(f"reid-ext: error: {in_words(error)}\n")
     if args.json:
-        print(json.dumps({"ok": False, "error": str(error)}))
+        print(json.dumps({"ok": False, "error": in_words(error)}))
     return status

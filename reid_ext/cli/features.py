@@ -5,12 +5,13 @@ baseline holds query and gallery, an ``.npy`` has its labels in files beside it.
 is run: arrays of Python objects are refused.
 """
 
+import math
 import os
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 
@@ -24,6 +25,8 @@ NAMES = {
     "paths": ("paths", "path", "files"),
 }
 SHORT = {"query": "query", "gallery": "gall"}  # as the code of AGW calls its arrays
+MOST_INFLATED = 100  # times its size in the file: no features are so alike
+SMALL = 1 << 20  # bytes that are read whatever they were packed in
 
 
 class Features(NamedTuple):
@@ -48,7 +51,7 @@ def read_features(path: Path, side: str, *, in_one: bool = False) -> Features:
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: another file, one without these arrays, or with arrays of Python objects
-            (nothing of them is run).
+            (nothing of them is run), or that would take much more memory than the file has bytes.
         ImportError: a ``.mat`` file, and no SciPy.
     """
     if not path.is_file():
@@ -103,6 +106,7 @@ def _named(arrays: Mapping[str, Callable[[], np.ndarray]], prefixes: Sequence[st
 
 
 def _read_npz(path: Path) -> dict[str, Callable[[], np.ndarray]]:
+    _check_sizes(path)
     arrays = np.load(path, allow_pickle=False)
     if isinstance(arrays, np.ndarray):
         raise ValueError("one array alone")
@@ -163,3 +167,27 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _check_sizes(path: Path) -> None:
+    """ValueError if an array unpacks to far more than it is packed in, or says it is larger."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            if info.file_size > max(MOST_INFLATED * info.compress_size, SMALL):
+                raise ValueError(
+                    f"{info.filename} of {info.file_size} bytes, packed in {info.compress_size}"
+                )
+            with archive.open(info) as entry:
+                shape, size = _declared(entry)
+            if size > info.file_size:
+                raise ValueError(f"{info.filename} of {info.file_size} bytes for shape {shape}")
+
+
+def _declared(entry: IO[bytes]) -> tuple[tuple[int, ...], int]:
+    """The shape that an array has by its header, and the bytes that takes."""
+    form = np.lib.format
+    old = form.read_magic(entry) == (1, 0)
+    shape, _, dtype = (form.read_array_header_1_0 if old else form.read_array_header_2_0)(entry)
+    return shape, 0 if dtype.hasobject else math.prod(shape) * dtype.itemsize

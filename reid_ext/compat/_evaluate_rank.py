@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import numpy as np
+
 from reid_ext.evaluation import Ranking, evaluate_distances, evaluate_single_shot
-from reid_ext.evaluation.inputs import Array, check_at_least, read_matrix
+from reid_ext.evaluation.inputs import Array, check_at_least, described, read_matrix
 
 _THEIR_NAMES = {
     "evaluate_distances": None,  # where it is called
@@ -26,6 +28,9 @@ def ranking_of(
     """The ranking of their rules; labels are q_pids, g_pids, q_camids and g_camids."""
     distances = read_matrix(where, "distmat", distmat)
     check_at_least(where, "max_rank", max_rank, 1)
+    if not isinstance(single_shot, int | np.bool_):
+        got = described(single_shot)
+        raise ValueError(f"{where}: use_metric_cuhk03 must be True or False, got {got}")
     names = ("query_ids", "gallery_ids", "query_cameras", "gallery_cameras")
     keywords: dict[str, Any] = dict(zip(names, labels, strict=True))
     keywords["max_rank"] = min(max_rank, distances.shape[1])

@@ -5,8 +5,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from reid_ext.data.image_size import number_of_pixels
+
 # Colour whatever the file holds, and no turning by a camera's notes: boxes were cut as stored.
 _DECODE_FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+MOST_PIXELS = 1 << 26  # 8192 x 8192; 200 MB in RGB
 _JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 
 PARTS = ("whole", "top", "middle", "bottom")
@@ -30,7 +33,7 @@ def decode(path: str | Path) -> np.ndarray:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is no image, or a JPEG that ends too early.
+        ValueError: the file is no image, a JPEG that ends too early, or larger than 2**26 pixels.
     """
     try:
         # Bytes and imdecode, not imread: that fails on names outside the system's code page.
@@ -41,6 +44,12 @@ def decode(path: str | Path) -> np.ndarray:
             f"decode: path must be an image file, got {path}, which does not exist; was the "
             "dataset moved after its lists were read?"
         ) from None
+    pixels = number_of_pixels(content) or 0
+    if pixels > MOST_PIXELS:
+        raise ValueError(
+            f"decode: path must be an image of at most {MOST_PIXELS} pixels, got {path} of {pixels}"
+            "; make it smaller, or take it out of the dataset"
+        )
     image = _decoded(content)
     if image is None:
         raise ValueError(

@@ -1,7 +1,7 @@
 """Batches of images, prepared by worker processes."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import cv2
@@ -43,6 +43,7 @@ def loader(
     Raises:
         FileNotFoundError, ValueError: while iterating, for an image that does not decode; the
             same short message from a worker as from this process.
+        ChildProcessError: while iterating, a worker died.
     """
     if workers < 0:
         raise ValueError(f"loader: workers must be 0 or more, got {workers}")
@@ -76,7 +77,7 @@ class Loader:
     def __iter__(self) -> Iterator[Batch]:
         resumable = hasattr(self._sampler, "load_state_dict")
         place = self._sampler.state_dict() if resumable else {}
-        for count, batch in enumerate(self._batches, start=1):
+        for count, batch in enumerate(_from_living_workers(self._batches), start=1):
             if isinstance(batch, Exception):
                 try:
                     raise batch
@@ -87,6 +88,19 @@ class Loader:
             yield batch
         if resumable:
             self._sampler.load_state_dict({**place, "epoch": place["epoch"] + 1, "batch": 0})
+
+
+def _from_living_workers(batches: Iterable[Any]) -> Iterator[Any]:
+    """The same; a worker's death becomes an OSError, of which a script makes one line."""
+    try:
+        yield from batches
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise ChildProcessError(
+            f"loader: workers must live as long as the loader, got one that died ({error}); "
+            "it may have run out of memory: take fewer workers, or 0"
+        ) from error
 
 
 class _Batches(data.Dataset):

@@ -7,8 +7,6 @@ Paths are below the list's own folder, or absolute. ``camera``, ``view`` and ``m
 left out, in a row or altogether; other columns are not looked at.
 """
 
-import csv
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from typing import Any
 from reid_ext.data.expected import UNKNOWN, Expected
 from reid_ext.data.hold_out import check_evaluated, hold_out, hold_out_by_modality
 from reid_ext.data.sample import INFRARED, VISIBLE, Dataset, Sample
-from reid_ext.data.tree import numbered, some
+from reid_ext.data.tree import csv_rows, is_whole_number, numbered, parsed_json, short, some
 
 NAME = "manifest"
 SPLITS = ("train", "query", "gallery")
@@ -78,7 +76,7 @@ def _rows(path: Path) -> Sequence[Mapping[str, Any]]:
     if path.suffix.lower() == ".json":
         rows = _json_rows(path, text)
     elif path.suffix.lower() == ".csv":
-        rows = list(csv.DictReader(text.splitlines()))
+        rows = _csv_rows(path, text)
     else:
         raise ValueError(f"{NAME}: root must end in .csv or .json, got {path}")
     if not rows:
@@ -86,9 +84,16 @@ def _rows(path: Path) -> Sequence[Mapping[str, Any]]:
     return rows
 
 
+def _csv_rows(path: Path, text: str) -> Sequence[Mapping[str, Any]]:
+    try:
+        return csv_rows(text.splitlines())[0]
+    except ValueError as error:
+        raise ValueError(f"{NAME}: {path} must be CSV, got {error}") from error
+
+
 def _json_rows(path: Path, text: str) -> Sequence[Mapping[str, Any]]:
     try:
-        rows = json.loads(text)
+        rows = parsed_json(text)
     except ValueError as error:
         raise ValueError(f"{NAME}: {path} must be JSON, got {error}") from error
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -102,13 +107,13 @@ def _check(path: Path, row: int, values: Mapping[str, Any]) -> None:
     if missing := [name for name in REQUIRED if not _text(values, name)]:
         raise ValueError(f"{where} must have {', '.join(REQUIRED)}, got no {', '.join(missing)}")
     camera = _text(values, "camera")
-    if camera and not (camera.isascii() and camera.isdigit()):
-        raise ValueError(f"{where} must have a whole number as camera, got {camera!r}")
+    if camera and not is_whole_number(camera):
+        raise ValueError(f"{where} must have a whole number as camera, got {short(camera)}")
     allowed = {"split": SPLITS, "view": tuple(VIEWS)[1:], "modality": tuple(MODALITIES)[1:]}
     for name, choices in allowed.items():
         value = _text(values, name)
         if value and value not in choices:
-            raise ValueError(f"{where} must have {name} {' or '.join(choices)}, got {value!r}")
+            raise ValueError(f"{where} must have {name} {' or '.join(choices)}, got {short(value)}")
 
 
 def _sample(folder: Path, identity: int, values: Mapping[str, Any]) -> Sample:

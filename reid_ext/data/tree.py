@@ -1,10 +1,19 @@
 """What readers share: arguments, folders and file lists, and what is said when one is not right."""
 
+import csv
+import json
 import os
+import reprlib
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Any
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+LONGEST_PATH = 4096  # PATH_MAX of Linux
+MOST_DIGITS = 18  # of a number that fits int64
+_shortened = reprlib.Repr()
+_shortened.maxlevel = 3
+_shortened.maxstring = _shortened.maxother = 80
 
 
 def check_choice(name: str, argument: str, value: object, choices: Sequence[object]) -> None:
@@ -43,7 +52,8 @@ def read_list(name: str, path: Path) -> Iterator[tuple[str, int]]:
 
     Raises:
         FileNotFoundError: there is no such list.
-        ValueError: a line of another form, by its number, or a list without lines.
+        ValueError: a line of another form or with a path that leads out of the list's folder, by
+            its number, or a list without lines.
     """
     if not path.is_file():
         raise FileNotFoundError(
@@ -53,10 +63,11 @@ def read_list(name: str, path: Path) -> Iterator[tuple[str, int]]:
     empty = True
     for number, words in read_words(path):
         empty = False
-        if len(words) != 2 or not (words[1].isascii() and words[1].isdigit()):
+        if len(words) != 2 or not (is_whole_number(words[1]) and _is_below(words[0])):
             raise ValueError(
-                f"{name}: {path} must have lines like 'folder/image.jpg 12', got "
-                f"{' '.join(words)!r} in line {number}; restore the list of the dataset"
+                f"{name}: {path} must have lines like 'folder/image.jpg 12', a path below the "
+                f"dataset's folder and a number, got {short(' '.join(words))} in line {number}; "
+                "restore the list of the dataset"
             )
         yield words[0], int(words[1])
     if empty:
@@ -71,10 +82,44 @@ def read_words(path: Path) -> Iterator[tuple[int, list[str]]]:
             yield number, words
 
 
+def _is_below(path: str) -> bool:
+    """Whether it leads nowhere but into the folder that it is relative to."""
+    pure = PurePath(path)
+    leads_out = pure.is_absolute() or ".." in pure.parts
+    return not leads_out and "\0" not in path and len(path) <= LONGEST_PATH
+
+
+def is_whole_number(text: str) -> bool:
+    """Whether these are digits alone, and few enough for int64."""
+    return text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS
+
+
+def parsed_json(text: str) -> Any:
+    """The value of a JSON text; ValueError for any that has none, too deep a one among them."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("brackets within brackets, too many to read") from None
+
+
+def csv_rows(lines: Iterable[str]) -> tuple[list[dict[str, Any]], Sequence[str]]:
+    """The rows of a CSV text with a header, and its columns; ValueError for one without form."""
+    reader = csv.DictReader(lines)
+    try:
+        return list(reader), reader.fieldnames or ()
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
+
+
+def short(value: object) -> str:
+    """A value of a file for an error: of a long or deep one only the start."""
+    return _shortened.repr(value)
+
+
 def numbered(names: Iterable[str]) -> dict[str, int]:
     """The number of each identity's name: itself where all are numbers, else its sorted place."""
     unique = sorted(set(names))
-    if all(name.isascii() and name.isdigit() for name in unique):
+    if all(map(is_whole_number, unique)):
         return {name: int(name) for name in unique}
     return {name: place for place, name in enumerate(unique)}
 

@@ -4,16 +4,14 @@ VA-reID's annotations are Python pickles, a format that can run any code when it
 its plain values are read: numbers, strings, tuples, lists and dicts.
 """
 
-import csv
 import io
-import json
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from reid_ext.data.sample import Dataset, Sample
-from reid_ext.data.tree import IMAGE_SUFFIXES, read_words
+from reid_ext.data.tree import IMAGE_SUFFIXES, csv_rows, parsed_json, read_words, short
 
 VIEWS = {"0": 0, "1": 1, "2": 2, "front": 0, "side": 1, "back": 2}
 # The finer names of VA-reID's annotations; an image of "noise" counts as seen from the side there.
@@ -61,7 +59,9 @@ def read_view_labels(path: str | Path) -> dict[str, int]:
         for name, view in _READERS[file.suffix](file):
             key = str(name).replace("\\", "/").rpartition("/")[2]
             if view is not None and labels.setdefault(key, view) != view:
-                raise ValueError(f"{file}: the images must have one view each, got two of {key!r}")
+                raise ValueError(
+                    f"{file}: the images must have one view each, got two of {short(key)}"
+                )
     return labels
 
 
@@ -128,21 +128,28 @@ def _from_pickle(path: Path) -> list[tuple[str, int | None]]:
         labels = _PlainUnpickler(io.BytesIO(content), encoding="utf-8").load()
     except Exception as error:  # a damaged pickle can raise anything
         raise ValueError(
-            f"{path} must be a pickle of plain values, file name to (view, name), got {error}; "
-            "nothing of it was run"
+            f"{path} must be a pickle of plain values, file name to (view, name), got "
+            f"{short(str(error))}; nothing of it was run"
         ) from error
     if not isinstance(labels, dict):
         raise ValueError(f"{path} must hold a dict of file names, got {type(labels).__name__}")
     rows: list[tuple[str, int | None]] = []
     for name, value in labels.items():
-        whole = isinstance(value, tuple) and len(value) == 2 and FINER.get(value[1]) == value[0]
-        if not isinstance(name, str) or not whole:
+        if not isinstance(name, str) or not _is_view_and_name(value):
             raise ValueError(
-                f"{path}: {name!r} must have a view and its name, such as (0, 'front_side'), got "
-                f"{value!r}"
+                f"{path}: {short(name)} must have a view and its name, such as (0, 'front_side'), "
+                f"got {short(value)}"
             )
         rows.append((name, int(value[0])))
     return rows
+
+
+def _is_view_and_name(value: Any) -> bool:
+    """Only a number and a string are looked at: a tuple of tuples may take for ever to compare."""
+    if not isinstance(value, tuple) or len(value) != 2:
+        return False
+    view, name = value
+    return isinstance(view, int) and isinstance(name, str) and FINER.get(name) == view
 
 
 def _from_key_points(path: Path) -> list[tuple[str, int | None]]:
@@ -155,25 +162,27 @@ def _from_key_points(path: Path) -> list[tuple[str, int | None]]:
             raise ValueError(
                 f"{path} must have lines of a path, {KEY_POINTS} key points and an orientation "
                 f"from 0 to {len(ORIENTATIONS) - 1}, got {len(words)} words that end in "
-                f"{orientation!r} in line {number}; copy the file again"
+                f"{short(orientation)} in line {number}; copy the file again"
             )
         rows.append((words[0], ORIENTATIONS[int(orientation)] if known else None))
     return rows
 
 
 def _from_csv(path: Path) -> list[tuple[str, int | None]]:
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        if not {"path", "view"} <= set(reader.fieldnames or ()):
-            raise ValueError(f"{path} must have the columns path and view, got {reader.fieldnames}")
-        return [(row["path"], _view(path, row["path"], row["view"])) for row in reader]
+    try:
+        rows, columns = csv_rows(path.read_text(encoding="utf-8-sig").splitlines())
+    except ValueError as error:
+        raise ValueError(f"{path} must be CSV in UTF-8, got {error}") from error
+    if not {"path", "view"} <= set(columns):
+        raise ValueError(f"{path} must have the columns path and view, got {short(columns)}")
+    return [(row["path"], _view(path, row["path"], row["view"])) for row in rows]
 
 
 def _from_json(path: Path) -> list[tuple[str, int | None]]:
     try:
-        labels = json.loads(path.read_text(encoding="utf-8"))
+        labels = parsed_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} must be JSON, got {error}") from error
+        raise ValueError(f"{path} must be JSON in UTF-8, got {error}") from error
     if not isinstance(labels, dict):
         raise ValueError(f"{path} must be an object of paths and views, got another value")
     return [(name, _view(path, name, view)) for name, view in labels.items()]
@@ -182,9 +191,10 @@ def _from_json(path: Path) -> list[tuple[str, int | None]]:
 def _view(path: Path, name: str, view: Any) -> int | None:
     if view is None or view == "":
         return None
-    if str(view) not in VIEWS:
+    if not isinstance(view, str | int) or str(view) not in VIEWS:
         raise ValueError(
-            f"{path}: the view of {name!r} must be one of {', '.join(VIEWS)}, got {view!r}"
+            f"{path}: the view of {short(name)} must be one of {', '.join(VIEWS)}, got "
+            f"{short(view)}"
         )
     return VIEWS[str(view)]
 

@@ -1,7 +1,8 @@
 """View labels of the embedded data sets: views.json, from path below the root to view."""
 
-import json
 from pathlib import Path
+
+from reid_ext.data.tree import parsed_json
 
 VIEWS_FILE = "views.json"
 
@@ -12,7 +13,7 @@ def read_views(root: Path) -> dict[str, int]:
     if not path.is_file():
         return {}
     try:
-        views = json.loads(path.read_text())
+        views = parsed_json(path.read_text())
         whole = all(v in (0, 1, 2) for v in views.values())
     except (ValueError, AttributeError) as error:
         raise ValueError(

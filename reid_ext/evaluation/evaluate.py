@@ -83,6 +83,9 @@ def evaluate(
     labels = Labels(query_ids, gallery_ids, query_cameras, gallery_cameras, protocol, rules)
     report = Report(max_rank, average_precision, metric)
     query = joined(where, query)
+    if not isinstance(rerank, bool | Mapping):
+        got = inputs.described(rerank)
+        raise ValueError(f"{where}: rerank must be True, False or arguments of rerank, got {got}")
     if rerank:
         return _reranked(query, gallery, labels, report, {} if rerank is True else dict(rerank))
     if protocol == CLASSIC:

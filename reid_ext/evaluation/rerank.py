@@ -1,6 +1,7 @@
 """rerank: distances of a gallery to queries, corrected by what the images' neighbours say."""
 
 from collections.abc import Iterable
+from numbers import Real
 from typing import Any, overload
 
 import torch
@@ -160,8 +161,9 @@ def check_numbers(
     for name, value, most, what in limits:
         if value > most:
             raise ValueError(f"{where}: {name} must be at most {most}, {what}, got {value}")
-    if not 0 <= alpha < float("inf"):
-        raise ValueError(f"{where}: alpha must be a finite number >= 0, got {alpha}")
+    if not isinstance(alpha, Real) or not 0 <= alpha < float("inf"):
+        got = inputs.described(alpha)
+        raise ValueError(f"{where}: alpha must be a finite number >= 0, got {got}")
 
 
 def check_finite(where: str, name: str, values: Tensor) -> None:
@@ -174,5 +176,5 @@ def check_finite(where: str, name: str, values: Tensor) -> None:
 
 
 def check_fraction(where: str, name: str, value: float) -> None:
-    if not 0 <= value <= 1:
-        raise ValueError(f"{where}: {name} must be in [0, 1], got {value}")
+    if not isinstance(value, Real) or not 0 <= value <= 1:
+        raise ValueError(f"{where}: {name} must be in [0, 1], got {inputs.described(value)}")

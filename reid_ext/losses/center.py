@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from reid_ext.losses._numbers import check_size
+
 
 class CenterLoss(nn.Module):
     """Draw each feature to the centre of its identity.
@@ -29,8 +31,7 @@ class CenterLoss(nn.Module):
     def __init__(self, num_identities: int, feature_dim: int):
         super().__init__()
         for name, value in (("num_identities", num_identities), ("feature_dim", feature_dim)):
-            if value < 1:
-                raise ValueError(f"CenterLoss: {name} must be at least 1, got {value}")
+            check_size("CenterLoss", name, value)
         self.centers = nn.Parameter(torch.randn(num_identities, feature_dim))
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:

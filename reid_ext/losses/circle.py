@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reid_ext import ops
+from reid_ext.losses._numbers import is_number
 from reid_ext.losses._pairs import mean_over, positives_and_negatives
 
 
@@ -32,7 +33,7 @@ class CircleLoss(nn.Module):
 
     def __init__(self, margin: float = 0.25, gamma: float = 128.0):
         super().__init__()
-        if not gamma > 0:
+        if not (is_number(gamma) and gamma > 0):
             raise ValueError(f"CircleLoss: gamma must be above 0, got {gamma}")
         self.margin = margin
         self.gamma = gamma

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reid_ext.losses._numbers import is_number
 from reid_ext.losses._pairs import mean_over, positives_and_negatives
 from reid_ext.ops._contract import computed
 
@@ -28,7 +29,7 @@ class ContrastiveLoss(nn.Module):
 
     def __init__(self, margin: float = 1.0):
         super().__init__()
-        if not margin > 0:
+        if not (is_number(margin) and margin > 0):
             raise ValueError(f"ContrastiveLoss: margin must be above 0, got {margin}")
         self.margin = margin
 
@@ -43,8 +44,8 @@ class ContrastiveLoss(nn.Module):
         positive, negative = positives_and_negatives(
             "ContrastiveLoss", features, labels, keys, key_labels
         )
-        x = computed(features)
-        y = x if keys is None else computed(keys)
+        x = computed("ContrastiveLoss: features", features)
+        y = x if keys is None else computed("ContrastiveLoss: keys", keys)
         # by differences: the product's rounding would give coincident rows a gradient
         distance = torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
         near = F.relu(self.margin - distance)

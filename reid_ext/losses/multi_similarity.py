@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from reid_ext import ops
+from reid_ext.losses._numbers import is_number
 from reid_ext.losses._pairs import mean_over, positives_and_negatives
 
 
@@ -39,7 +40,7 @@ class MultiSimilarityLoss(nn.Module):
     ):
         super().__init__()
         for name, value in (("alpha", alpha), ("beta", beta)):
-            if not value > 0:
+            if not (is_number(value) and value > 0):
                 raise ValueError(f"MultiSimilarityLoss: {name} must be above 0, got {value}")
         self.alpha = alpha
         self.beta = beta

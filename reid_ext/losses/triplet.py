@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reid_ext import ops
+from reid_ext.losses._numbers import is_number
 
 
 class TripletLoss(nn.Module):
@@ -26,7 +27,7 @@ class TripletLoss(nn.Module):
 
     def __init__(self, margin: float | None = 0.3, metric: str = "euclidean"):
         super().__init__()
-        if margin is not None and not margin >= 0:
+        if margin is not None and not (is_number(margin) and margin >= 0):
             raise ValueError(
                 f"TripletLoss: margin must be None or not negative, got {margin}; None is the "
                 "soft margin"

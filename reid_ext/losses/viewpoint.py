@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reid_ext import ops
+from reid_ext.losses._numbers import check_size, is_number
 
 _INITIAL_STD = 0.001  # near uniform softmaxes at the start: the loss begins at ln C + ln(C V)
 
@@ -150,7 +151,7 @@ class ViewpointAwareLoss(nn.Module):
         _check_present(present, num_identities, num_views)
         _check_choice("labels", labels, ("adaptive", "fixed", "hard"))
         _check_choice("regularisation", regularisation, ("angular", "euclidean"))
-        if not 0 <= alpha <= 0.5:
+        if not (is_number(alpha) and 0 <= alpha <= 0.5):
             raise ValueError(f"ViewpointAwareLoss: alpha must be in [0, 0.5], got {alpha}")
         self.num_views = num_views
         self.alpha = alpha
@@ -203,8 +204,7 @@ class ViewpointAwareLoss(nn.Module):
 def _check_sizes(num_identities: int, feature_dim: int, num_views: int) -> None:
     sizes = {"num_identities": num_identities, "feature_dim": feature_dim, "num_views": num_views}
     for name, size in sizes.items():
-        if size < 1:
-            raise ValueError(f"ViewpointAwareLoss: {name} must be at least 1, got {size}")
+        check_size("ViewpointAwareLoss", name, size)
     classes = num_identities * num_views
     if classes >= 2**31:
         raise ValueError(

@@ -6,8 +6,13 @@ from torch import Tensor
 _HALF = (torch.float16, torch.bfloat16)
 
 
-def computed(x: Tensor) -> Tensor:
-    """``x`` in the precision the kernels compute in: half types as float32."""
+def computed(argument: str, x: Tensor) -> Tensor:
+    """``x`` in the precision the kernels compute in: half types as float32.
+
+    ``argument`` is what to call it in the error for anything but a tensor.
+    """
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{argument} must be a tensor, got {type(x).__name__}")
     return x.float() if x.dtype in _HALF else x
 
 

@@ -24,19 +24,21 @@ def cosine_matrix(x: Tensor, y: Tensor | None = None, *, angle: bool = False) ->
     Raises:
         RuntimeError: a shape, dtype or device that does not fit; the message names it.
     """
+    x = computed("cosine_matrix: x", x)
     if x.dim() < 2:
         raise RuntimeError(f"cosine_matrix: x must have shape (..., N, D), got {tuple(x.shape)}")
     batch = x.shape[:-2].numel()
     rows = x.shape[-2]
     if y is not None:
+        y = computed("cosine_matrix: y", y)
         if y.dim() != x.dim() or y.shape[:-2] != x.shape[:-2] or y.shape[-1] != x.shape[-1]:
             raise RuntimeError(
                 f"cosine_matrix: y must have shape (..., M, D) to go with x {tuple(x.shape)}, "
                 f"got {tuple(y.shape)}"
             )
         rows = y.shape[-2]
-        y = computed(y).reshape(batch, *y.shape[-2:])
-    x3 = computed(x).reshape(batch, *x.shape[-2:])
+        y = y.reshape(batch, *y.shape[-2:])
+    x3 = x.reshape(batch, *x.shape[-2:])
     out = _cosine_matrix(x3, y, angle)
     return out.reshape(*x.shape[:-1], rows)
 

@@ -50,9 +50,13 @@ def fidi_loss(
     Raises:
         RuntimeError: a shape, dtype, device, alpha, beta or aggregation that does not fit, by name.
     """
-    x = _unit_rows(computed(x)) if normalize else computed(x)
+    x = _unit_rows(computed("fidi_loss: x", x)) if normalize else computed("fidi_loss: x", x)
     if keys is not None:
-        keys = _unit_rows(computed(keys)) if normalize else computed(keys)
+        keys = (
+            _unit_rows(computed("fidi_loss: keys", keys))
+            if normalize
+            else computed("fidi_loss: keys", keys)
+        )
     differentiate = torch.is_grad_enabled()
     loss, _, _ = _fidi_loss(
         x,

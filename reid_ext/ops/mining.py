@@ -51,8 +51,10 @@ def mine_hardest(
 
     Returns:
         :class:`HardestPairs`. Distances are float32 for half inputs, differentiable once in ``x``
-        and ``keys``; the gradient of a Euclidean distance 0 is 0. Ties go to the lowest index;
-        NaN counts as hardest, so it shows. Memory is O(N + M) and one tile, never N x M.
+        and ``keys``; the gradient of a Euclidean distance 0 is 0. Ties go to the lowest index; as
+        distances are made of products, keys closer to each other than the rounding of those, such
+        as a row that is there twice, may change places. NaN counts as hardest, so it shows. Memory
+        is O(N + M) and one tile, never N x M.
 
     Raises:
         RuntimeError: a shape, dtype, device or metric that does not fit; the message names it.
@@ -73,12 +75,13 @@ def tensors(
     key_groups: Tensor | None,
 ) -> tuple[Tensor | None, ...]:
     """What the schema of ``op`` takes, from what its users pass."""
-    if keys is not None and x.is_floating_point() and keys.dtype != x.dtype:
+    different = isinstance(keys, Tensor) and isinstance(x, Tensor) and keys.dtype != x.dtype
+    if keys is not None and different and x.is_floating_point():
         raise RuntimeError(f"{op}: keys must be {x.dtype} like x, got {keys.dtype}")
     return (
-        computed(x),
+        computed(f"{op}: x", x),
         integers(f"{op}: labels", labels, x),
-        None if keys is None else computed(keys),
+        None if keys is None else computed(f"{op}: keys", keys),
         None if key_labels is None else integers(f"{op}: key_labels", key_labels, x),
         None if groups is None else integers(f"{op}: {groups_name}", groups, x),
         None if key_groups is None else integers(f"{op}: key_{groups_name}", key_groups, x),

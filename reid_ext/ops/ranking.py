@@ -47,8 +47,8 @@ def rank_positives(
             values are checked on the CPU only: on a GPU that would wait for the device.
     """
     return torch.ops.reid_ext.rank_positives.default(
-        computed(query),
-        computed(gallery),
+        computed("rank_positives: query", query),
+        computed("rank_positives: gallery", gallery),
         *positives,
         *junk,
         code_of("rank_positives: metric", metric, METRICS),
@@ -70,7 +70,7 @@ def rank_positives_from_distances(distances: Tensor, positives: Lists, junk: Lis
         RuntimeError: as :func:`rank_positives`.
     """
     return torch.ops.reid_ext.rank_positives_from_distances.default(
-        computed(distances), *positives, *junk
+        computed("rank_positives_from_distances: distances", distances), *positives, *junk
     )
 
 
@@ -94,8 +94,8 @@ def pair_values(
         RuntimeError: a shape, dtype, device, metric or (on the CPU) row that does not fit, by name.
     """
     return torch.ops.reid_ext.pair_values.default(
-        computed(query),
-        computed(block),
+        computed("pair_values: query", query),
+        computed("pair_values: block", block),
         pair_query,
         pair_row,
         code_of("pair_values: metric", metric, METRICS),
@@ -140,8 +140,8 @@ def count_before(
         RuntimeError: as :func:`rank_positives`; an estimate that does not fit the features.
     """
     return torch.ops.reid_ext.count_before.default(
-        computed(query),
-        computed(block),
+        computed("count_before: query", query),
+        computed("count_before: block", block),
         first,
         thresholds,
         positives.indices,
@@ -171,8 +171,8 @@ def open_pairs(
         RuntimeError: as :func:`count_before`.
     """
     return torch.ops.reid_ext.open_pairs.default(
-        computed(query),
-        computed(block),
+        computed("open_pairs: query", query),
+        computed("open_pairs: block", block),
         thresholds,
         positives.offsets,
         code_of("open_pairs: metric", metric, METRICS),

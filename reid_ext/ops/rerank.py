@@ -65,7 +65,12 @@ def k_reciprocal(
     """
     code = code_of("k_reciprocal: metric", metric, METRICS)
     return torch.ops.reid_ext.k_reciprocal.default(
-        computed(query), computed(gallery), k1, k2, float(lambda_value), code
+        computed("k_reciprocal: query", query),
+        computed("k_reciprocal: gallery", gallery),
+        k1,
+        k2,
+        float(lambda_value),
+        code,
     )
 
 
@@ -93,7 +98,13 @@ def k_reciprocal_nearest(
     code = code_of("k_reciprocal_nearest: metric", metric, METRICS)
     return Nearest(
         *torch.ops.reid_ext.k_reciprocal_nearest.default(
-            computed(query), computed(gallery), k1, k2, float(lambda_value), code, count
+            computed("k_reciprocal_nearest: query", query),
+            computed("k_reciprocal_nearest: gallery", gallery),
+            k1,
+            k2,
+            float(lambda_value),
+            code,
+            count,
         )
     )
 
@@ -122,7 +133,13 @@ def k_reciprocal_from_distances(
     Raises:
         RuntimeError: as :func:`k_reciprocal`.
     """
-    matrices = (computed(m) for m in (query_gallery, query_query, gallery_gallery))
+    named = {
+        "query_gallery": query_gallery,
+        "query_query": query_query,
+        "gallery_gallery": gallery_gallery,
+    }
+    where = "k_reciprocal_from_distances"
+    matrices = (computed(f"{where}: {name}", matrix) for name, matrix in named.items())
     return torch.ops.reid_ext.k_reciprocal_from_distances.default(
         *matrices, k1, k2, float(lambda_value)
     )
@@ -150,7 +167,9 @@ def jaccard(
         RuntimeError: a shape, dtype or number that does not fit, by name.
     """
     return SparseRows(
-        *torch.ops.reid_ext.jaccard.default(computed(x), k1, k2, clustering, float(max_distance))
+        *torch.ops.reid_ext.jaccard.default(
+            computed("jaccard: x", x), k1, k2, clustering, float(max_distance)
+        )
     )
 
 
@@ -175,8 +194,10 @@ def nearest(
         RuntimeError: a shape, dtype, device, metric or count that does not fit, by name.
     """
     code = code_of("nearest: metric", metric, METRICS)
-    dense_keys = None if keys is None else computed(keys)
-    return Nearest(*torch.ops.reid_ext.nearest.default(computed(x), dense_keys, count, code))
+    dense_keys = None if keys is None else computed("nearest: keys", keys)
+    return Nearest(
+        *torch.ops.reid_ext.nearest.default(computed("nearest: x", x), dense_keys, count, code)
+    )
 
 
 def _nearest_like(x, count):

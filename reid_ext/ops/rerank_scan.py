@@ -57,7 +57,13 @@ def k_reciprocal_scan(
     code = code_of("k_reciprocal_scan: metric", metric, METRICS)
     return Scan(
         *torch.ops.reid_ext.k_reciprocal_scan.default(
-            computed(query), computed(gallery), k1, k2, code, part, parts
+            computed("k_reciprocal_scan: query", query),
+            computed("k_reciprocal_scan: gallery", gallery),
+            k1,
+            k2,
+            code,
+            part,
+            parts,
         )
     )
 
@@ -96,7 +102,15 @@ def k_reciprocal_of_scan(
     """
     code = code_of("k_reciprocal_of_scan: metric", metric, METRICS)
     return torch.ops.reid_ext.k_reciprocal_of_scan.default(
-        computed(query), computed(gallery), *scan, k1, k2, float(lambda_value), code, first, count
+        computed("k_reciprocal_of_scan: query", query),
+        computed("k_reciprocal_of_scan: gallery", gallery),
+        *scan,
+        k1,
+        k2,
+        float(lambda_value),
+        code,
+        first,
+        count,
     )
 
 
@@ -123,8 +137,8 @@ def k_reciprocal_nearest_of_scan(
     code = code_of("k_reciprocal_nearest_of_scan: metric", metric, METRICS)
     return Nearest(
         *torch.ops.reid_ext.k_reciprocal_nearest_of_scan.default(
-            computed(query),
-            computed(gallery),
+            computed("k_reciprocal_nearest_of_scan: query", query),
+            computed("k_reciprocal_nearest_of_scan: gallery", gallery),
             *scan,
             k1,
             k2,

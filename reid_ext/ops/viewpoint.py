@@ -53,7 +53,7 @@ def adaptive_label_smoothing_loss(
             f"adaptive_label_smoothing_loss: variant must be 'paper' or 'released', got {variant!r}"
         )
     loss, *_ = _viewpoint_loss(
-        computed(logits),
+        computed("adaptive_label_smoothing_loss: logits", logits),
         integers("adaptive_label_smoothing_loss: labels", labels, logits),
         *(None, None, 1, alpha, _TARGETS_OF_VARIANT[variant]),
         code_of("adaptive_label_smoothing_loss: aggregation", aggregation, AGGREGATIONS) == 1,
@@ -112,7 +112,7 @@ def viewpoint_loss(
             not wait for values, such a row has a NaN loss and gradient.
     """
     loss, *_ = _viewpoint_loss(
-        computed(logits),
+        computed("viewpoint_loss: logits", logits),
         integers("viewpoint_loss: labels", labels, logits),
         integers("viewpoint_loss: views", views, logits),
         *(present, num_views, alpha, code_of("viewpoint_loss: targets", targets, TARGETS)),

@@ -5,6 +5,7 @@ cannot run code. It is written beside its place and moved there, so it is whole 
 """
 
 import os
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -119,6 +120,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             "give the folder of an earlier run"
         )
     try:
+        _check_archive(Path(path))
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # zipfile, pickle and torch each have errors of their own
         raise ValueError(
@@ -133,13 +135,22 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if content.get("version") != VERSION:
         raise ValueError(
             f"checkpoint: path must have format version {VERSION}, got {path} with "
-            f"{content.get('version')}; load it with the reid_ext that wrote it, or train again"
+            f"{str(content.get('version'))[:20]}; load it with the reid_ext that wrote it, or "
+            "train again"
         )
     if missing := sorted(_KEYS - content.keys()):
         raise ValueError(
             f"checkpoint: path must hold {', '.join(missing)}, got {path} without; train again"
         )
     return content
+
+
+def _check_archive(path: Path) -> None:
+    """An error unless it is an archive of torch, which packs nothing: a small one stays small."""
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(info.file_size for info in archive.infolist())
+    if unpacked > path.stat().st_size:
+        raise ValueError(f"{unpacked} bytes packed in {path.stat().st_size}")
 
 
 def load_model(path: str | Path, model: nn.Module) -> dict[str, Any]:
@@ -166,7 +177,11 @@ def parameters(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_atomically(content: dict[str, Any], path: Path) -> None:
-    """Save ``content`` at ``path`` with torch.save: as a whole, or not at all."""
+    """Save ``content`` at ``path`` with torch.save: as a whole, or not at all.
+
+    Raises:
+        OSError: the file could not be written, such as on a full disk.
+    """
     _write_atomically(lambda file: torch.save(content, file), path)
 
 
@@ -184,6 +199,12 @@ def _write_atomically(write: Callable[[BinaryIO], Any], path: Path) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
+    except RuntimeError as error:  # what torch makes of a write that failed
+        part.unlink(missing_ok=True)
+        raise OSError(
+            f"checkpoint: path must be on a disk with room for it, got {path}, which could not be "
+            f"written to its end ({error.__context__ or error}); free some space"
+        ) from error
     except BaseException:
         part.unlink(missing_ok=True)
         raise

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from reid_ext import distributed
+from reid_ext._terminal import in_words, is_out_of_memory
 from reid_ext.data.fraction import PARTS
 from reid_ext.training.overrides import overridden
 from reid_ext.training.precision import PRECISIONS, fastest_precision
@@ -116,11 +117,18 @@ def one_line_errors() -> Iterator[None]:
     except KeyboardInterrupt as stop:
         sys.stderr.write(f"\n{stop or 'interrupted'}\n")
         sys.exit(INTERRUPTED)
-    except (ValueError, OSError, ImportError, torch.OutOfMemoryError) as error:
+    except (ValueError, OSError, ImportError, RuntimeError, MemoryError) as error:
+        if isinstance(error, RuntimeError) and not _is_of_the_machine(error):
+            raise
         if os.environ.get("REID_EXT_TRACEBACK"):
             raise
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {in_words(error)}\n")
         sys.exit(1)
+
+
+def _is_of_the_machine(error: RuntimeError) -> bool:
+    """Whether more memory would mend it; any other RuntimeError is a fault of the program."""
+    return isinstance(error, torch.OutOfMemoryError) or is_out_of_memory(error)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -110,6 +110,8 @@ def save_image(path: str | Path, image: np.ndarray) -> None:
 
 
 def check_image(where: str, name: str, image: np.ndarray) -> None:
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f"{where}: {name} must be a NumPy array, got {type(image).__name__}")
     rgb_or_gray = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
     if image.dtype != np.uint8 or not rgb_or_gray or image.size == 0:
         raise ValueError(

@@ -59,6 +59,8 @@ def draw_cmc(
     Raises:
         ValueError: no curve, or one of another shape or range, by its name.
     """
+    if not isinstance(curves, Mapping):
+        raise ValueError(f"draw_cmc: curves must map names to rates, got {type(curves).__name__}")
     rates = {name: _checked(name, curve)[:max_rank] for name, curve in curves.items()}
     if not rates or max_rank < 1:
         raise ValueError(

@@ -54,7 +54,7 @@ def is_finished(root: Path, manifest: dict[str, Any]) -> bool:
 def _read(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text())
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise ValueError(
@@ -67,7 +67,7 @@ def _read(path: Path) -> dict[str, Any]:
 @contextlib.contextmanager
 def work_folder(root: Path) -> Iterator[Path]:
     """An empty folder to render into, for this process alone; removed in the end."""
-    place = root.resolve()
+    place = Path(os.path.realpath(root))  # resolve() has an error of its own for a loop of links
     place.parent.mkdir(parents=True, exist_ok=True)
     with _locked(place.with_name(f".{place.name}.lock")):
         for left_over in place.parent.glob(glob.escape(f".{place.name}.rendering-") + "*"):
@@ -85,7 +85,7 @@ def work_folder(root: Path) -> Iterator[Path]:
 def publish(folder: Path, root: Path, manifest: dict[str, Any]) -> None:
     """Make a rendered folder the finished data set at ``root``, which is absent or empty."""
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
-    folder.replace(root.resolve())
+    folder.replace(os.path.realpath(root))
 
 
 @contextlib.contextmanager

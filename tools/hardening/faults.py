@@ -1,0 +1,330 @@
+"""What the machine does wrong: full and read-only disks, no memory, dead workers, odd paths.
+
+Whatever happens, a script says it in a line without a traceback, and leaves nothing torn behind.
+"""
+
+import contextlib
+import io
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sandbox
+import torch
+from part import ROOT, Budget, Row
+
+from reid_ext import cli, data, viz
+from reid_ext.training import experiment
+from reid_ext.training.checkpoint import read_checkpoint, write_atomically
+
+ODD_NAMES = ("ünïcödé 人", "with space", "-rf", "'quote\"", "a" * 200, "new\nline", "%s{0}$HOME")
+
+
+def attack(budget: Budget) -> Iterator[Row]:
+    """Every fault, one after the other."""
+    torch.set_num_threads(1)
+    for name, tries in FAULTS.items():
+        folder = budget.folder / name.replace(" ", "-")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        cases = tries(folder, budget)
+        found = [f"{case}: {wrong}" for case, wrong in cases.items() if wrong]
+        yield Row(f"fault: {name}", len(cases), found)
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+
+def writers(folder: Path) -> dict[str, tuple[Path, Callable[[], Any]]]:
+    """Everything that writes a file: the file, and the call."""
+    picture = np.random.default_rng(0).integers(0, 255, (300, 300, 3), np.uint8)
+    ids = np.arange(300)
+    small = {"identities": (2, 0, 2), "images": (2, 1)}
+    files = [str(folder.parent / f"{name}.npz") for name in "qg"]
+    for name in files:
+        np.savez(name, features=np.eye(300, dtype=np.float32), identities=ids, cameras=ids)
+    weights = {"w": torch.zeros(200_000)}
+    out = folder / "d.npz"
+    return {
+        "checkpoint": (
+            folder / "c.pt",
+            lambda: write_atomically(weights, folder / "c.pt"),
+        ),
+        "JSON": (
+            folder / "m.json",
+            lambda: experiment.write_json(folder / "m.json", {"n": list(range(90_000))}),
+        ),
+        "image": (folder / "i.png", lambda: viz.save_image(folder / "i.png", picture)),
+        "distances": (out, lambda: _command("rerank", *files, "--k1", "3", "--out", str(out))),
+        "dataset": (
+            folder / "set",
+            lambda: data.synthesize("market1501", folder / "set", **small),
+        ),
+    }
+
+
+def _command(*arguments: str) -> None:
+    """A command of the command line; OSError if it failed, with what it said."""
+    err = io.StringIO()
+    with contextlib.redirect_stderr(err), contextlib.redirect_stdout(io.StringIO()):
+        status = cli.main(arguments)
+    if status:
+        raise OSError(err.getvalue())
+
+
+def _unwritten(folder: Path, prepare: Callable[[], None]) -> dict[str, str]:
+    """Each writer fails with an OSError and leaves nothing, neither the file nor a part of it."""
+    result = {}
+    for name, (_, act) in writers(folder).items():
+
+        def failing(act: Callable[[], Any] = act) -> None:
+            prepare()
+            act()
+
+        outcome = sandbox.run(failing)
+        left = [p.name for p in folder.iterdir() if not p.name.endswith(".lock")]
+        if outcome.ended or outcome.error not in OS_ERRORS:
+            result[name] = (
+                f"ended with {outcome.error or outcome.ended or 'no error'}: {outcome.text}"
+            )
+        elif left:
+            result[name] = f"left {left}"
+        else:
+            result[name] = ""
+        for part in folder.iterdir():
+            shutil.rmtree(part) if part.is_dir() else part.unlink()
+    return result
+
+
+OS_ERRORS = ("OSError", "PermissionError", "FileNotFoundError", "FileExistsError", "ValueError")
+
+
+def full_disk(folder: Path, budget: Budget) -> dict[str, str]:
+    """A file system of 64 KiB where that can be mounted, else files of at most as much."""
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True
+    )
+
+    def small_files() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 11, 1 << 11))
+
+    try:
+        result = _unwritten(folder, (lambda: None) if mounted.returncode == 0 else small_files)
+    finally:
+        if mounted.returncode == 0:
+            subprocess.run(["umount", str(folder)], check=True)
+    limited = _unwritten(folder, small_files)
+    return result | {f"{name}, files limited": wrong for name, wrong in limited.items()}
+
+
+def read_only(folder: Path, budget: Budget) -> dict[str, str]:
+    """A folder that may not be written: by its mode, as a user without rights."""
+
+    def nobody() -> None:
+        os.chmod(folder, 0o555)
+        if os.getuid() == 0:
+            os.setgid(65534)
+            os.setuid(65534)
+
+    try:
+        return _unwritten(folder, nobody)
+    finally:
+        os.chmod(folder, 0o755)
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+def paths(folder: Path, budget: Budget) -> dict[str, str]:
+    """Names of all kinds for a dataset's folder and its files, and what is no path."""
+    source = data.synthesize("market1501", folder / "set", identities=(3, 0, 3), images=(2, 1))
+    names = [os.fsencode(name) for name in ODD_NAMES] + [b"\xff\xfe not UTF-8"]
+    result = {}
+    for name in names:
+        root = Path(os.fsdecode(os.path.join(os.fsencode(folder), name)))
+
+        def use(root: Path = root) -> str:
+            shutil.copytree(source, root)
+            dataset = data.load("market1501", root)
+            data.decode(dataset.train[0].path)
+            viz.save_image(root / "out.png", data.decode(dataset.train[0].path))
+            write_atomically({"a": 1}, root / "c.pt")
+            try:
+                read_checkpoint(root / "c.pt")
+            except ValueError as error:
+                return _printable(str(error))
+            raise AssertionError("a file without a model was read")
+
+        outcome = sandbox.run(use)
+        result[repr(name)] = (
+            f"{outcome.error} {outcome.text}" if outcome.error or outcome.ended else ""
+        )
+    result |= _impossible(folder)
+    return result
+
+
+def _printable(text: str) -> str:
+    """As the command line prints it, on a terminal that takes UTF-8 alone."""
+    from reid_ext._terminal import harmless
+
+    harmless(text).encode("utf-8")
+    return ""
+
+
+def _impossible(folder: Path) -> dict[str, str]:
+    """Paths that lead nowhere: loops, too long, NUL, a file in place of a folder."""
+    (folder / "loop").symlink_to(folder / "loop")
+    (folder / "file").write_text("x")
+    roots = ["loop", "b" * 300, "c/" * 3000, "nul\0l", "file", "nowhere"]
+    result = {}
+    for name in roots:
+        root = str(folder / name)
+        calls = {
+            "load": lambda r=root: data.load("market1501", r),
+            "decode": lambda r=root: data.decode(f"{r}"),
+            "checkpoint": lambda r=root: read_checkpoint(r),
+            "labels": lambda r=root: data.read_view_labels(r + ".csv"),
+            "synthesize": lambda r=root: data.synthesize("market1501", r + "/x", preset="tiny"),
+        }
+        for call, act in calls.items():
+            if call == "synthesize" and name == "nowhere":
+                continue
+            outcome = sandbox.run(act)
+            fine = outcome.error in (*OS_ERRORS, "IsADirectoryError", "NotADirectoryError")
+            short = len(outcome.text) < 8000
+            result[f"{call} of {name[:9]!r}"] = "" if fine and short else f"{outcome}"
+    return result
+
+
+def vanished(folder: Path, budget: Budget) -> dict[str, str]:
+    """A dataset that goes away while it is read, by this process and by workers."""
+    result = {}
+    for workers in (0, 2):
+        root = folder / str(workers)
+        data.synthesize("market1501", root, identities=(3, 0, 3), images=(2, 1))
+
+        def read(root: Path = root, workers: int = workers) -> None:
+            samples = data.load("market1501", root).train
+            images = data.Images(samples, data.EvaluationTransform(size=(32, 16)))
+            for _ in data.loader(images, data.SequentialBatches(len(images), 2), workers):
+                shutil.rmtree(root, ignore_errors=True)
+
+        outcome = sandbox.run(read, seconds=60)
+        fine = outcome.error == "FileNotFoundError" and "decode" in outcome.text
+        result[f"{workers} workers"] = "" if fine else f"{outcome}"
+    return result
+
+
+def killed_worker(folder: Path, budget: Budget) -> dict[str, str]:
+    """A worker of the loader is killed: an error that scripts show in a line."""
+    root = data.synthesize("market1501", folder / "set", identities=(3, 0, 3), images=(2, 1))
+
+    def read() -> None:
+        images = data.Images(data.load("market1501", root).train, _Murder((32, 16)))
+        for _ in data.loader(images, data.SequentialBatches(len(images), 2), 1):
+            pass
+
+    outcome = sandbox.run(read, seconds=60)
+    fine = outcome.error in ("OSError", "ChildProcessError") and "worker" in outcome.text
+    return {"loader": "" if fine else f"{outcome}"}
+
+
+class _Murder(data.EvaluationTransform):
+    """Kills the process that it is called in."""
+
+    def __call__(self, image: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+
+def no_memory(folder: Path, budget: Budget) -> dict[str, str]:
+    """Not enough memory: the command line says so in a line."""
+    ids = np.zeros(6000, int)
+    big = folder / "big.npz"
+    np.savez(big, features=np.ones((6000, 64), np.float32), identities=ids, cameras=ids)
+    text = []
+
+    def rerank() -> str:
+        err = io.StringIO()
+        with contextlib.redirect_stderr(err):
+            status = cli.main(["rerank", str(big), str(big), "--out", str(folder / "d.npz")])
+        text.append(err.getvalue())
+        return f"status {status}: {err.getvalue()}"
+
+    outcome = sandbox.run(rerank, memory=60 * sandbox.MIB)
+    fine = not outcome.error and not outcome.ended and "status 1" in outcome.text
+    result = {"rerank": "" if fine and "memory" in outcome.text else f"{outcome}"}
+
+    def script() -> None:
+        with experiment.one_line_errors():
+            torch.empty(1 << 34).fill_(1)
+
+    outcome = sandbox.run(script, memory=60 * sandbox.MIB)
+    result["script"] = "" if outcome.error == "SystemExit" else f"{outcome}"
+    return result
+
+
+def big_folder(folder: Path, budget: Budget) -> dict[str, str]:
+    """A folder of 100,000 or 1,000,000 images is listed in memory that goes with their number."""
+    number = budget.amount(20_000, 1_000_000)
+    for name in ("bounding_box_train", "query", "bounding_box_test"):
+        (folder / name).mkdir()
+    for name in ("query", "bounding_box_test"):
+        (folder / name / "0001_c1s1_000001_00.jpg").touch()
+    train = os.open(folder / "bounding_box_train", os.O_RDONLY)
+    for i in range(number):
+        name = f"{i % 9999 + 1:04d}_c{i % 6 + 1}s1_{i:06d}_00.jpg"
+        os.close(os.open(name, os.O_CREAT | os.O_WRONLY, 0o600, dir_fd=train))
+    os.close(train)
+    outcome = sandbox.run(lambda: len(data.load("market1501", folder).train), seconds=120)
+    fine = outcome.text == str(number) and outcome.grown < 200e6 + 2000 * number
+    shutil.rmtree(folder)
+    return {f"{number} files": "" if fine else f"{outcome}"}
+
+
+def scripts(folder: Path, budget: Budget) -> dict[str, str]:
+    """Mistakes of a user of the training scripts, without a traceback."""
+    calls = {
+        "no such dataset": ["--data", str(folder / "nowhere")],
+        "an empty dataset": ["--data", str(folder)],
+        "nothing to resume": ["--resume", "--quick"],
+        "no such backbone": ["--quick", "--backbone", "no_such_net"],
+        "no such weights": ["--quick", "--backbone", "small", "--weights", str(folder / "w.pt")],
+        "no such views": ["--quick", "--views", str(folder / "v.csv")],
+        "output is a file": ["--quick", "--out", "/dev/null/x"],
+        "a batch of nobody": ["--quick", "--batch", "0x4"],
+        "a batch of thousands": ["--quick", "--batch", "5000x4"],
+        "no workers": ["--quick", "--workers", "-1"],
+        "a negative seed": ["--quick", "--seed", "-99999999999999999999"],
+        "a device of another": ["--quick", "--device", "cuda:99"],
+    }
+    some = list(calls.items())[: budget.amount(3, len(calls))]
+    result = {}
+    environment = {**os.environ, "REID_EXT_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    for name, flags in some:
+        out = [] if "--out" in flags else ["--out", str(folder / "out")]
+        command = [sys.executable, str(ROOT / "examples" / "train_market1501.py"), *flags, *out]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=folder)
+        fine = done.returncode in (1, 2) and "Traceback" not in done.stderr
+        result[name] = "" if fine else f"status {done.returncode}: {done.stderr[-300:]!r}"
+    return result
+
+
+FAULTS = {
+    "full disk": full_disk,
+    "read-only folder": read_only,
+    "paths": paths,
+    "vanished dataset": vanished,
+    "killed worker": killed_worker,
+    "no memory": no_memory,
+    "big folder": big_folder,
+    "scripts": scripts,
+}

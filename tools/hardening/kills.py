@@ -1,0 +1,238 @@
+"""kill -9 at random moments: whatever was being written is whole, or not there, and can be resumed.
+
+Each victim is a forked process, killed after a random part of the time it takes undisturbed. Then
+what it left is looked at, the same is done again to the end, and the result has to equal the one
+of an undisturbed run, byte for byte or number for number.
+"""
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from part import Budget, Row
+
+from reid_ext import cli, data, models, training, viz
+from reid_ext.data.loading import Batch
+from reid_ext.training import experiment
+from reid_ext.training.checkpoint import read_checkpoint
+
+SEED = 3
+
+
+class Victim(NamedTuple):
+    """``act`` in a folder; ``intact`` raises for torn files; ``result`` of a run."""
+
+    act: Callable[[Path], None]
+    intact: Callable[[Path], None]
+    result: Callable[[Path], Any]
+
+
+def attack(budget: Budget) -> Iterator[Row]:
+    """Kill every victim in turn."""
+    torch.set_num_threads(1)
+    each = budget.amount(4, 200 // len(VICTIMS) + 1)
+    for name, victim in VICTIMS.items():
+        home = budget.folder / name
+        shutil.rmtree(home, ignore_errors=True)
+        home.mkdir()
+        whole = home / "whole"
+        whole.mkdir()
+        start = time.monotonic()
+        _to_the_end(victim, whole)
+        seconds = time.monotonic() - start
+        wanted, found, done = victim.result(whole), [], 0
+        rng = random.Random(budget.seed)
+        for number, _ in budget.share(1 / len(VICTIMS)).numbers(each):
+            delay = rng.random() * seconds
+            if wrong := _kill(victim, home / str(number), delay, wanted):
+                found.append(f"after {delay:.3f} s of {seconds:.3f}: {wrong}")
+            done += 1
+        yield Row(f"kill -9 of {name}", done, found)
+
+
+def _kill(victim: Victim, folder: Path, delay: float, wanted: Any) -> str:
+    """What is wrong after a kill, or nothing."""
+    folder.mkdir()
+    child = _started(victim, folder)
+    time.sleep(delay)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    try:
+        victim.intact(folder)
+        _to_the_end(victim, folder)
+        victim.intact(folder)
+        got = victim.result(folder)
+    except Exception as error:
+        return repr(error)[:300]
+    shutil.rmtree(folder)
+    return "" if got == wanted else f"another result: {got!r:.200}, not {wanted!r:.200}"
+
+
+def _started(victim: Victim, folder: Path) -> int:
+    child = os.fork()
+    if child:
+        return child
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 1), os.dup2(null, 2)
+    status = 1
+    try:
+        victim.act(folder)
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _to_the_end(victim: Victim, folder: Path) -> None:
+    _, status = os.waitpid(_started(victim, folder), 0)
+    if status:
+        raise RuntimeError(f"does not run to its end afterwards: status {status}")
+
+
+def _digest(folder: Path, pattern: str = "**/*") -> dict[str, str]:
+    files = sorted(p for p in folder.glob(pattern) if p.is_file())
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+# --- rendering ------------------------------------------------------------------------------------
+
+
+def render(folder: Path) -> None:
+    data.synthesize("market1501", folder / "set", identities=(3, 0, 3), images=(2, 1), seed=SEED)
+
+
+def rendered_is_whole(folder: Path) -> None:
+    """A folder by that name is finished; it is never there in part."""
+    if (folder / "set").exists():
+        assert (folder / "set" / "synthetic.json").exists()
+
+
+def rendered(folder: Path) -> Any:
+    left = [p.name for p in folder.iterdir() if p.name != "set"]
+    return _digest(folder / "set"), left
+
+
+# --- training -------------------------------------------------------------------------------------
+
+
+class _Batches:
+    """Made-up batches that depend on their number alone; a sampler of itself."""
+
+    def __init__(self) -> None:
+        self.place = 0
+
+    def __len__(self) -> int:
+        return 10
+
+    def __iter__(self) -> Iterator[Batch]:
+        end = self.place - self.place % len(self) + len(self)
+        while self.place < end:
+            g = torch.Generator().manual_seed(self.place)
+            self.place += 1
+            labels = torch.arange(4).repeat(4)
+            zeros = torch.zeros(16, dtype=torch.int64)
+            images = torch.rand(16, 3, 32, 16, generator=g) + labels[:, None, None, None] / 4
+            yield Batch(images, labels, zeros, zeros, zeros - 1, zeros)
+
+    def state_dict(self) -> dict[str, int]:
+        return {"place": self.place}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.place = state["place"]
+
+
+def train(folder: Path) -> None:
+    """Continue from the checkpoint if there is one; write one after every second iteration."""
+    torch.manual_seed(SEED)
+    recipe = replace(training.EMBEDDED_VISIBLE, iterations=20, save_every=2)
+    model = models.TwoStream(models.build_backbone("small", None), 4, neck="shared")
+    batches = _Batches()
+    training.train(
+        model,
+        batches,
+        training.build_objective("triplet", recipe, model),
+        recipe,
+        sampler=batches,
+        checkpoint=folder / "checkpoint.pt",
+        resume=(folder / "checkpoint.pt").exists(),
+    )
+
+
+def checkpoint_is_whole(folder: Path) -> None:
+    if (folder / "checkpoint.pt").exists():
+        read_checkpoint(folder / "checkpoint.pt")
+
+
+def trained(folder: Path) -> Any:
+    model = read_checkpoint(folder / "checkpoint.pt")["model"]
+    return {name: hashlib.sha256(t.numpy().tobytes()).hexdigest() for name, t in model.items()}
+
+
+# --- reports --------------------------------------------------------------------------------------
+
+
+def report(folder: Path) -> None:
+    """All kinds of files that a run leaves, again and again over the ones before."""
+    picture = np.random.default_rng(SEED).integers(0, 255, (400, 400, 3), np.uint8)
+    curves = {"a": np.linspace(0.5, 1, 50)}
+    for number in range(30):
+        viz.save_image(folder / "list.png", picture)
+        experiment.write_json(folder / "metrics.json", {"numbers": list(range(5000))})
+        if number % 10 == 0:
+            viz.plot_cmc(curves, folder / "cmc.png", title="t")
+
+
+def reports_are_whole(folder: Path) -> None:
+    for name in ("list.png", "cmc.png"):
+        if (folder / name).exists():
+            data.decode(folder / name)
+    if (folder / "metrics.json").exists():
+        json.loads((folder / "metrics.json").read_text())
+
+
+def reported(folder: Path) -> Any:
+    return {name: _digest(folder, name) for name in ("list.png", "metrics.json", "cmc.png")}
+
+
+# --- features and re-ranked distances -------------------------------------------------------------
+
+
+def evaluate(folder: Path) -> None:
+    """The command line, from feature files to distances."""
+    rng = np.random.default_rng(SEED)
+    if not (folder / "q.npz").exists() or not (folder / "g.npz").exists():
+        for name, n in (("q", 50), ("g", 400)):
+            part = folder / f"{name}.part.npz"
+            ids = rng.integers(0, 9, n)
+            np.savez(part, features=rng.random((n, 64), np.float32), identities=ids, cameras=ids)
+            os.replace(part, folder / f"{name}.npz")
+            rng = np.random.default_rng(SEED + 1)
+    for _ in range(5):
+        files = [str(folder / "q.npz"), str(folder / "g.npz")]
+        assert cli.main(["rerank", *files, "--out", str(folder / "d.npz")]) == 0
+
+
+def distances_are_whole(folder: Path) -> None:
+    if (folder / "d.npz").exists():
+        assert np.load(folder / "d.npz")["distances"].shape == (50, 400)
+
+
+def evaluated(folder: Path) -> Any:
+    return hashlib.sha256(np.load(folder / "d.npz")["distances"].tobytes()).hexdigest()
+
+
+VICTIMS = {
+    "rendering": Victim(render, rendered_is_whole, rendered),
+    "training": Victim(train, checkpoint_is_whole, trained),
+    "reports": Victim(report, reports_are_whole, reported),
+    "re-ranking": Victim(evaluate, distances_are_whole, evaluated),
+}

@@ -1,0 +1,84 @@
+"""Every path that is chosen at run time, forced in turn, against the same float64 references.
+
+The instruction set of the kernels (AVX-512, AVX2, neither) by a build of each; who multiplies
+matrices, and with which instructions, by environment variables of this package, torch and oneDNN.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from part import ROOT, Budget, Row
+
+LEVELS = {"AVX-512": "4", "AVX2": "3", "baseline": "1"}
+PRODUCTS: dict[str, dict[str, str]] = {
+    "torch.mm": {"REID_EXT_CPU_PRODUCT": "torch"},
+    "torch.mm, AVX2": {"REID_EXT_CPU_PRODUCT": "torch", "ATEN_CPU_CAPABILITY": "avx2"},
+    "torch.mm, baseline": {"REID_EXT_CPU_PRODUCT": "torch", "ATEN_CPU_CAPABILITY": "default"},
+    "oneDNN": {"REID_EXT_CPU_PRODUCT": "onednn"},
+    "oneDNN, AVX2": {"REID_EXT_CPU_PRODUCT": "onednn", "ONEDNN_MAX_CPU_ISA": "AVX2"},
+    "oneDNN, SSE": {"REID_EXT_CPU_PRODUCT": "onednn", "ONEDNN_MAX_CPU_ISA": "SSE41"},
+}
+FUZZERS = "rankings,losses,rerankings"
+
+
+def attack(budget: Budget) -> Iterator[Row]:
+    """The products in any run; builds in the long one, or those already in the folder."""
+    products = dict(list(PRODUCTS.items())[::3]) if budget.quick else PRODUCTS
+    for name, variables in products.items():
+        yield _fuzzed(budget, name, variables, len(products))
+    if budget.quick:
+        return
+    for name, level in LEVELS.items():
+        package = built(budget.folder / name, [f"-DREID_EXT_CPU_LEVEL={level}"])
+        yield _fuzzed(budget, f"kernels {name}", {"PYTHONPATH": str(package)}, 3)
+
+
+def _fuzzed(budget: Budget, name: str, variables: dict[str, str], of: int) -> Row:
+    count, found = fuzz(budget, variables, budget.seconds / 60 / of / 4)
+    return Row(f"path forced: {name}", count, found)
+
+
+def fuzz(
+    budget: Budget, variables: dict[str, str], minutes: float, only: str = FUZZERS
+) -> tuple[int, list[str]]:
+    """What the fuzzers find in a process with these variables: problems tried, differences."""
+    out = budget.folder / "fuzz.json"
+    out.unlink(missing_ok=True)
+    command = [sys.executable, str(Path(__file__).with_name("run.py")), "--quick", "--only", only]
+    command += ["--minutes", f"{minutes:.3f}", "--seed", str(budget.seed), "--out", str(out)]
+    done = subprocess.run(
+        command, env={**os.environ, **variables}, capture_output=True, text=True, check=False
+    )
+    if not out.exists():
+        return 0, [f"status {done.returncode}: {(done.stderr or done.stdout)[-500:]}"]
+    rows = json.loads(out.read_text())["rows"]
+    return sum(row["count"] for row in rows), [text for row in rows for text in row["found"]]
+
+
+def built(folder: Path, options: list[str]) -> Path:
+    """A copy of the package in ``folder`` with libraries of its own; where to import it."""
+    package = folder / "python"
+    shutil.rmtree(package, ignore_errors=True)
+    ignored = shutil.ignore_patterns("*.so", "__pycache__")
+    shutil.copytree(ROOT / "reid_ext", package / "reid_ext", ignore=ignored)
+    build(folder / "build", options)
+    install = ["cmake", "--install", str(folder / "build"), "--component", "python"]
+    subprocess.run(
+        [*install, "--prefix", str(package / "reid_ext")], check=True, capture_output=True
+    )
+    return package
+
+
+def build(folder: Path, options: list[str]) -> None:
+    """CMake's configuration and build, without CUDA."""
+    configure = ["cmake", "-S", str(ROOT), "-B", str(folder), "-G", "Ninja", "-DREID_EXT_CUDA=OFF"]
+    configure += [f"-DPython_EXECUTABLE={sys.executable}", *options]
+    for command in (configure, ["cmake", "--build", str(folder)]):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(command)}: {(done.stdout + done.stderr)[-2000:]}")

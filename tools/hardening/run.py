@@ -1,0 +1,118 @@
+"""Attack the whole package, and say what was tried and found.
+
+    python tools/hardening/run.py --quick                   # minutes: what CI runs
+    python tools/hardening/run.py                           # hours: 1,000,000 rankings and the rest
+    python tools/hardening/run.py --only kills --minutes 10 --seed 3
+
+Prints a table, and writes it with machine and times to --out. Exit status 1 where anything was
+found. A failure names the seed and the smallest problem that still fails.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import platform
+import secrets
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+# Part: minutes of the quick run, minutes of the long one.
+PARTS = {
+    "rankings": (0.4, 90),
+    "losses": (0.4, 60),
+    "rerankings": (0.2, 60),
+    "determinism": (0.2, 5),
+    "paths": (0.5, 40),
+    "sanitizers": (0.1, 90),
+    "kills": (0.4, 60),
+    "faults": (0.5, 15),
+    "soak": (0.4, 30),
+    "hostile": (0.5, 10),
+    "wrong_calls": (0.3, 10),
+}
+
+
+def main() -> int:
+    args = _arguments()
+    parts = args.only.split(",") if args.only else list(PARTS)
+    if unknown := [part for part in parts if part not in PARTS]:
+        sys.stderr.write(f"--only must be of {', '.join(PARTS)}, got {', '.join(unknown)}\n")
+        return 2
+    folder = Path(args.folder or tempfile.mkdtemp(prefix="hardening-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    print(f"seed {args.seed}, {'quick' if args.quick else 'long'} run", flush=True)
+    rows = [row for part in parts for row in _run(part, args, folder)]
+    if args.out:
+        args.out.write_text(json.dumps(_facts(args, rows), indent=1) + "\n")
+    if not args.folder:
+        shutil.rmtree(folder, ignore_errors=True)
+    found = sum(len(row["found"]) for row in rows)
+    print(f"{len(rows)} attacks, {found} things found")
+    return 1 if found else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="the part that CI runs")
+    parser.add_argument("--only", metavar="PARTS", help=f"of {','.join(PARTS)}")
+    parser.add_argument("--minutes", type=float, help="of each part, in place of its own")
+    parser.add_argument("--seed", type=int, help="default: another one each time")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the results as JSON")
+    parser.add_argument("--folder", metavar="DIR", help="keep builds and files; default: none")
+    args = parser.parse_args()
+    if args.seed is None:
+        args.seed = secrets.randbelow(1 << 32)
+    return args
+
+
+def _run(part: str, args: argparse.Namespace, folder: Path) -> list[dict]:
+    from part import Budget
+
+    own = folder / part
+    own.mkdir(exist_ok=True)
+    minutes = args.minutes or PARTS[part][0 if args.quick else 1]
+    start = time.monotonic()
+    budget = Budget(args.seed, 60 * minutes, args.quick, own, start)
+    rows = []
+    for row in importlib.import_module(part).attack(budget):
+        seconds, start = time.monotonic() - start, time.monotonic()
+        print(f"{part:>12}  {row.what:<58} {row.count:>9,} {len(row.found):>3} {seconds:7.1f} s")
+        for text in row.found:
+            print(f"              FOUND {text}")
+        sys.stdout.flush()
+        rows.append({"part": part, **row._asdict(), "seconds": round(seconds, 1)})
+    return rows
+
+
+def _facts(args: argparse.Namespace, rows: list[dict]) -> dict:
+    import torch
+
+    import reid_ext
+
+    return {
+        "command": " ".join(sys.argv),
+        "seed": args.seed,
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": f"{_processor()}, {len(os.sched_getaffinity(0))} cores",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "build": reid_ext.build_info(),
+        "rows": rows,
+    }
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(": ")[2]
+    return platform.processor()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""Wrong calls of everything public, made from the signatures: refused in words, whatever comes.
+
+Of each callable one call is right; then every argument in turn is replaced by values of the wrong
+kind. What is refused has to be of the documented types, name what it is about and be of one line or
+few. A value that is taken is fine where it means something; a crash or another error never is.
+"""
+
+import inspect
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sandbox
+import torch
+from part import Budget, Row
+from right_calls import COMMANDS, right_calls
+
+from reid_ext import cli
+
+ALLOWED = {  # of ops the kernels check, by torch's own type
+    "ops": ("RuntimeError", "ValueError", "TypeError"),
+    "losses": ("RuntimeError", "ValueError", "TypeError"),
+}
+OTHERS = ("ValueError", "TypeError", "FileNotFoundError", "IsADirectoryError")
+LONGEST = 600
+
+WRONG: dict[str, Any] = {
+    "None": None,
+    "a word": "no such thing",
+    "a negative number": -3,
+    "a fraction": 2.5,
+    "NaN": float("nan"),
+    "infinity": float("inf"),
+    "a huge number": 2**70,
+    "True": True,
+    "an empty list": [],
+    "a list of words": ["a", "b"],
+    "a dict": {1: 2},
+    "an object": object(),
+    "a scalar tensor": torch.tensor(3.0),
+    "an empty tensor": torch.empty(0),
+    "a cube": torch.ones(2, 3, 4),
+    "whole numbers": torch.arange(6).view(2, 3),
+    "complex numbers": torch.ones(6, 4, dtype=torch.complex64),
+    "a sparse tensor": torch.eye(6).to_sparse(),
+    "a meta tensor": torch.ones(6, 4, device="meta"),
+    "a tensor of another length": torch.ones(5, 7),
+    "too few labels": torch.tensor([1, 2]),
+    "an array": np.ones((3, 5, 2)),
+    "a path": Path("/proc/no/such/place"),
+    "bytes": b"\xff\x00",
+}
+
+
+def attack(budget: Budget) -> Iterator[Row]:
+    """All of them, in forked processes: one for each callable."""
+    total, found = 0, []
+    calls = right_calls(budget.folder)
+    for name, (call, given) in calls.items():
+        outcome = sandbox.run(lambda c=call, g=given: c(**g))
+        if outcome.error or outcome.ended:
+            found.append(f"{name}: the right call is refused: {outcome}")
+            continue
+        outcome = sandbox.run(
+            lambda n=name, c=call, g=given: _tried(n, c, g, budget.folder), seconds=120
+        )
+        if outcome.error or outcome.ended:
+            found.append(f"{name}: {outcome}")
+            continue
+        tried, wrong = eval(outcome.text)
+        total += tried
+        found += wrong
+    yield Row(f"wrong calls of {len(calls)} public callables", total, found)
+    yield _commands(budget)
+
+
+def _tried(
+    name: str, call: Callable[..., Any], given: dict[str, Any], folder: Path
+) -> tuple[int, list[str]]:
+    """How many calls, and which of them end as none may."""
+    torch.set_num_threads(1)
+    tried, wrong = 0, []
+    os.chdir(folder)  # where a word is a path
+    for argument in inspect.signature(call).parameters:
+        if argument in ("args", "kwargs"):
+            continue
+        for kind, value in WRONG.items():
+            tried += 1
+            try:
+                call(**(given | {argument: value}))
+            except Exception as error:
+                if said := _badly_said(name, error):
+                    wrong.append(f"{name}({argument}={kind}): {said}")
+    return tried, wrong[:8]
+
+
+def _badly_said(name: str, error: Exception) -> str:
+    allowed = ALLOWED.get(name.split(".")[0], OTHERS)
+    text = str(error)
+    if type(error).__name__ not in allowed:
+        return f"{type(error).__name__}: {text:.150}"
+    if len(text) > LONGEST:
+        return f"says {len(text)} characters: {text:.150}"
+    return "" if text.strip() else "says nothing"
+
+
+def _commands(budget: Budget) -> Row:
+    """Wrong use of the command line: status 1 or 2, and no traceback."""
+    found = []
+    for arguments in COMMANDS:
+
+        def run(arguments: list[str] = arguments) -> int:
+            try:
+                return cli.main(arguments)
+            except SystemExit as stop:
+                return stop.code
+
+        outcome = sandbox.run(run)
+        if outcome.text not in ("1", "2"):
+            found.append(f"reid-ext {' '.join(arguments)[:100]}: {outcome}")
+    return Row("wrong command lines", len(COMMANDS), found)
