@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 
+from reid_ext._progress import Progress
 from reid_ext.report import lists, overview
 from reid_ext.report.markup import Markup, tag
 from reid_ext.report.run import Run
@@ -80,26 +81,26 @@ def _page(runs: Sequence[Run], title: str) -> str:
 
 def _sections(runs: Sequence[Run]) -> dict[str, tuple[str, Markup]]:
     """Key of the link -> its name, and the section."""
-    intervals = [run.confidence() for run in runs]
-    cmc = overview.cmc(runs, intervals), overview.average_precision(runs)
-    parts = {
-        "metrics": ("Metrics", overview.figures(runs, intervals)),
-        "cmc": ("Matching rate", cmc[0]),
-        "ap": ("Average precision", cmc[1]),
-        "angles": ("Angles of pairs", _side_by_side(runs, overview.angles)),
-        "cameras": ("Camera pairs", _side_by_side(runs, overview.cameras)),
-        "map": ("Embedding", _side_by_side(runs, overview.embedding)),
-        "hardest": ("Hardest queries", lists.ranked_lists(runs)),
-        "queries": ("All queries", lists.query_table(runs)),
+    parts: dict[str, tuple[str, Callable[[], Markup]]] = {
+        "metrics": ("Metrics", lambda: overview.figures(runs, intervals)),
+        "cmc": ("Matching rate", lambda: overview.cmc(runs, intervals)),
+        "ap": ("Average precision", lambda: overview.average_precision(runs)),
+        "angles": ("Angles of pairs", lambda: _side_by_side(runs, overview.angles)),
+        "cameras": ("Camera pairs", lambda: _side_by_side(runs, overview.cameras)),
+        "map": ("Embedding", lambda: _side_by_side(runs, overview.embedding)),
+        "hardest": ("Hardest queries", lambda: lists.ranked_lists(runs)),
+        "queries": ("All queries", lambda: lists.query_table(runs)),
     }
     narrow = {"cmc", "ap"} | ({"angles", "cameras", "map"} if len(runs) == 1 else set())
-    return {
-        key: (
-            name,
-            tag("section", tag("h2", name), part, id=key, class_="half" if key in narrow else None),
-        )
-        for key, (name, part) in parts.items()
-    }
+    sections = {}
+    with Progress(len(parts), "report", unit="parts") as progress:
+        intervals = [run.confidence() for run in runs]
+        for key, (name, draw) in parts.items():
+            width = "half" if key in narrow else None
+            section = tag("section", tag("h2", name), draw(), id=key, class_=width)
+            sections[key] = name, section
+            progress.update()
+    return sections
 
 
 def _side_by_side(runs: Sequence[Run], draw: Callable[[Run], Markup]) -> Markup:

@@ -18,9 +18,8 @@ class OnnxModel(nn.Module):
     """Images (N, 3, H, W) float32 and modalities (N,) to an :class:`Embedding`.
 
     A file with one input takes the images alone; a second one is the modalities. The first output
-    is the features, (N, D). The work is
-    onnxruntime's, on the CPU unless ``providers`` name another place; features go back to where
-    the images were.
+    is the features, (N, D). The work is onnxruntime's, on the CPU unless ``providers`` name another
+    place; features go back to where the images were.
 
     Attributes:
         feature_dim: D.
