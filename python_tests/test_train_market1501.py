@@ -84,3 +84,23 @@ def test_plugged_in_loss_learns(loss, tmp_path):
     assert done.returncode == 0, done.stderr
     before, after = map(float, re.findall(r"mAP \w+: +([\d.]+)", done.stdout))
     assert after > before + 0.1
+
+
+def test_parts_of_an_image_together(tmp_path):
+    for part in ("top", "bottom"):
+        flags = ("--quick", "--workers", 0, "--set", f"part={part}", "--out", part, "--angles")
+        pytest.importorskip("matplotlib")
+        done = run("train_market1501.py", tmp_path, *flags)
+        assert done.returncode == 0, done.stderr
+        medians = json.loads((tmp_path / part / "angles.json").read_text())["median degrees"]
+        assert medians["positive"] < medians["negative"]
+    done = run("ensemble.py", tmp_path, "top", "bottom")
+    assert done.returncode == 0, done.stderr
+    rank1 = {line.split()[0]: float(line.split()[1]) for line in done.stdout.splitlines()[1:]}
+    assert rank1.keys() == {"top", "bottom", "all"}
+    assert rank1["all"] > min(rank1["top"], rank1["bottom"])  # a top alone tells few apart
+    for part in ("top", "bottom"):  # of the part that they were trained on
+        trained = json.loads((tmp_path / part / "metrics.json").read_text())["rank1"]
+        assert rank1[part] == pytest.approx(100 * trained, abs=1)
+    done = run("ensemble.py", tmp_path, "top", "nowhere")
+    assert done.returncode == 1 and "RUN must be the folder" in done.stderr

@@ -63,6 +63,7 @@ def arguments(
     flag("--resume", action="store_true", help="continue from OUT/checkpoint.pt")
     flag("--evaluate-on", choices=["test", "val"], default="test", help="val: to choose settings")
     flag("--validate-every", type=_positive, metavar="N", help=_VALIDATE)
+    flag("--angles", action="store_true", help="histogram of angles, OUT/angles.png: matplotlib")
     flag("--compile", action="store_true", help="torch.compile the network")
     flag("--profile", action="store_true", help="trace some iterations into OUT/trace.json")
     flag("--wandb", metavar="PROJECT", help="log to Weights & Biases as well")

@@ -113,7 +113,7 @@ def _validation(
         return None
 
     def score(model: nn.Module) -> float:
-        query, gallery = embed(args, dataset, cast(models.TwoStream, model), recipe)
+        query, gallery = _features(args, dataset, cast(models.TwoStream, model), recipe)
         return next(iter(rank(query, gallery, recipe.metric).values())).mAP
 
     keep = args.out / "best.pt" if args.evaluate_on == "val" else None
@@ -123,10 +123,17 @@ def _validation(
 def embed(
     args: argparse.Namespace, dataset: data.Dataset, model: models.TwoStream, recipe: Recipe
 ) -> tuple[Tensor, Tensor]:
-    """Return the features of the queries and of the gallery.
+    """Return the features of the queries and of the gallery; with --angles draw their angles."""
+    query, gallery = _features(args, dataset, model, recipe)
+    if args.angles:
+        report.draw_angles(dataset, query, gallery, args.out, f"{dataset.name}, {args.loss}")
+    return query, gallery
 
-    Of several processes each embeds its share; all have the whole then.
-    """
+
+def _features(
+    args: argparse.Namespace, dataset: data.Dataset, model: models.TwoStream, recipe: Recipe
+) -> tuple[Tensor, Tensor]:
+    """Of several processes each embeds its share; all have the whole then."""
     _, transform = transforms(recipe)
     options = {"device": args.device, "precision": args.precision, "workers": args.workers}
     query, gallery = (

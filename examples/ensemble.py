@@ -1,0 +1,86 @@
+"""Evaluate several networks as one, such as VA-reID's networks of the parts of an image.
+
+    for part in whole top middle bottom; do
+      python examples/train_market1501.py --loss va --set part=$part --out runs/$part
+    done
+    python examples/ensemble.py runs/whole runs/top runs/middle runs/bottom
+
+Each run is a folder of a training script of Market-1501, DukeMTMC-reID, CUHK03-NP, MSMT17 or
+VeRi-776, embedded or real. The features of an image are those of all networks side by side, each of
+unit length, so that every network has an equal say. The released code of VA-reID does so with a
+network for the whole image and one for each third of it. Prints each network alone, and all.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+
+from reid_ext import data, evaluate, training
+from reid_ext.training import experiment, report
+
+
+def arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
+    parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    return parser.parse_args()
+
+
+def test_set(run):
+    """The dataset whose test images a run was evaluated on."""
+    file = run / "metrics.json"
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"RUN must be the folder of a training, got {run} without {file.name}"
+        )
+    metrics = json.loads(file.read_text())
+    name, settings = metrics["dataset"].split(" ")[0], metrics["settings"]
+    preset = "tiny" if settings["quick"] else "default"
+    root = settings["data"] or experiment.cache_folder() / f"{name}-{preset}"
+    return data.load(name, root, evaluate_on=settings["evaluate_on"])
+
+
+def features(run, samples, args):
+    """Rows of unit length."""
+    embedder = training.load_embedder(run / "checkpoint.pt")
+    transform = data.EvaluationTransform(size=embedder.size)
+    images = data.Images(samples, transform, part=embedder.part)
+    rows = training.extract(embedder.model, images, device=args.device, workers=args.workers)
+    return F.normalize(rows)
+
+
+def ranked(dataset, query, gallery):
+    return evaluate(
+        query,
+        gallery,
+        query_ids=[s.identity for s in dataset.query],
+        gallery_ids=[s.identity for s in dataset.gallery],
+        query_cameras=[s.camera for s in dataset.query],
+        gallery_cameras=[s.camera for s in dataset.gallery],
+        protocol=dataset.name,
+    )
+
+
+def main():
+    args = arguments()
+    datasets = [test_set(run) for run in args.runs]
+    if any(d != datasets[0] for d in datasets):
+        raise ValueError("ensemble: all runs must have the same test images, got different ones")
+    dataset = datasets[0]
+    sides = [[features(run, part, args) for part in dataset[2:]] for run in args.runs]
+    rankings = {
+        str(run): ranked(dataset, *side) for run, side in zip(args.runs, sides, strict=True)
+    }
+    rankings["all"] = ranked(dataset, *(torch.cat(rows, 1) for rows in zip(*sides, strict=True)))
+    print(report.table(rankings))
+
+
+if __name__ == "__main__":
+    with experiment.one_line_errors():
+        main()
