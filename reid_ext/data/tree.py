@@ -69,8 +69,8 @@ def read_list(name: str, path: Path) -> Iterator[tuple[str, int]]:
             yield words[0], int(words[1])
         elif words:
             raise ValueError(
-                f"{name}: {path} must have lines like 'folder/image.jpg 12', a path below the "
-                f"dataset's folder and a number, got {short(line)} in line {number}; restore the "
+                f"{name}: {path} must have lines like 'folder/image.jpg 12', got {short(line)} in "
+                f"line {number}; a path leads nowhere but below the dataset's folder: restore the "
                 "list of the dataset"
             )
 
