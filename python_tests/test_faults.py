@@ -99,6 +99,13 @@ def test_op_refuses_what_is_no_tensor_by_name(call, value):
         call(value)
 
 
+def test_op_refuses_sparse_tensors_by_name():
+    with pytest.raises(TypeError, match="fidi_loss: x must be a dense tensor"):
+        ops.fidi_loss(torch.eye(2).to_sparse(), [0, 1])
+    with pytest.raises(TypeError, match="viewpoint_loss: present must be a dense tensor"):
+        ops.viewpoint_loss(X, [0, 1], [0, 0], num_views=2, present=torch.eye(2).bool().to_sparse())
+
+
 ODD = [torch.eye(3).to_sparse(), torch.ones(2, dtype=torch.complex64), "word", None]
 
 
@@ -112,7 +119,9 @@ ODD = [torch.eye(3).to_sparse(), torch.ones(2, dtype=torch.complex64), "word", N
         lambda value: losses.CenterLoss(4, 2**70 if value is None else value),
         lambda value: losses.ViewpointAwareLoss(3, value),
         lambda value: losses.ViewpointAwareLoss(3, 4, alpha=value),
+        lambda value: losses.ViewpointAwareLoss(3, 4, present=0 if value is None else value),
         lambda value: viz.draw_cmc(value),
+        lambda value: viz.draw_cmc({"a": np.ones(3)}, title=[value]),
         lambda value: fastreid.evaluate_rank(
             np.eye(2), [0, 1], [0, 1], [0, 0], [1, 1], use_metric_cuhk03=value
         ),

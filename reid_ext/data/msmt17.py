@@ -15,7 +15,7 @@ from pathlib import Path
 from reid_ext.data.expected import Count, Expected
 from reid_ext.data.hold_out import check_evaluated, hold_out
 from reid_ext.data.sample import Dataset, Sample
-from reid_ext.data.tree import check_choice, check_folders, read_list, short
+from reid_ext.data.tree import check_choice, check_folders, read_list
 from reid_ext.data.views import read_views
 
 NAME = "msmt17"
@@ -93,6 +93,6 @@ def _camera(image: str, path: Path) -> int:
     if camera not in CAMERAS:
         raise ValueError(
             f"{NAME}: images of {path} must be named like 0000_000_01_0303morning_0008_0.jpg, the "
-            f"third field a camera from 1 to 15, got {short(image)}; restore the list"
+            f"third field a camera from 1 to 15, got {image}; restore the list"
         )
     return camera

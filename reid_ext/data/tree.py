@@ -65,9 +65,9 @@ def read_list(name: str, path: Path) -> Iterator[tuple[str, int]]:
         empty = False
         if len(words) != 2 or not (is_whole_number(words[1]) and _is_below(words[0])):
             raise ValueError(
-                f"{name}: {path} must have lines like 'folder/image.jpg 12', a path below the "
-                f"dataset's folder and a number, got {short(' '.join(words))} in line {number}; "
-                "restore the list of the dataset"
+                f"{name}: {path} must have lines like 'folder/image.jpg 12', got "
+                f"{short(' '.join(words))} in line {number}; a path leads nowhere but below the "
+                "dataset's folder: restore the list of the dataset"
             )
         yield words[0], int(words[1])
     if empty:

@@ -14,5 +14,6 @@ def check_size(where: str, name: str, value: int) -> None:
     whole = isinstance(value, Integral) and not isinstance(value, bool)
     if not whole or not 1 <= value < MOST:
         raise ValueError(
-            f"{where}: {name} must be at least 1, a whole number below 2**31, got {value!r:.60}"
+            f"{where}: {name} must be at least 1, got {value!r:.60}; it is a whole "
+            "number below 2**31"
         )

@@ -216,6 +216,10 @@ def _check_sizes(num_identities: int, feature_dim: int, num_views: int) -> None:
 def _check_present(present: Tensor | None, num_identities: int, num_views: int) -> None:
     if present is None:
         return
+    if not isinstance(present, Tensor):
+        raise ValueError(
+            f"ViewpointAwareLoss: present must be a tensor or None, got {type(present).__name__}"
+        )
     if present.dtype != torch.bool or present.shape != (num_identities, num_views):
         raise ValueError(
             f"ViewpointAwareLoss: present must be bool of shape ({num_identities}, {num_views}), "

@@ -13,6 +13,8 @@ def computed(argument: str, x: Tensor) -> Tensor:
     """
     if not isinstance(x, Tensor):
         raise TypeError(f"{argument} must be a tensor, got {type(x).__name__}")
+    if x.layout != torch.strided:
+        raise TypeError(f"{argument} must be a dense tensor, got one of {x.layout}")
     return x.float() if x.dtype in _HALF else x
 
 

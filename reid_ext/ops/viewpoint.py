@@ -111,6 +111,9 @@ def viewpoint_loss(
             a label or view out of range, or a row whose class is not present. On CUDA, which does
             not wait for values, such a row has a NaN loss and gradient.
     """
+    if present is not None and (not isinstance(present, Tensor) or present.is_sparse):
+        kind = "a sparse one" if isinstance(present, Tensor) else type(present).__name__
+        raise TypeError(f"viewpoint_loss: present must be a dense tensor or None, got {kind}")
     loss, *_ = _viewpoint_loss(
         computed("viewpoint_loss: logits", logits),
         integers("viewpoint_loss: labels", labels, logits),

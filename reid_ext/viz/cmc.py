@@ -61,6 +61,11 @@ def draw_cmc(
     """
     if not isinstance(curves, Mapping):
         raise ValueError(f"draw_cmc: curves must map names to rates, got {type(curves).__name__}")
+    if not isinstance(title, str) or not isinstance(max_rank, int):
+        raise ValueError(
+            "draw_cmc: title must be a string and max_rank a whole number, got "
+            f"{type(title).__name__} and {type(max_rank).__name__}"
+        )
     rates = {name: _checked(name, curve)[:max_rank] for name, curve in curves.items()}
     if not rates or max_rank < 1:
         raise ValueError(

@@ -204,7 +204,7 @@ def viewpoint(
     for i in (views >= 0).nonzero()[:, 0].tolist():
         z, y, v = logits[i].view(classes, num_views), int(labels[i]), int(views[i])
         log_r = z - z[exist].logsumexp(0)
-        r, of_y = log_r.detach().exp() * exist, int(exist[y].sum())
+        r, of_y = torch.where(exist, log_r.detach(), -torch.inf).exp(), int(exist[y].sum())
         label = torch.zeros_like(r)
         if targets == "adaptive":
             e1 = alpha * (1 - r[y].sum()) if number > of_y else 0.0
