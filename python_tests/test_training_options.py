@@ -157,6 +157,7 @@ def test_objective_is_the_mean_over_the_heads(objective):
 def test_stripes_are_means_of_the_last_map():
     model = models.TwoStream("small", 4, stripes=3).eval()
     x = images(2)
+    assert all(isinstance(stripe, models.Stripe) for stripe in model.stripes)
     last_map = model.trunk(model.stems[0](x))
     pooled = model(x, torch.zeros(2, dtype=torch.long)).pooled
     assert pooled.shape == (2, 576 + 3 * 192) and model.feature_dim == 576 + 3 * 192

@@ -114,7 +114,9 @@ class _Batches(data.Dataset):
 
     def __getitem__(self, keys: Keys) -> Batch | Exception:
         try:
-            return Batch(*self._images.batch(keys))
+            if hasattr(self._images, "batch"):
+                return Batch(*self._images.batch(keys))
+            return Batch(*data.default_collate([self._images[key] for key in keys]))
         except (OSError, ValueError) as error:
             return error
 
