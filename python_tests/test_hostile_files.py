@@ -25,6 +25,10 @@ def refused(call, path):
     assert path.name in str(error.value) and len(str(error.value)) < 600
 
 
+def read_query(path):
+    return read_features(path, "query")
+
+
 def packed(path, entries):
     """A zip file that is small for what it holds."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
@@ -40,19 +44,19 @@ def header(shape):
 
 def test_features_that_unpack_to_far_more_are_refused(tmp_path):
     content = header((1 << 22, 1)) + bytes(1 << 24)
-    refused(read_features, packed(tmp_path / "bomb.npz", {"features.npy": content}))
+    refused(read_query, packed(tmp_path / "bomb.npz", {"features.npy": content}))
 
 
 def test_features_of_a_shape_that_is_not_there_are_refused(tmp_path):
     content = header((1 << 20, 1 << 20)) + bytes(64)
-    refused(read_features, packed(tmp_path / "huge.npz", {"features.npy": content}))
+    refused(read_query, packed(tmp_path / "huge.npz", {"features.npy": content}))
 
 
 def test_features_packed_by_numpy_are_read(tmp_path):
     ids = np.arange(100_000) // 1000
     path = tmp_path / "f.npz"
     np.savez_compressed(path, features=np.ones((100_000, 2), np.float32), identities=ids)
-    np.testing.assert_array_equal(read_features(path).identities, ids)
+    np.testing.assert_array_equal(read_features(path, "query").identities, ids)
 
 
 def test_checkpoint_that_unpacks_to_more_is_refused(tmp_path):

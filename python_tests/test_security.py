@@ -49,7 +49,7 @@ def write_arrays(content, path):
     [
         (write_tensors, "c.pt", lambda path: training.load_model(path, torch.nn.Linear(1, 1))),
         (write_tensors, "w.pth", lambda path: models.build_backbone("small", path)),
-        (write_arrays, "f.npz", read_features),
+        (write_arrays, "f.npz", lambda path: read_features(path, "query")),
     ],
     ids=["checkpoint", "weights", "features"],
 )

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
+from reid_ext._terminal import harmless
 from reid_ext.cli.command import Table
 
 
@@ -15,9 +16,9 @@ def show(lines: Iterable[str | Table]) -> None:
         if console is not None and isinstance(line, Table):
             console.print(_rich_table(line))
             rest = (line.plain or "").split("\n")[2:]  # a ranking's words below its figures
-            print("\n".join(rest), end="\n" * bool(rest))
+            print(harmless("\n".join(rest)), end="\n" * bool(rest))
         else:
-            print(line, flush=console is not None)
+            print(harmless(str(line)), flush=console is not None)
 
 
 def _console() -> Any:
@@ -39,5 +40,6 @@ def _rich_table(table: Table) -> Any:
     for index, name in enumerate(table.columns):
         drawn.add_column(Text(name), justify="right" if index else "left")
     for row in table.rows:
-        drawn.add_row(*map(Text, row))  # Text: brackets of a name are no markup
+        # Text: brackets of a name are no markup
+        drawn.add_row(*(Text(harmless(cell)) for cell in row))
     return drawn

@@ -77,7 +77,7 @@ def view_labels(folder: Path, mark: Path) -> list[Case]:
 def feature_files(folder: Path, mark: Path) -> list[Case]:
     """What the command line reads."""
     made = files.feature_files(folder, files.Evil(mark))
-    return [Case(p.stem, lambda p=p: read_features(p), says=p.name) for p in made]
+    return [Case(p.stem, lambda p=p: read_features(p, "query"), says=p.name) for p in made]
 
 
 def images(folder: Path, mark: Path) -> list[Case]:
