@@ -1,0 +1,62 @@
+// A stack of its own for each thread of a block, and the switch between stacks.
+#pragma once
+
+#include <sys/mman.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <new>
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+// Saves the registers that a call keeps, and the stack pointer; goes on where `to` was left.
+extern "C" void emulated_switch(void** from, void* to);
+
+#if !defined(__x86_64__)
+#error "the emulated CUDA device switches stacks by x86-64 instructions"
+#endif
+
+namespace emulated {
+
+constexpr size_t kStackBytes = size_t(256) << 10;
+
+struct Fiber {
+  char* memory = nullptr;
+  void* top = nullptr;  // where it was left
+
+  // Makes it begin with a call of `entry`, which never returns.
+  void begin(void (*entry)()) {
+    if (memory == nullptr) {
+      void* got = mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+      if (got == MAP_FAILED) throw std::bad_alloc();
+      memory = static_cast<char*>(got);
+      mprotect(memory, 4096, PROT_NONE);  // an overflow stops here
+    }
+#if defined(__SANITIZE_ADDRESS__)
+    __asan_unpoison_memory_region(memory, kStackBytes);
+#endif
+    auto** slot = reinterpret_cast<void**>(memory + kStackBytes) - 2;  // aligned as after a call
+    *--slot = reinterpret_cast<void*>(entry);
+    for (int saved = 0; saved < 6; ++saved) *--slot = nullptr;
+    top = slot;
+  }
+};
+
+// From the stack that runs, whose state goes to `from`, to another, of `bytes` at `memory`.
+inline void switch_stack(void** from, void* to, const void* memory, size_t bytes) {
+#if defined(__SANITIZE_ADDRESS__)
+  void* state = nullptr;
+  __sanitizer_start_switch_fiber(&state, memory, bytes);
+  emulated_switch(from, to);
+  __sanitizer_finish_switch_fiber(state, nullptr, nullptr);
+#else
+  (void)memory, (void)bytes;
+  emulated_switch(from, to);
+#endif
+}
+
+}  // namespace emulated
