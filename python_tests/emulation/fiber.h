@@ -39,7 +39,7 @@ struct Fiber {
 #if defined(__SANITIZE_ADDRESS__)
     __asan_unpoison_memory_region(memory, kStackBytes);
 #endif
-    auto** slot = reinterpret_cast<void**>(memory + kStackBytes) - 2;  // aligned as after a call
+    auto** slot = reinterpret_cast<void**>(memory + kStackBytes) - 1;  // aligned as after a call
     *--slot = reinterpret_cast<void*>(entry);
     for (int saved = 0; saved < 6; ++saved) *--slot = nullptr;
     top = slot;
