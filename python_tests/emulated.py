@@ -6,6 +6,7 @@ are ``torch.ops.reid_ext_emulated.*``: the code that a GPU would run, on CPU ten
 """
 
 import ctypes
+import functools
 import os
 import re
 from pathlib import Path
@@ -17,6 +18,7 @@ import reid_ext  # noqa: F401  (registers the schemas)
 FORWARD, BACKWARD, RANDOM = 0, 1, 2  # in what order the threads of a block run
 CSRC = Path(__file__).parents[1] / "csrc"
 NAME = "reid_ext_emulated"
+LIBRARY = os.environ.get("REID_EXT_EMULATED")
 
 
 def sources():
@@ -62,7 +64,12 @@ class Device:
             self._instead.impl(op, kernel, allow_override=True)
 
 
+@functools.cache
+def device():
+    """The one device: schemas can be registered once."""
+    return Device(LIBRARY)
+
+
 def pytest_configure():
-    device = Device(os.environ["REID_EXT_EMULATED"])
-    device.replace_cpu_kernels()
-    device.set(int(os.environ.get("REID_EXT_EMULATED_ORDER", FORWARD)))
+    device().replace_cpu_kernels()
+    device().set(int(os.environ.get("REID_EXT_EMULATED_ORDER", FORWARD)))

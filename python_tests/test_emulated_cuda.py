@@ -5,28 +5,25 @@ threads of a block in several orders and on a grid of two blocks: the results mu
 and those of the CPU kernel but for rounding. Memory that an op allocates begins as NaN.
 """
 
-import os
 from itertools import pairwise
 
+import emulated
 import pytest
 import torch
-
-import emulated
 from emulated import BACKWARD, FORWARD, RANDOM
 from ranking_cases import corners, draw, lists, whole
+
 from reid_ext import ops
 
-LIBRARY = os.environ.get("REID_EXT_EMULATED")
-pytestmark = pytest.mark.skipif(not LIBRARY, reason="needs REID_EXT_EMULATED")
+pytestmark = pytest.mark.skipif(not emulated.LIBRARY, reason="needs REID_EXT_EMULATED")
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 METRICS = pytest.mark.parametrize("metric", [0, 1, 2])
-WAYS = [{"order": FORWARD}, {"order": BACKWARD}, {"order": RANDOM}, {"most_blocks": 2}]
-TIE = torch.nn.functional.pad  # a row appended once more ties with itself
+WAYS = [{"order": FORWARD}, {"order": BACKWARD, "most_blocks": 2}, {"order": RANDOM}]
 
 
 @pytest.fixture(scope="session")
 def device():
-    return emulated.Device(LIBRARY)
+    return emulated.device()
 
 
 @pytest.fixture(autouse=True)
@@ -55,10 +52,10 @@ def both(device, op, *arguments, ways=WAYS, **tolerance):
     return want
 
 
-def rows(n, d, dtype, *, odd=True):
+def rows(n, d, dtype):
     """Rows of which some are zero, equal, opposite, or hold a NaN or infinity."""
     x = torch.randn(n, d, dtype=dtype)
-    if odd and n > 6:
+    if n > 6 and d > 0:
         x[1], x[3], x[4] = 0, x[2], -x[2]
         x[5, 0], x[6, d - 1] = torch.nan, torch.inf
     return x
@@ -75,7 +72,7 @@ def rows(n, d, dtype, *, odd=True):
 def test_cosine_matrix(device, shape, angle, dtype):
     batch, n, m, d = shape
     x, y = rows(batch * n, d, dtype).view(batch, n, d), rows(batch * m, d, dtype).view(batch, m, d)
-    if n >= 2 and d > 1:
+    if 2 <= n <= m and d > 1:
         y[:, 0], y[:, 1] = 3 * x[:, 0], -2 * x[:, 0] + 1e-4  # angles at and near 0 and pi
     for other in (y, None):
         cosine = both(device, "cosine_matrix", x, other, angle, atol=1e-6, rtol=1e-6)[0]
@@ -91,9 +88,9 @@ def test_cosine_matrix(device, shape, angle, dtype):
 @pytest.mark.parametrize("n, d", [(0, 8), (1, 1), (9, 33), (65, 100)])
 def test_expat_triplet_loss(device, n, d, dtype):
     triplets = [rows(n, d, dtype) for _ in range(3)]
-    both(device, "expat_triplet_loss", *triplets, 1.0, ways=WAYS[:3])
+    both(device, "expat_triplet_loss", *triplets, 1.0)
     grad = torch.randn(n, dtype=dtype)
-    both(device, "expat_triplet_loss_backward", grad, *triplets, 0.5, ways=WAYS[:3])
+    both(device, "expat_triplet_loss_backward", grad, *triplets, 0.5)
 
 
 @DTYPES
@@ -115,7 +112,7 @@ def test_expat_mined_loss(device, n, aggregation, dtype):
 @DTYPES
 @pytest.mark.parametrize("n, m, d", [(0, 0, 4), (1, 0, 4), (1, 1, 1), (7, 9, 33), (40, 300, 12)])
 def test_fidi_loss(device, n, m, d, dtype):
-    x, keys = rows(n, d, dtype, odd=False), rows(m, d, dtype, odd=False)
+    x, keys = torch.randn(n, d, dtype=dtype), torch.randn(m, d, dtype=dtype)
     labels, key_labels = torch.randint(0, 4, (n,)), torch.randint(0, 4, (m,))
     if n > 6:
         x[1], x[2], keys[:3] = x[0], x[0] + 1e-3, x[:3]  # coincide, nearly coincide
@@ -136,9 +133,9 @@ def test_fidi_loss_of_rows_that_are_not_finite(device):
 # --- mining ------------------------------------------------------------------------------------
 
 
-def mined(device, x, labels, keys, key_labels, groups, key_groups, metric, **tolerance):
+def mined(device, x, labels, keys, key_labels, groups, key_groups, metric):
     given = x, labels, keys, key_labels, groups, key_groups, metric
-    chosen = both(device, "mine_hardest", *given, **tolerance)
+    chosen = both(device, "mine_hardest", *given)
     grads = [torch.randn(len(x), dtype=x.dtype) for _ in range(2)]
     grads[0][:1] = 0
     arguments = *grads, x, keys, *chosen, metric
@@ -153,7 +150,7 @@ def test_mine_hardest(device, n, m, d, metric, dtype):
     labels, key_labels = torch.randint(0, 4, (n,)), torch.randint(0, 4, (m,))
     groups, key_groups = torch.randint(0, 2, (n,)), torch.randint(0, 2, (m,))
     mined(device, x, labels, None, None, None, None, metric)
-    mined(device, x, labels, None, None, groups, groups, metric)
+    mined(device, x, labels, None, None, groups, None, metric)
     mined(device, x, labels, keys, key_labels, None, None, metric)
     mined(device, x, labels, keys, key_labels, groups, key_groups, metric)
 
@@ -217,7 +214,9 @@ def test_ranking_of_several_tiles(device):
 
 @DTYPES
 @METRICS
-@pytest.mark.parametrize("n, m, d, count", [(0, 5, 3, 2), (1, 1, 1, 1), (7, 50, 9, 50), (9, 1100, 3, 20)])
+@pytest.mark.parametrize(
+    "n, m, d, count", [(0, 5, 3, 2), (1, 1, 1, 1), (7, 50, 9, 50), (9, 1100, 3, 20)]
+)
 def test_nearest(device, n, m, d, count, metric, dtype):
     x, keys = torch.randn(n, d, dtype=dtype), torch.randn(m, d, dtype=dtype)
     both(device, "nearest", x, keys, count, metric, atol=1e-5, rtol=1e-4)
@@ -235,7 +234,9 @@ def test_nearest_with_ties_and_rows_that_are_not_finite(device, count, metric):
 
 @DTYPES
 @METRICS
-@pytest.mark.parametrize("q, g, d, k1, k2", [(1, 1, 2, 1, 1), (5, 40, 9, 6, 3), (9, 300, 16, 20, 6)])
+@pytest.mark.parametrize(
+    "q, g, d, k1, k2", [(1, 1, 2, 1, 1), (5, 40, 9, 6, 3), (9, 100, 16, 20, 6)]
+)
 def test_k_reciprocal(device, q, g, d, k1, k2, metric, dtype):
     query, gallery = torch.randn(q, d, dtype=dtype), torch.randn(g, d, dtype=dtype)
     settings = query, gallery, k1, k2, 0.3, metric
@@ -259,7 +260,7 @@ def test_k_reciprocal_of_several_blocks_and_equal_images(device):
 
 @DTYPES
 @pytest.mark.parametrize("clustering", [False, True])
-@pytest.mark.parametrize("n, d, k1, k2", [(2, 1, 1, 1), (40, 5, 6, 1), (300, 8, 20, 6)])
+@pytest.mark.parametrize("n, d, k1, k2", [(2, 1, 1, 1), (40, 5, 6, 1), (90, 8, 20, 6)])
 def test_jaccard(device, n, d, k1, k2, clustering, dtype):
     x = torch.nn.functional.normalize(torch.randn(n, d, dtype=dtype))
     both(device, "jaccard", x, k1, k2, clustering, 1.0, atol=1e-5, rtol=1e-4)
@@ -270,23 +271,24 @@ def test_jaccard(device, n, d, k1, k2, clustering, dtype):
 
 
 @DTYPES
-@pytest.mark.parametrize("targets", [0, 1, 2, 3])
+@pytest.mark.parametrize("targets", [0, 1, 2])
 @pytest.mark.parametrize("n, identities, views", [(0, 3, 2), (1, 1, 1), (7, 5, 3), (40, 130, 3)])
 def test_viewpoint_loss(device, n, identities, views, targets, dtype):
     logits = torch.randn(n, identities * views, dtype=dtype) * 5
     labels, view = torch.randint(0, identities, (n,)), torch.randint(0, views, (n,))
     present = torch.rand(identities, views) > 0.2
     present[labels, view] = True
+    known = labels * views + view
     view[: n // 7] = -1
     for each in (False, True):
-        for known, classes in [(view, None), (view, present)]:
-            forward(device, logits, labels, known, classes, views, targets, each)
-    forward(device, logits, labels, None, None, 1, 0, True)
+        for classes in (None, present):
+            viewpoint(device, logits, labels, view, classes, views, targets, each)
+        for alone in (targets, 3):  # 3: the released labels, of one view
+            classes = present.flatten()[:, None] if targets else None
+            viewpoint(device, logits, known, None, classes, 1, alone, each)
 
 
-def forward(device, logits, labels, views, present, num_views, targets, each):
-    if views is None:
-        labels = labels % max(logits.shape[1], 1)
+def viewpoint(device, logits, labels, views, present, num_views, targets, each):
     given = logits, labels, views, present
     loss, *saved = both(device, "viewpoint_loss", *given, num_views, 0.2, targets, each)
     grad = torch.randn_like(loss)
@@ -294,9 +296,23 @@ def forward(device, logits, labels, views, present, num_views, targets, each):
     both(device, "viewpoint_loss_backward", *arguments, atol=1e-6, rtol=1e-5)
 
 
+def test_viewpoint_loss_of_classes_that_do_not_exist_is_nan(device):
+    device.set()
+    logits, labels = torch.randn(4, 6), torch.tensor([0, 3, -1, 1])
+    views, present = torch.tensor([0, 0, 0, 5]), None
+    op = torch.ops.reid_ext_emulated
+    loss, *saved = op.viewpoint_loss(logits, labels, views, present, 2, 0.2, 0, True)
+    grad = op.viewpoint_loss_backward(
+        torch.ones(4), logits, labels, views, present, *saved, 2, 0.2, 0
+    )
+    assert loss.isnan().tolist() == [False, True, True, True]
+    assert grad.isnan().tolist() == [[wrong] * 6 for wrong in loss.isnan().tolist()]
+
+
 # --- the whole -----------------------------------------------------------------------------------
 
 
 def test_every_kernel_has_run(device):
     """Last in this file: the tests above leave none out."""
-    assert emulated.kernels_in_sources() == device.kernels()
+    ran = {kernel for kernel in device.kernels() if not kernel.startswith("faults")}
+    assert ran == emulated.kernels_in_sources()

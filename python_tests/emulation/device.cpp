@@ -88,7 +88,7 @@ struct Device {
   std::mutex mutex;
   Block block;
   std::set<std::string> kernels;  // that have run
-  std::mt19937 random;
+  std::minstd_rand random;
   int order = 0;
   int64_t most_blocks = kMostGrid;
 } device;
@@ -140,12 +140,16 @@ void resume(int t) {
   if (!block.error.empty()) throw std::runtime_error(block.error);
 }
 
-std::vector<int> in_order(int first, int count) {
-  std::vector<int> order(count);
-  for (int k = 0; k < count; ++k) order[k] = first + (device.order == 1 ? count - 1 - k : k);
-  if (device.order > 1) std::shuffle(order.begin(), order.end(), device.random);
-  return order;
-}
+struct Order {
+  int length, items[kWarp];
+
+  Order(int first, int count) : length(count) {
+    for (int k = 0; k < count; ++k) items[k] = first + (device.order == 1 ? count - 1 - k : k);
+    if (device.order > 1) std::shuffle(items, items + count, device.random);
+  }
+  const int* begin() const { return items; }
+  const int* end() const { return items + length; }
+};
 
 // Whether any lane could go on.
 bool run_warp(int warp) {
@@ -153,7 +157,7 @@ bool run_warp(int warp) {
   bool moved = false;
   for (bool again = true; again;) {
     again = false;
-    for (const int t : in_order(first, lanes)) {
+    for (const int t : Order(first, lanes)) {
       if (device.block.threads[t].state != State::kReady) continue;
       resume(t);
       again = moved = true;
@@ -183,13 +187,13 @@ void run_block(const dim3& shape) {
     const unsigned plane = shape.x * shape.y;
     thread.index = dim3(t % shape.x, t % plane / shape.x, t / plane);
     thread.state = State::kReady;
-    thread.fiber.begin(thread_main);
+    thread.fiber.begin(thread_main, t);
   }
   const int warps = (block.size + kWarp - 1) / kWarp;
   for (int w = 0; w < warps; ++w) block.warps[w] = {};
   while (block.returned < block.size) {
     bool moved = false;
-    for (const int warp : in_order(0, warps)) moved |= run_warp(warp);
+    for (const int warp : Order(0, warps)) moved |= run_warp(warp);
     if (!moved) stuck();
   }
 }

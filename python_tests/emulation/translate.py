@@ -1,6 +1,6 @@
 """Turns the CUDA sources into C++ for the emulated device, line for line.
 
-    python translate.py <csrc> <folder to write>
+    python translate.py <folder to write> <source or folder of sources>...
 
 A launch ``kernel<<<grid, block, shared, stream>>>(arguments)`` becomes a call of a lambda by every
 thread, a ``__shared__`` variable a reference to memory of the block, and the ops are registered for
@@ -49,16 +49,21 @@ def translated(text: str, name: str) -> str:
     return f'#line 1 "{name}"\n{text}'
 
 
-def main(csrc: Path, out: Path) -> None:
-    for source in sorted(csrc.rglob("*.cu*")):
-        name = source.relative_to(csrc)
-        suffix = ".cpp" if source.suffix == ".cu" else source.suffix
-        target = (out / name).with_suffix(suffix)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        text = translated(source.read_text(), str(name))
-        if not target.exists() or target.read_text() != text:
-            target.write_text(text)
+def write(source: Path, name: Path, out: Path) -> None:
+    suffix = ".cpp" if source.suffix == ".cu" else source.suffix
+    target = (out / name).with_suffix(suffix)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    text = translated(source.read_text(), str(name))
+    if not target.exists() or target.read_text() != text:
+        target.write_text(text)
+
+
+def main(out: Path, *given: Path) -> None:
+    for path in given:
+        for source in sorted(path.rglob("*.cu*")) if path.is_dir() else [path]:
+            name = source.relative_to(path) if path.is_dir() else Path(source.name)
+            write(source, name, out)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(*map(Path, sys.argv[1:]))
