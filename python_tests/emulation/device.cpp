@@ -80,7 +80,8 @@ struct Block {
   bool any, result;
   void (*call)(void*);
   void* kernel;
-  void* host;  // where the scheduler was left
+  void* host;          // where the scheduler was left
+  Bounds host_bounds;  // of its stack
   std::string error;
 };
 
@@ -101,7 +102,8 @@ Thread& self() { return device.block.threads[device.block.current]; }
 
 void wait_in_turn(State state) {
   self().state = state;
-  switch_stack(&self().fiber.top, device.block.host, nullptr, 0);
+  switch_stack(&self().fiber.top, device.block.host, device.block.host_bounds,
+               &device.block.host_bounds);
 }
 
 void fail(const std::string& what) {
@@ -123,9 +125,7 @@ void release(int first, int count) {
 }
 
 void thread_main() {
-#if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);
-#endif
+  arrive(&device.block.host_bounds);
   device.block.call(device.block.kernel);
   ++device.block.returned;
   wait_in_turn(State::kReturned);
@@ -136,7 +136,7 @@ void resume(int t) {
   block.current = t;
   threadIdx = block.threads[t].index;
   const Fiber& fiber = block.threads[t].fiber;
-  switch_stack(&block.host, fiber.top, fiber.memory, kStackBytes);
+  switch_stack(&block.host, fiber.top, {fiber.memory, kStackBytes}, nullptr);
   if (!block.error.empty()) throw std::runtime_error(block.error);
 }
 

@@ -48,16 +48,33 @@ struct Fiber {
   }
 };
 
-// From the stack that runs, whose state goes to `from`, to another, of `bytes` at `memory`.
-inline void switch_stack(void** from, void* to, const void* memory, size_t bytes) {
+// A stack as AddressSanitizer wants to know it.
+struct Bounds {
+  const void* bottom = nullptr;
+  size_t bytes = 0;
+};
+
+// From the stack that runs, whose state goes to `from`, to another. `back`, if not null, gets the
+// bounds of the stack from which this one is switched to again.
+inline void switch_stack(void** from, void* to, const Bounds& next, Bounds* back) {
 #if defined(__SANITIZE_ADDRESS__)
   void* state = nullptr;
-  __sanitizer_start_switch_fiber(&state, memory, bytes);
+  __sanitizer_start_switch_fiber(&state, next.bottom, next.bytes);
   emulated_switch(from, to);
-  __sanitizer_finish_switch_fiber(state, nullptr, nullptr);
+  __sanitizer_finish_switch_fiber(state, back ? &back->bottom : nullptr,
+                                  back ? &back->bytes : nullptr);
 #else
-  (void)memory, (void)bytes;
+  (void)next, (void)back;
   emulated_switch(from, to);
+#endif
+}
+
+// The first words of a new stack.
+inline void arrive(Bounds* back) {
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_finish_switch_fiber(nullptr, &back->bottom, &back->bytes);
+#else
+  (void)back;
 #endif
 }
 
