@@ -38,7 +38,8 @@ struct Fiber {
       mprotect(memory, 4096, PROT_NONE);  // an overflow stops here
     }
 #if defined(__SANITIZE_ADDRESS__)
-    __asan_unpoison_memory_region(memory, kStackBytes);
+    char* left = top == nullptr ? memory + kStackBytes : static_cast<char*>(top);
+    __asan_unpoison_memory_region(left, memory + kStackBytes - left);
 #endif
     char* end = memory + kStackBytes - number % 61 * 320;
     auto** slot = reinterpret_cast<void**>(end) - 1;  // aligned as after a call
