@@ -198,6 +198,31 @@ def test_rank_positives(device, q, g, d, metric, dtype):
         both(device, "count_before", *block, *listed, metric, 0)
 
 
+@DTYPES
+@METRICS
+def test_equal_images_tie_in_a_streamed_gallery(device, metric, dtype):
+    """A product as cuBLAS sums it is not the number that a pair is compared by."""
+    images = torch.randn(20, 70, dtype=dtype) * 9
+    gallery, query = (
+        images[torch.randint(20, (150,))],
+        images[:6] + 0.1 * torch.randn(6, 70).to(dtype),
+    )
+    positives, _, listed = ranking_lists(6, 150)
+    of_query = torch.repeat_interleave(positives.offsets.diff())
+    pairs = query, gallery, of_query, positives.indices, metric
+    values = torch.ops.reid_ext_emulated.pair_values(*pairs)
+    own = torch.ops.reid_ext.pair_values(*pairs)
+    streamed = positives.indices, positives.offsets, *listed, metric, 0
+    want = torch.ops.reid_ext.count_before(query, gallery, 0, own, *streamed)
+    for way in WAYS:
+        device.set(**way)
+        got = torch.zeros_like(want)
+        for begin in (0, 47):
+            block = gallery[begin : 47 if begin == 0 else 150]
+            got += torch.ops.reid_ext_emulated.count_before(query, block, begin, values, *streamed)
+        assert got.tolist() == want.tolist()
+
+
 def test_ranking_of_several_tiles(device):
     query, gallery = whole(1030, 2, "cpu"), whole(8200, 2, "cpu")
     index = torch.randint(0, 8200, (1030,))

@@ -54,6 +54,15 @@ T shuffled(unsigned mask, T value, int from, Place place) {
   return value;
 }
 
+// A bit for each lane that says so.
+inline unsigned ballot(unsigned mask, bool value, Place place) {
+  unsigned bits = unsigned(value) << lane();
+  for (int offset = 16; offset > 0; offset /= 2) {
+    bits |= shuffled(mask, bits, lane() ^ offset, place);
+  }
+  return bits;
+}
+
 // A variable of the block, told from others by its type and by the lambda where it is declared.
 template <typename T, typename Declaration>
 T& shared(Declaration) {
@@ -79,4 +88,7 @@ inline int atomic_add(int* at, int value) {
   emulated::shuffled(mask, value, emulated::lane() ^ (offset), EMULATED_PLACE)
 #define __shfl_down_sync(mask, value, offset) \
   emulated::shuffled(mask, value, emulated::lane() + (offset), EMULATED_PLACE)
+#define __shfl_sync(mask, value, from) emulated::shuffled(mask, value, from, EMULATED_PLACE)
+#define __ballot_sync(mask, value) emulated::ballot(mask, value, EMULATED_PLACE)
+#define __ffs __builtin_ffs
 #define atomicAdd emulated::atomic_add
