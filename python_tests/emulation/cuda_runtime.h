@@ -39,6 +39,7 @@ void entered(const char* kernel);
 int64_t most_blocks();
 bool barrier(bool value, Place place);
 void exchange(unsigned mask, void* value, size_t size, int from, Place place);
+unsigned ballot(unsigned mask, bool value, Place place);  // a bit for each lane that says so
 int lane();
 void* block_memory(const void* variable, size_t size);
 
@@ -52,15 +53,6 @@ template <typename T>
 T shuffled(unsigned mask, T value, int from, Place place) {
   exchange(mask, &value, sizeof(T), from < 32 ? from : lane(), place);
   return value;
-}
-
-// A bit for each lane that says so.
-inline unsigned ballot(unsigned mask, bool value, Place place) {
-  unsigned bits = unsigned(value) << lane();
-  for (int offset = 16; offset > 0; offset /= 2) {
-    bits |= shuffled(mask, bits, lane() ^ offset, place);
-  }
-  return bits;
 }
 
 // A variable of the block, told from others by its type and by the lambda where it is declared.

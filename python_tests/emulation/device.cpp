@@ -283,6 +283,15 @@ void exchange(unsigned mask, void* value, size_t size, int from, Place place) {
   std::memcpy(value, values[from], size);
 }
 
+unsigned ballot(unsigned mask, bool value, Place place) {
+  const Warp& warp = device.block.warps[device.block.current / kWarp];
+  const auto& values = warp.values[warp.shuffles % 2];
+  exchange(mask, &value, sizeof(value), lane(), place);
+  unsigned bits = 0;
+  for (int k = 0; k < kWarp; ++k) bits |= unsigned(values[k][0]) << k;
+  return bits;
+}
+
 void* block_memory(const void* variable, size_t size) {
   Block& block = device.block;
   size_t used = size;
