@@ -13,7 +13,6 @@
 #include <set>
 #include <stdexcept>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "fiber.h"
@@ -48,10 +47,6 @@ namespace {
 
 constexpr int kWarp = 32, kMostThreads = 1024;
 constexpr size_t kMostShared = 48 << 10;
-constexpr unsigned kMostGrid = 0x7fffffff, kMostGridYZ = 65535;
-char stream;  // torch's current one, by its address
-const cudaStream_t kCurrentStream = reinterpret_cast<cudaStream_t>(&stream);
-
 enum class State { kReady, kInShuffle, kAtBarrier, kReturned };
 
 struct Thread {
@@ -69,6 +64,7 @@ struct Warp {
 
 struct Variable {
   const void* key;
+  size_t size;
   std::unique_ptr<char[]> memory;
 };
 
@@ -91,12 +87,8 @@ struct Device {
   std::set<std::string> kernels;  // that have run
   std::minstd_rand random;
   int order = 0;
-  int64_t most_blocks = kMostGrid;
+  int64_t most_blocks = 0x7fffffff;
 } device;
-
-thread_local int guards = 0;
-thread_local bool unchecked = false;
-thread_local cudaError_t last_error = cudaSuccess;
 
 Thread& self() { return device.block.threads[device.block.current]; }
 
@@ -198,26 +190,9 @@ void run_block(const dim3& shape) {
   }
 }
 
-bool fits(const Config& c) {
-  const uint64_t threads = uint64_t(c.block.x) * c.block.y * c.block.z;
-  return c.grid.x >= 1 && c.grid.x <= kMostGrid && c.grid.y >= 1 && c.grid.y <= kMostGridYZ &&
-         c.grid.z >= 1 && c.grid.z <= kMostGridYZ && threads >= 1 && threads <= kMostThreads &&
-         c.shared_bytes == 0;
-}
-
-void check_surroundings(const Config& c) {
-  if (guards == 0) throw std::runtime_error("a kernel is launched without a device guard");
-  if (unchecked) throw std::runtime_error("the launch before this one was not checked");
-  if (c.stream != kCurrentStream) throw std::runtime_error("not torch's current stream");
-}
-
 }  // namespace
 
-void run(const Config& config, void (*call)(void*), void* kernel) {
-  check_surroundings(config);
-  unchecked = true;
-  last_error = fits(config) ? cudaSuccess : cudaErrorInvalidConfiguration;
-  if (last_error != cudaSuccess) return;
+void run_grid(const Config& config, void (*call)(void*), void* kernel) {
   const std::lock_guard<std::mutex> lock(device.mutex);
   Block& block = device.block;
   block.size = config.block.x * config.block.y * config.block.z;
@@ -297,51 +272,19 @@ void* block_memory(const void* variable, size_t size) {
   size_t used = size;
   for (const Variable& v : block.variables) {
     if (v.key == variable) return v.memory.get();
-    used += size;
+    used += v.size;
   }
   if (used > kMostShared) fail("more shared memory than a block has");
-  block.variables.push_back({variable, std::make_unique<char[]>(size)});
+  block.variables.push_back({variable, size, std::make_unique<char[]>(size)});
   std::memset(block.variables.back().memory.get(), 0xff, size);
   return block.variables.back().memory.get();
 }
 
 }  // namespace emulated
 
-cudaError_t cudaGetLastError() {
-  emulated::unchecked = false;
-  return std::exchange(emulated::last_error, cudaSuccess);
-}
-
-// --- what libtorch_cuda.so would have, or would do with a GPU ------------------------------------
+// --- for the tests ------------------------------------------------------------------------------
 
 extern "C" {
-
-int32_t aoti_torch_create_device_guard(int32_t, void** guard) {
-  ++emulated::guards;
-  *guard = &emulated::guards;
-  return 0;
-}
-
-int32_t aoti_torch_delete_device_guard(void*) {
-  --emulated::guards;
-  return 0;
-}
-
-int32_t aoti_torch_get_current_cuda_stream(int32_t, void** stream) {
-  *stream = emulated::kCurrentStream;
-  return 0;
-}
-
-int32_t torch_c10_cuda_check_msg(int32_t error, const char*, const char*, uint32_t, bool,
-                                 char** message) {
-  static char text[] = "CUDA error: invalid configuration argument";
-  *message = error == 0 ? nullptr : text;
-  return 0;
-}
-
-void torch_c10_cuda_free_error_msg(char*) {}
-
-// --- for the tests ---------------------------------------------------------------------------
 
 __attribute__((visibility("default"))) void emulated_set(int order, int64_t most_blocks) {
   emulated::device.order = order;
