@@ -3,6 +3,7 @@
 import argparse
 import json
 import platform
+import shutil
 import statistics
 import subprocess
 import time
@@ -77,10 +78,17 @@ def machine(args: argparse.Namespace) -> dict[str, Any]:
     facts |= {"build": reid_ext.build_info(), "processor": _processor()}
     if args.device != "cpu":
         facts |= {"gpu": torch.cuda.get_device_name(), "cuda": torch.version.cuda}
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    )
-    return facts | {"commit": commit.stdout.strip(), "date": time.strftime("%Y-%m-%d")}
+        query = "--query-gpu=driver_version,clocks.sm,clocks.mem"
+        facts["driver, clocks"] = _said("nvidia-smi", query, "--format=csv,noheader")
+    commit = _said("git", "rev-parse", "--short", "HEAD")
+    return facts | {"commit": commit, "date": time.strftime("%Y-%m-%d")}
+
+
+def _said(*command: str) -> str:
+    """What a command prints; nothing where it is not there or fails."""
+    if not shutil.which(command[0]):
+        return ""
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip()
 
 
 def _processor() -> str:

@@ -231,9 +231,9 @@ struct Gradients {
   }
   // What (x_i - key_j) is multiplied with, or for cosine the other unit row.
   __device__ T factor(int side, int64_t i) const {
-    const T g = grad[side][i];
+    const T g = pick(grad, side)[i];
     if (metric == Metric::kCosine) return -g;
-    return g == T(0) ? T(0) : g * difference_factor(metric, distance[side][i]);
+    return g == T(0) ? T(0) : g * difference_factor(metric, pick(distance, side)[i]);
   }
 };
 
@@ -256,7 +256,7 @@ template <typename T>
 __device__ T as_anchor(const Gradients<T>& g, int64_t i, int64_t k) {
   T sum = 0;
   for (int side = 0; side < 2; ++side) {
-    const int64_t j = g.index[side][i];
+    const int64_t j = pick(g.index, side)[i];
     const T f = j < 0 ? T(0) : g.factor(side, i);
     if (f == T(0)) continue;
     const T y = g.keys[j * g.d + k];

@@ -2,9 +2,12 @@
 //
 // pair_values: one warp per pair. count_before: a tile of products by cuBLAS, small enough to stay
 // in L2; one thread block per query counts in its row for one threshold after the other, listed
-// images included, and takes the listed ones of the tile off again. The launches of one call follow
-// each other on one stream and each count has one writer: no atomics.
+// images included, and takes the listed ones of the tile off again. cuBLAS sums in an order of its
+// own: what lies nearer to a threshold than both roundings may be apart, a warp computes again, as
+// the threshold was. (Under torch's TF32 setting a product is further off than that.) The launches
+// of one call follow each other on one stream and each count has one writer: no atomics.
 #include <algorithm>
+#include <limits>
 
 #include "common/product.h"
 #include "ranking/row.cuh"
@@ -14,6 +17,16 @@ namespace reid_ext::ranking {
 namespace {
 
 constexpr int64_t kRows = 1024, kCols = 8192;  // of a tile: 32 MiB of float32
+template <typename T>
+constexpr T kEpsilon = std::numeric_limits<T>::epsilon();
+
+// One warp: what a pair is compared by. Fused by name, so that it is one number in every kernel.
+template <typename T>
+__device__ T warp_pair_value(const T* a, const T* b, T scale, T bias, int64_t d) {
+  T product = 0;
+  for (int64_t c = threadIdx.x % kWarp; c < d; c += kWarp) product = fma(a[c], b[c], product);
+  return fma(warp_sum(product), scale, bias);
+}
 
 template <typename T>
 __global__ void values_kernel(const T* __restrict__ query, const T* __restrict__ block,
@@ -23,37 +36,79 @@ __global__ void values_kernel(const T* __restrict__ query, const T* __restrict__
   const int64_t stride = int64_t(gridDim.x) * kBlockWarps;
   for (int64_t k = int64_t(blockIdx.x) * kBlockWarps + threadIdx.x / kWarp; k < p; k += stride) {
     const T *a = query + pair_query[k] * d, *b = block + pair_row[k] * d;
-    T product = 0;
-    for (int64_t c = threadIdx.x % kWarp; c < d; c += kWarp) product += a[c] * b[c];
-    product = warp_sum(product);
     const Order<T> o = order(metric, warp_squared_norm(b, d));
     const bool finite = is_finite(warp_squared_norm(a, d));
-    if (threadIdx.x % kWarp == 0) values[k] = finite ? fma(product, o.scale, o.bias) : kNaN<T>;
+    const T value = warp_pair_value(a, b, o.scale, o.bias, d);
+    if (threadIdx.x % kWarp == 0) values[k] = finite ? value : kNaN<T>;
   }
 }
 
-// Queries first_query .. first_query + rows and images from first_image on, `cols` of them.
 template <typename T>
-__global__ void count_kernel(const T* __restrict__ tile, const T* __restrict__ scale,
-                             const T* __restrict__ bias, const T* __restrict__ query_norms,
-                             const T* __restrict__ thresholds, const int64_t* __restrict__ indices,
-                             const int64_t* __restrict__ offsets, ListView listed,
+struct StreamView {  // a call of count_before, as its kernel reads it
+  const T *query, *block, *scale, *bias, *query_norms, *thresholds;
+  const int64_t *indices, *offsets;
+  ListView listed;
+  Metric metric;
+  int64_t first, d;
+};
+
+// One query's row of a tile whose first image is row `begin` of the block.
+template <typename T>
+struct TileRow {
+  const StreamView<T>& s;
+  const T *query, *products;
+  int64_t begin;
+  bool finite;
+  T reach;  // how far two sums of the products may be apart, over the image's length
+
+  __device__ TileRow(const StreamView<T>& s, const T* tile, int64_t q, int64_t begin)
+      : s(s), query(s.query + q * s.d), products(tile), begin(begin) {
+    const T squared_norm = s.query_norms[q];
+    finite = is_finite(squared_norm);
+    reach = T(1.05) * kEpsilon<T> * T(s.d + 16) * std::sqrt(squared_norm);
+  }
+
+  __device__ bool is_open(T value, int64_t image, T t) const {
+    // the image's length times the scale of its products
+    const T length = s.metric == Metric::kCosine ? T(1) : std::sqrt(T(2) * s.bias[image]);
+    return std::abs(value - t) <= reach * length + 4 * kEpsilon<T> * std::abs(value);
+  }
+
+  // By a whole warp: whether a lane's image k of the tile comes before (t, index), if it asks.
+  __device__ bool before(bool asks, int64_t k, T t, int64_t index) const {
+    const long long image = begin + k;
+    T value = kNaN<T>;
+    if (asks && finite) value = fma(products[k], s.scale[image], s.bias[image]);
+    unsigned open = __ballot_sync(kFullMask, asks && finite && is_open(value, image, t));
+    for (; open != 0; open &= open - 1) {
+      const int lane = __ffs(int(open)) - 1;
+      const int64_t row = __shfl_sync(kFullMask, image, lane);
+      const T again = warp_pair_value(query, s.block + row * s.d, s.scale[row], s.bias[row], s.d);
+      if (int(threadIdx.x) % kWarp == lane) value = again;
+    }
+    return asks && ranking::before(value, s.first + image, t, index);
+  }
+};
+
+// Queries first_query .. first_query + rows and rows `begin` on of the block, `cols` of them.
+template <typename T>
+__global__ void count_kernel(StreamView<T> s, const T* __restrict__ tile,
                              int64_t* __restrict__ counts, int64_t first_query, int64_t rows,
-                             int64_t first_image, int64_t cols) {
+                             int64_t begin, int64_t cols) {
+  const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
   for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
-    const int64_t q = first_query + r;
-    const RowOf<T> row = {tile + r * cols, scale, bias, is_finite(query_norms[q])};
-    for (int64_t p = offsets[q]; p < offsets[q + 1]; ++p) {
-      const T t = thresholds[p];
-      const int64_t index = indices[p];
-      long long count = 0;
-      for (int64_t k = threadIdx.x; k < cols; k += kBlockThreads) {
-        count += before(row(k), first_image + k, t, index);
+    const int64_t q = first_query + r, l1 = s.listed.offsets[q + 1];
+    const TileRow<T> row(s, tile + r * cols, q, begin);
+    for (int64_t p = s.offsets[q]; p < s.offsets[q + 1]; ++p) {
+      const T t = s.thresholds[p];
+      const int64_t index = s.indices[p];
+      long long count = 0;  // whole warps go on together
+      for (int64_t at = warp * kWarp; at < cols; at += kBlockThreads) {
+        count += row.before(at + lane < cols, at + lane, t, index);
       }
-      for (int64_t l = listed.offsets[q] + threadIdx.x; l < listed.offsets[q + 1];
-           l += kBlockThreads) {
-        const int64_t k = listed.indices[l] - first_image;
-        if (k >= 0 && k < cols) count -= before(row(k), first_image + k, t, index);
+      for (int64_t at = s.listed.offsets[q] + warp * kWarp; at < l1; at += kBlockThreads) {
+        const int64_t l = at + lane, k = l < l1 ? s.listed.indices[l] - s.first - begin : -1;
+        count -= row.before(k >= 0 && k < cols, k, t, index);
       }
       count = block_sum(count);
       if (threadIdx.x == 0) counts[p] += count;
@@ -79,6 +134,18 @@ Tensor counts_of(const Stream& s) {
   if (out.numel() == 0 || s.b == 0) return out;
   const Orders<T> orders(s.block, s.metric);
   const Tensor query_norms = squared_norms<T>(s.query);
+  const StreamView<T> view = {s.query.const_data_ptr<T>(),
+                              s.block.const_data_ptr<T>(),
+                              orders.scale.template const_data_ptr<T>(),
+                              orders.bias.template const_data_ptr<T>(),
+                              query_norms.const_data_ptr<T>(),
+                              s.thresholds.const_data_ptr<T>(),
+                              s.indices.const_data_ptr<int64_t>(),
+                              s.offsets.const_data_ptr<int64_t>(),
+                              ranking::view(s.listed),
+                              s.metric,
+                              s.first,
+                              s.d};
   TileProduct product(s.query, std::min(s.q, kRows), std::min(s.b, kCols));
   for (int64_t i = 0; i < s.q; i += kRows) {
     const int64_t rows = std::min(kRows, s.q - i);
@@ -86,11 +153,7 @@ Tensor counts_of(const Stream& s) {
       const int64_t cols = std::min(kCols, s.b - j);
       const Tensor tile = product(rows_of(s.query, i, rows), rows_of(s.block, j, cols));
       count_kernel<T><<<grid_for(rows, 1), kBlockThreads, 0, current_stream(s.query)>>>(
-          tile.const_data_ptr<T>(), orders.scale.template const_data_ptr<T>() + j,
-          orders.bias.template const_data_ptr<T>() + j, query_norms.const_data_ptr<T>(),
-          s.thresholds.const_data_ptr<T>(), s.indices.const_data_ptr<int64_t>(),
-          s.offsets.const_data_ptr<int64_t>(), view(s.listed), out.mutable_data_ptr<int64_t>(), i,
-          rows, s.first + j, cols);
+          view, tile.const_data_ptr<T>(), out.mutable_data_ptr<int64_t>(), i, rows, j, cols);
       STD_CUDA_KERNEL_LAUNCH_CHECK();
     }
   }

@@ -9,9 +9,8 @@ namespace reid_ext::rerank {
 // Queries first .. first + rows: `out` (rows, g), of which keys may read, becomes the result.
 template <typename T, typename Keys, typename Pairs>
 __global__ void blend_kernel(Keys keys, Pairs source, const T* __restrict__ farthest,
-                             EncodingView<T> v, EncodingView<T> columns, T* __restrict__ scratch,
-                             int64_t first, int64_t rows, int64_t q, int64_t g, T lambda,
-                             T* __restrict__ out) {
+                             EncodingView<T> v, EncodingView<T> columns, T* scratch, int64_t first,
+                             int64_t rows, int64_t q, int64_t g, T lambda, T* out) {
   for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
     T* shared = scratch + r * g;
     for (int64_t j = threadIdx.x; j < g; j += kBlockThreads) shared[j] = T(0);

@@ -13,11 +13,11 @@ __device__ bool is_near(T shared, T most) {
   return shared > T(0) && jaccard_distance(shared) <= most;
 }
 
-// Rows first .. first + rows: their minima into scratch (rows, n), and how many are near.
+// Rows first .. first + rows: their minima into scratch (rows, n), and how many are near. Threads
+// pass scratch on to each other, so that it cannot be promised to have no alias.
 template <typename T>
 __global__ void minima_kernel(EncodingView<T> v, EncodingView<T> columns, int64_t first,
-                              int64_t rows, T most, T* __restrict__ scratch,
-                              int64_t* __restrict__ counts) {
+                              int64_t rows, T most, T* scratch, int64_t* __restrict__ counts) {
   for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
     T* shared = scratch + r * v.n;
     for (int64_t j = threadIdx.x; j < v.n; j += kBlockThreads) shared[j] = T(0);
