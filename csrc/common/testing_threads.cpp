@@ -1,8 +1,9 @@
 // Threads for the C++ tests under ThreadSanitizer, in place of torch's.
 //
-// The sanitizer sees only what was compiled for it. Of OpenMP's pool, in which torch runs a parallel
-// loop, it would take every hand-over for a race. This torch_parallel_for, which the linker finds
-// before libtorch's, starts threads that it does see, and splits every loop, however short.
+// The sanitizer sees only what was compiled for it. Of OpenMP's pool, in which torch runs a
+// parallel loop, it would take every hand-over for a race. This torch_parallel_for, which the
+// linker finds before libtorch's, starts threads that it does see, and splits every loop, however
+// short.
 #include <torch/csrc/stable/c/shim.h>
 
 #include <algorithm>
