@@ -272,6 +272,26 @@ def test_k_reciprocal(device, q, g, d, k1, k2, metric, dtype):
     both(device, "k_reciprocal_from_distances", *between, k1, k2, 0.3, **tolerance)
 
 
+@DTYPES
+@METRICS
+@pytest.mark.parametrize("q, g, k1, k2, parts", [(5, 40, 6, 3, 3), (60, 90, 20, 6, 2)])
+def test_k_reciprocal_in_parts_has_the_bits_of_one(device, q, g, k1, k2, parts, metric, dtype):
+    settings = torch.randn(q, 9, dtype=dtype), torch.randn(g, 9, dtype=dtype)
+    op = torch.ops.reid_ext_emulated
+    for way in WAYS:
+        device.set(**way)
+        whole = op.k_reciprocal(*settings, k1, k2, 0.3, metric)
+        nearest = op.k_reciprocal_nearest(*settings, k1, k2, 0.3, metric, 7)
+        scans = [op.k_reciprocal_scan(*settings, k1, k2, metric, p, parts) for p in range(parts)]
+        scan = ops.merge_scans([ops.Scan(*found) for found in scans])
+        for first, count in ((0, 2), (2, q - 2), (q, 0)):
+            rows = slice(first, first + count)
+            share = *settings, *scan, k1, k2, 0.3, metric, first, count
+            assert torch.equal(op.k_reciprocal_of_scan(*share), whole[rows]), way
+            for a, b in zip(op.k_reciprocal_nearest_of_scan(*share, 7), nearest, strict=True):
+                assert torch.equal(a, b[rows]), way
+
+
 def test_k_reciprocal_without_queries_or_gallery(device):
     x = torch.randn(30, 4)
     both(device, "k_reciprocal", x[:0], x, 5, 2, 0.3, 1)
