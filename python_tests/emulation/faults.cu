@@ -41,12 +41,6 @@ __global__ void neighbours(int* out, bool wait) {
   out[threadIdx.x] = numbers[(threadIdx.x + 1) % 256];
 }
 
-__global__ void beyond(int* out) {
-  __shared__ int numbers[255];
-  numbers[threadIdx.x] = 1;
-  out[threadIdx.x] = numbers[0];
-}
-
 cudaStream_t stream() {
   void* current = nullptr;
   aoti_torch_get_current_cuda_stream(0, &current);
@@ -68,7 +62,6 @@ void launch(const std::string& fault, int* out) {
     neighbours<<<1, 256, 0, stream()>>>(out, true);
     neighbours<<<1, 256, 0, stream()>>>(out, true);
   }
-  if (fault == "beyond") beyond<<<1, 256, 0, stream()>>>(out);
   if (fault == "none") neighbours<<<1, 256, 0, stream()>>>(out, true);
   if (fault == "no barrier") neighbours<<<1, 256, 0, stream()>>>(out, false);
   STD_CUDA_KERNEL_LAUNCH_CHECK();
