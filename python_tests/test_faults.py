@@ -1,9 +1,9 @@
 """What the machine does wrong: an error of a type and in words that a script shows in one line."""
 
 import os
-import resource
 import signal
-from multiprocessing import get_context
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -12,7 +12,6 @@ import torch
 from reid_ext import data, evaluate, losses, ops, viz
 from reid_ext._terminal import in_words, is_out_of_memory
 from reid_ext.compat import fastreid
-from reid_ext.training.checkpoint import write_atomically
 from reid_ext.training.experiment import one_line_errors
 
 SMALL = {"identities": (3, 0, 3), "images": (2, 1)}
@@ -32,22 +31,25 @@ def test_death_of_a_worker_is_an_error_in_words(tmp_path):
         list(data.loader(images, data.SequentialBatches(len(images), 2), 1))
 
 
-def _checkpoint_on_a_full_disk(folder, said):
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))
-    try:
-        write_atomically({"w": torch.zeros(100_000)}, folder / "c.pt")
-    except OSError as error:
-        said.put(str(error))
+ON_A_FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+import torch
+from reid_ext.training.checkpoint import write_atomically
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))
+try:
+    write_atomically({"w": torch.zeros(100_000)}, Path(sys.argv[1]) / "c.pt")
+except OSError as error:
+    print(error)
+"""
 
 
 def test_checkpoint_on_a_full_disk_leaves_nothing(tmp_path):
-    context = get_context("spawn")
-    said = context.SimpleQueue()
-    process = context.Process(target=_checkpoint_on_a_full_disk, args=(tmp_path, said))
-    process.start()
-    process.join()
-    assert "must be on a disk with room for it" in said.get()
+    run = [sys.executable, "-c", ON_A_FULL_DISK, tmp_path]
+    done = subprocess.run(run, text=True, capture_output=True)
+    assert "must be on a disk with room for it" in done.stdout, done.stderr
     assert not list(tmp_path.iterdir())
 
 
