@@ -10,12 +10,14 @@ epoch. Prints how many clusters there are, and how many of the pairs they put to
 person: you must see about 55 %, where chance is 1 %. Needs scikit-learn.
 """
 
+import functools
+
 import numpy as np
 from sklearn.cluster import DBSCAN
 from torch.nn import functional as F
 
 from reid_ext import data, jaccard_distance, training
-from reid_ext.training import experiment, stages
+from reid_ext.training import experiment, one_gallery, stages
 
 RADIUS = 0.5  # of DBSCAN, in Jaccard distance
 NOISE = -1  # DBSCAN's label of images in no cluster
@@ -46,12 +48,13 @@ def compare(labels, identities):
 
 
 def main():
-    args = experiment.arguments(__doc__, training.OBJECTIVES, "cluster")
+    args = experiment.arguments(__doc__, training.OBJECTIVES, "cluster", one_gallery.flags)
     root, recipe = stages.prepare(
         args, "market1501", training.MARKET1501, training.EMBEDDED_VISIBLE
     )
     dataset = data.load("market1501", root)
-    model, _, recipe = stages.train(args, dataset, recipe)
+    rank = functools.partial(one_gallery.rank, args, dataset)
+    model, _, recipe = stages.train(args, dataset, recipe, rank)
     _, features = stages.embed(args, dataset, model, recipe)
     identities = np.array([sample.identity for sample in dataset.gallery])
     people = identities > 0  # no distractors
