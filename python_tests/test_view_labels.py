@@ -162,3 +162,12 @@ def test_refuses_what_is_not_there_or_too_large(tmp_path):
         file.truncate((64 << 20) + 1)
     with pytest.raises(ValueError, match="must be at most 64 MiB"):
         read_view_labels(tmp_path / "views.pkl")
+
+
+def test_row_without_a_view_is_refused_and_an_empty_view_is_none(tmp_path):
+    file = tmp_path / "views.csv"
+    file.write_text("path,view\na.jpg,0\nb.jpg,\n")
+    assert read_view_labels(file) == {"a.jpg": 0}
+    file.write_text("path,view\na.jpg,0\nb.jpg\n")
+    with pytest.raises(ValueError, match="must have a path and a view in every row"):
+        read_view_labels(file)

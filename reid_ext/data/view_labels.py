@@ -175,6 +175,11 @@ def _from_csv(path: Path) -> list[tuple[str, int | None]]:
         raise ValueError(f"{path} must be CSV in UTF-8, got {error}") from error
     if not {"path", "view"} <= set(columns):
         raise ValueError(f"{path} must have the columns path and view, got {short(columns)}")
+    if cut := next((row for row in rows if row["path"] is None or row["view"] is None), None):
+        raise ValueError(
+            f"{path} must have a path and a view in every row, an empty one where it is not known, "
+            f"got {short(list(cut.values()))}"
+        )
     return [(row["path"], _view(path, row["path"], row["view"])) for row in rows]
 
 
