@@ -48,7 +48,7 @@ except OSError as error:
 
 def test_checkpoint_on_a_full_disk_leaves_nothing(tmp_path):
     run = [sys.executable, "-c", ON_A_FULL_DISK, tmp_path]
-    done = subprocess.run(run, text=True, capture_output=True)
+    done = subprocess.run(run, cwd=tmp_path.parent, text=True, capture_output=True)
     assert "must be on a disk with room for it" in done.stdout, done.stderr
     assert not list(tmp_path.iterdir())
 
