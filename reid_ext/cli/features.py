@@ -56,8 +56,8 @@ def read_features(path: Path, side: str, *, in_one: bool = False) -> Features:
         ImportError: a ``.mat`` file, and no SciPy.
     """
     if not path.is_file():
-        found = "got a folder; name a file in it" if path.is_dir() else "but there is none"
-        raise FileNotFoundError(f"{path} must be a feature file (.npz), {found}")
+        came = "got a folder; name a file in it" if path.is_dir() else "but there is none"
+        raise FileNotFoundError(f"{path} must be a feature file (.npz), {came}")
     read = {".mat": _read_mat, ".npy": _read_npy}.get(path.suffix, _read_npz)
     try:
         prefixes = [f"{side}_", f"{SHORT[side]}_"] + ([] if in_one else [""])
