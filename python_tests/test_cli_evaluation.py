@@ -202,3 +202,11 @@ def test_folder_is_not_said_to_be_missing(run, files):
 def test_bench_refuses_a_time_that_is_none(seconds, run):
     status, _, err = run("bench", "--seconds", seconds)
     assert status == 2 and f"--seconds must be at least 0 and finite, got {float(seconds)}" in err
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"hello" * 200, bytes(range(256)) * 4])
+def test_file_that_is_no_mat_is_refused_in_one_line(content, run, tmp_path):
+    pytest.importorskip("scipy")
+    (tmp_path / "text.mat").write_bytes(content)
+    status, _, err = run("evaluate", tmp_path / "text.mat")
+    assert status == 1 and err.count("\n") == 1 and "text.mat must be a feature file" in err

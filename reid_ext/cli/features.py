@@ -148,6 +148,12 @@ def _read_mat(path: Path) -> dict[str, Callable[[], np.ndarray]]:
         raise ValueError(
             "a MATLAB file of version 7.3; save it with -v7, or scipy.io.savemat"
         ) from None
+    except MemoryError:
+        raise
+    except Exception as error:  # SciPy's own, zlib's, struct's and others, by what the bytes are
+        raise ValueError(
+            f"a file that is no .mat, or not whole ({type(error).__name__})"
+        ) from error
 
     def column(name: str) -> np.ndarray:
         array = np.asarray(arrays[name])
