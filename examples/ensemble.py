@@ -19,6 +19,7 @@ import torch
 from torch.nn import functional as F
 
 from reid_ext import data, evaluate, training
+from reid_ext.evaluation.protocols import PROTOCOLS
 from reid_ext.training import experiment, report
 
 
@@ -28,7 +29,11 @@ def arguments():
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
     parser.add_argument("--workers", type=int, default=0)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument(
+        "--device",
+        type=experiment.known_device,
+        default="cuda" if torch.cuda.is_available() else "cpu",
+    )
     return parser.parse_args()
 
 
@@ -39,8 +44,17 @@ def test_set(run):
         raise FileNotFoundError(
             f"RUN must be the folder of a training, got {run} without {file.name}"
         )
-    metrics = json.loads(file.read_text())
-    name, settings = metrics["dataset"].split(" ")[0], metrics["settings"]
+    try:
+        metrics = json.loads(file.read_text())
+        name, settings = metrics["dataset"].split(" ")[0], metrics["settings"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"RUN must be the folder of a training, got {run} whose {file.name} is of something "
+            f"else ({type(error).__name__})"
+        ) from None
+    if name not in PROTOCOLS:
+        known = ", ".join(PROTOCOLS)
+        raise ValueError(f"RUN must be of one of the datasets {known}, got {run} of {name}")
     preset = "tiny" if settings["quick"] else "default"
     root = settings["data"] or experiment.cache_folder() / f"{name}-{preset}"
     return data.load(name, root, evaluate_on=settings["evaluate_on"])

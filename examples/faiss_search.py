@@ -13,12 +13,17 @@ about 0.7, re-scored above 0.9. The index is the faster one only where galleries
 import argparse
 import time
 
-import faiss
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 from reid_ext import ops, search
+from reid_ext.training import experiment
+
+try:
+    import faiss
+except ImportError:
+    faiss = None  # said in main, in one line
 
 DIM, IMAGES_PER_PERSON, QUERIES = 128, 20, 500
 BYTES, BITS = 16, 8  # of a compressed image, and of each of its codes
@@ -68,6 +73,8 @@ def main():
     parser.add_argument("--visited", type=int, default=16, help="lists per query")
     parser.add_argument("--candidates", type=int, default=200, help="per query, to be re-scored")
     args = parser.parse_args()
+    if faiss is None:
+        raise ImportError("faiss must be installed; install it with pip install faiss-cpu")
     faiss.omp_set_num_threads(torch.get_num_threads())
     query, gallery = made_up(args.gallery, torch.Generator().manual_seed(0))
     index = index_of(gallery.numpy(), args.lists, args.visited)
@@ -88,4 +95,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    with experiment.one_line_errors():
+        main()

@@ -105,7 +105,7 @@ def test_doctor_says_which_op_is_wrong(run, monkeypatch):
         ({"features": np.ones(3), "identities": np.ones(3, int)}, "shape (N, D)"),
         ({"features": np.ones((3, 2), int), "identities": np.ones(3, int)}, "be float32"),
         ({"features": np.array([object()]), "identities": np.ones(1)}, "must be a feature file"),
-        ({"features": ONES, "identities": np.ones(2, int)}, "query_ids must have shape"),
+        ({"features": ONES, "identities": np.ones(2, int)}, "identities must have shape"),
     ],
 )
 def test_wrong_files_are_named(content, message, run, files):
@@ -126,7 +126,8 @@ def test_wrong_files_are_named(content, message, run, files):
         (["--device", "cuda:99"], 2, "--device must be one of this machine, got 'cuda:99'"),
         (["--device", "toaster"], 2, "--device must be one of this machine"),
         (["--protocol", "imagenet"], 2, "invalid choice"),
-        (["--max-rank", "0"], 1, "max_rank must be an integer >= 1"),
+        (["--max-rank", "0"], 2, "--max-rank must be at least 1, got 0"),
+        (["--report", "."], 2, "--report must end in .html"),
     ],
 )
 def test_wrong_use_is_told_apart(flags, status, message, run, files):
@@ -137,3 +138,75 @@ def test_wrong_use_is_told_apart(flags, status, message, run, files):
 def test_rerank_refuses_another_ending(run, files, tmp_path):
     status, _, err = run("rerank", *files, "--out", tmp_path / "all.csv")
     assert status == 2 and "--out must end in .npz" in err
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--k1", "0"], "--k1 must be at least 1, got 0"),
+        (["--top", "0"], "--top must be at least 1, got 0"),
+        (["--lambda-value", "nan"], "--lambda-value must be from 0 to 1, got nan"),
+        (["--out", "away/all.npz"], "--out must be in a folder that exists, got away/all.npz"),
+        (["--out", "folder.npz"], "--out must be a file, got the folder folder.npz"),
+    ],
+)
+def test_rerank_refuses_wrong_use_before_work(flags, message, run, files, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.npz").mkdir()
+    monkeypatch.setattr("reid_ext.cli.evaluation.read_pair", None)  # no work: not even reading
+    status, _, err = run("rerank", *files, "--out", "all.npz", *flags)
+    assert status == 2 and message in err and err.count("\n") == 1
+
+
+def test_place_that_cannot_be_written_is_named_by_its_flag(run, files):
+    status, _, err = run("rerank", *files, "--out", "/proc/all.npz", "--k1", "5", "--k2", "2")
+    assert status == 1 and err.count("\n") == 1
+    assert "--out must be a place that can be written, got /proc/all.npz: " in err
+
+
+def test_report_place_that_cannot_be_written_is_named_by_its_flag(run, files):
+    status, _, err = run("evaluate", *files, "--report", "/proc/out.html")
+    assert status == 1 and "--report must be a place that can be written, got /proc/out.html" in err
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"identities": np.ones(3)}, "identities must be integers, got float64; number them"),
+        ({"identities": np.array(["a", "b", "c"])}, "identities must be integers, got <U1"),
+        ({"cameras": np.ones(3)}, "cameras must be integers, got float64"),
+        ({"cameras": np.arange(2)}, "cameras must have shape (3,) like features, got (2,)"),
+    ],
+)
+def test_wrong_labels_are_named_with_their_file(change, message, run, files):
+    labels = {"identities": np.arange(3), "cameras": np.arange(3)}
+    np.savez(files[0], features=ONES, **(labels | change))
+    status, _, err = run("evaluate", *files)
+    assert status == 1 and f"{files[0]}: {message}" in err
+
+
+@pytest.mark.parametrize("content", [b"hello", b"", b"PK\x03\x04"])
+def test_file_of_text_is_not_called_a_pickle_to_trust(content, run, files):
+    files[0].write_bytes(content)
+    status, _, err = run("evaluate", *files)
+    assert status == 1 and "got a file that is no .npz, or not whole" in err
+    assert "pickle" not in err
+
+
+def test_folder_is_not_said_to_be_missing(run, files):
+    status, _, err = run("evaluate", files[0].parent, files[1])
+    assert status == 1 and "got a folder; name a file in it" in err
+
+
+@pytest.mark.parametrize("seconds", ["-1", "nan", "inf"])
+def test_bench_refuses_a_time_that_is_none(seconds, run):
+    status, _, err = run("bench", "--seconds", seconds)
+    assert status == 2 and f"--seconds must be at least 0 and finite, got {float(seconds)}" in err
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"hello" * 200, bytes(range(256)) * 4])
+def test_file_that_is_no_mat_is_refused_in_one_line(content, run, tmp_path):
+    pytest.importorskip("scipy")
+    (tmp_path / "text.mat").write_bytes(content)
+    status, _, err = run("evaluate", tmp_path / "text.mat")
+    assert status == 1 and err.count("\n") == 1 and "text.mat must be a feature file" in err

@@ -133,8 +133,20 @@ def test_a_file_that_would_run_code_is_refused(run, root, tmp_path):
         (["--split", "trial"], "--split must be KEY=VALUE"),
         (["--split", "fold=1"], "extract: regdb must be given"),
         (["--device", "toaster"], "--device must be one of this machine"),
+        (["--weights", "none"], "--weights must come with timm:NAME"),
     ],
 )
 def test_wrong_use_is_status_2(flags, message, run, trained, root, tmp_path):
     status, _, err = run("extract", trained[0], "regdb", root, "--out", tmp_path, *flags)
     assert status == 2 and message in err
+
+
+def test_out_that_is_a_file_is_named(run, trained, root, tmp_path):
+    (tmp_path / "taken").write_text("")
+    status, _, err = run("extract", trained[0], "regdb", root, "--out", tmp_path / "taken")
+    assert status == 1 and "--out must be a place that can be written, got " in err
+
+
+def test_folder_as_checkpoint_is_told_its_file(run, root, tmp_path):
+    status, _, err = run("extract", tmp_path, "regdb", root, "--out", tmp_path)
+    assert status == 1 and "is a folder; give the checkpoint.pt in it" in err

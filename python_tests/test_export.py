@@ -128,3 +128,22 @@ def test_weights_of_another_program_are_refused(tmp_path):
 def test_export_refuses_an_unknown_format(trained, tmp_path):
     with pytest.raises(ValueError, match="export: file_format must be one of 'onnx'"):
         training.export(training.load_embedder(trained[0]), tmp_path / "x", "tflite")
+
+
+@pytest.mark.parametrize("file_format", ["torchscript", "torch_export", "safetensors"])
+def test_place_that_cannot_be_written_is_named_before_the_work(
+    file_format, trained, tmp_path, capsys
+):
+    (tmp_path / "folder").mkdir()
+    for out in ("/proc/model", tmp_path / "folder"):
+        assert command("export", trained[0], out, "--format", file_format) == 1
+        err = capsys.readouterr().err
+        assert f"export: path must be a place that can be written, got {out}: " in err
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+
+
+def test_without_safetensors_says_what_to_install(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "safetensors.torch", None)
+    out = tmp_path / "w.safetensors"
+    assert command("export", trained[0], out, "--format", "safetensors") == 1
+    assert 'install it with pip install "reid_ext[export]"' in capsys.readouterr().err

@@ -24,3 +24,19 @@ def test_rescored_candidates_find_more_than_the_index():
     assert done.returncode == 0, done.stderr
     alone, rescored = map(float, re.findall(r"recall.* ([\d.]+)\n", done.stdout))
     assert alone < rescored and rescored > 0.8
+
+
+def test_without_faiss_says_so_in_one_line(tmp_path):
+    (tmp_path / "faiss.py").write_text("raise ImportError('not here')")
+    places = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
+    done = subprocess.run(
+        [sys.executable, EXAMPLE],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(places), "OMP_NUM_THREADS": "1"},
+        text=True,
+        capture_output=True,
+        timeout=300,
+    )
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr == (
+        "error: faiss must be installed; install it with pip install faiss-cpu\n"
+    )

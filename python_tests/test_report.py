@@ -87,6 +87,19 @@ def test_angles_are_those_of_the_pairs_that_count():
     assert abs(found.positive_median - np.median(degrees[same & ~junk])) < 4
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_features_that_are_not_finite_have_a_page_too(value, tmp_path):
+    query, gallery = side(20, 1), side(60, 2)
+    query.features[3, 2] = gallery.features[5, 1] = value
+    one = run(query=query, gallery=gallery)
+    found = facts.angles(one)
+    assert abs(found.positive.sum() - 1) < 1e-9 and abs(found.negative.sum() - 1) < 1e-9
+    placed = facts.embedding_map(one)
+    assert len(placed.xy) == len(placed.color) == 78 and np.isfinite(placed.xy).all()
+    assert one.ranking.protocol in written(tmp_path, one)
+
+
 def test_camera_pairs_are_evaluations_of_their_own():
     one = run()
     found = facts.camera_pairs(one)

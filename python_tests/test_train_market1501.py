@@ -104,3 +104,22 @@ def test_parts_of_an_image_together(tmp_path):
         assert rank1[part] == pytest.approx(100 * trained, abs=1)
     done = run("ensemble.py", tmp_path, "top", "nowhere")
     assert done.returncode == 1 and "RUN must be the folder" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "metrics, message",
+    [
+        ("x", "RUN must be the folder of a training, got odd whose metrics.json is of something"),
+        ("{}", "RUN must be the folder of a training, got odd whose metrics.json is of something"),
+        (
+            '{"dataset": "sysu-mm01 x", "settings": {}}',
+            "RUN must be of one of the datasets market1501, dukemtmc-reid, ",
+        ),
+    ],
+)
+def test_ensemble_refuses_other_folders_in_one_line(metrics, message, tmp_path):
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "metrics.json").write_text(metrics)
+    done = run("ensemble.py", tmp_path, "odd")
+    assert done.returncode == 1 and f"error: {message}" in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from reid_ext import ops
 from reid_ext._progress import Progress
-from reid_ext.cli.command import Result, Table, WrongUse, read_device
+from reid_ext.cli.command import Result, Table, at_least, read_device
 
 BATCHES = [(64, 512), (256, 2048), (1024, 512)]  # images, features
 GALLERIES = [(256, 4096, 512)]  # queries, gallery, features
@@ -35,8 +35,8 @@ def add_commands(groups: Any) -> None:
 def _bench(args: argparse.Namespace) -> Result:
     device = read_device(args.device)
     threads = torch.get_num_threads()
-    if args.threads is not None and args.threads < 1:
-        raise WrongUse(f"--threads must be at least 1, got {args.threads}")
+    at_least("--threads", args.threads, 1)
+    at_least("--seconds", args.seconds, 0)
     torch.set_num_threads(args.threads or threads)
     try:
         rows = list(_rows(device, args.seconds))

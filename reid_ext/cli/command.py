@@ -1,5 +1,7 @@
 """What a command gives back, the errors that mean wrong use, and arguments that several read."""
 
+import argparse
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -51,6 +53,13 @@ def read_device(text: str) -> torch.device:
     return device
 
 
+def at_least(flag: str, value: float | None, least: float) -> None:
+    """WrongUse if a value was given that is below ``least`` or no finite number."""
+    if value is not None and not least <= value < math.inf:
+        finite = " and finite" * isinstance(value, float)
+        raise WrongUse(f"{flag} must be at least {least}{finite}, got {value}")
+
+
 def key_and_value(flag: str, text: str) -> tuple[str, str | int]:
     """``trial=3`` as name and value, a number where it is one."""
     key, equals, value = text.partition("=")
@@ -67,3 +76,13 @@ def height_and_width(flag: str, text: str | None) -> tuple[int, int] | None:
     if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
         raise WrongUse(f"{flag} must be HEIGHTxWIDTH in pixels, such as 256x128, got {text!r}")
     return int(height), int(width)
+
+
+def read_weights_flag(args: argparse.Namespace) -> str | None:
+    """``--weights``, None for none; WrongUse where the network has its own."""
+    if args.weights != "imagenet" and not args.checkpoint.startswith("timm:"):
+        raise WrongUse(
+            f"--weights must come with timm:NAME, got {args.checkpoint}, which has weights of its "
+            "own; leave --weights out"
+        )
+    return None if args.weights == "none" else args.weights

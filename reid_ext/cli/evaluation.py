@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from reid_ext.cli.command import Result, Table, WrongUse, read_device
+from reid_ext._writing import writes
+from reid_ext.cli.command import Result, Table, WrongUse, at_least, read_device
 from reid_ext.cli.features import read_pair, write_arrays
 from reid_ext.evaluation import Ranking, bootstrap, evaluate, rerank
 from reid_ext.evaluation.inputs import METRICS
@@ -56,6 +57,7 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
 
 def _evaluate(args: argparse.Namespace) -> Result:
     device = read_device(args.device)
+    at_least("--max-rank", args.max_rank, 1)
     _check_report(args)
     sources = [(args.name, args.query, args.gallery), *map(_compared, args.compare)]
     names = [name for name, *_ in sources]
@@ -78,7 +80,8 @@ def _evaluate(args: argparse.Namespace) -> Result:
         if args.confidence:
             own["confidence"] = ends
     if args.report is not None:
-        write_report(args.report, runs)
+        with writes("--report", args.report):
+            write_report(args.report, runs)
         lines.append(f"report: {args.report}")
         facts["report"] = str(args.report)
     return Result(lines, facts)
@@ -92,8 +95,16 @@ def _check_report(args: argparse.Namespace) -> None:
         return
     if args.report.suffix not in (".html", ".htm"):
         raise WrongUse(f"--report must end in .html, got {args.report}")
-    if not args.report.parent.is_dir():
-        raise WrongUse(f"--report must be in a folder that exists, got {args.report}")
+    _check_place("--report", args.report)
+
+
+def _check_place(flag: str, path: Path) -> None:
+    if not path.parent.is_dir():
+        raise WrongUse(
+            f"{flag} must be in a folder that exists, got {path}; make {path.parent} first"
+        )
+    if path.is_dir():
+        raise WrongUse(f"{flag} must be a file, got the folder {path}; name a file in it")
 
 
 def _compared(text: str) -> tuple[str, Path, Path | None]:
@@ -155,6 +166,11 @@ def _intervals(ranking: Ranking) -> dict[str, list[float]]:
 def _rerank(args: argparse.Namespace) -> Result:
     if args.out.suffix != ".npz":
         raise WrongUse(f"--out must end in .npz, got {args.out}")
+    _check_place("--out", args.out)
+    for flag in ("--k1", "--k2", "--top"):
+        at_least(flag, getattr(args, flag[2:]), 1)
+    if not 0 <= args.lambda_value <= 1:
+        raise WrongUse(f"--lambda-value must be from 0 to 1, got {args.lambda_value}")
     device = read_device(args.device)
     q, g = (
         torch.from_numpy(side.features).to(device) for side in read_pair(args.query, args.gallery)
@@ -170,7 +186,8 @@ def _rerank(args: argparse.Namespace) -> Result:
         top=args.top,
     )
     arrays = {"distances": found} if isinstance(found, torch.Tensor) else found._asdict()
-    write_arrays(args.out, {name: array.cpu().numpy() for name, array in arrays.items()})
+    with writes("--out", args.out):
+        write_arrays(args.out, {name: array.cpu().numpy() for name, array in arrays.items()})
     shape = " x ".join(map(str, arrays["distances"].shape))
     facts = {"ok": True, "out": str(args.out), "shape": list(arrays["distances"].shape)}
     return Result([f"{args.out}: {', '.join(arrays)} of shape {shape}"], facts)

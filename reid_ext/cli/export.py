@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from reid_ext.cli.command import Result, height_and_width
+from reid_ext.cli.command import Result, height_and_width, read_weights_flag
 from reid_ext.training import export, load_embedder
 from reid_ext.training.export import ENDINGS
 
@@ -24,7 +24,7 @@ def add_commands(groups: Any) -> None:
 
 
 def _export(args: argparse.Namespace) -> Result:
-    weights = None if args.weights == "none" else args.weights
+    weights = read_weights_flag(args)
     size = height_and_width("--size", args.size)
     embedder = load_embedder(args.checkpoint, size=size, weights=weights)
     found = export(embedder, args.out, args.format)

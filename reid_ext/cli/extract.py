@@ -10,7 +10,16 @@ import numpy as np
 from torch import Tensor
 
 from reid_ext._progress import Progress
-from reid_ext.cli.command import Result, WrongUse, height_and_width, key_and_value, read_device
+from reid_ext._writing import writes
+from reid_ext.cli.command import (
+    Result,
+    WrongUse,
+    at_least,
+    height_and_width,
+    key_and_value,
+    read_device,
+    read_weights_flag,
+)
 from reid_ext.cli.features import write_arrays
 from reid_ext.data import Dataset, EvaluationTransform, Images, Sample, registry
 from reid_ext.training import extract, load_embedder
@@ -50,15 +59,13 @@ def _extract(args: argparse.Namespace) -> Result:
         registry.check_split("extract", args.name, split)
     except ValueError as error:
         raise WrongUse(str(error)) from None
-    for name in ("batch_size", "workers"):
-        least = 1 if name == "batch_size" else 0
-        if getattr(args, name) < least:
-            flag = f"--{name.replace('_', '-')}"
-            raise WrongUse(f"{flag} must be at least {least}, got {getattr(args, name)}")
-    weights = None if args.weights == "none" else args.weights
+    at_least("--batch-size", args.batch_size, 1)
+    at_least("--workers", args.workers, 0)
+    weights = read_weights_flag(args)
     dataset: Dataset = registry.load(args.name, args.root, **split)
     embedder = load_embedder(args.checkpoint, size=size, weights=weights)
-    args.out.mkdir(parents=True, exist_ok=True)
+    with writes("--out", args.out):
+        args.out.mkdir(parents=True, exist_ok=True)
     facts: dict[str, Any] = {"ok": True, "files": {}}
     lines = []
     for side, samples in (("query", dataset.query), ("gallery", dataset.gallery)):
@@ -77,7 +84,8 @@ def _extract(args: argparse.Namespace) -> Result:
             )
         rate = len(images) / max(time.perf_counter() - start, 1e-9)
         path = args.out / f"{side}.npz"
-        write_arrays(path, _arrays(samples, features))
+        with writes("--out", path):
+            write_arrays(path, _arrays(samples, features))
         found = {"images": len(images), "feature_dim": features.shape[1]}
         facts["files"][str(path)] = {**found, "images_per_second": rate}
         lines.append(

@@ -26,6 +26,7 @@ NAMES = {
 }
 SHORT = {"query": "query", "gallery": "gall"}  # as the code of AGW calls its arrays
 MOST_INFLATED = 100  # times its size in the file: no features are so alike
+MAGIC = b"\x93NUMPY"  # how one array begins
 SMALL = 1 << 20  # bytes that are read whatever they were packed in
 
 
@@ -55,7 +56,8 @@ def read_features(path: Path, side: str, *, in_one: bool = False) -> Features:
         ImportError: a ``.mat`` file, and no SciPy.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path} must be a feature file (.npz), but there is none")
+        came = "got a folder; name a file in it" if path.is_dir() else "but there is none"
+        raise FileNotFoundError(f"{path} must be a feature file (.npz), {came}")
     read = {".mat": _read_mat, ".npy": _read_npy}.get(path.suffix, _read_npz)
     try:
         prefixes = [f"{side}_", f"{SHORT[side]}_"] + ([] if in_one else [""])
@@ -75,7 +77,13 @@ def read_features(path: Path, side: str, *, in_one: bool = False) -> Features:
             f"{path}: features must have shape (N, D) and be {', '.join(FLOATS)}, got "
             f"{features.dtype} {features.shape}"
         )
-    for name in ("views", "paths"):
+    for name in ("identities", "cameras"):
+        if name in found and found[name].dtype.kind not in "iu":
+            raise ValueError(
+                f"{path}: {name} must be integers, got {found[name].dtype}; number them alike in "
+                "both files"
+            )
+    for name in ("identities", "cameras", "views", "paths"):
         if name in found and found[name].shape != features.shape[:1]:
             raise ValueError(
                 f"{path}: {name} must have shape ({len(features)},) like features, got "
@@ -107,9 +115,11 @@ def _named(arrays: Mapping[str, Callable[[], np.ndarray]], prefixes: Sequence[st
 
 def _read_npz(path: Path) -> dict[str, Callable[[], np.ndarray]]:
     _check_sizes(path)
+    if not zipfile.is_zipfile(path):  # NumPy would take it for a pickle and advise to run it
+        with path.open("rb") as file:
+            one_array = file.read(len(MAGIC)) == MAGIC
+        raise ValueError("one array alone" if one_array else "a file that is no .npz, or not whole")
     arrays = np.load(path, allow_pickle=False)
-    if isinstance(arrays, np.ndarray):
-        raise ValueError("one array alone")
     return {name: partial(arrays.__getitem__, name) for name in arrays.files}
 
 
@@ -138,6 +148,12 @@ def _read_mat(path: Path) -> dict[str, Callable[[], np.ndarray]]:
         raise ValueError(
             "a MATLAB file of version 7.3; save it with -v7, or scipy.io.savemat"
         ) from None
+    except MemoryError:
+        raise
+    except Exception as error:  # SciPy's own, zlib's, struct's and others, by what the bytes are
+        raise ValueError(
+            f"a file that is no .mat, or not whole ({type(error).__name__})"
+        ) from error
 
     def column(name: str) -> np.ndarray:
         array = np.asarray(arrays[name])

@@ -64,8 +64,10 @@ def angles(run: Run) -> Angles:
     rows = evenly(len(run.query.identities), MOST_QUERIES)
     counts = np.zeros((2, ANGLE_BINS))
     for some, angle in run.angles(rows):
+        known = ~np.isnan(angle)  # of a feature that is not finite there is none; it ranks last
+        angle = np.where(known, angle, 0)
         bins = np.minimum((angle * (ANGLE_BINS / np.pi)).astype(np.int64), ANGLE_BINS - 1)
-        same, ranked = run.same_identity(some), ~run.junk(some)
+        same, ranked = run.same_identity(some), ~run.junk(some) & known
         for kind, pairs in enumerate((same & ranked, ~same & ranked)):
             counts[kind] += np.bincount(bins[pairs], minlength=ANGLE_BINS)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
@@ -152,7 +154,9 @@ def embedding_map(run: Run) -> Map:
         np.flatnonzero(np.isin(ids, colored))[: MOST_POINTS // 2],
         evenly(len(ids), MOST_POINTS // 2),
     )
-    x = F.normalize(torch.cat([side.features.float().cpu() for side in sides])[chosen])
+    x = torch.cat([side.features.float().cpu() for side in sides])[chosen]
+    finite = x.isfinite().all(1)  # one that is not would have no place, and leave no other any
+    chosen, x = chosen[finite.numpy()], F.normalize(x[finite])
     x = (x - x.mean(0)).double()
     values_of, vectors = torch.linalg.eigh(x @ x.T)  # ascending
     weights = values_of.clamp(min=0)

@@ -115,17 +115,17 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         ValueError: the file is cut, damaged, of another program or of another version.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(
-            f"checkpoint: path must be a file, got {path}, which is not there; train first, or "
-            "give the folder of an earlier run"
-        )
+        is_not = "is not there; train first, or give the folder of an earlier run"
+        if Path(path).is_dir():
+            is_not = "is a folder; give the checkpoint.pt in it"
+        raise FileNotFoundError(f"checkpoint: path must be a file, got {path}, which {is_not}")
     try:
         _check_archive(Path(path))
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # zipfile, pickle and torch each have errors of their own
         raise ValueError(
             f"checkpoint: path must be a whole checkpoint, got {path}, which is cut, damaged or "
-            f"of another program ({type(error).__name__}); delete it and train again"
+            f"of another program ({type(error).__name__}); give another, or train again"
         ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(

@@ -76,7 +76,13 @@ def load_embedder(
 
 def write_weights(path: Path, model: nn.Module, settings: dict[str, Any]) -> None:
     """Write parameters and settings as safetensors, at once or not at all."""
-    from safetensors.torch import save
+    try:
+        from safetensors.torch import save
+    except ImportError:
+        raise ImportError(
+            "export: safetensors needs safetensors, which is not installed; "
+            'install it with pip install "reid_ext[export]"'
+        ) from None
 
     from reid_ext.training.checkpoint import write_bytes_atomically
 

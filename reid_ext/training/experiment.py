@@ -54,7 +54,7 @@ def arguments(
     flag("--fraction", type=_share, default=1.0, metavar="F", help="train on this part alone")
     flag("--fraction-of", choices=PARTS, default="identities")
     flag("--seed", type=int, default=0)
-    flag("--device", type=_device, default="cuda" if torch.cuda.is_available() else "cpu")
+    flag("--device", type=known_device, default="cuda" if torch.cuda.is_available() else "cpu")
     flag("--precision", choices=list(PRECISIONS), help="default: the fastest of the device")
     flag("--workers", type=int, help="processes that read images; default: by the cores")
     what = "keep decoded images in a file of this folder; embedded ones are kept in memory"
@@ -160,7 +160,8 @@ def _share(text: str) -> float:
     return share
 
 
-def _device(text: str) -> str:
+def known_device(text: str) -> str:
+    """``cpu``, ``cuda`` or ``cuda:N``, as an argparse type; refused where there is none."""
     kind, _, number = text.partition(":")
     if kind not in ("cpu", "cuda") or (number and not number.isdecimal()):
         raise argparse.ArgumentTypeError(f"must be cpu, cuda or cuda:N, got {text!r}")

@@ -4,6 +4,7 @@ Every file is read back and its features compared with those of the network befo
 its place. The batch is free, the image size that of the training.
 """
 
+import errno
 import json
 import os
 import warnings
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from reid_ext._writing import writes
 from reid_ext.models import TwoStream
 from reid_ext.models.neck import PerModalityNorm
 from reid_ext.training.embedder import Embedder, ImagesToFeatures, load_embedder, write_weights
@@ -64,8 +66,12 @@ def export(embedder: Embedder, path: str | Path, file_format: str) -> Exported:
             "the checkpoint that it came from"
         )
     two = isinstance(model.neck, PerModalityNorm)
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.stem}.{os.getpid()}{ENDINGS[file_format]}")
+    with writes("export: path", path):  # before the work; torch's errors would name the part
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        part.touch()
     was_training = model.training
     model.cpu().eval()
     try:
@@ -77,7 +83,8 @@ def export(embedder: Embedder, path: str | Path, file_format: str) -> Exported:
                 f"{difference:.2g} of the largest one; report it with the versions of torch and "
                 "of that format"
             )
-        os.replace(part, path)
+        with writes("export: path", path):
+            os.replace(part, path)
     finally:
         model.train(was_training)
         part.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from reid_ext import data, distributed, models
+from reid_ext._writing import writes
 from reid_ext.evaluation import Ranking
 from reid_ext.losses import present_views
 from reid_ext.training import experiment, report
@@ -52,7 +53,8 @@ def train(
 
     ``rank`` evaluates features; the mAP of its first ranking is what --validate-every shows.
     """
-    args.out.mkdir(parents=True, exist_ok=True)
+    with writes("--out", args.out):
+        args.out.mkdir(parents=True, exist_ok=True)
     args.resume = args.resume or _is_under_way(args.out / "checkpoint.pt")
     if args.views:
         dataset, missing = data.with_views(dataset, data.read_view_labels(args.views))

@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from reid_ext._writing import writes
+
 MANIFEST = "synthetic.json"
 
 
@@ -68,7 +70,8 @@ def _read(path: Path) -> dict[str, Any]:
 def work_folder(root: Path) -> Iterator[Path]:
     """An empty folder to render into, for this process alone; removed in the end."""
     place = Path(os.path.realpath(root))  # resolve() has an error of its own for a loop of links
-    place.parent.mkdir(parents=True, exist_ok=True)
+    with writes("synthesize: root", root):
+        place.parent.mkdir(parents=True, exist_ok=True)
     with _locked(place.with_name(f".{place.name}.lock")):
         for left_over in place.parent.glob(glob.escape(f".{place.name}.rendering-") + "*"):
             shutil.rmtree(left_over)
@@ -92,7 +95,8 @@ def publish(folder: Path, root: Path, manifest: dict[str, Any]) -> None:
 def _locked(path: Path) -> Iterator[None]:
     """Hold a lock file while no other process does; it is removed in the end."""
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        with writes("synthesize: the folder of root", path.parent):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             _wait_for(descriptor)
             if not _is_still(descriptor, path):  # removed by its last owner: no lock at all
