@@ -101,7 +101,7 @@ def test_parts_of_an_image_together(tmp_path):
     assert rank1["all"] > min(rank1["top"], rank1["bottom"])  # a top alone tells few apart
     for part in ("top", "bottom"):  # of the part that they were trained on
         trained = json.loads((tmp_path / part / "metrics.json").read_text())["rank1"]
-        assert rank1[part] == pytest.approx(100 * trained, abs=1)
+        assert rank1[part] == pytest.approx(100 * trained, abs=5)  # there bfloat16, here float32
     done = run("ensemble.py", tmp_path, "top", "nowhere")
     assert done.returncode == 1 and "RUN must be the folder" in done.stderr
 
