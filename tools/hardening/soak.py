@@ -150,11 +150,15 @@ def _same(wanted: list[bytes]) -> bool:
 
 
 def _processes(budget: Budget) -> Iterator[Row]:
-    """Forked and spawned processes, after this one has used everything."""
+    """Forked and spawned processes, after this one has used everything.
+
+    GNU's OpenMP hangs in the child of a process that has used its threads, torch.mm as much as
+    our ops. So a forked child takes one thread first, as those of torch's DataLoader do.
+    """
     wanted = everything()
-    for method in ("fork", "spawn"):
+    for method, first in (("fork", torch.set_num_threads), ("spawn", None)):
         number = budget.amount(2, 20)
-        with multiprocessing.get_context(method).Pool(2) as pool:
+        with multiprocessing.get_context(method).Pool(2, first, (1,) if first else ()) as pool:
             results = pool.map_async(_same, [wanted] * number).get(timeout=300)
         found = [] if all(results) else ["other bits than in this process"]
         yield Row(f"processes by {method}", number, found)
