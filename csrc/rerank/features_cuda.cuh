@@ -2,6 +2,7 @@
 // each row of which one thread block reads once.
 #pragma once
 
+#include "rerank/scan.h"
 #include "rerank/select_cuda.cuh"
 
 namespace reid_ext::rerank {

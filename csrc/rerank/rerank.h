@@ -89,8 +89,18 @@ inline Given read_given(const char* op, const Tensor& query_gallery, const Tenso
   return {query_gallery, query_query, gallery_gallery, q, g};
 }
 
-inline void check_neighbours(const char* op, const Settings& s, int64_t n) {
-  STD_TORCH_CHECK(s.k1 < n, op, ": k1 must be below the ", n, " images, got ", s.k1);
+// A re-ranking by features, as an op is given it.
+struct Task {
+  Settings settings;
+  Images images;
+};
+
+inline Task read_task(const char* op, const Tensor& query, const Tensor& gallery, int64_t k1,
+                      int64_t k2, double lambda, int64_t metric) {
+  const Settings settings = read_settings(op, k1, k2, lambda);
+  const Images images = read_images(op, query, gallery, metric);
+  STD_TORCH_CHECK(k1 < images.n, op, ": k1 must be below the ", images.n, " images, got ", k1);
+  return {settings, images};
 }
 
 inline Settings read_jaccard(const char* op, int64_t k1, int64_t k2, bool clustering,
@@ -107,47 +117,6 @@ inline Settings read_jaccard(const char* op, int64_t k1, int64_t k2, bool cluste
 inline void check_count(const char* op, const char* of, int64_t count, int64_t most) {
   STD_TORCH_CHECK(count >= 1 && count <= most, op, ": count must be from 1 to the ", most, " ", of,
                   ", got ", count);
-}
-
-// What one or several of `parts` scans of all pairs found: of every image some of its nearest, n
-// standing for none, and the farthest it was compared with.
-//
-// A scan goes through blocks of rows of the products, in the very tiles that one process alone
-// would make, so that however many there are, the keys are the same to the bit.
-struct Scan {
-  Tensor keys, indices, farthest;  // (N, k), (N, k) int64, (N,): dense
-};
-
-inline void check_part(const char* op, int64_t part, int64_t parts) {
-  STD_TORCH_CHECK(parts >= 1, op, ": parts must be at least 1, got ", parts);
-  STD_TORCH_CHECK(part >= 0 && part < parts, op, ": part must be from 0 to ", parts - 1, ", got ",
-                  part);
-}
-
-// Whether the block of rows belongs to the part: dealt to and fro, for later ones are shorter.
-inline bool is_dealt(int64_t block, int64_t part, int64_t parts) {
-  const int64_t turn = block % (2 * parts);
-  return part == (turn < parts ? turn : 2 * parts - 1 - turn);
-}
-
-inline Scan read_scan(const char* op, const Tensor& keys, const Tensor& indices,
-                      const Tensor& farthest, const Images& images, const Settings& settings) {
-  const int64_t k = settings.kept(images.n);
-  check_like(op, "keys", keys, {images.n, k}, "query and gallery", images.x);
-  check_like(op, "farthest", farthest, {images.n}, "query and gallery", images.x);
-  STD_TORCH_CHECK(indices.scalar_type() == ScalarType::Long &&
-                      shape_of(indices) == shape_of(keys) && indices.device() == keys.device(),
-                  op, ": indices must be int64 of shape ", shape_str(shape_of(keys)),
-                  " like keys, got ", shape_str(shape_of(indices)));
-  return {torch::stable::contiguous(keys), torch::stable::contiguous(indices),
-          torch::stable::contiguous(farthest)};
-}
-
-// Some of the queries.
-inline void check_stretch(const char* op, int64_t first, int64_t count, int64_t q) {
-  STD_TORCH_CHECK(first >= 0 && count >= 0 && first + count <= q, op,
-                  ": first and count must be a stretch of the ", q, " queries, got ", first,
-                  " and ", count);
 }
 
 // Rows to be compared with keys, or with one another.

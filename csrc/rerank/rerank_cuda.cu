@@ -64,24 +64,22 @@ Tensor rerank_given(const Given& given, const Settings& settings) {
 Tensor k_reciprocal_cuda(const Tensor& query, const Tensor& gallery, int64_t k1, int64_t k2,
                          double lambda_value, int64_t metric) {
   const char* op = "k_reciprocal";
-  const Settings settings = read_settings(op, k1, k2, lambda_value);
-  const Images images = read_images(op, query, gallery, metric);
-  check_neighbours(op, settings, images.n);
-  const DeviceGuard guard(images.x.get_device_index());
-  return by_dtype(images.x, [&](auto zero) { return rerank<decltype(zero)>(images, settings); });
+  const Task task = read_task(op, query, gallery, k1, k2, lambda_value, metric);
+  const DeviceGuard guard(task.images.x.get_device_index());
+  return by_dtype(task.images.x,
+                  [&](auto zero) { return rerank<decltype(zero)>(task.images, task.settings); });
 }
 
 TwoTensors k_reciprocal_nearest_cuda(const Tensor& query, const Tensor& gallery, int64_t k1,
                                      int64_t k2, double lambda_value, int64_t metric,
                                      int64_t count) {
   const char* op = "k_reciprocal_nearest";
-  const Settings settings = read_settings(op, k1, k2, lambda_value);
-  const Images images = read_images(op, query, gallery, metric);
-  check_neighbours(op, settings, images.n);
-  check_count(op, "gallery images", count, images.g);
-  const DeviceGuard guard(images.x.get_device_index());
-  return by_dtype(
-      images.x, [&](auto zero) { return rerank_nearest<decltype(zero)>(images, settings, count); });
+  const Task task = read_task(op, query, gallery, k1, k2, lambda_value, metric);
+  check_count(op, "gallery images", count, task.images.g);
+  const DeviceGuard guard(task.images.x.get_device_index());
+  return by_dtype(task.images.x, [&](auto zero) {
+    return rerank_nearest<decltype(zero)>(task.images, task.settings, count);
+  });
 }
 
 Tensor k_reciprocal_from_distances_cuda(const Tensor& query_gallery, const Tensor& query_query,

@@ -1,21 +1,22 @@
 // Schemas and CPU kernels of re-ranking in parts: several scans, each of some of all pairs, then
 // some of the queries, by what the scans found together. The results are those of one process.
 #include "rerank/encoded_cpu.h"
+#include "rerank/scan.h"
 
 namespace reid_ext::rerank {
 namespace {
 
 template <typename T>
-ThreeTensors scan(const Images& images, const Settings& settings, int64_t part, int64_t parts) {
-  const int64_t n = images.n, k = settings.kept(n);
-  const Features<T> features(images.x, images.metric);
+ThreeTensors scan(const Task& task, int64_t part, int64_t parts) {
+  const int64_t n = task.images.n, k = task.settings.kept(n);
+  const Features<T> features(task.images.x, task.images.metric);
   Nearest<T> found(n, k);
   symmetric_tiles(
       features, [&](int64_t block) { return is_dealt(block, part, parts); },
       [&](const T* tile, Tile t) { scan_tile(tile, t, features, found); });
-  Tensor keys = torch::stable::new_empty(images.x, {n, k});
-  Tensor indices = torch::stable::new_empty(images.x, {n, k}, ScalarType::Long);
-  Tensor farthest = torch::stable::new_empty(images.x, {n});
+  Tensor keys = torch::stable::new_empty(task.images.x, {n, k});
+  Tensor indices = torch::stable::new_empty(task.images.x, {n, k}, ScalarType::Long);
+  Tensor farthest = torch::stable::new_empty(task.images.x, {n});
   T* key = keys.mutable_data_ptr<T>();
   int64_t* index = indices.mutable_data_ptr<int64_t>();
   std::copy(found.farthest.begin(), found.farthest.end(), farthest.mutable_data_ptr<T>());
@@ -49,32 +50,33 @@ Nearest<T> nearest_of_scan(const char* op, const Scan& scan) {
 }
 
 template <typename T>
-Tensor rows_of_scan(const char* op, const Images& images, const Settings& settings,
-                    const Scan& scan, int64_t first, int64_t count) {
-  const int64_t q = images.q, g = images.g, n = images.n;
-  Tensor out = torch::stable::new_empty(images.x, {count, g});
-  if (count == 0) return out;
+Tensor rows_of_scan(const char* op, const Stretch& s) {
+  const int64_t q = s.images.q, g = s.images.g, n = s.images.n;
+  Tensor out = torch::stable::new_empty(s.images.x, {s.count, g});
+  if (s.count == 0) return out;
   T* rows = out.mutable_data_ptr<T>();
-  const Features<T> features(images.x, images.metric);
-  Nearest<T> found = nearest_of_scan<T>(op, scan);
-  const Encoded<T, Features<T>> encoded(features, found, settings, q);
+  const Features<T> features(s.images.x, s.images.metric);
+  Nearest<T> found = nearest_of_scan<T>(op, s.scan);
+  const Encoded<T, Features<T>> encoded(features, found, s.settings, q);
   const int64_t height = rows_of_symmetric_tile(n);
   symmetric_tiles(
       features,
-      [&](int64_t block) { return block * height < first + count && (block + 1) * height > first; },
-      [&](const T* tile, Tile t) { keep(tile, t, first, count, q, n, rows); });
-  blend_rows(rows, first, count, g, T(settings.lambda), features, encoded.view(),
+      [&](int64_t block) {
+        return block * height < s.first + s.count && (block + 1) * height > s.first;
+      },
+      [&](const T* tile, Tile t) { keep(tile, t, s.first, s.count, q, n, rows); });
+  blend_rows(rows, s.first, s.count, g, T(s.settings.lambda), features, encoded.view(),
              gallery_keys(features, q));
   return out;
 }
 
 template <typename T>
-TwoTensors nearest_rows_of_scan(const char* op, const Images& images, const Settings& settings,
-                                const Scan& scan, int64_t first, int64_t count, int64_t top) {
-  const Features<T> features(images.x, images.metric);
-  Nearest<T> found = nearest_of_scan<T>(op, scan);
-  const Encoded<T, Features<T>> encoded(features, found, settings, images.q);
-  return nearest_of(images, settings, features, encoded.view(), first, first + count, top);
+TwoTensors nearest_rows_of_scan(const char* op, const Stretch& s, int64_t top) {
+  const Features<T> features(s.images.x, s.images.metric);
+  Nearest<T> found = nearest_of_scan<T>(op, s.scan);
+  const Encoded<T, Features<T>> encoded(features, found, s.settings, s.images.q);
+  return nearest_of(s.images, s.settings, features, encoded.view(), s.first, s.first + s.count,
+                    top);
 }
 
 }  // namespace
@@ -82,12 +84,10 @@ TwoTensors nearest_rows_of_scan(const char* op, const Images& images, const Sett
 ThreeTensors k_reciprocal_scan_cpu(const Tensor& query, const Tensor& gallery, int64_t k1,
                                    int64_t k2, int64_t metric, int64_t part, int64_t parts) {
   const char* op = "k_reciprocal_scan";
-  const Settings settings = read_settings(op, k1, k2, 0);
+  const Task task = read_task(op, query, gallery, k1, k2, 0, metric);
   check_part(op, part, parts);
-  const Images images = read_images(op, query, gallery, metric);
-  check_neighbours(op, settings, images.n);
-  return by_dtype(images.x,
-                  [&](auto zero) { return scan<decltype(zero)>(images, settings, part, parts); });
+  return by_dtype(task.images.x,
+                  [&](auto zero) { return scan<decltype(zero)>(task, part, parts); });
 }
 
 Tensor k_reciprocal_of_scan_cpu(const Tensor& query, const Tensor& gallery, const Tensor& keys,
@@ -95,14 +95,9 @@ Tensor k_reciprocal_of_scan_cpu(const Tensor& query, const Tensor& gallery, cons
                                 int64_t k2, double lambda_value, int64_t metric, int64_t first,
                                 int64_t count) {
   const char* op = "k_reciprocal_of_scan";
-  const Settings settings = read_settings(op, k1, k2, lambda_value);
-  const Images images = read_images(op, query, gallery, metric);
-  check_neighbours(op, settings, images.n);
-  const Scan scan = read_scan(op, keys, indices, farthest, images, settings);
-  check_stretch(op, first, count, images.q);
-  return by_dtype(images.x, [&](auto zero) {
-    return rows_of_scan<decltype(zero)>(op, images, settings, scan, first, count);
-  });
+  const Stretch s = read_stretch(op, query, gallery, keys, indices, farthest, k1, k2, lambda_value,
+                                 metric, first, count);
+  return by_dtype(s.images.x, [&](auto zero) { return rows_of_scan<decltype(zero)>(op, s); });
 }
 
 TwoTensors k_reciprocal_nearest_of_scan_cpu(const Tensor& query, const Tensor& gallery,
@@ -111,15 +106,11 @@ TwoTensors k_reciprocal_nearest_of_scan_cpu(const Tensor& query, const Tensor& g
                                             double lambda_value, int64_t metric, int64_t first,
                                             int64_t count, int64_t top) {
   const char* op = "k_reciprocal_nearest_of_scan";
-  const Settings settings = read_settings(op, k1, k2, lambda_value);
-  const Images images = read_images(op, query, gallery, metric);
-  check_neighbours(op, settings, images.n);
-  const Scan scan = read_scan(op, keys, indices, farthest, images, settings);
-  check_stretch(op, first, count, images.q);
-  check_count(op, "gallery images", top, images.g);
-  return by_dtype(images.x, [&](auto zero) {
-    return nearest_rows_of_scan<decltype(zero)>(op, images, settings, scan, first, count, top);
-  });
+  const Stretch s = read_stretch(op, query, gallery, keys, indices, farthest, k1, k2, lambda_value,
+                                 metric, first, count);
+  check_count(op, "gallery images", top, s.images.g);
+  return by_dtype(s.images.x,
+                  [&](auto zero) { return nearest_rows_of_scan<decltype(zero)>(op, s, top); });
 }
 
 STABLE_TORCH_LIBRARY_FRAGMENT(reid_ext, m) {
