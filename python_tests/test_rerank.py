@@ -184,13 +184,6 @@ def test_given_distances_give_the_same(metric, dtype, device):
 # --- contract -------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def threads():
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
-
-
 def test_same_bits_in_two_runs_and_with_two_threads(threads, device):
     query, gallery = whole(100, 8, device), whole(500, 8, device)
     results = []
