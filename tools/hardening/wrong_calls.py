@@ -56,6 +56,7 @@ WRONG: dict[str, Any] = {
 
 def attack(budget: Budget) -> Iterator[Row]:
     """All of them, in forked processes: one for each callable."""
+    torch.set_num_threads(1)  # more would hang in the forked processes
     total, found = 0, []
     calls = right_calls(budget.folder)
     for name, (call, given) in calls.items():
@@ -80,7 +81,6 @@ def _tried(
     name: str, call: Callable[..., Any], given: dict[str, Any], folder: Path
 ) -> tuple[int, list[str]]:
     """How many calls, and which of them end as none may."""
-    torch.set_num_threads(1)
     tried, wrong = 0, []
     os.chdir(folder)  # where a word is a path
     for argument in inspect.signature(call).parameters:
