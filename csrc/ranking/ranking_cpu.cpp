@@ -2,8 +2,10 @@
 //
 // A block of queries is multiplied with the whole gallery, so that a positive's own distance is the
 // very number it is compared with. Of each row only what is not behind the last positive is kept
-// (a few percent), and the positives are counted against that. Memory is one block.
+// (a few percent), of that what is not behind the one before it, and so on: how many are kept is a
+// rank. Memory is one block.
 #include <algorithm>
+#include <limits>
 #include <vector>
 
 #include "common/product_cpu.h"
@@ -53,16 +55,21 @@ void rank_row(const Distances& distances, int64_t g, const Row& row, Scratch<T>&
   }
   scratch.kept.resize(g + kVector);
   T* kept = scratch.kept.data();
-  const int64_t m =
+  int64_t m =
       numbers == 0 ? 0 : keep_not_above(distances, g, thresholds[numbers - 1].distance, kept);
   const int64_t not_nan =
       numbers == row.positive_count ? 0 : g - count_equal(distances, g, kNaN<T>);
-  for (int64_t j = 0; j < row.positive_count; ++j) {
+  for (int64_t j = row.positive_count - 1; j >= 0; --j) {  // from the last on, less is kept
     const Threshold<T>& t = thresholds[j];
-    const bool number = j < numbers;
-    const Counts counts = number ? count(kept, m, t.distance) : Counts{not_nan, g - not_nan};
-    int64_t rank = 1 + counts.below;
-    if (counts.equal > 1) rank += count_equal(distances, t.index, t.distance);
+    int64_t rank = 1 + not_nan, equal = g - not_nan;
+    if (j < numbers) {
+      const T next = j == 0 ? -std::numeric_limits<T>::infinity() : thresholds[j - 1].distance;
+      const Kept nearer = narrow(kept, m, next, t.distance);
+      equal = nearer.equal;
+      rank = 1 + m - equal;
+      m = nearer.count;
+    }
+    if (equal > 1) rank += count_equal(distances, t.index, t.distance);
     for (int64_t k = 0; k < row.junk_count; ++k) {
       const int64_t junk = row.junk[k];
       rank -= before(distances.at(junk), junk, t.distance, t.index);

@@ -31,27 +31,33 @@ struct ProductRow {
 
 constexpr int64_t kChunk = 128;  // distances looked at together for one that is near enough
 
+struct Kept {
+  int64_t count, equal;  // how many are kept; how many of all equalled what was asked for
+};
+
 // The distances not above the limit, in order, into `kept`, which has room for all and one vector
-// more; returns how many. NaN is above any limit.
-template <typename T, typename Row>
-REID_CLONES int64_t keep_by_chunks(Row row, int64_t n, T limit, T* kept) {
-  int64_t m = 0;
+// more, and may be where they are. NaN is above any limit. Counts those equal to `last` if asked.
+template <bool counts_equal, typename T, typename Row>
+REID_CLONES Kept keep_by_chunks(Row row, int64_t n, T limit, T last, T* kept) {
+  Kept result = {0, 0};
   T chunk[kChunk];
   for (int64_t begin = 0; begin < n; begin += kChunk) {
     const int64_t count = std::min(n - begin, kChunk);
-    int32_t any = 0;
-#pragma omp simd reduction(+ : any)
+    int32_t any = 0, equal = 0;
+#pragma omp simd reduction(+ : any, equal)
     for (int64_t k = 0; k < count; ++k) {
       chunk[k] = row.at(begin + k);
       any += chunk[k] <= limit;
+      if (counts_equal) equal += chunk[k] == last;
     }
+    result.equal += equal;
     if (any == 0) continue;
     for (int64_t k = 0; k < count; ++k) {
-      kept[m] = chunk[k];
-      m += chunk[k] <= limit;
+      kept[result.count] = chunk[k];
+      result.count += chunk[k] <= limit;
     }
   }
-  return m;
+  return result;
 }
 
 #if REID_HAS_CLONES
@@ -67,54 +73,47 @@ REID_AVX512 inline __m512 load_16(const ProductRow<float>& row, int64_t k, __mma
                          _mm512_maskz_loadu_ps(lanes, row.bias + k));
 }
 
-template <typename Row>
-REID_AVX512 int64_t keep_by_compress(Row row, int64_t n, float limit, float* kept) {
-  const __m512 most = _mm512_set1_ps(limit);
-  int64_t m = 0;
+template <bool counts_equal, typename Row>
+REID_AVX512 Kept keep_by_compress(Row row, int64_t n, float limit, float last, float* kept) {
+  const __m512 most = _mm512_set1_ps(limit), sought = _mm512_set1_ps(last);
+  Kept result = {0, 0};
   for (int64_t k = 0; k < n; k += 16) {
     const __mmask16 lanes = n - k < 16 ? __mmask16((1u << (n - k)) - 1) : __mmask16(0xffff);
     const __m512 value = load_16(row, k, lanes);
+    if (counts_equal) {
+      const __mmask16 equal = _mm512_mask_cmp_ps_mask(lanes, value, sought, _CMP_EQ_OQ);
+      result.equal += __builtin_popcount(equal);
+    }
     const __mmask16 near = _mm512_mask_cmp_ps_mask(lanes, value, most, _CMP_LE_OQ);
     if (near == 0) continue;
     // Packed in the register and stored whole: a masked store to memory is many times slower.
-    _mm512_storeu_ps(kept + m, _mm512_maskz_compress_ps(near, value));
-    m += __builtin_popcount(near);
+    _mm512_storeu_ps(kept + result.count, _mm512_maskz_compress_ps(near, value));
+    result.count += __builtin_popcount(near);
   }
-  return m;
+  return result;
 }
 #endif
 
-template <typename T, typename Row>
-int64_t keep_not_above(Row row, int64_t n, T limit, T* kept) {
+template <bool counts_equal, typename T, typename Row>
+Kept keep(Row row, int64_t n, T limit, T last, T* kept) {
 #if REID_HAS_CLONES
   if constexpr (sizeof(T) == sizeof(float)) {
     static const bool has_avx512 = __builtin_cpu_supports("x86-64-v4");
-    if (has_avx512) return keep_by_compress(row, n, limit, kept);
+    if (has_avx512) return keep_by_compress<counts_equal>(row, n, limit, last, kept);
   }
 #endif
-  return keep_by_chunks(row, n, limit, kept);
+  return keep_by_chunks<counts_equal>(row, n, limit, last, kept);
 }
 
-struct Counts {
-  int64_t below = 0, equal = 0;
-};
+template <typename T, typename Row>
+int64_t keep_not_above(Row row, int64_t n, T limit, T* kept) {
+  return keep<false>(row, n, limit, limit, kept).count;
+}
 
-// How many of the values are below the threshold, and how many equal it.
+// The same of what is kept, in place; `last` was the limit before.
 template <typename T>
-REID_CLONES Counts count(const T* values, int64_t n, T threshold) {
-  Counts total;
-  for (int64_t begin = 0; begin < n; begin += 1 << 20) {  // int32 counters: four times the lanes
-    const int64_t end = std::min(n, begin + (1 << 20));
-    int32_t below = 0, equal = 0;
-#pragma omp simd reduction(+ : below, equal)
-    for (int64_t k = begin; k < end; ++k) {
-      below += values[k] < threshold;
-      equal += values[k] == threshold;
-    }
-    total.below += below;
-    total.equal += equal;
-  }
-  return total;
+Kept narrow(T* kept, int64_t n, T limit, T last) {
+  return keep<true>(GivenRow<T>{kept}, n, limit, last, kept);
 }
 
 // How many of the first n of a row equal the threshold; two NaN count as equal.
