@@ -16,7 +16,7 @@ DPI = 200
 
 
 def plot_angles(
-    positive: np.ndarray, negative: np.ndarray, path: str | Path, *, title: str = "", bins: int = 60
+    positive: np.ndarray, negative: np.ndarray, path: str | Path, *, title: str = "", bins: int = 90
 ) -> None:
     """Write histograms of the angles within identities and between them.
 
@@ -25,7 +25,7 @@ def plot_angles(
         negative: Angles of pairs of two, (M,), likewise.
         path: Ending in .png, .svg or .pdf; its folder must exist.
         title: Above the axes.
-        bins: Of the histograms, over the range that has any pair.
+        bins: Of the histograms, over [0, pi]: figures of two runs have the same axis.
 
     Raises:
         ValueError: an empty array, another shape or range, or another ending.
@@ -38,16 +38,17 @@ def plot_angles(
         for name, angles in pairs.items()
     }
     figure, axes = _figure("plot_angles", path)
-    low, high = min(d.min() for d in degrees.values()), max(d.max() for d in degrees.values())
-    low, high = (low, high) if low < high else (0.0, 180.0)
-    edges = np.linspace(low, high, bins + 1)
+    edges = np.linspace(0, 180, bins + 1)
     for (name, values), color in zip(degrees.items(), COLORS, strict=False):
         label = f"{name}, median {np.median(values):.0f}°"
         share = np.full(len(values), 100 / len(values))
         axes.hist(values, edges, weights=share, color=color, alpha=0.25)
         axes.hist(values, edges, weights=share, color=color, histtype="step", label=label, lw=1.6)
-    axes.set(xlabel="angle in degrees", ylabel="share of pairs in %", title=title)
-    axes.legend(frameon=False)
+    axes.set(xlabel="angle in degrees", ylabel="share of pairs in %", xlim=(0, 180))
+    axes.set_xticks(range(0, 181, 30))
+    axes.set_title(title, pad=24)
+    # above the axes, as bars may be anywhere in them
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0)
     _save(figure, path)
 
 
