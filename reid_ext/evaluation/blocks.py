@@ -9,7 +9,7 @@ from torch import Tensor
 
 from reid_ext.evaluation.inputs import Array, Gallery, read_matrix
 
-BLOCK_BYTES = 64 << 20  # of features read at once
+BLOCK_BYTES = 32 << 20  # of features read at once
 STREAMED_ROWS = 1 << 17  # with more, a tile of rank_positives has fewer than 128 queries
 
 
