@@ -154,7 +154,7 @@ def distances(args):
         }
         if compiled is not None:
             variants["typed"] = lambda d=on_host, p=problem: compiled(d, p.labels)
-        seconds = measure.alternately(variants, args, rounds=3)
+        seconds = measure.alternately(variants, args, rounds=3, warm=("ours", "typed"))
         typed = seconds.get("typed", float("nan"))
         loop = seconds["loop"] * len(problem.query) / LOOPED
         yield {

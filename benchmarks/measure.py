@@ -7,7 +7,7 @@ import shutil
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +52,16 @@ def clock(device: str, threads: int) -> Callable[[], float]:
 
 
 def alternately(
-    variants: Mapping[str, Callable[[], Any]], args: argparse.Namespace, rounds: int = 5
+    variants: Mapping[str, Callable[[], Any]],
+    args: argparse.Namespace,
+    rounds: int = 5,
+    warm: Collection[str] = (),
 ) -> dict[str, float]:
     """Median seconds of each variant; they take turns, so that a busy moment hits all alike.
 
-    They run for ``args.seconds``, but ``rounds`` times at least and once before the clock starts.
+    They run for ``args.seconds``, but ``rounds`` times at least and once before the clock starts;
+    those in ``warm`` once more before each time, as a host may take the memory of a virtual machine
+    that waits for a slow variant.
     """
     now = clock(args.device, args.threads)
     seconds: dict[str, list[float]] = {name: [] for name in variants}
@@ -66,6 +71,8 @@ def alternately(
     first = seconds[next(iter(seconds))]
     while len(first) < rounds or (rounds > 1 and time.perf_counter() - start < args.seconds):
         for name, run in variants.items():
+            if name in warm:
+                run()
             begin = now()
             run()
             seconds[name].append(now() - begin)
