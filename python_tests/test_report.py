@@ -12,6 +12,7 @@ import torch
 
 from reid_ext import cli, evaluate, viz
 from reid_ext.report import Run, Side, facts, write_report
+from reid_ext.report.camera_pairs import camera_pairs
 from reid_ext.report.markup import Markup, tag
 
 NASTY = "\"><img src=x onerror=alert(1)><script>alert(2)</script>'&amp;"
@@ -100,19 +101,30 @@ def test_features_that_are_not_finite_have_a_page_too(value, tmp_path):
     assert one.ranking.protocol in written(tmp_path, one)
 
 
-def test_camera_pairs_are_evaluations_of_their_own():
-    one = run()
-    found = facts.camera_pairs(one)
-    assert np.isnan(np.diag(found.mAP)).all()  # of one camera every match is junk
-    q, g = one.query.cameras == 0, one.gallery.cameras == 2
-    of_two = evaluate(
-        one.query.features[torch.tensor(q)],
-        one.gallery.features[torch.tensor(g)],
-        query_ids=one.query.identities[q],
-        gallery_ids=one.gallery.identities[g],
-        protocol="generic",
-    )
-    assert found.mAP[0, 2] == of_two.mAP
+@pytest.mark.parametrize("protocol", ["market1501", "generic"])
+def test_camera_pairs_are_evaluations_of_their_own(protocol):
+    query, gallery = side(20, 1), side(60, 2)
+    gallery.identities[::9] = -1  # market1501 ignores these, generic ranks them
+    gallery.identities[(gallery.cameras == 1) & (gallery.identities == 3)] = 0
+    query.identities[query.cameras == 2] = 3  # camera 1 has nobody for camera 2
+    one = run(protocol=protocol, query=query, gallery=gallery)
+    found = camera_pairs(one)
+    assert np.isnan(found.mAP[2, 1])
+    for a, b in np.ndindex(3, 3):
+        q, g = query.cameras == a, gallery.cameras == b
+        if (a == b and protocol == "market1501") or (a, b) == (2, 1):
+            assert np.isnan(found.mAP[a, b])  # of one camera every match is junk
+            continue
+        of_two = evaluate(
+            query.features[torch.tensor(q)],
+            gallery.features[torch.tensor(g)],
+            query_ids=query.identities[q],
+            gallery_ids=gallery.identities[g],
+            query_cameras=query.cameras[q],
+            gallery_cameras=gallery.cameras[g],
+            protocol=protocol,
+        )
+        assert found.mAP[a, b] == of_two.mAP
 
 
 def test_lists_have_the_nearest_and_say_which_are_junk():

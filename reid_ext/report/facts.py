@@ -1,4 +1,4 @@
-"""What a report shows besides the ranking: angles of pairs, camera pairs, nearest images, a map."""
+"""What a report shows besides the ranking: angles of pairs, nearest images, a map."""
 
 from typing import NamedTuple
 
@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from reid_ext.evaluation import evaluate, search
-from reid_ext.evaluation.protocols import CLASSIC
+from reid_ext.evaluation import search
 from reid_ext.report.run import Run
 
 ANGLE_BINS = 90  # of two degrees
@@ -26,14 +25,6 @@ class Angles(NamedTuple):
     positive_median: float
     negative_median: float
     queries: int
-
-
-class CameraPairs(NamedTuple):
-    """mAP of the queries of one camera among the gallery of another; NaN: no match is possible."""
-
-    query_cameras: list[int]
-    gallery_cameras: list[int]
-    mAP: np.ndarray  # (query cameras, gallery cameras)
 
 
 class Listed(NamedTuple):
@@ -79,39 +70,6 @@ def _median(shares: np.ndarray) -> float:
     """The middle of the bin that the median falls in, in degrees."""
     degrees = 180 / ANGLE_BINS
     return float((np.searchsorted(shares.cumsum(), 0.5) + 0.5) * degrees)
-
-
-def camera_pairs(run: Run) -> CameraPairs | None:
-    """The ranking camera by camera; None where cameras are not known."""
-    if run.query.cameras is None or run.gallery.cameras is None:
-        return None
-    q_cameras, g_cameras = np.unique(run.query.cameras), np.unique(run.gallery.cameras)
-    found = np.full((len(q_cameras), len(g_cameras)), np.nan)
-    for i, a in enumerate(q_cameras):
-        for j, b in enumerate(g_cameras):
-            found[i, j] = _among(run, run.query.cameras == a, run.gallery.cameras == b, a == b)
-    return CameraPairs(q_cameras.tolist(), g_cameras.tolist(), found)
-
-
-def _among(run: Run, q: np.ndarray, g: np.ndarray, same_camera: bool) -> float:
-    """mAP of some queries among some of the gallery."""
-    if run.rules.same_camera_is_junk and same_camera:
-        return float("nan")
-    ids = run.query.identities[q], run.gallery.identities[g]
-    if not len(np.setdiff1d(np.intersect1d(*ids), [run.rules.ignored_identity])):
-        return float("nan")
-    q_rows, g_rows = (torch.from_numpy(np.flatnonzero(mask)) for mask in (q, g))
-    ranking = evaluate(
-        run.query.features[q_rows],
-        run.gallery.features[g_rows],
-        query_ids=ids[0],
-        gallery_ids=ids[1],
-        query_cameras=run.query.cameras[q],  # type: ignore[index]
-        gallery_cameras=run.gallery.cameras[g],  # type: ignore[index]
-        protocol="market1501" if run.protocol == CLASSIC else run.protocol,
-        metric=run.metric,
-    )
-    return ranking.mAP
 
 
 def hardest(run: Run, count: int) -> np.ndarray:

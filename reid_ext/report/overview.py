@@ -6,6 +6,7 @@ import numpy as np
 
 from reid_ext.evaluation import Confidence
 from reid_ext.report import charts, facts
+from reid_ext.report.camera_pairs import camera_pairs
 from reid_ext.report.charts import Axis, percent_axis
 from reid_ext.report.markup import Markup, joined, tag
 from reid_ext.report.run import Run
@@ -116,7 +117,7 @@ def angles(run: Run) -> Markup:
 
 def cameras(run: Run) -> Markup:
     """mAP by camera of the query and camera of the gallery."""
-    found = facts.camera_pairs(run)
+    found = camera_pairs(run)
     if found is None:
         return tag("p", "Cameras are not known.", class_="caption")
     words = "mAP in percent where the gallery is of one camera; — where no match is possible."

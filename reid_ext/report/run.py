@@ -72,6 +72,18 @@ class Run:
             out |= self.same_identity(rows) & (cameras[0][rows][:, None] == cameras[1][None])
         return out
 
+    def may_match(self, camera: int) -> np.ndarray:
+        """(Q,) bool: queries to which an image of their identity by this camera is not junk."""
+        cameras = self.query.cameras
+        if cameras is None or not self.rules.same_camera_is_junk:
+            return np.ones(len(self.query.identities), bool)
+        return cameras != camera
+
+    def of_camera(self, camera: int) -> np.ndarray:
+        """Gallery rows of a camera, without those that the protocol ignores."""
+        kept = self.gallery.cameras == camera
+        return np.flatnonzero(kept & (self.gallery.identities != self.rules.ignored_identity))
+
     def angles(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Blocks of these rows with their angles to the gallery, radians (rows, G)."""
         step = max(1, PAIRS_AT_ONCE // max(1, len(self.gallery.identities)))
