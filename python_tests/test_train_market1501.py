@@ -61,10 +61,12 @@ def test_every_option_of_a_training(tmp_path):
     "flags, message",
     [
         (["--set", "view_gama=1"], "KEY must be a setting of the recipe, got 'view_gama'; such as"),
-        (["--views", "nowhere.csv"], "nowhere.csv"),
+        (["--views", "nowhere.csv"], "error: --views must be a file, got nowhere.csv"),
+        (["--views", "empty.csv"], "error: --views: empty.csv must have the columns path and view"),
     ],
 )
 def test_wrong_settings_are_one_line(flags, message, tmp_path):
+    (tmp_path / "empty.csv").touch()
     done = run("train_market1501.py", tmp_path, "--quick", *flags)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert message in done.stderr.splitlines()[-1]

@@ -191,6 +191,10 @@ def test_overrides_read_what_the_recipe_holds():
     "assignment, message",
     [
         ("learning_rat=1", "KEY must be a setting of the recipe, got 'learning_rat'; such as lea"),
+        (
+            "foo=1",
+            "KEY must be a setting of the recipe, got 'foo'; metrics.json of any run has all",
+        ),
         ("modalities=2", "KEY must be a setting of the recipe, got 'modalities'"),
         ("iterations=many", "iterations must be of type int, got 'many'"),
         ("size=64", "size must be whole numbers such as 384x128, got '64'"),

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from reid_ext import data
 from reid_ext.evaluation import Ranking, evaluate, evaluate_viewpoint, rerank
 from reid_ext.training import report
+from reid_ext.training.views import read_views_flag
 
 LISTED_QUERIES = 6
 VIEWS = ("front", "side", "back")
@@ -41,7 +42,7 @@ def _by_viewpoint(
 ) -> dict[str, Ranking]:
     """Of all test images with a known view, which distractors have not."""
     if args.views:
-        dataset = data.with_views(dataset, data.read_view_labels(args.views)).dataset
+        dataset = data.with_views(dataset, read_views_flag(args.views)).dataset
     samples = [*dataset.query, *dataset.gallery]
     rows = [row for row, s in enumerate(samples) if s.view is not None]
     if not rows:

@@ -34,10 +34,9 @@ def overridden(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
 def _check_known(key: str) -> None:
     names = [f.name for f in fields(Recipe) if f.name not in _FIXED]
     if key not in names:
-        near = difflib.get_close_matches(key, names, 3) or names
-        raise ValueError(
-            f"--set: KEY must be a setting of the recipe, got {key!r}; such as {', '.join(near)}"
-        )
+        near = difflib.get_close_matches(key, names, 3)
+        hint = f"such as {', '.join(near)}" if near else "metrics.json of any run has all of them"
+        raise ValueError(f"--set: KEY must be a setting of the recipe, got {key!r}; {hint}")
 
 
 def _read(key: str, text: str, kind: Any) -> Any:

@@ -24,6 +24,7 @@ from reid_ext.training.loop import Outcome, Validation
 from reid_ext.training.loop import train as train_model
 from reid_ext.training.objective import build_objective, method
 from reid_ext.training.recipe import Recipe
+from reid_ext.training.views import read_views_flag
 
 EMBEDDED_SEED = 1  # the people of the tables in the docs
 QUICK_ITERATIONS = 30
@@ -57,7 +58,7 @@ def train(
         args.out.mkdir(parents=True, exist_ok=True)
     args.resume = args.resume or _is_under_way(args.out / "checkpoint.pt")
     if args.views:
-        dataset, missing = data.with_views(dataset, data.read_view_labels(args.views))
+        dataset, missing = data.with_views(dataset, read_views_flag(args.views))
         known = len(dataset.train) - missing["train"]
         print(f"{args.views}: views of {known} of {len(dataset.train)} training images")
     part = data.fraction(dataset.train, args.fraction, of=args.fraction_of, seed=args.seed)
