@@ -78,8 +78,9 @@ def test_onnx_takes_any_batch_in_onnxruntime_alone(trained, tmp_path):
 def test_torchscript_and_torch_export_take_any_batch(trained, tmp_path):
     path, model = trained
     for name in ("torchscript", "torch_export"):
-        assert command("export", path, tmp_path / name, "--format", name) == 0
-    loaded = torch.jit.load(tmp_path / "torchscript"), torch.export.load(tmp_path / "torch_export")
+        out = tmp_path / f"model{ENDINGS[name]}"
+        assert command("export", path, out, "--format", name) == 0
+    loaded = torch.jit.load(tmp_path / "model.ts"), torch.export.load(tmp_path / "model.pt2")
     for run in (loaded[0], loaded[1].module()):
         for rows in (1, 7):
             images, modalities, want = inputs(model, rows)
@@ -125,6 +126,13 @@ def test_weights_of_another_program_are_refused(tmp_path):
         training.load_embedder(tmp_path / "x.safetensors")
 
 
+def test_the_ending_must_be_that_of_the_format(tmp_path, capsys):
+    out = tmp_path / "model.onnx"
+    assert command("export", tmp_path / "no.pt", out, "--format", "safetensors") == 2
+    message = f"OUT must end in .safetensors for --format safetensors, got {out}"
+    assert message in capsys.readouterr().err
+
+
 def test_export_refuses_an_unknown_format(trained, tmp_path):
     with pytest.raises(ValueError, match="export: file_format must be one of 'onnx'"):
         training.export(training.load_embedder(trained[0]), tmp_path / "x", "tflite")
@@ -134,8 +142,9 @@ def test_export_refuses_an_unknown_format(trained, tmp_path):
 def test_place_that_cannot_be_written_is_named_before_the_work(
     file_format, trained, tmp_path, capsys
 ):
-    (tmp_path / "folder").mkdir()
-    for out in ("/proc/model", tmp_path / "folder"):
+    folder = tmp_path / f"folder{ENDINGS[file_format]}"
+    folder.mkdir()
+    for out in (f"/proc/model{ENDINGS[file_format]}", folder):
         assert command("export", trained[0], out, "--format", file_format) == 1
         err = capsys.readouterr().err
         assert f"export: path must be a place that can be written, got {out}: " in err

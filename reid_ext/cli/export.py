@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from reid_ext.cli.command import Result, height_and_width, read_weights_flag
+from reid_ext.cli.command import Result, WrongUse, height_and_width, read_weights_flag
 from reid_ext.training import export, load_embedder
 from reid_ext.training.export import ENDINGS
 
@@ -24,6 +24,10 @@ def add_commands(groups: Any) -> None:
 
 
 def _export(args: argparse.Namespace) -> Result:
+    if args.out.suffix != ENDINGS[args.format]:
+        raise WrongUse(
+            f"OUT must end in {ENDINGS[args.format]} for --format {args.format}, got {args.out}"
+        )
     weights = read_weights_flag(args)
     size = height_and_width("--size", args.size)
     embedder = load_embedder(args.checkpoint, size=size, weights=weights)
