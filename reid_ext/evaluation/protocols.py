@@ -28,3 +28,5 @@ PROTOCOLS = {
 }
 
 CLASSIC = "cuhk03-classic"  # has a gallery per query: evaluate_single_shot
+SYSU = "sysu-mm01"  # draws galleries: evaluate_sysu
+REGDB = "regdb"  # evaluate_regdb

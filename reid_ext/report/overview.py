@@ -17,26 +17,38 @@ MOST_RANKS = 20
 AP_BINS = 20
 
 
-def figures(runs: Sequence[Run], intervals: Sequence[Confidence | None]) -> Markup:
-    """The metrics of every run with their intervals, and how each was made."""
-    ranks = [k for k in RANKS if all(k <= len(run.ranking.cmc) for run in runs)]
+def figures(runs: Sequence[Run], spreads: Sequence[Confidence | None]) -> Markup:
+    """The metrics of every run with their spread, and how each was made."""
+    ranks = [k for k in RANKS if all(k <= len(run.whole.cmc) for run in runs)]
     columns = ["run", *(f"rank-{k}" for k in ranks), "mAP", "mINP"]
     rows = []
-    for run, interval in zip(runs, intervals, strict=True):
-        metrics = [(run.ranking.rank(k), _of_cmc(interval, k)) for k in ranks]
-        metrics.append((run.ranking.mAP, interval and _ends(interval.mAP)))
-        metrics.append((run.ranking.mINP, interval and _ends(interval.mINP)))
+    for run, spread in zip(runs, spreads, strict=True):
+        metrics = [(run.whole.rank(k), _of_cmc(spread, k)) for k in ranks]
+        metrics.append((run.whole.mAP, spread and _ends(spread.mAP)))
+        metrics.append((run.whole.mINP, spread and _ends(spread.mINP)))
         rows.append([Cell(run.name), *(_metric(value, ends) for value, ends in metrics)])
-    prints = [tag("li", tag("b", f"{run.name}: "), run.ranking.protocol) for run in runs]
+    prints = [tag("li", tag("b", f"{run.name}: "), run.whole.protocol) for run in runs]
     return joined(
         sortable("metrics", columns, rows),
-        tag("p", "Percent; below, the middle 95 % over draws of the queries.", class_="caption"),
+        tag("p", f"Percent; below, {_spread_of(runs)}.", class_="caption"),
         tag("ul", *prints, class_="prints"),
     )
 
 
-def _of_cmc(interval: Confidence | None, k: int) -> tuple[float, float] | None:
-    return interval and (float(interval.cmc.low[k - 1]), float(interval.cmc.high[k - 1]))
+def _spread_of(runs: Sequence[Run]) -> str:
+    """What an interval or a band is."""
+    counts = sorted({len(run.whole.trials) for run in runs})
+    words = [
+        f"the least and the largest of {count} trials"
+        if count
+        else "the middle 95 % over draws of the queries"
+        for count in counts
+    ]
+    return " or ".join(words)
+
+
+def _of_cmc(spread: Confidence | None, k: int) -> tuple[float, float] | None:
+    return spread and (float(spread.cmc.low[k - 1]), float(spread.cmc.high[k - 1]))
 
 
 def _ends(interval: Sequence) -> tuple[float, float]:
@@ -51,35 +63,32 @@ def _metric(value: float, ends: tuple[float, float] | None) -> Cell:
     return Cell(words, value)
 
 
-def cmc(runs: Sequence[Run], intervals: Sequence[Confidence | None]) -> Markup:
-    """CMC curves with the band of each interval."""
-    most = min(MOST_RANKS, max(len(run.ranking.cmc) for run in runs))
-    curves = [run.ranking.cmc.numpy()[:most] for run in runs]
-    lows = [i.cmc.low.numpy()[:most] for i in intervals if i is not None]
+def cmc(runs: Sequence[Run], spreads: Sequence[Confidence | None]) -> Markup:
+    """CMC curves with the band of each spread."""
+    most = min(MOST_RANKS, max(len(run.whole.cmc) for run in runs))
+    curves = [run.whole.cmc.numpy()[:most] for run in runs]
+    lows = [spread.cmc.low.numpy()[:most] for spread in spreads if spread is not None]
     lowest = np.floor(max(0.0, min(float(c.min()) for c in curves + lows) - 0.01) * 10) / 10
     ticks = [(float(k), str(k)) for k in (1, 5, 10, 15, 20) if k <= most]
     x, y = Axis("rank", 1, max(most, 2), ticks), percent_axis("matching rate", float(lowest))
     bands, lines = [], []
-    for i, (run, rates, interval) in enumerate(zip(runs, curves, intervals, strict=True)):
+    for i, (run, rates, spread) in enumerate(zip(runs, curves, spreads, strict=True)):
         ranks = np.arange(1, len(rates) + 1)
-        if interval is not None:
-            low, high = (end.numpy()[:most] for end in interval.cmc)
+        if spread is not None:
+            low, high = (end.numpy()[:most] for end in spread.cmc)
             bands.append(charts.band(x, y, ranks, low, high, i))
         lines.append(charts.curve(x, y, ranks, rates, i, run.name))
-    said = "; ".join(f"{run.name}: rank-1 {100 * run.ranking.rank(1):.1f} %" for run in runs)
+    said = "; ".join(f"{run.name}: rank-1 {100 * run.whole.rank(1):.1f} %" for run in runs)
     drawn = charts.chart(f"CMC curves. {said}", x, y, *bands, *lines)
-    words = tag("p", "Band: the middle 95 % over draws of the queries.", class_="caption")
+    words = tag("p", f"Band: {_spread_of(runs)}.", class_="caption")
     return joined(drawn, charts.legend([run.name for run in runs]), words)
 
 
 def average_precision(runs: Sequence[Run]) -> Markup:
     """How many queries have which average precision."""
     edges = np.linspace(0, 1, AP_BINS + 1)
-    shares = []
-    for run in runs:
-        ap = run.ranking.average_precision.numpy()
-        counts = np.histogram(ap[~np.isnan(ap)], edges)[0]
-        shares.append(counts / max(counts.sum(), 1))
+    counts = [np.histogram(run.precisions(), edges)[0] for run in runs]
+    shares = [count / max(count.sum(), 1) for count in counts]
     x = percent_axis("average precision")
     y = percent_axis("share of queries", 0, _above(max(float(s.max()) for s in shares)))
     drawn = [
@@ -87,7 +96,10 @@ def average_precision(runs: Sequence[Run]) -> Markup:
         for i, (run, share) in enumerate(zip(runs, shares, strict=True))
     ]
     label = "Histogram of average precision over the queries"
-    return joined(charts.chart(label, x, y, *drawn), charts.legend([run.name for run in runs]))
+    parts = [charts.chart(label, x, y, *drawn), charts.legend([run.name for run in runs])]
+    if any(run.whole.trials for run in runs):
+        parts.append(tag("p", "Of the queries of all trials.", class_="caption"))
+    return joined(*parts)
 
 
 def angles(run: Run) -> Markup:

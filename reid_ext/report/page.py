@@ -16,6 +16,7 @@ from reid_ext._progress import Progress
 from reid_ext.report import lists, overview
 from reid_ext.report.markup import Markup, tag
 from reid_ext.report.run import Run
+from reid_ext.report.trials import trials
 
 
 def write_report(path: str | Path, runs: Sequence[Run], *, title: str = "") -> None:
@@ -81,10 +82,14 @@ def _page(runs: Sequence[Run], title: str) -> str:
 
 def _sections(runs: Sequence[Run]) -> dict[str, tuple[str, Markup]]:
     """Key of the link -> its name, and the section."""
-    parts: dict[str, tuple[str, Callable[[], Markup]]] = {
-        "metrics": ("Metrics", lambda: overview.figures(runs, intervals)),
-        "cmc": ("Matching rate", lambda: overview.cmc(runs, intervals)),
+    of_all: dict[str, tuple[str, Callable[[], Markup]]] = {
+        "metrics": ("Metrics", lambda: overview.figures(runs, spreads)),
+        "cmc": ("Matching rate", lambda: overview.cmc(runs, spreads)),
         "ap": ("Average precision", lambda: overview.average_precision(runs)),
+    }
+    if any(run.whole.trials for run in runs):
+        of_all["trials"] = "Trials", lambda: _side_by_side(runs, trials)
+    of_one: dict[str, tuple[str, Callable[[], Markup]]] = {
         "angles": ("Angles of pairs", lambda: _side_by_side(runs, overview.angles)),
         "cameras": ("Camera pairs", lambda: _side_by_side(runs, overview.cameras)),
         "map": ("Embedding", lambda: _side_by_side(runs, overview.embedding)),
@@ -93,12 +98,13 @@ def _sections(runs: Sequence[Run]) -> dict[str, tuple[str, Markup]]:
     }
     narrow = {"cmc", "ap"} | ({"angles", "cameras", "map"} if len(runs) == 1 else set())
     sections = {}
-    with Progress(len(parts), "report", unit="parts") as progress:
-        intervals = [run.confidence() for run in runs]
-        for key, (name, draw) in parts.items():
+    with Progress(len(of_all) + len(of_one), "report", unit="parts") as progress:
+        spreads = [run.spread() for run in runs]
+        for key, (name, draw) in (of_all | of_one).items():
             width = "half" if key in narrow else None
-            section = tag("section", tag("h2", name), draw(), id=key, class_=width)
-            sections[key] = name, section
+            of_trial = f", {runs[0].trial}" if key in of_one and runs[0].trial else ""
+            head = tag("h2", f"{name}{of_trial}")
+            sections[key] = name, tag("section", head, draw(), id=key, class_=width)
             progress.update()
     return sections
 
