@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+import reid_ext
 from reid_ext import cli, data
 
 SIZES = ["--identities", "3", "0", "3", "--images", "3", "1"]
@@ -111,6 +112,27 @@ def test_data_that_cannot_be_evaluated_says_why(run, tmp_path, whole):
 def test_wrong_use_is_status_2(arguments, message, run):
     status, out, err = run(*arguments)
     assert status == 2 and message in err.splitlines()[-1] and out == ""
+
+
+def test_version_is_that_of_the_package(run):
+    status, out, _ = run("--version")
+    assert status == 0 and out == f"reid-ext {reid_ext.__version__}\n"
+
+
+def test_doctor_tests_every_op(run):
+    status, out, _ = run("doctor", "--json")
+    found = json.loads(out)
+    assert status == 0 and found["ok"]
+    assert set(found["tests"]["cpu"].values()) == {"ok"} and len(found["tests"]["cpu"]) >= 7
+    status, out, _ = run("doctor")
+    assert status == 0 and "rank_positives: ok" in out and "cpu_product: " in out
+
+
+def test_doctor_says_which_op_is_wrong(run, monkeypatch):
+    monkeypatch.setattr("reid_ext.ops.cosine_matrix", lambda x: x @ x.T)
+    status, out, _ = run("doctor")
+    assert status == 1 and "cosine_matrix: differs from plain PyTorch" in out
+    assert "an op does not work" in out
 
 
 def test_ctrl_c_is_status_130(run, monkeypatch, tmp_path):

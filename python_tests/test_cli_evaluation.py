@@ -1,61 +1,22 @@
-"""reid-ext doctor, evaluate and rerank: right figures, whole files, errors in one line."""
+"""reid-ext evaluate: right figures, whole files, errors in one line."""
 
 import json
 
 import numpy as np
 import pytest
-
-from reid_ext import cli, evaluate, rerank
+from cli_cases import direct, problem, typed, write
 
 ONES = np.ones((3, 6), np.float32)
 
 
-def problem():
-    random = np.random.default_rng(0)
-    ids = {"query": random.integers(0, 8, 20), "gallery": random.integers(0, 10, 70)}
-    centre = random.standard_normal((10, 6))
-    return {
-        side: {
-            "features": (centre[of] + random.standard_normal((len(of), 6))).astype(np.float32),
-            "identities": of,
-            "cameras": random.integers(0, 3, len(of)),
-        }
-        for side, of in ids.items()
-    }
-
-
 @pytest.fixture
 def files(tmp_path):
-    for side, arrays in problem().items():
-        np.savez(tmp_path / f"{side}.npz", **arrays)
-    return [tmp_path / "query.npz", tmp_path / "gallery.npz"]
+    return write(tmp_path, problem())
 
 
 @pytest.fixture
 def run(capsys):
-    def run(*arguments):
-        try:
-            status = cli.main([str(argument) for argument in arguments])
-        except SystemExit as stop:  # argparse's own
-            status = stop.code
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return status, out, err
-
-    return run
-
-
-def direct(**options):
-    query, gallery = problem().values()
-    return evaluate(
-        query["features"],
-        gallery["features"],
-        query_ids=query["identities"],
-        gallery_ids=gallery["identities"],
-        query_cameras=query["cameras"],
-        gallery_cameras=gallery["cameras"],
-        **options,
-    )
+    return lambda *arguments: typed(capsys, *arguments)
 
 
 def test_evaluate_prints_a_table_and_json(run, files):
@@ -66,34 +27,6 @@ def test_evaluate_prints_a_table_and_json(run, files):
     got = json.loads(out)
     assert status == 0 and got["mAP"] == direct(metric="euclidean", rerank=True).mAP
     assert "re-ranked" in got["protocol"] and len(got["cmc"]) == 50
-
-
-def test_rerank_writes_distances(run, files, tmp_path):
-    features = [arrays["features"] for arrays in problem().values()]
-    status, out, _ = run("rerank", *files, "--out", tmp_path / "all.npz", "--k1", 9)
-    assert status == 0 and "20 x 70" in out
-    want = rerank(*features, k1=9, metric="cosine").numpy()
-    np.testing.assert_array_equal(np.load(tmp_path / "all.npz")["distances"], want)
-    status, out, _ = run("rerank", *files, "--out", tmp_path / "top.npz", "--top", 5, "--json")
-    assert json.loads(out)["shape"] == [20, 5]
-    assert sorted(np.load(tmp_path / "top.npz").files) == ["distances", "indices"]
-    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
-
-
-def test_doctor_tests_every_op(run):
-    status, out, _ = run("doctor", "--json")
-    found = json.loads(out)
-    assert status == 0 and found["ok"]
-    assert set(found["tests"]["cpu"].values()) == {"ok"} and len(found["tests"]["cpu"]) >= 7
-    status, out, _ = run("doctor")
-    assert status == 0 and "rank_positives: ok" in out and "cpu_product: " in out
-
-
-def test_doctor_says_which_op_is_wrong(run, monkeypatch):
-    monkeypatch.setattr("reid_ext.ops.cosine_matrix", lambda x: x @ x.T)
-    status, out, _ = run("doctor")
-    assert status == 1 and "cosine_matrix: differs from plain PyTorch" in out
-    assert "an op does not work" in out
 
 
 @pytest.mark.parametrize(
@@ -124,44 +57,20 @@ def test_wrong_files_are_named(content, message, run, files):
     "flags, status, message",
     [
         (["--device", "cuda:99"], 2, "--device must be one of this machine, got 'cuda:99'"),
-        (["--device", "toaster"], 2, "--device must be one of this machine"),
+        (["--device", "banana"], 2, "this machine, got 'banana'; there is cpu"),
+        (["--device", "meta"], 2, "this machine, got 'meta'; there is cpu"),
+        (["--device", "cuda:-1"], 2, "this machine, got 'cuda:-1'; there is cpu"),
+        (["--k1", "4"], 2, "--k1 must come with --rerank, got it alone"),
+        (["--rerank", "--k2", "0"], 2, "--k2 must be at least 1, got 0"),
         (["--protocol", "imagenet"], 2, "invalid choice"),
         (["--max-rank", "0"], 2, "--max-rank must be at least 1, got 0"),
+        (["--confidence", "--protocol", "cuhk03-classic"], 2, "--confidence must come with"),
         (["--report", "."], 2, "--report must end in .html"),
     ],
 )
 def test_wrong_use_is_told_apart(flags, status, message, run, files):
     got, _, err = run("evaluate", *files, *flags)
     assert got == status and message in err
-
-
-def test_rerank_refuses_another_ending(run, files, tmp_path):
-    status, _, err = run("rerank", *files, "--out", tmp_path / "all.csv")
-    assert status == 2 and "--out must end in .npz" in err
-
-
-@pytest.mark.parametrize(
-    "flags, message",
-    [
-        (["--k1", "0"], "--k1 must be at least 1, got 0"),
-        (["--top", "0"], "--top must be at least 1, got 0"),
-        (["--lambda-value", "nan"], "--lambda-value must be from 0 to 1, got nan"),
-        (["--out", "away/all.npz"], "--out must be in a folder that exists, got away/all.npz"),
-        (["--out", "folder.npz"], "--out must be a file, got the folder folder.npz"),
-    ],
-)
-def test_rerank_refuses_wrong_use_before_work(flags, message, run, files, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "folder.npz").mkdir()
-    monkeypatch.setattr("reid_ext.cli.evaluation.read_pair", None)  # no work: not even reading
-    status, _, err = run("rerank", *files, "--out", "all.npz", *flags)
-    assert status == 2 and message in err and err.count("\n") == 1
-
-
-def test_place_that_cannot_be_written_is_named_by_its_flag(run, files):
-    status, _, err = run("rerank", *files, "--out", "/proc/all.npz", "--k1", "5", "--k2", "2")
-    assert status == 1 and err.count("\n") == 1
-    assert "--out must be a place that can be written, got /proc/all.npz: " in err
 
 
 def test_report_place_that_cannot_be_written_is_named_by_its_flag(run, files):
@@ -210,3 +119,27 @@ def test_file_that_is_no_mat_is_refused_in_one_line(content, run, tmp_path):
     (tmp_path / "text.mat").write_bytes(content)
     status, _, err = run("evaluate", tmp_path / "text.mat")
     assert status == 1 and err.count("\n") == 1 and "text.mat must be a feature file" in err
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_rows_that_are_not_finite_are_said(value, run, tmp_path):
+    sides = problem()
+    sides["gallery"]["features"][[3, 8], 2] = value
+    sides["query"]["features"][5] = value
+    files = write(tmp_path, sides)
+    status, out, err = run("evaluate", *files, "--json")
+    query, gallery = err.splitlines()
+    assert status == 0
+    assert query.startswith(f"reid-ext: warning: {files[0]}: NaN or infinity in 1 of 20 rows of")
+    assert f"{files[1]}: NaN or infinity in 2 of 70 rows of the gallery, first in row 3" in gallery
+    found = json.loads(out)["not_finite"]
+    assert found[1] == {"file": str(files[1]), "side": "gallery", "rows": 2, "of": 70, "first": 3}
+    for command in (("evaluate", *files, "--rerank"), ("rerank", *files, "--out", files[0])):
+        status, _, err = run(*command)
+        assert status == 1 and "must be finite to be re-ranked, got " in err
+        assert "1 of 20 rows of the query, first in row 5; " in err and err.count("\n") == 1
+
+
+def test_a_matrix_that_is_finite_has_no_warning(run, files):
+    status, out, err = run("evaluate", *files, "--json")
+    assert status == 0 and err == "" and json.loads(out)["not_finite"] == []

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from browser import Page, find
 from test_report import NASTY, run, side
+from test_report_trials import sysu_run
 
 from reid_ext import viz
 from reid_ext.report import write_report
@@ -18,16 +19,19 @@ def page(tmp_path_factory):
     page.close()
 
 
-@pytest.fixture(scope="module")
-def url(tmp_path_factory):
+def one_gallery(name, folder):
+    return run(name, query=side(30, 1, folder=folder), gallery=side(60, 2, folder=folder))
+
+
+@pytest.fixture(scope="module", params=[one_gallery, sysu_run], ids=["one_gallery", "trials"])
+def url(request, tmp_path_factory):
     """A report of two runs with images, whose names would run code if they could."""
     folder = tmp_path_factory.mktemp("report")
-    query, gallery = side(30, 1, folder=folder), side(60, 2, folder=folder)
-    for path in gallery.paths:
+    runs = [request.param(name, folder) for name in ("a", NASTY)]
+    for path in np.concatenate([runs[0].query.paths, runs[0].gallery.paths]):
         viz.save_image(path, np.full((40, 20, 3), 90, np.uint8))
-    names = np.array([f"{path}{NASTY}" for path in query.paths])
-    query = query._replace(paths=names)
-    runs = [run(n, query=query, gallery=gallery) for n in ("a", NASTY)]
+    for one in runs:
+        one.query.paths[:] = [f"{path}{NASTY}" for path in one.query.paths]
     write_report(folder / "out.html", runs)
     return (folder / "out.html").as_uri()
 
@@ -111,3 +115,15 @@ def test_the_policy_stops_a_script_that_got_in(page, url):
         "s.textContent = 'window.ran = true'; document.body.append(s); })()"
     )
     assert page.run("window.ran") is None
+
+
+@pytest.mark.parametrize("url", [sysu_run], indirect=True)
+def test_trials_are_a_table_that_sorts(opened):
+    opened.click("nav a[href='#trials']")
+    assert opened.run("location.hash") == "#trials"
+    opened.click("#trials th:last-child button")
+    cells = (
+        "[...document.querySelectorAll('#trials table')[0].tBodies[0].rows].map(r => r.lastChild"
+    )
+    values = [float(v) for v in opened.run(f"{cells}.textContent)")]
+    assert len(values) == 4 and values == sorted(values)

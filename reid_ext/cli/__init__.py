@@ -10,8 +10,19 @@ import os
 import sys
 from collections.abc import Sequence
 
+from reid_ext._library import build_info
 from reid_ext._terminal import in_words
-from reid_ext.cli import bench, completion, data, doctor, evaluation, export, extract, terminal
+from reid_ext.cli import (
+    bench,
+    completion,
+    data,
+    doctor,
+    evaluation,
+    export,
+    extract,
+    reranking,
+    terminal,
+)
 from reid_ext.cli.command import WrongUse
 
 DONE, NO, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
@@ -40,11 +51,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="reid-ext", description="Person re-identification: data, and what to do with it."
     )
+    version = f"reid-ext {build_info()['version']}"
+    parser.add_argument("--version", action="version", version=version)
     groups = parser.add_subparsers(required=True, metavar="COMMAND")
     doctor.add_commands(groups)
     data.add_commands(groups)
     extract.add_commands(groups)
     evaluation.add_commands(groups)
+    reranking.add_commands(groups)
     export.add_commands(groups)
     bench.add_commands(groups)
     completion.add_commands(groups, parser)

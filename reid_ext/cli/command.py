@@ -2,10 +2,14 @@
 
 import argparse
 import math
+import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+
+from reid_ext._terminal import harmless
 
 
 class Table(NamedTuple):
@@ -41,16 +45,31 @@ class WrongUse(ValueError):
     """An argument that argparse lets through and no data can make right."""
 
 
+def warn(text: str) -> None:
+    """A line on stderr that something is odd and the command goes on."""
+    sys.stderr.write(f"reid-ext: warning: {harmless(text)}\n")
+
+
 def read_device(text: str) -> torch.device:
     """The device of that name; WrongUse if this machine has none."""
-    try:
-        device = torch.device(text)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).split("\n")[0]
-        what = f"--device must be one of this machine, got {text!r}: {reason}"
-        raise WrongUse(what) from None
-    return device
+    kind, _, number = text.partition(":")
+    count = torch.cuda.device_count()
+    is_gpu = text == "cuda" or (kind == "cuda" and number.isdecimal())
+    if text == "cpu" or (is_gpu and int(number or 0) < count):
+        return torch.device(text)
+    there = ", ".join(["cpu", *(f"cuda:{index}" for index in range(count))])
+    why = "" if count else f"; torch {torch.__version__} sees no GPU"
+    raise WrongUse(f"--device must be one of this machine, got {text!r}; there is {there}{why}")
+
+
+def check_place(flag: str, path: Path) -> None:
+    """WrongUse if no file can be there."""
+    if not path.parent.is_dir():
+        raise WrongUse(
+            f"{flag} must be in a folder that exists, got {path}; make {path.parent} first"
+        )
+    if path.is_dir():
+        raise WrongUse(f"{flag} must be a file, got the folder {path}; name a file in it")
 
 
 def at_least(flag: str, value: float | None, least: float) -> None:

@@ -1,31 +1,27 @@
-"""``reid-ext evaluate`` and ``reid-ext rerank``: from feature files to metrics, or to distances."""
+"""``reid-ext evaluate``: from feature files to metrics."""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from reid_ext._writing import writes
-from reid_ext.cli.command import Result, Table, WrongUse, at_least, read_device
-from reid_ext.cli.features import read_pair, write_arrays
-from reid_ext.evaluation import Ranking, bootstrap, evaluate, rerank
-from reid_ext.evaluation.inputs import METRICS
-from reid_ext.evaluation.protocols import CLASSIC, PROTOCOLS
-from reid_ext.evaluation.ranking import AVERAGE_PRECISIONS
-from reid_ext.evaluation.rerank import METHODS
-from reid_ext.report import Run, Side, write_report
+from reid_ext.cli.command import Result, Table, WrongUse, check_place, read_device
+from reid_ext.cli.protocol_flags import add_protocol, check_protocol
+from reid_ext.cli.reranking import OPTIONS, add_options, flag_of, given_options
+from reid_ext.cli.runs import Evaluated, Files, evaluated
+from reid_ext.cli.sides import add_files
+from reid_ext.evaluation import Confidence, Ranking
+from reid_ext.report import write_report
 
 
 def add_commands(groups: Any) -> None:
-    """Add ``evaluate`` and ``rerank`` to the subparsers of the command line."""
+    """Add ``evaluate`` to the subparsers of the command line."""
     parser = groups.add_parser("evaluate", help="CMC, mAP and mINP of two feature files")
-    _add_files(parser)
-    parser.add_argument("--protocol", choices=[*PROTOCOLS, CLASSIC], default="market1501")
+    add_files(parser)
     parser.add_argument("--max-rank", type=int, default=50)
-    parser.add_argument("--average-precision", choices=AVERAGE_PRECISIONS, default="step")
-    parser.add_argument("--rerank", action="store_true", help="rank by k-reciprocal distances")
-    parser.add_argument("--confidence", action="store_true", help="95 %% intervals, by bootstrap")
+    add_protocol(parser)
+    parser.add_argument("--rerank", action="store_true", help="rank by re-ranked distances")
+    add_options(parser)
     report = "also write a page with figures, the hardest queries and more"
     parser.add_argument("--report", type=Path, metavar="OUT.html", help=report)
     compare = "in the report beside it; may be repeated"
@@ -35,115 +31,103 @@ def add_commands(groups: Any) -> None:
     parser.add_argument("--name", default="this run", help="in the report")
     parser.set_defaults(run=_evaluate)
 
-    parser = groups.add_parser("rerank", help="re-ranked distances of two feature files")
-    _add_files(parser)
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.npz")
-    parser.add_argument("--method", choices=METHODS, default=METHODS[0])
-    parser.add_argument("--k1", type=int, default=20)
-    parser.add_argument("--k2", type=int, default=6)
-    parser.add_argument("--lambda-value", type=float, default=0.3)
-    parser.add_argument("--top", type=int, help="only so many images per query; default: all")
-    parser.set_defaults(run=_rerank)
-
-
-def _add_files(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("query", metavar="QUERY.npz", type=Path)
-    both = "may be left out where QUERY holds both, as layumi's pytorch_result.mat does"
-    parser.add_argument("gallery", metavar="GALLERY.npz", type=Path, nargs="?", help=both)
-    parser.add_argument("--metric", choices=METRICS, default="cosine")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--json", action="store_true")
-
 
 def _evaluate(args: argparse.Namespace) -> Result:
     device = read_device(args.device)
-    at_least("--max-rank", args.max_rank, 1)
+    check_protocol(args)
+    reranking = _reranking(args)
     _check_report(args)
-    sources = [(args.name, args.query, args.gallery), *map(_compared, args.compare)]
-    names = [name for name, *_ in sources]
-    if len(set(names)) < len(names):
-        raise WrongUse(f"--name and --compare must differ in their names, got {', '.join(names)}")
-    runs = [_run(args, device, *source) for source in sources]
-    first = runs[0]
+    sources = {args.name: [(args.query, args.gallery), *(_files("--trial", t) for t in args.trial)]}
+    for text in args.compare:
+        name, files = _compared(text)
+        if name in sources:
+            raise WrongUse(f"--name and --compare must differ in their names, got {name} twice")
+        sources[name] = [files]
+    found = [evaluated(args, device, name, trials, reranking) for name, trials in sources.items()]
     lines: list[str | Table] = []
-    facts: dict[str, Any] = {"ok": True, **first.ranking.to_dict()}
-    for run in runs:
-        lines += [f"{run.name}:"] * (len(runs) > 1) + [_table(run.ranking)]
-        ends = _intervals(run.ranking) if args.confidence else {}
-        lines += [
-            f"95 % of the queries' draws: {name} {100 * low:.2f} to {100 * high:.2f} %"
-            for name, (low, high) in ends.items()
-        ]
-        own = facts
-        if run is not first:
-            own = facts.setdefault("compare", {})[run.name] = run.ranking.to_dict()
-        if args.confidence:
-            own["confidence"] = ends
+    facts: dict[str, Any] = {"ok": True}
+    for one in found:
+        lines += [f"{one.run.name}:"] * (len(found) > 1) + _lines(one, args.confidence)
+        if one is found[0]:
+            facts |= _facts(one, args.confidence)
+        else:
+            compared = facts.setdefault("compare", {})
+            compared[one.run.name] = _facts(one, args.confidence)
     if args.report is not None:
         with writes("--report", args.report):
-            write_report(args.report, runs)
+            write_report(args.report, [one.run for one in found])
         lines.append(f"report: {args.report}")
         facts["report"] = str(args.report)
     return Result(lines, facts)
 
 
+def _reranking(args: argparse.Namespace) -> dict[str, Any] | None:
+    if args.rerank:
+        return given_options(args)
+    for name in OPTIONS:
+        if getattr(args, name) is not None:
+            raise WrongUse(f"{flag_of(name)} must come with --rerank, got it alone")
+    return None
+
+
 def _check_report(args: argparse.Namespace) -> None:
     """Refuse before any work what would be refused after it."""
+    if args.compare and args.trial:
+        raise WrongUse("--compare must not come with --trial, whose trials are of one run")
     if args.report is None:
         if args.compare:
             raise WrongUse("--compare must come with --report, got it alone")
         return
     if args.report.suffix not in (".html", ".htm"):
         raise WrongUse(f"--report must end in .html, got {args.report}")
-    _check_place("--report", args.report)
+    check_place("--report", args.report)
 
 
-def _check_place(flag: str, path: Path) -> None:
-    if not path.parent.is_dir():
-        raise WrongUse(
-            f"{flag} must be in a folder that exists, got {path}; make {path.parent} first"
-        )
-    if path.is_dir():
-        raise WrongUse(f"{flag} must be a file, got the folder {path}; name a file in it")
-
-
-def _compared(text: str) -> tuple[str, Path, Path | None]:
+def _compared(text: str) -> tuple[str, Files]:
     name, _, files = text.partition("=")
-    query, _, gallery = files.partition(",")
-    if not (name and query):
+    if not (name and files.partition(",")[0]):
         raise WrongUse(f"--compare must be NAME=QUERY.npz,GALLERY.npz, got {text!r}")
-    return name, Path(query), Path(gallery) if gallery else None
+    return name, _files("--compare", files)
 
 
-def _run(
-    args: argparse.Namespace,
-    device: torch.device,
-    name: str,
-    query_file: Path,
-    gallery_file: Path | None,
-) -> Run:
-    """The ranking of two feature files, with all that a report shows of it."""
-    query, gallery = (
-        Side(torch.from_numpy(f.features).to(device), f.identities, f.cameras, f.paths)
-        for f in read_pair(query_file, gallery_file)
-    )
-    ranking = evaluate(
-        query.features,
-        gallery.features,
-        query_ids=query.identities,
-        gallery_ids=gallery.identities,
-        query_cameras=query.cameras,
-        gallery_cameras=gallery.cameras,
-        protocol=args.protocol,
-        metric=args.metric,
-        max_rank=args.max_rank,
-        average_precision=args.average_precision,
-        rerank=args.rerank,
-    )
-    distances = None
-    if args.rerank and args.report is not None:
-        distances = rerank(query.features, gallery.features, metric=args.metric)
-    return Run(name, query, gallery, ranking, args.protocol, args.metric, distances)
+def _files(flag: str, text: str) -> Files:
+    query, _, gallery = text.partition(",")
+    if not query:
+        raise WrongUse(f"{flag} must be QUERY.npz,GALLERY.npz, got {text!r}")
+    return Path(query), Path(gallery) if gallery else None
+
+
+def _lines(one: Evaluated, confidence: bool) -> list[str | Table]:
+    words = "95 % of the queries' draws"
+    if one.run.mean is not None:
+        words = f"least to largest of {len(one.run.mean.trials)} trials"
+    shown = _ends(one, confidence).items()
+    return [
+        _table(one.run.whole),
+        *(f"{words}: {name} {100 * low:.2f} to {100 * high:.2f} %" for name, (low, high) in shown),
+    ]
+
+
+def _facts(one: Evaluated, confidence: bool) -> dict[str, Any]:
+    facts = one.run.whole.to_dict()
+    facts["not_finite"] = [found._asdict() for found in one.not_finite]
+    if ends := _ends(one, confidence):
+        facts["confidence" if one.run.mean is None else "trials_range"] = ends
+    return facts
+
+
+def _ends(one: Evaluated, confidence: bool) -> dict[str, list[float]]:
+    """Of rank-1, mAP and mINP: where asked for, the interval; of trials always their range."""
+    found: Confidence | None = None
+    if confidence or one.run.mean is not None:
+        found = one.run.spread()
+    if found is None:
+        return {}
+    return {
+        "rank1": [float(end[0]) for end in found.cmc],
+        "mAP": [float(end) for end in found.mAP],
+        "mINP": [float(end) for end in found.mINP],
+    }
 
 
 def _table(ranking: Ranking) -> Table:
@@ -152,42 +136,3 @@ def _table(ranking: Ranking) -> Table:
     values |= {"mAP": ranking.mAP, "mINP": ranking.mINP}
     table = Table(list(values), [[f"{100 * value:.2f}" for value in values.values()]])
     return table._replace(plain=str(ranking))
-
-
-def _intervals(ranking: Ranking) -> dict[str, list[float]]:
-    found = bootstrap(ranking)
-    return {
-        "rank1": [float(end[0]) for end in found.cmc],
-        "mAP": [float(end) for end in found.mAP],
-        "mINP": [float(end) for end in found.mINP],
-    }
-
-
-def _rerank(args: argparse.Namespace) -> Result:
-    if args.out.suffix != ".npz":
-        raise WrongUse(f"--out must end in .npz, got {args.out}")
-    _check_place("--out", args.out)
-    for flag in ("--k1", "--k2", "--top"):
-        at_least(flag, getattr(args, flag[2:]), 1)
-    if not 0 <= args.lambda_value <= 1:
-        raise WrongUse(f"--lambda-value must be from 0 to 1, got {args.lambda_value}")
-    device = read_device(args.device)
-    q, g = (
-        torch.from_numpy(side.features).to(device) for side in read_pair(args.query, args.gallery)
-    )
-    found = rerank(
-        q,
-        g,
-        method=args.method,
-        k1=args.k1,
-        k2=args.k2,
-        lambda_value=args.lambda_value,
-        metric=args.metric,
-        top=args.top,
-    )
-    arrays = {"distances": found} if isinstance(found, torch.Tensor) else found._asdict()
-    with writes("--out", args.out):
-        write_arrays(args.out, {name: array.cpu().numpy() for name, array in arrays.items()})
-    shape = " x ".join(map(str, arrays["distances"].shape))
-    facts = {"ok": True, "out": str(args.out), "shape": list(arrays["distances"].shape)}
-    return Result([f"{args.out}: {', '.join(arrays)} of shape {shape}"], facts)

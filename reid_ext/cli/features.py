@@ -1,4 +1,4 @@
-"""Feature files: features (N, D) with identities and, if known, cameras, views and paths.
+"""Feature files: features (N, D), identities and, if known, cameras, views, modalities, paths.
 
 Ours are ``.npz``. Files of other programs are read by the names they use: a ``.mat`` of layumi's
 baseline holds query and gallery, an ``.npy`` has its labels in files beside it. Nothing in a file
@@ -23,6 +23,7 @@ NAMES = {
     "cameras": ("cameras", "cams", "camids", "cam"),
     "views": ("views", "view"),
     "paths": ("paths", "path", "files"),
+    "modalities": ("modalities",),
 }
 SHORT = {"query": "query", "gallery": "gall"}  # as the code of AGW calls its arrays
 MOST_INFLATED = 100  # times its size in the file: no features are so alike
@@ -38,6 +39,7 @@ class Features(NamedTuple):
     cameras: np.ndarray | None = None
     views: np.ndarray | None = None
     paths: np.ndarray | None = None
+    modalities: np.ndarray | None = None
 
 
 def read_features(path: Path, side: str, *, in_one: bool = False) -> Features:
@@ -77,13 +79,13 @@ def read_features(path: Path, side: str, *, in_one: bool = False) -> Features:
             f"{path}: features must have shape (N, D) and be {', '.join(FLOATS)}, got "
             f"{features.dtype} {features.shape}"
         )
-    for name in ("identities", "cameras"):
+    for name in ("identities", "cameras", "modalities"):
         if name in found and found[name].dtype.kind not in "iu":
             raise ValueError(
                 f"{path}: {name} must be integers, got {found[name].dtype}; number them alike in "
                 "both files"
             )
-    for name in ("identities", "cameras", "views", "paths"):
+    for name in list(NAMES)[1:]:
         if name in found and found[name].shape != features.shape[:1]:
             raise ValueError(
                 f"{path}: {name} must have shape ({len(features)},) like features, got "
