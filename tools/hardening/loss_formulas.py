@@ -1,13 +1,13 @@
-"""The losses as their papers write them, in float64 and row by row; automatic differentiation
-does the rest."""
+"""The losses as their papers write them, in float64 and over whole matrices of pairs; automatic
+differentiation does the rest."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Whether the choices of the last formula are the same under a little rounding.
+# Whether the choices of the last formula are the same under rounding by up to ``clearly``.
 clear = True
-CLEARLY = 1e-4
+clearly = 1e-4
 
 
 def cosines(x: Tensor, y: Tensor) -> Tensor:
@@ -44,53 +44,54 @@ class Pairs:
         )
         self.positive, self.negative = self.same & ~itself, ~self.same
 
-    def anchors(self) -> list[int]:
-        """Those with a positive and a negative."""
-        return (self.positive.any(1) & self.negative.any(1)).nonzero()[:, 0].tolist()
+    def of_anchors(self, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The values, positives and negatives of the rows that have both."""
+        anchors = self.positive.any(1) & self.negative.any(1)
+        return values[anchors], self.positive[anchors], self.negative[anchors]
 
 
-def hardest(values: Tensor, among: Tensor, largest: bool, rows: Tensor) -> Tensor:
-    """The largest or smallest of the values in the mask; of equal ones the first.
+def hardest(values: Tensor, among: Tensor, largest: bool, keys: Tensor) -> Tensor:
+    """In each row the largest or smallest of the values in the mask; of equal ones the first.
 
-    Of nearly equal values any may be chosen, but for rows that are the same and of whole numbers:
+    Of nearly equal values any may be chosen, but for keys that are the same and of whole numbers:
     their products are exact, and so are their ties.
     """
     global clear
-    chosen = values[among]
-    target = chosen.detach().max() if largest else chosen.detach().min()
-    near = ((chosen.detach() - target).abs() <= CLEARLY).nonzero()[:, 0]
-    candidates = rows.detach()[among][near]
-    exact = bool((rows.detach() == rows.detach().round()).all())
-    clear &= len(near) == 1 or (exact and bool((candidates == candidates[0]).all()))
-    return chosen[near[0]]
+    sign = 1 if largest else -1
+    seen = torch.where(among, sign * values.detach(), -torch.inf)
+    near = among & (seen >= seen.amax(1, keepdim=True) - clearly)
+    first = near.int().argmax(1)
+    if bool((near.sum(1) > 1).any()):
+        exact = bool((keys.detach() == keys.detach().round()).all())
+        name = keys.detach().unique(dim=0, return_inverse=True)[1]
+        clear &= exact and not bool((near & (name != name[first][:, None])).any())
+    return values.gather(1, first[:, None])[:, 0]
 
 
-def apart(value: Tensor, kink: float = 0.0) -> Tensor:
-    """The value, noting whether it is near where its derivative jumps."""
+def apart(values: Tensor, kink: float = 0.0) -> Tensor:
+    """The values, noting whether any is near where its derivative jumps."""
     global clear
-    clear &= bool((value.detach() - kink).abs() > CLEARLY)
-    return value
+    clear &= bool(((values.detach() - kink).abs() > clearly).all())
+    return values
 
 
-def aggregate(exponents: list[Tensor], of_mean: bool, x: Tensor) -> Tensor:
-    if not exponents:
+def aggregate(exponents: Tensor, of_mean: bool, x: Tensor) -> Tensor:
+    if not len(exponents):
         return x.sum() * 0
-    values = torch.stack(exponents)
-    return values.mean().exp() if of_mean else values.exp().mean()
+    return exponents.mean().exp() if of_mean else exponents.exp().mean()
 
 
-def exponent(
-    cosine: Tensor, positive: Tensor, negative: Tensor, rows: Tensor, margin: float = 1.0
+def exponents(
+    cosine: Tensor, positive: Tensor, negative: Tensor, keys: Tensor, margin: float = 1.0
 ) -> Tensor:
-    s_n = apart(hardest(cosine, negative, True, rows))
-    return s_n.clamp(min=0) - hardest(cosine, positive, False, rows) + margin
+    if not len(cosine):
+        return cosine.new_zeros(0)
+    s_n = apart(hardest(cosine, negative, True, keys))
+    return s_n.clamp(min=0) - hardest(cosine, positive, False, keys) + margin
 
 
 def expat(pairs: Pairs, of_mean: bool = False) -> Tensor:
-    cosine = cosines(pairs.x, pairs.y)
-    each = [
-        exponent(cosine[i], pairs.positive[i], pairs.negative[i], pairs.y) for i in pairs.anchors()
-    ]
+    each = exponents(*pairs.of_anchors(cosines(pairs.x, pairs.y)), pairs.y)
     return aggregate(each, of_mean, pairs.x)
 
 
@@ -103,31 +104,29 @@ def expat_of_modalities(
     margin: float,
     aggregation: str,
 ) -> Tensor:
-    cosine, total = cosines(x, x), x.sum() * 0
+    pairs, total = Pairs(x, labels, key_labels=None), x.sum() * 0
+    across = modalities[:, None] != modalities
+    pairs.positive, pairs.negative = pairs.same & across, ~pairs.same & across
+    anchors = pairs.positive.any(1) & pairs.negative.any(1)
+    each = exponents(*pairs.of_anchors(cosines(x, x)), x, margin)
     for modality, weight in ((0, alpha), (1, beta)):
-        each = []
-        for i in (modalities == modality).nonzero()[:, 0].tolist():
-            other = modalities != modality
-            positive, negative = other & (labels == labels[i]), other & (labels != labels[i])
-            if positive.any() and negative.any():
-                each.append(exponent(cosine[i], positive, negative, x, margin))
-        total = total + weight * aggregate(each, aggregation == "exp_of_mean", x)
+        of_one = each[modalities[anchors] == modality]
+        total = total + weight * aggregate(of_one, aggregation == "exp_of_mean", x)
     return total
 
 
 def expat_of_triplets(anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
     a, p, n = unit(anchor), unit(positive), unit(negative)
-    each = [apart(a[i] @ n[i]).clamp(min=0) - a[i] @ p[i] + 1 for i in range(len(a))]
+    each = apart((a * n).sum(1)).clamp(min=0) - (a * p).sum(1) + 1
     return aggregate(each, False, anchor)
 
 
 def triplet(pairs: Pairs, margin: float | None, power: int = 1) -> Tensor:
-    d, each = distances(pairs.x, pairs.y, power), []
-    for i in pairs.anchors():
-        farthest = hardest(d[i], pairs.positive[i], True, pairs.y)
-        gap = farthest - hardest(d[i], pairs.negative[i], False, pairs.y)
-        each.append(F.softplus(gap) if margin is None else apart(gap + margin).clamp(min=0))
-    return torch.stack(each).mean() if each else pairs.x.sum() * 0
+    d, positive, negative = pairs.of_anchors(distances(pairs.x, pairs.y, power))
+    if not len(d):
+        return pairs.x.sum() * 0
+    gap = hardest(d, positive, True, pairs.y) - hardest(d, negative, False, pairs.y)
+    return (F.softplus(gap) if margin is None else apart(gap + margin).clamp(min=0)).mean()
 
 
 def fidi(pairs: Pairs, unit: bool = False, alpha: float = 1.05, beta: float = 0.5) -> Tensor:
@@ -146,46 +145,50 @@ def contrastive(pairs: Pairs, margin: float = 1.0) -> Tensor:
     return (d.square()[pairs.positive].sum() + of_negative) / 2 / max(number, 1)
 
 
+def log_sum_exp(values: Tensor, among: Tensor) -> Tensor:
+    """Of each row of the values in the mask."""
+    return torch.where(among, values, -torch.inf).logsumexp(1)
+
+
 def circle(pairs: Pairs, gamma: float, m: float = 0.25) -> Tensor:
-    s, each = cosines(pairs.x, pairs.y), []
-    for i in pairs.anchors():
-        s_p, s_n = s[i][pairs.positive[i]], s[i][pairs.negative[i]]
-        a_p, a_n = (1 + m - s_p.detach()).clamp(min=0), (s_n.detach() + m).clamp(min=0)
-        pull, push = -gamma * a_p * (s_p - 1 + m), gamma * a_n * (s_n - m)
-        each.append(F.softplus(pull.logsumexp(0) + push.logsumexp(0)))
-    return torch.stack(each).mean() if each else pairs.x.sum() * 0
+    s, positive, negative = pairs.of_anchors(cosines(pairs.x, pairs.y))
+    if not len(s):
+        return pairs.x.sum() * 0
+    a_p, a_n = (1 + m - s.detach()).clamp(min=0), (s.detach() + m).clamp(min=0)
+    pull = log_sum_exp(-gamma * a_p * (s - 1 + m), positive)
+    push = log_sum_exp(gamma * a_n * (s - m), negative)
+    return F.softplus(pull + push).mean()
 
 
 def multi_similarity(pairs: Pairs, alpha: float = 2, beta: float = 50, base: float = 0.5) -> Tensor:
-    s, each, epsilon = cosines(pairs.x, pairs.y), [], 0.1
-    for i in pairs.anchors():
-        s_p, s_n = s[i][pairs.positive[i]], s[i][pairs.negative[i]]
-        p = s_p[apart_all(s_p.detach() - epsilon - s_n.detach().max()) < 0]
-        n = s_n[apart_all(s_n.detach() + epsilon - s_p.detach().min()) > 0]
-        zero = s_p.new_zeros(1)
-        pull = torch.cat([zero, -alpha * (p - base)]).logsumexp(0) / alpha
-        each.append(pull + torch.cat([zero, beta * (n - base)]).logsumexp(0) / beta)
-    return torch.stack(each).mean() if each else pairs.x.sum() * 0
-
-
-def apart_all(values: Tensor) -> Tensor:
-    for value in values:
-        apart(value)
-    return values
+    s, positive, negative = pairs.of_anchors(cosines(pairs.x, pairs.y))
+    if not len(s):
+        return pairs.x.sum() * 0
+    seen, epsilon = s.detach(), 0.1
+    nearest_negative = torch.where(negative, seen, -torch.inf).amax(1, keepdim=True)
+    farthest_positive = torch.where(positive, seen, torch.inf).amin(1, keepdim=True)
+    near, far = seen - epsilon - nearest_negative, seen + epsilon - farthest_positive
+    apart(near[positive]), apart(far[negative])
+    one = torch.zeros(len(s), 1, dtype=s.dtype)  # exp(0)
+    always = torch.ones(len(s), 1, dtype=torch.bool)
+    pull = torch.cat([one, -alpha * (s - base)], 1)
+    push = torch.cat([one, beta * (s - base)], 1)
+    of_positive = log_sum_exp(pull, torch.cat([always, positive & (near < 0)], 1)) / alpha
+    of_negative = log_sum_exp(push, torch.cat([always, negative & (far > 0)], 1)) / beta
+    return (of_positive + of_negative).mean()
 
 
 def smoothing(logits: Tensor, labels: Tensor, alpha: float, variant: str) -> Tensor:
-    log_q, total = logits.log_softmax(1), logits.sum() * 0
-    for i, y in enumerate(labels.tolist()):
-        q, others = log_q[i].detach().exp(), logits.shape[1] - 1
-        wrong = alpha * (1 - q[y])
-        label = (
-            alpha * (1 - q) / others if variant == "released" else (wrong / others).expand(len(q))
-        )
-        label = label.clone()
-        label[y] = 1 - wrong + (label[y] if variant == "released" else 0)
-        total = total - (label * log_q[i]).sum()
-    return total / max(len(labels), 1)
+    log_q, others = logits.log_softmax(1), logits.shape[1] - 1
+    q, row = log_q.detach().exp(), torch.arange(len(labels))
+    wrong = alpha * (1 - q[row, labels])
+    if variant == "released":
+        label = alpha * (1 - q) / others
+        label[row, labels] += 1 - wrong
+    else:
+        label = (wrong / others)[:, None].repeat(1, logits.shape[1])
+        label[row, labels] = 1 - wrong
+    return -(label * log_q).sum() / max(len(labels), 1)
 
 
 def viewpoint(
@@ -200,23 +203,23 @@ def viewpoint(
     """VA-reID's labels over the classes (identity, view) that exist."""
     classes = logits.shape[1] // num_views
     exist = torch.ones(classes, num_views, dtype=torch.bool) if present is None else present
-    total, number = logits.sum() * 0, int(exist.sum())
-    for i in (views >= 0).nonzero()[:, 0].tolist():
-        z, y, v = logits[i].view(classes, num_views), int(labels[i]), int(views[i])
-        log_r = z - z[exist].logsumexp(0)
-        r, of_y = torch.where(exist, log_r.detach(), -torch.inf).exp(), int(exist[y].sum())
-        label = torch.zeros_like(r)
-        if targets == "adaptive":
-            e1 = alpha * (1 - r[y].sum()) if number > of_y else 0.0
-            e2 = alpha * (1 - r[y, v]) if of_y > 1 else 0.0
-            label[:] = e1 / max(number - of_y, 1)
-            label[y] = e2 / max(of_y - 1, 1)
-            label[y, v] = 1 - e1 - e2
-        elif targets == "fixed":
-            label[y] = 0.3 / max(of_y - 1, 1)
-            label[y, v] = 0.6 if of_y > 1 else 0.9
-            label += 0.1 / number
-        else:
-            label[y, v] = 1
-        total = total - (label * log_r)[exist].sum()
-    return total / max(int((views >= 0).sum()), 1)
+    known = views >= 0
+    z, y, v = logits[known].view(-1, classes, num_views), labels[known], views[known]
+    log_r, row = z[:, exist] - z[:, exist].logsumexp(1, keepdim=True), torch.arange(len(y))
+    r = torch.zeros_like(z)
+    r[:, exist] = log_r.detach().exp()
+    number, of_y = float(exist.sum()), exist.sum(1).double()[y]
+    label = torch.zeros_like(r)
+    if targets == "adaptive":
+        e1 = torch.where(number > of_y, alpha * (1 - r[row, y].sum(1)), 0)
+        e2 = torch.where(of_y > 1, alpha * (1 - r[row, y, v]), 0)
+        label += (e1 / (number - of_y).clamp(min=1))[:, None, None]
+        label[row, y] = (e2 / (of_y - 1).clamp(min=1))[:, None]
+        label[row, y, v] = 1 - e1 - e2
+    elif targets == "fixed":
+        label[row, y] = (0.3 / (of_y - 1).clamp(min=1))[:, None]
+        label[row, y, v] = 0.9 - 0.3 * (of_y > 1).double()
+        label += 0.1 / number
+    else:
+        label[row, y, v] = 1
+    return -(label[:, exist] * log_r).sum() / max(len(y), 1)

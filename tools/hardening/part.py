@@ -66,11 +66,14 @@ class Failures:
 
 
 def smallest(sizes: dict[str, int], fails: Callable[[dict[str, int]], bool]) -> dict[str, int]:
-    """Sizes as small as found, one after the other, of a problem that still fails."""
-    for name, size in sizes.items():
-        for smaller in sorted({*range(min(size, 6)), size // 4, size // 2}):
-            candidate = {**sizes, name: smaller}
-            if smaller < size and fails(candidate):
-                sizes = candidate
-                break
-    return sizes
+    """Sizes as small as found, one after the other and again, of a problem that still fails."""
+    while True:
+        before = sizes
+        for name, size in sizes.items():
+            for smaller in sorted({*range(min(size, 6)), size // 4, size // 2}):
+                candidate = {**sizes, name: smaller}
+                if smaller < size and fails(candidate):
+                    sizes = candidate
+                    break
+        if sizes == before:
+            return sizes
