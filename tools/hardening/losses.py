@@ -29,7 +29,7 @@ def attack(budget: Budget) -> Iterator[Row]:
     torch.ones(1, requires_grad=True).sum().backward()  # what torch loads for it takes seconds
     _one(CHECKS["cosine matrix"], [budget.seed, 0], Failures())
     for name, check in CHECKS.items():
-        wanted = budget.amount(1_000, 100_000) // len(CHECKS) + 1
+        wanted = budget.amount(4_000, 100_000) // len(CHECKS) + 1
         done, failures = 0, Failures()
         for number, _ in budget.share(1 / len(CHECKS)).numbers(1 << 40):
             done += _one(check, [budget.seed, len(name), number], failures)
