@@ -23,6 +23,13 @@ double units(T got, Wide want) {
                 std::ldexp(Wide(1), exponent - std::numeric_limits<T>::digits));
 }
 
+// Whether Wide has digits that T has not, at run time: valgrind computes long double as double.
+template <typename T, typename Wide>
+bool has_more_digits() {
+  volatile Wide one = 1, little = Wide(std::numeric_limits<T>::epsilon()) / 8;
+  return one + little > one;
+}
+
 template <typename T, typename Wide>
 void test_exponentials(const char* what) {
   double worst = 0;
@@ -39,6 +46,10 @@ void test_exponentials(const char* what) {
 // Only where t - log(1 + t) has digits left in Wide.
 template <typename T, typename Wide>
 void test_logarithms(const char* what) {
+  if (!has_more_digits<T, Wide>()) {
+    std::printf("skip  %s: nothing more exact to compare with\n", what);
+    return;
+  }
   double log_off = 0, excess_off = 0;
   for (double at = 1e-3; at < 1e30; at *= 1.0007) {
     for (T t : {T(at), at < 0.25 ? T(-at) : T(at)}) {

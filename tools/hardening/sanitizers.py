@@ -43,7 +43,7 @@ def attack(budget: Budget) -> Iterator[Row]:
     variables = {"REID_EXT_CPU_PRODUCT": "torch", "OMP_NUM_THREADS": "1"}
     yield _ctest("C++ tests in threads, TSan", budget.folder / "thread", variables)
     if shutil.which("valgrind"):
-        build(budget.folder / "plain", [DEBUG, TESTS])
+        build(budget.folder / "plain", [DEBUG, TESTS, "-DREID_EXT_CPU_LEVEL=1"])
         yield _valgrind(budget)
 
 
@@ -62,7 +62,8 @@ def _ctest(what: str, folder: os.PathLike, variables: dict[str, str]) -> Row:
 
 
 def _valgrind(budget: Budget) -> Row:
-    """Each test program; only what is in its own code, since torch is not made for valgrind."""
+    """Each test program, of the kernels without AVX; only what is in its own code, since torch is
+    not made for valgrind."""
     tests = sorted((budget.folder / "plain").glob("*_test"))
     environment = {**os.environ, "REID_EXT_CPU_PRODUCT": "torch", "OMP_NUM_THREADS": "1"}
     found = []
