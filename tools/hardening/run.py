@@ -27,7 +27,7 @@ PARTS = {
     "rankings": (0.4, 90),
     "losses": (0.4, 60),
     "rerankings": (0.2, 60),
-    "determinism": (0.2, 5),
+    "determinism": (0.2, 30),
     "paths": (0.5, 40),
     "sanitizers": (0.1, 90),
     "kills": (0.4, 60),
