@@ -88,6 +88,12 @@ def test_matches_reference(rows, dim, options, dtype, device):
     assert_matches(ops.fidi_loss(x, y, **options), reference(x, y, **options), x)
 
 
+def test_batch_beyond_one_matrix_of_weights_matches_reference(device):
+    x, y = batch(1100, 4, device, identities=30)
+    x.requires_grad_()
+    assert_matches(ops.fidi_loss(x, y), reference(x, y), x)
+
+
 @pytest.mark.parametrize("aggregation", ["mean", "sum"])
 @pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize("n, m", [(1, 1), (3, 32), (40, 31), (7, 300), (300, 2100)])

@@ -179,7 +179,7 @@ int main() {
   test_exponentials<double, long double>("exp in float64");
   test_logarithms<float, double>("log in float32");
   test_logarithms<double, long double>("log in float64");
-  for (int64_t n : {2, 31, 256, 257, 600}) test_sum_over_pairs(n, n, true);
+  for (int64_t n : {2, 31, 256, 257, 600, 2100}) test_sum_over_pairs(n, n, true);
   test_sum_over_pairs(300, 2100, false);
   test_sum_over_pairs(5, 2, false);
   test_rows_that_nearly_coincide();

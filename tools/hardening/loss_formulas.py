@@ -50,11 +50,11 @@ class Pairs:
         return values[anchors], self.positive[anchors], self.negative[anchors]
 
 
-def hardest(values: Tensor, among: Tensor, largest: bool, keys: Tensor) -> Tensor:
+def hardest(values: Tensor, among: Tensor, largest: bool, pairs: Pairs) -> Tensor:
     """In each row the largest or smallest of the values in the mask; of equal ones the first.
 
-    Of nearly equal values any may be chosen, but for keys that are the same and of whole numbers:
-    their products are exact, and so are their ties.
+    Of nearly equal values any may be chosen, but for keys that are the same where all features are
+    whole numbers: their products are exact, and so are their ties.
     """
     global clear
     sign = 1 if largest else -1
@@ -62,8 +62,9 @@ def hardest(values: Tensor, among: Tensor, largest: bool, keys: Tensor) -> Tenso
     near = among & (seen >= seen.amax(1, keepdim=True) - clearly)
     first = near.int().argmax(1)
     if bool((near.sum(1) > 1).any()):
-        exact = bool((keys.detach() == keys.detach().round()).all())
-        name = keys.detach().unique(dim=0, return_inverse=True)[1]
+        x, keys = pairs.x.detach(), pairs.y.detach()
+        exact = bool((x == x.round()).all() and (keys == keys.round()).all())
+        name = keys.unique(dim=0, return_inverse=True)[1]
         clear &= exact and not bool((near & (name != name[first][:, None])).any())
     return values.gather(1, first[:, None])[:, 0]
 
@@ -81,17 +82,16 @@ def aggregate(exponents: Tensor, of_mean: bool, x: Tensor) -> Tensor:
     return exponents.mean().exp() if of_mean else exponents.exp().mean()
 
 
-def exponents(
-    cosine: Tensor, positive: Tensor, negative: Tensor, keys: Tensor, margin: float = 1.0
-) -> Tensor:
+def exponents(pairs: Pairs, margin: float = 1.0) -> Tensor:
+    cosine, positive, negative = pairs.of_anchors(cosines(pairs.x, pairs.y))
     if not len(cosine):
         return cosine.new_zeros(0)
-    s_n = apart(hardest(cosine, negative, True, keys))
-    return s_n.clamp(min=0) - hardest(cosine, positive, False, keys) + margin
+    s_n = apart(hardest(cosine, negative, True, pairs))
+    return s_n.clamp(min=0) - hardest(cosine, positive, False, pairs) + margin
 
 
 def expat(pairs: Pairs, of_mean: bool = False) -> Tensor:
-    each = exponents(*pairs.of_anchors(cosines(pairs.x, pairs.y)), pairs.y)
+    each = exponents(pairs)
     return aggregate(each, of_mean, pairs.x)
 
 
@@ -108,7 +108,7 @@ def expat_of_modalities(
     across = modalities[:, None] != modalities
     pairs.positive, pairs.negative = pairs.same & across, ~pairs.same & across
     anchors = pairs.positive.any(1) & pairs.negative.any(1)
-    each = exponents(*pairs.of_anchors(cosines(x, x)), x, margin)
+    each = exponents(pairs, margin)
     for modality, weight in ((0, alpha), (1, beta)):
         of_one = each[modalities[anchors] == modality]
         total = total + weight * aggregate(of_one, aggregation == "exp_of_mean", x)
@@ -125,7 +125,7 @@ def triplet(pairs: Pairs, margin: float | None, power: int = 1) -> Tensor:
     d, positive, negative = pairs.of_anchors(distances(pairs.x, pairs.y, power))
     if not len(d):
         return pairs.x.sum() * 0
-    gap = hardest(d, positive, True, pairs.y) - hardest(d, negative, False, pairs.y)
+    gap = hardest(d, positive, True, pairs) - hardest(d, negative, False, pairs)
     return (F.softplus(gap) if margin is None else apart(gap + margin).clamp(min=0)).mean()
 
 

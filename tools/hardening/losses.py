@@ -43,7 +43,8 @@ def _one(check: Callable[..., int], seed: list[int], failures: Failures) -> int:
     sizes = {"rows": int(rng.integers(0, 25)), "keys": int(rng.integers(0, 30))}
     sizes["dim"] = int(rng.choice([1, 2, 7, 16, 33]))
     if seed[-1] % LARGE == LARGE - 1:
-        sizes |= {"rows": int(rng.integers(600)), "keys": int(rng.integers(2500))}
+        sizes = {"rows": int(rng.integers(1300)), "keys": int(rng.integers(2500))}
+        sizes["dim"] = int(rng.choice([2, 7]))
 
     def run(of: dict[str, int]) -> int:
         return check(np.random.default_rng([*seed, 1]), of)
