@@ -117,7 +117,7 @@ def test_page_has_every_trial_and_says_whose_images_it_shows(tmp_path):
     page = (tmp_path / "out.html").read_text()
     assert one.mean.protocol in page and "the least and the largest of 4 trials" in page
     maps = np.array([trial.mAP for trial in one.mean.trials])
-    assert f"mAP {100 * maps.mean():.2f} ± {100 * maps.std(ddof=1):.2f}" in page
+    assert f"mAP {100 * maps.mean():.2f}\u00a0±\u00a0{100 * maps.std(ddof=1):.2f}" in page
     table = re.findall(r'<section id="trials".*?</section>', page)[0]
     assert all(f">{100 * trial.mAP:.2f}<" in table for trial in one.mean.trials)
     heads = re.findall(r"<h2>([^<]*)</h2>", page)

@@ -26,10 +26,7 @@ build_wheel() {
   export REID_EXT_TORCH_SITE  # the build has an environment of its own, where torch is not
   (cd "$work/sources" && python -m build --wheel --outdir "$work/wheel" > "$work/log" 2>&1) ||
     { tail -50 "$work/log"; return 1; }
-  # torch's own libraries are in the process before ours: named here, so they are not packed
-  auditwheel repair --exclude 'libtorch*.so' --exclude 'libc10*.so' --exclude 'libcudart.so*' \
-    --wheel-dir "$work/repaired" "$work"/wheel/*.whl
-  auditwheel show "$work"/repaired/*.whl
+  bash tools/audit_wheel.sh "$work"/wheel/*.whl "$work/repaired"
 }
 
 step "sdist"

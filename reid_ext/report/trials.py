@@ -27,7 +27,7 @@ def trials(run: Run) -> Markup:
     caption = f"Percent. Mean and standard deviation over {len(of_trials)} trials: "
     if len(of_trials) > 1:
         ends = zip(names, figures.mean(0), figures.std(0, ddof=1), strict=True)
-        caption += ", ".join(f"{name} {100 * m:.2f} \u00b1 {100 * s:.2f}" for name, m, s in ends)
+        caption += ", ".join(f"{name} {100 * m:.2f}\u00a0±\u00a0{100 * s:.2f}" for name, m, s in ends)
     else:
         caption = "Percent. One trial alone: nothing is known of the spread"
     return joined(
