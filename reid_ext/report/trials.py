@@ -24,15 +24,17 @@ def trials(run: Run) -> Markup:
         [Cell(str(number), number), *(Cell(f"{100 * value:.2f}", value) for value in line)]
         for number, line in enumerate(figures.tolist(), 1)
     ]
-    caption = f"Percent. Mean and standard deviation over {len(of_trials)} trials: "
-    if len(of_trials) > 1:
-        ends = zip(names, figures.mean(0), figures.std(0, ddof=1), strict=True)
-        caption += ", ".join(f"{name} {100 * m:.2f}\u00a0±\u00a0{100 * s:.2f}" for name, m, s in ends)
-    else:
-        caption = "Percent. One trial alone: nothing is known of the spread"
-    return joined(
-        sortable("trials", ["trial", *names], rows), tag("p", f"{caption}.", class_="caption")
-    )
+    caption = tag("p", _deviations(names, figures), class_="caption")
+    return joined(sortable("trials", ["trial", *names], rows), caption)
+
+
+def _deviations(names: Sequence[str], figures: np.ndarray) -> str:
+    """Mean and standard deviation of each column (trials, figures)."""
+    if len(figures) == 1:
+        return "Percent. One trial alone: nothing is known of the spread."
+    ends = zip(names, 100 * figures.mean(0), 100 * figures.std(0, ddof=1), strict=True)
+    words = ", ".join(f"{name} {m:.2f}\u00a0±\u00a0{s:.2f}" for name, m, s in ends)
+    return f"Percent. Mean and standard deviation over {len(figures)} trials: {words}."
 
 
 def _figures(ranking: Ranking, ranks: Sequence[int]) -> list[float]:
