@@ -1,9 +1,6 @@
 """What README and docs show can be run as it stands, and their links lead somewhere."""
 
 import re
-import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -22,24 +19,6 @@ def test_python_blocks_run(page, tmp_path, monkeypatch):
     names: dict = {}
     for block in blocks(page):  # one after the other, as one reads
         exec(block, names)
-
-
-@pytest.mark.parametrize("name", ["quickstart", "cli", "installing"])
-def test_commands_run(name, tmp_path, monkeypatch):
-    page = ROOT / "docs" / f"{name}.md"
-    monkeypatch.chdir(tmp_path)
-    names: dict = {}
-    for block in blocks(page):  # which write the files that the commands read
-        exec(block, names)
-    (tmp_path / "features").symlink_to(".")  # where reid-ext extract would have written them
-    commands = re.findall(
-        r"^    reid-ext ((?:doctor|evaluate|rerank)\b.*)$", page.read_text(), re.M
-    )
-    assert commands
-    for command in commands:
-        run = [sys.executable, "-m", "reid_ext.cli", *shlex.split(command)]
-        done = subprocess.run(run, capture_output=True, text=True)
-        assert done.returncode == 0, f"{command}: {done.stderr}"
 
 
 def test_readme_shows_a_ranking(capsys):
