@@ -146,6 +146,14 @@ def test_image_that_says_it_is_huge_is_refused_undecoded(name, content, tmp_path
     assert name in str(error.value)
 
 
+@pytest.mark.parametrize("kind", ["pipe", "endless"])
+def test_what_would_never_end_is_refused(tmp_path, kind):
+    path = tmp_path / f"{kind}.jpg"
+    os.mkfifo(path) if kind == "pipe" else path.symlink_to("/dev/zero")
+    with pytest.raises(ValueError, match=rf"must be a regular file, got .*{kind}\.jpg"):
+        data.decode(path)
+
+
 def test_control_characters_are_written_out():
     assert harmless(ESCAPES + "\n人\ud800") == "\\x1b[31mred\\x07\n人\\ud800"
 

@@ -1,5 +1,6 @@
 """Decoded images kept in a file: the same pixels, made anew when an image or the file changes."""
 
+import errno
 import multiprocessing
 import os
 import pickle
@@ -116,6 +117,30 @@ def _make(paths, folder, ready, queue):
     ready.wait()
     pixels = pixel_cache.InFile(paths, SIZE, folder)
     queue.put(int(sum(int(pixels[i].sum()) for i in range(len(paths)))))
+
+
+def test_room_is_taken_before_an_image_is_read(samples, folder, monkeypatch):
+    paths, seen = [str(sample.path) for sample in samples], []
+
+    def look(*_):
+        (part,) = folder.iterdir()
+        seen.append(part.stat().st_blocks * 512)
+        raise OSError
+
+    monkeypatch.setattr(pixel_cache, "_read_all", look)
+    with pytest.raises(OSError):
+        pixel_cache.InFile(paths, SIZE, folder)
+    assert seen[0] >= len(paths) * SIZE[0] * SIZE[1] * 3
+
+
+def test_full_disk_is_an_error_in_words(samples, folder, monkeypatch):
+    def no_room(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(pixel_cache.os, "posix_fallocate", no_room)
+    with pytest.raises(OSError, match=r"cache must be a place that can be written, got .*No space"):
+        pixel_cache.InFile([str(sample.path) for sample in samples], SIZE, folder)
+    assert list(folder.iterdir()) == []
 
 
 def test_processes_that_make_the_same_file_at_once(samples, folder):

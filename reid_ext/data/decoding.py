@@ -1,5 +1,7 @@
 """From an image file to its pixels."""
 
+import os
+import stat
 from pathlib import Path
 
 import cv2
@@ -33,12 +35,11 @@ def decode(path: str | Path) -> np.ndarray:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is no image, a JPEG that ends too early, or larger than 2**26 pixels.
+        ValueError: the file is no image, a JPEG that ends too early, or larger than 2**26 pixels;
+            or it is a pipe or a device, which might never end.
     """
     try:
-        # Bytes and imdecode, not imread: that fails on names outside the system's code page.
-        with open(path, "rb") as file:
-            content = file.read()
+        content = _content(path)
     except FileNotFoundError:
         raise FileNotFoundError(
             f"decode: path must be an image file, got {path}, which does not exist; was the "
@@ -57,6 +58,22 @@ def decode(path: str | Path) -> np.ndarray:
             "does not or only in part; copy the file again, or take it out of the dataset"
         )
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _content(path: str | Path) -> bytes:
+    # Bytes and imdecode, not imread: that fails on names outside the system's code page.
+    with open(path, "rb", opener=_opened_at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError(
+                f"decode: path must be a regular file, got {path}, a pipe or a device; take it "
+                "out of the dataset"
+            )
+        return file.read()
+
+
+def _opened_at_once(path: str, flags: int) -> int:
+    """A pipe that nobody writes to keeps no one waiting."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _decoded(content: bytes) -> np.ndarray | None:

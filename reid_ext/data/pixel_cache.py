@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reid_ext._writing import writes
 from reid_ext.data.decoding import decode, part_of
 from reid_ext.data.transforms import resize
 
@@ -47,6 +48,7 @@ class InFile:
 
     Raises:
         FileNotFoundError, ValueError: as ``decode``, for an image; then no file is left.
+        OSError: no room for all pixels, or no right to write there; no file is left either.
     """
 
     def __init__(
@@ -82,7 +84,8 @@ class InFile:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         try:
-            pixels = np.memmap(temporary, np.uint8, "w+", shape=self.shape)
+            self._take_room(temporary)
+            pixels = np.memmap(temporary, np.uint8, "r+", shape=self.shape)
             _read_all(paths, size, part, pixels.__getitem__)
             pixels.flush()
             with open(temporary, "rb") as file:
@@ -91,6 +94,11 @@ class InFile:
         finally:
             with contextlib.suppress(FileNotFoundError):
                 temporary.unlink()
+
+    def _take_room(self, path: Path) -> None:
+        """Make a file of all the bytes: a mapped page without room on the disk ends the process."""
+        with writes("data.Images: cache", path.parent), open(path, "wb") as file:
+            os.posix_fallocate(file.fileno(), 0, int(np.prod(self.shape)))
 
 
 def _signature(paths: Sequence[str], size: tuple[int, int], part: str) -> str:

@@ -15,13 +15,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import many_files
 import numpy as np
 import sandbox
 import torch
 from odd_paths import OS_ERRORS, paths
+from odd_times import clock_jumps, slow_disk
 from part import ROOT, Budget, Row
 
 from reid_ext import cli, data, viz
+from reid_ext.data.pixel_cache import InFile
 from reid_ext.training import experiment
 from reid_ext.training.checkpoint import write_atomically
 
@@ -36,6 +39,7 @@ def attack(budget: Budget) -> Iterator[Row]:
         cases = tries(folder, budget)
         found = [f"{case}: {wrong}" for case, wrong in cases.items() if wrong]
         yield Row(f"fault: {name}", len(cases), found)
+    yield from many_files.attack(budget)
 
 
 # --- writing --------------------------------------------------------------------------------------
@@ -49,6 +53,8 @@ def writers(folder: Path) -> dict[str, tuple[Path, Callable[[], Any]]]:
     files = [str(folder.parent / f"{name}.npz") for name in "qg"]
     for name in files:
         np.savez(name, features=np.eye(300, dtype=np.float32), identities=ids, cameras=ids)
+    elsewhere = str(folder.parent / "picture.png")
+    viz.save_image(elsewhere, picture)
     weights = {"w": torch.zeros(200_000)}
     out = folder / "d.npz"
     return {
@@ -62,6 +68,10 @@ def writers(folder: Path) -> dict[str, tuple[Path, Callable[[], Any]]]:
         ),
         "image": (folder / "i.png", lambda: viz.save_image(folder / "i.png", picture)),
         "distances": (out, lambda: _command("rerank", *files, "--k1", "3", "--out", str(out))),
+        "pixels": (
+            folder / "cache",
+            lambda: InFile([elsewhere] * 40, (64, 32), folder / "cache"),
+        ),
         "dataset": (
             folder / "set",
             lambda: data.synthesize("market1501", folder / "set", **small),
@@ -206,24 +216,6 @@ def no_memory(folder: Path, budget: Budget) -> dict[str, str]:
     return result
 
 
-def big_folder(folder: Path, budget: Budget) -> dict[str, str]:
-    """A folder of 100,000 or 1,000,000 images is listed in memory that goes with their number."""
-    number = budget.amount(20_000, 1_000_000)
-    for name in ("bounding_box_train", "query", "bounding_box_test"):
-        (folder / name).mkdir()
-    for name in ("query", "bounding_box_test"):
-        (folder / name / "0001_c1s1_000001_00.jpg").touch()
-    train = os.open(folder / "bounding_box_train", os.O_RDONLY)
-    for i in range(number):
-        name = f"{i % 9999 + 1:04d}_c{i % 6 + 1}s1_{i:06d}_00.jpg"
-        os.close(os.open(name, os.O_CREAT | os.O_WRONLY, 0o600, dir_fd=train))
-    os.close(train)
-    outcome = sandbox.run(lambda: len(data.load("market1501", folder).train), seconds=120)
-    fine = outcome.text == str(number) and outcome.grown < 200e6 + 2000 * number
-    shutil.rmtree(folder)
-    return {f"{number} files": "" if fine else f"{outcome}"}
-
-
 def scripts(folder: Path, budget: Budget) -> dict[str, str]:
     """Mistakes of a user of the training scripts, without a traceback."""
     calls = {
@@ -259,6 +251,7 @@ FAULTS = {
     "vanished dataset": vanished,
     "killed worker": killed_worker,
     "no memory": no_memory,
-    "big folder": big_folder,
+    "slow disk": slow_disk,
+    "clock jumps": clock_jumps,
     "scripts": scripts,
 }

@@ -4,6 +4,7 @@ For each the reader runs in a process of its own with little memory to spare. No
 executed (`Evil` would leave a mark), nothing outside the root read, and no process killed.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -87,7 +88,10 @@ def images(folder: Path, mark: Path) -> list[Case]:
         cases.append(
             Case(path.name, lambda p=path: data.decode(p).shape, ("",) if fine else REFUSED)
         )
-    return cases
+    silent, endless = folder / "pipe.jpg", folder / "endless.jpg"
+    os.mkfifo(silent)
+    endless.symlink_to("/dev/zero")
+    return cases + [Case(p.name, lambda p=p: data.decode(p).shape) for p in (silent, endless)]
 
 
 def lists(folder: Path, mark: Path) -> list[Case]:
