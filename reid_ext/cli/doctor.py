@@ -49,10 +49,6 @@ def _doctor(args: argparse.Namespace) -> Result:
     return Result(lines, {"ok": ok, **facts, "devices": devices, "tests": results}, ok)
 
 
-def _name(device: str) -> str:
-    return platform.machine() if device == "cpu" else torch.cuda.get_device_name(device)
-
-
 def _hint(reason: str) -> str:
     if "CPU build" in reason:
         return "install a CUDA build of torch and reinstall reid_ext"
