@@ -68,10 +68,7 @@ def writers(folder: Path) -> dict[str, tuple[Path, Callable[[], Any]]]:
         ),
         "image": (folder / "i.png", lambda: viz.save_image(folder / "i.png", picture)),
         "distances": (out, lambda: _command("rerank", *files, "--k1", "3", "--out", str(out))),
-        "pixels": (
-            folder / "cache",
-            lambda: InFile([elsewhere] * 40, (64, 32), folder / "cache"),
-        ),
+        "pixels": (folder, lambda: InFile([elsewhere] * 40, (64, 32), folder)),
         "dataset": (
             folder / "set",
             lambda: data.synthesize("market1501", folder / "set", **small),

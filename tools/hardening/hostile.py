@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import browser_report
 import hostile_files as files
 import sandbox
 import torch
@@ -47,6 +48,7 @@ def attack(budget: Budget) -> Iterator[Row]:
                 found.append(f"{case.name}: code of the file was run")
                 mark.unlink()
         yield Row(f"hostile {kind}", len(cases), found)
+    yield from browser_report.attack(budget)
 
 
 def _wrong(outcome: sandbox.Outcome, case: Case) -> str:
