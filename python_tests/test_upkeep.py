@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import warnings
 from dataclasses import is_dataclass
 from pathlib import Path
 
@@ -34,12 +35,12 @@ def public():
                 yield pytest.param(thing, id=f"{module_name}.{name}")
 
 
-@pytest.mark.parametrize("thing", public())
+@pytest.mark.parametrize("thing", list(public()))
 def test_has_a_docstring(thing):
     assert (thing.__doc__ or "").strip()
 
 
-@pytest.mark.parametrize("thing", public())
+@pytest.mark.parametrize("thing", list(public()))
 def test_has_types(thing):
     function = thing.__init__ if inspect.isclass(thing) else thing
     if not inspect.isfunction(function):
@@ -55,7 +56,7 @@ def is_result(thing):
     return inspect.isclass(thing) and (hasattr(thing, "_fields") or is_dataclass(thing))
 
 
-@pytest.mark.parametrize("thing", public())
+@pytest.mark.parametrize("thing", list(public()))
 def test_is_used_by_a_test_and_shown_somewhere(thing):
     in_processes = thing.__module__.startswith("reid_ext.distributed")  # started by test_torchrun
     within = is_result(thing) or in_processes or thing.__name__ == "Objective"
@@ -63,10 +64,17 @@ def test_is_used_by_a_test_and_shown_somewhere(thing):
     assert SHOWN.count(thing.__name__) > 1  # not by its definition alone
 
 
-@pytest.mark.parametrize("thing", public())
+@pytest.mark.parametrize("thing", list(public()))
 def test_what_it_raises_has_a_test(thing):
     """A callable whose docstring promises an error is named in a test file that expects errors."""
     if "Raises:" not in (thing.__doc__ or ""):
         return
     files = [p.read_text() for p in (ROOT / "python_tests").glob("test_*.py")]
     assert any(thing.__name__ in text and any(word in text for word in RAISE) for text in files)
+
+
+@pytest.mark.parametrize("kind", [DeprecationWarning, UserWarning, RuntimeWarning])
+@pytest.mark.parametrize("module", ["reid_ext.data.images", __name__])
+def test_warning_of_the_package_or_its_tests_is_an_error(kind, module):
+    with pytest.raises(kind):
+        warnings.warn_explicit("a name that goes away", kind, "file.py", 1, module=module)
