@@ -219,7 +219,7 @@ def viewpoint(
     elif targets == "fixed":
         label[row, y] = (0.3 / (of_y - 1).clamp(min=1))[:, None]
         label[row, y, v] = 0.9 - 0.3 * (of_y > 1).double()
-        label += 0.1 / number
+        label += 0.1 / max(number, 1)  # there may be no class, and then no row
     else:
         label[row, y, v] = 1
     return -(label[:, exist] * log_r).sum() / max(len(y), 1)
