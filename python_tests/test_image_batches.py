@@ -1,7 +1,10 @@
 """Batches of images: loaders with workers, caches, and where they continue."""
 
+import multiprocessing
 import os
 import signal
+import socket
+from multiprocessing import resource_sharer
 
 import cv2
 import pytest
@@ -9,6 +12,7 @@ import torch
 from images_cases import H, W, everything, normalised, picture, same, write
 
 from reid_ext import data
+from reid_ext.data import loading
 
 
 @pytest.fixture
@@ -162,6 +166,31 @@ def test_workers_ignore_interrupts_and_use_one_thread(samples):
     assert (first[:, 1:] == 1).all()
     assert os.getpid() not in first[:, 0]
     assert torch.equal(first, second), "an epoch started other processes"
+
+
+def hand_over(connection):
+    """As a worker: a file by descriptor, as tensors are handed over."""
+    loading._prepare_worker(0)
+    connection.send(resource_sharer.DupFd(os.pipe()[0]))
+    connection.recv()
+
+
+def test_worker_says_nothing_of_a_main_process_that_left(capfd):
+    ours, theirs = multiprocessing.Pipe()
+    worker = multiprocessing.get_context("fork").Process(target=hand_over, args=(theirs,))
+    worker.start()
+    file = ours.recv()
+    with socket.socket(socket.AF_UNIX) as left:
+        left.connect(file._id[0])  # and gone before anything was said
+    os.close(file.detach())  # one after the other: it is done with that
+    ours.send("done")
+    worker.join()
+    assert worker.exitcode == 0 and capfd.readouterr().err == ""
+
+
+def test_worker_says_what_else_goes_wrong(capsys):
+    loading._say_unless_left(OSError, OSError("disk"), None)
+    assert "OSError: disk" in capsys.readouterr().err
 
 
 def test_loader_rejects_negative_workers(samples):

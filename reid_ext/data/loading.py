@@ -1,7 +1,9 @@
 """Batches of images, prepared by worker processes."""
 
 import signal
+import sys
 from collections.abc import Iterable, Iterator
+from types import TracebackType
 from typing import Any, NamedTuple
 
 import cv2
@@ -128,5 +130,17 @@ def _as_it_is(batch: Any) -> Any:
 def _prepare_worker(worker: int) -> None:
     """One thread per worker; Ctrl-C is for the main process, which then ends the workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.excepthook = _say_unless_left
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
+
+
+def _say_unless_left(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """What ends a thread of a worker, but for the main process leaving in the middle of a batch.
+
+    It does so after Ctrl-C, and the thread that hands batches over would print a traceback.
+    """
+    if not issubclass(kind, ConnectionError | EOFError):
+        sys.__excepthook__(kind, error, trace)
