@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from cli_cases import typed
 
 import reid_ext
 from reid_ext import cli, data
@@ -23,16 +24,7 @@ def whole(tmp_path_factory):
 
 @pytest.fixture
 def run(capsys):
-    def run(*arguments):
-        try:
-            status = cli.main([str(argument) for argument in arguments])
-        except SystemExit as stop:  # argparse's own
-            status = stop.code
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return status, out, err
-
-    return run
+    return lambda *arguments: typed(capsys, *arguments)
 
 
 def test_synthesize_draws_what_check_finds_whole(run, tmp_path):

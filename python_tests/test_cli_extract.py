@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 import torch
+from cli_cases import typed
 from trained import write_checkpoint
 
-from reid_ext import cli, data
+from reid_ext import data
 from reid_ext.training import checkpoint
 
 
@@ -26,16 +27,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture
 def run(capsys):
-    def run(*arguments):
-        try:
-            status = cli.main([str(argument) for argument in arguments])
-        except SystemExit as stop:  # argparse's own
-            status = stop.code
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return status, out, err
-
-    return run
+    return lambda *arguments: typed(capsys, *arguments)
 
 
 def by_hand(model, samples):
