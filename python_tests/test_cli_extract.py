@@ -90,6 +90,24 @@ def test_a_timm_model_gives_its_pooled_features(run, root, tmp_path):
     assert status == 0 and "512 features" in out
 
 
+def test_stopped_between_its_files_it_leaves_no_gallery_of_another_network(
+    run, trained, root, tmp_path, monkeypatch
+):
+    for name in ("query.npz", "gallery.npz"):
+        (tmp_path / name).write_bytes(b"of another network")
+    written = []
+
+    def full_disk_at_the_second(path, arrays):
+        if written:
+            raise OSError("disk full")
+        written.append(path.name)
+
+    monkeypatch.setattr("reid_ext.cli.extract.write_arrays", full_disk_at_the_second)
+    status, _, err = run("extract", trained[0], "regdb", root, "--out", tmp_path)
+    assert status == 1 and "disk full" in err
+    assert written == ["query.npz"] and not (tmp_path / "gallery.npz").exists()
+
+
 @pytest.mark.parametrize(
     "change, message",
     [

@@ -248,7 +248,7 @@ def test_killed_render_is_not_trusted_and_done_again(small, tmp_path):
     process = subprocess.Popen(  # elsewhere: here Python would import the sources
         [sys.executable, "-c", code], stderr=subprocess.DEVNULL, cwd=tmp_path.parent
     )
-    wait_until(lambda: list(tmp_path.glob(".data.rendering-*/cam1/0002")))
+    wait_until(lambda: list(tmp_path.glob(".data.unfinished-*/cam1/0002")))
     process.kill()
     process.wait()
     assert not root.exists()

@@ -1,5 +1,7 @@
 """Figures: what is where on them, files written whole, and every refusal."""
 
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -139,7 +141,7 @@ def test_save_image_leaves_the_old_file_when_it_fails(tmp_path, monkeypatch):
     def full(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(type(path), "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError, match="disk full"):
         viz.save_image(path, np.zeros((2, 2), np.uint8))
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]

@@ -67,7 +67,7 @@ def _extract(args: argparse.Namespace) -> Result:
     with writes("--out", args.out):
         args.out.mkdir(parents=True, exist_ok=True)
     facts: dict[str, Any] = {"ok": True, "files": {}}
-    lines = []
+    lines, arrays = [], {}
     for side, samples in (("query", dataset.query), ("gallery", dataset.gallery)):
         images = Images(samples, EvaluationTransform(size=embedder.size), part=embedder.part)
         start = time.perf_counter()
@@ -84,13 +84,16 @@ def _extract(args: argparse.Namespace) -> Result:
             )
         rate = len(images) / max(time.perf_counter() - start, 1e-9)
         path = args.out / f"{side}.npz"
-        with writes("--out", path):
-            write_arrays(path, _arrays(samples, features))
+        arrays[path] = _arrays(samples, features)
         found = {"images": len(images), "feature_dim": features.shape[1]}
         facts["files"][str(path)] = {**found, "images_per_second": rate}
         lines.append(
             f"{path}: {len(images)} images of {features.shape[1]} features, {rate:.0f} images/s"
         )
+    with writes("--out", args.out):
+        path.unlink(missing_ok=True)  # stopped here, no old gallery stands beside a new query
+        for path, content in arrays.items():
+            write_arrays(path, content)
     return Result(lines, facts)
 
 

@@ -6,7 +6,6 @@ is run: arrays of Python objects are refused.
 """
 
 import math
-import os
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 import numpy as np
+
+from reid_ext._writing import whole_file
 
 FLOATS = ("float32", "float64", "float16")
 # Ours first, then those of other programs.
@@ -176,15 +177,10 @@ def _vector(array: np.ndarray) -> np.ndarray:
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write the arrays as ``.npz``, as a whole or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.npz")
-    try:
-        with zipfile.ZipFile(part, "w") as file:  # what np.savez does, with its stubs in order
-            for name, array in arrays.items():
-                with file.open(f"{name}.npy", "w", force_zip64=True) as entry:
-                    np.lib.format.write_array(entry, array, allow_pickle=False)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path) as part, zipfile.ZipFile(part, "w") as file:
+        for name, array in arrays.items():  # what np.savez does, with its stubs in order
+            with file.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, array, allow_pickle=False)
 
 
 def _check_sizes(path: Path) -> None:

@@ -7,9 +7,7 @@ become the folders that ``cuhk03`` reads. An image of pair p and view v (1 or 2)
 2 (p - 1) + v, and is called after its label, camera and number.
 """
 
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +16,7 @@ import cv2
 import numpy as np
 
 from reid_ext._progress import Progress
+from reid_ext.data import unfinished
 from reid_ext.data.cuhk03 import BOXES, IMAGES_MAT, NAME, find_images, folders
 from reid_ext.data.tree import check_choice
 
@@ -56,8 +55,7 @@ def convert(source: str | Path, out: str | Path, boxes: str = "both") -> Path:
     """
     check_choice(NAME, "boxes", boxes, (*BOXES, "both"))
     source, out = Path(source), Path(out)
-    if out.exists():
-        raise ValueError(f"{NAME}: out must not be there yet, got {out}; name another folder")
+    _check_absent(out)
     images = find_images(source)
     if images is None:
         raise FileNotFoundError(
@@ -65,18 +63,22 @@ def convert(source: str | Path, out: str | Path, boxes: str = "both") -> Path:
         )
     kinds = BOXES if boxes == "both" else (boxes,)
     plans = {kind: _plan(_config(source, kind), kind) for kind in kinds}
-    work = out.with_name(f".{out.name}.converting-{os.getpid()}")
-    try:
-        with _opened(images) as file, Progress(sum(map(len, plans.values())), "writing") as bar:
+    number = sum(map(len, plans.values()))
+    with _opened(images) as file, unfinished.work_folder(out, NAME, "out") as work:
+        _check_absent(out)  # another process may have been faster
+        with Progress(number, "writing") as bar:
             for kind, plan in plans.items():
                 for path, content in _contents(file, images, kind, plan):
                     (work / path).parent.mkdir(parents=True, exist_ok=True)
                     (work / path).write_bytes(content)
                     bar.update(1)
-        os.replace(work, out)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+        unfinished.publish(work, out)
     return out
+
+
+def _check_absent(out: Path) -> None:
+    if out.exists():
+        raise ValueError(f"{NAME}: out must not be there yet, got {out}; name another folder")
 
 
 def _config(source: Path, kind: str) -> Path:

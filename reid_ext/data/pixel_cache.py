@@ -6,7 +6,6 @@ its place and moved there, so a file with that name is whole, also where two pro
 one is stopped; should a disk still have cut it, it is made again.
 """
 
-import contextlib
 import hashlib
 import json
 import os
@@ -19,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reid_ext._writing import writes
+from reid_ext._writing import whole_file, writes
 from reid_ext.data.decoding import decode, part_of
 from reid_ext.data.transforms import resize
 
@@ -82,18 +81,11 @@ class InFile:
 
     def _write(self, paths: Sequence[str], size: tuple[int, int], part: str) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        try:
-            self._take_room(temporary)
-            pixels = np.memmap(temporary, np.uint8, "r+", shape=self.shape)
+        with whole_file(self.path) as unfinished:
+            self._take_room(unfinished)
+            pixels = np.memmap(unfinished, np.uint8, "r+", shape=self.shape)
             _read_all(paths, size, part, pixels.__getitem__)
             pixels.flush()
-            with open(temporary, "rb") as file:
-                os.fsync(file.fileno())
-            os.replace(temporary, self.path)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                temporary.unlink()
 
     def _take_room(self, path: Path) -> None:
         """Make a file of all the bytes: a mapped page without room on the disk ends the process."""

@@ -6,13 +6,13 @@ a file name of the data can do nothing even if it were not escaped.
 
 import base64
 import hashlib
-import os
 import time
 from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 
 from reid_ext._progress import Progress
+from reid_ext._writing import whole_file
 from reid_ext.report import lists, overview
 from reid_ext.report.markup import Markup, tag
 from reid_ext.report.run import Run
@@ -42,12 +42,8 @@ def write_report(path: str | Path, runs: Sequence[Run], *, title: str = "") -> N
             f"write_report: path must be in a folder that exists, got {path}; make {path.parent}"
         )
     content = _page(runs, title or runs[0].name)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with whole_file(path) as part:
         part.write_bytes(content.encode("utf-8", "replace"))  # a name may hold half a character
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _page(runs: Sequence[Run], title: str) -> str:

@@ -4,7 +4,6 @@ A checkpoint holds tensors, numbers and strings alone, so it loads with ``weight
 cannot run code. It is written beside its place and moved there, so it is whole or not there.
 """
 
-import os
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +13,8 @@ from typing import Any, BinaryIO, Protocol
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
+
+from reid_ext._writing import whole_file
 
 FORMAT = "reid_ext checkpoint"
 VERSION = 3  # 2: with what the losses learn; 3: of every head, and the averaged parameters
@@ -192,22 +193,14 @@ def write_bytes_atomically(content: bytes, path: Path) -> None:
 
 def _write_atomically(write: Callable[[BinaryIO], Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
     try:
-        with open(part, "wb") as file:
+        with whole_file(path) as part, part.open("wb") as file:
             write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
     except RuntimeError as error:  # what torch makes of a write that failed
-        part.unlink(missing_ok=True)
         raise OSError(
             f"checkpoint: path must be on a disk with room for it, got {path}, which could not be "
             f"written to its end ({error.__context__ or error}); free some space"
         ) from error
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def _load(model: nn.Module, state: dict[str, Any], path: str | Path) -> None:

@@ -14,6 +14,7 @@ import torch
 
 from reid_ext import distributed
 from reid_ext._terminal import in_words, is_out_of_memory
+from reid_ext._writing import whole_file
 from reid_ext.data.fraction import PARTS
 from reid_ext.training.overrides import overridden
 from reid_ext.training.precision import PRECISIONS, fastest_precision
@@ -136,12 +137,8 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write ``content`` to ``path``, whole or not at all; of several processes the first does."""
     if not distributed.is_main():
         return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(json.dumps(content, indent=2, default=str) + "\n")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as part:
+        part.write_text(json.dumps(content, indent=2, default=str) + "\n")
 
 
 def _positive(text: str) -> int:

@@ -4,9 +4,7 @@ Every file is read back and its features compared with those of the network befo
 its place. The batch is free, the image size that of the training.
 """
 
-import errno
 import json
-import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from reid_ext._writing import writes
+from reid_ext._writing import whole_file, writes
 from reid_ext.models import TwoStream
 from reid_ext.models.neck import PerModalityNorm
 from reid_ext.training.embedder import Embedder, ImagesToFeatures, load_embedder, write_weights
@@ -66,28 +64,22 @@ def export(embedder: Embedder, path: str | Path, file_format: str) -> Exported:
             "the checkpoint that it came from"
         )
     two = isinstance(model.neck, PerModalityNorm)
-    part = path.with_name(f".{path.stem}.{os.getpid()}{ENDINGS[file_format]}")
-    with writes("export: path", path):  # before the work; torch's errors would name the part
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "it is a folder")
-        part.touch()
     was_training = model.training
     model.cpu().eval()
     try:
-        _WRITERS[file_format](embedder, ImagesToFeatures(model), two, part)
-        difference = _largest_difference(embedder, _READERS[file_format](part), two)
-        if not difference <= TOLERANCE:
-            raise RuntimeError(
-                f"export: {file_format} must give the network's features, got a difference of "
-                f"{difference:.2g} of the largest one; report it with the versions of torch and "
-                "of that format"
-            )
         with writes("export: path", path):
-            os.replace(part, path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with whole_file(path, ENDINGS[file_format]) as part:
+                _WRITERS[file_format](embedder, ImagesToFeatures(model), two, part)
+                difference = _largest_difference(embedder, _READERS[file_format](part), two)
+                if not difference <= TOLERANCE:
+                    raise RuntimeError(
+                        f"export: {file_format} must give the network's features, got a "
+                        f"difference of {difference:.2g} of the largest one; report it with the "
+                        "versions of torch and of that format"
+                    )
     finally:
         model.train(was_training)
-        part.unlink(missing_ok=True)
     return Exported(INPUTS if two else INPUTS[:1], difference)
 
 

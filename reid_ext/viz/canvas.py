@@ -3,13 +3,14 @@
 Coordinates are pixels (x, y) and may be fractions; the size of text is the height of a capital.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 import cv2
 import numpy as np
+
+from reid_ext._writing import whole_file
 
 Color: TypeAlias = tuple[int, int, int]
 INK: Color = (38, 38, 38)
@@ -101,12 +102,8 @@ def save_image(path: str | Path, image: np.ndarray) -> None:
         )
     pixels = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     encoded = cv2.imencode(path.suffix, pixels)[1].tobytes()
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        unfinished.write_bytes(encoded)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with whole_file(path) as part:
+        part.write_bytes(encoded)
 
 
 def check_image(where: str, name: str, image: np.ndarray) -> None:

@@ -1,12 +1,12 @@
 """Figures for papers from plain arrays, by matplotlib: PNG, SVG or PDF, by the file's ending."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from reid_ext._writing import whole_file
 from reid_ext.viz.cmc import COLORS as RGB
 
 COLORS = [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in RGB]
@@ -199,11 +199,6 @@ def _save(figure: Any, path: str | Path) -> None:
     from matplotlib import rc_context
 
     path = Path(path)
-    part = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     dateless = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[path.suffix]
-    try:
-        with rc_context({"svg.hashsalt": "reid_ext"}):
-            figure.savefig(part, dpi=DPI, metadata=dateless)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path) as part, rc_context({"svg.hashsalt": "reid_ext"}):
+        figure.savefig(part, dpi=DPI, metadata=dateless)

@@ -13,10 +13,11 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 import torch
 import torch._dynamo  # an optimizer imports it, for seconds: here once for all that are forked
@@ -24,7 +25,7 @@ from part import Budget, Row
 
 from reid_ext import cli, data, models, training, viz
 from reid_ext.data.loading import Batch
-from reid_ext.training import experiment
+from reid_ext.training import checkpoint, experiment
 from reid_ext.training.checkpoint import read_checkpoint
 
 SEED = 3
@@ -42,6 +43,7 @@ class Victim(NamedTuple):
 def attack(budget: Budget) -> Iterator[Row]:
     """Kill every victim in turn."""
     torch.set_num_threads(1)
+    cv2.setNumThreads(1)  # a forked child waits for ever for threads it does not have
     each = budget.amount(6, 200 // len(VICTIMS))
     for name, victim in VICTIMS.items():
         home = budget.folder / name
@@ -210,6 +212,46 @@ def reported(folder: Path) -> Any:
     return {name: _digest(folder, name) for name in ("list.png", "metrics.json", "cmc.png")}
 
 
+# --- extracting -----------------------------------------------------------------------------------
+
+NETWORKS = {"zeros.pt": 0.0, "ones.pt": 1.0}  # what every feature of that network is
+
+
+def _networks_and_images(folder: Path) -> Path:
+    """The same for all folders beside this one: the undisturbed run makes them."""
+    torch.manual_seed(SEED)
+    for name, value in NETWORKS.items():
+        if not (folder / name).exists():
+            model = models.TwoStream("small", 5, neck="shared")
+            torch.nn.init.zeros_(model.neck.weight)
+            torch.nn.init.constant_(model.neck.bias, value)
+            content = dict.fromkeys(checkpoint._KEYS, None)
+            content |= {"format": checkpoint.FORMAT, "version": checkpoint.VERSION}
+            content |= {"model": model.state_dict()}
+            content |= {"settings": {**asdict(training.EMBEDDED), "neck": "shared"}}
+            checkpoint.write_atomically(content, folder / name)
+    return data.synthesize("regdb", folder / "set", identities=(3, 0, 3), images=(3, 1), workers=1)
+
+
+def extract(folder: Path) -> None:
+    """Features of one network over those of another."""
+    root = _networks_and_images(folder.parent)
+    for name in [*NETWORKS, *NETWORKS]:
+        given = [str(folder.parent / name), "regdb", str(root), "--out", str(folder)]
+        assert cli.main(["extract", *given, "--workers", "0"]) == 0
+
+
+def features_are_of_one_network(folder: Path) -> None:
+    values = set()
+    for path in folder.glob("[qg]*.npz"):
+        values |= set(np.load(path)["features"].ravel().tolist())
+    assert len(values) < 2, f"features of several networks beside each other: {values}"
+
+
+def extracted(folder: Path) -> Any:
+    return _digest(folder)
+
+
 # --- features and re-ranked distances -------------------------------------------------------------
 
 
@@ -223,23 +265,29 @@ def evaluate(folder: Path) -> None:
             np.savez(part, features=rng.random((n, 64), np.float32), identities=ids, cameras=ids)
             os.replace(part, folder / f"{name}.npz")
             rng = np.random.default_rng(SEED + 1)
+    files = [str(folder / "q.npz"), str(folder / "g.npz")]
+    generic = ["--protocol", "generic"]
     for _ in range(5):
-        files = [str(folder / "q.npz"), str(folder / "g.npz")]
         assert cli.main(["rerank", *files, "--out", str(folder / "d.npz")]) == 0
+        assert cli.main(["evaluate", *files, *generic, "--report", str(folder / "r.html")]) == 0
 
 
-def distances_are_whole(folder: Path) -> None:
+def results_are_whole(folder: Path) -> None:
     if (folder / "d.npz").exists():
         assert np.load(folder / "d.npz")["distances"].shape == (50, 400)
+    if (folder / "r.html").exists():
+        assert (folder / "r.html").read_text().rstrip().endswith("</html>")
 
 
 def evaluated(folder: Path) -> Any:
-    return hashlib.sha256(np.load(folder / "d.npz")["distances"].tobytes()).hexdigest()
+    distances = hashlib.sha256(np.load(folder / "d.npz")["distances"].tobytes()).hexdigest()
+    return distances, _digest(folder, "*.html")
 
 
 VICTIMS = {
     "rendering": Victim(render, rendered_is_whole, rendered),
     "training": Victim(train, checkpoint_is_whole, trained),
     "reports": Victim(report, reports_are_whole, reported),
-    "re-ranking": Victim(evaluate, distances_are_whole, evaluated),
+    "extracting": Victim(extract, features_are_of_one_network, extracted),
+    "evaluation": Victim(evaluate, results_are_whole, evaluated),
 }

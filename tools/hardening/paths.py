@@ -57,7 +57,7 @@ def fuzz(
     if not out.exists():
         return 0, [f"status {done.returncode}: {(done.stderr or done.stdout)[-500:]}"]
     rows = json.loads(out.read_text())["rows"]
-    return sum(row["count"] for row in rows), [text for row in rows for text in row["found"]]
+    return sum(row["tried"] for row in rows), [text for row in rows for text in row["failures"]]
 
 
 def built(folder: Path, options: list[str]) -> Path:

@@ -15,6 +15,7 @@ import os
 import platform
 import secrets
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -52,7 +53,7 @@ def main() -> int:
         args.out.write_text(json.dumps(_facts(args, rows), indent=1) + "\n")
     if not args.folder:
         shutil.rmtree(folder, ignore_errors=True)
-    found = sum(len(row["found"]) for row in rows)
+    found = sum(row["found"] for row in rows)
     print(f"{len(rows)} attacks, {found} things found")
     return 1 if found else 0
 
@@ -94,7 +95,16 @@ def _run(part: str, args: argparse.Namespace, folder: Path) -> list[dict]:
         for text in row.found:
             print(f"              FOUND {text}")
         sys.stdout.flush()
-        rows.append({"part": part, **row._asdict(), "seconds": round(seconds, 1)})
+        rows.append(
+            {
+                "part": part,
+                "attack": row.what,
+                "tried": row.count,
+                "found": len(row.found),
+                "seconds": round(seconds, 1),
+                "failures": row.found,
+            }
+        )
     return rows
 
 
@@ -106,13 +116,23 @@ def _facts(args: argparse.Namespace, rows: list[dict]) -> dict:
     return {
         "command": " ".join(sys.argv),
         "seed": args.seed,
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": f"{_processor()}, {len(os.sched_getaffinity(0))} cores",
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "build": reid_ext.build_info(),
+        "machine": {
+            "processor": _processor(),
+            "threads": len(os.sched_getaffinity(0)),
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "build": reid_ext.build_info(),
+            "commit": _commit(),
+            "date": time.strftime("%Y-%m-%d"),
+        },
         "rows": rows,
     }
+
+
+def _commit() -> str:
+    git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    done = subprocess.run(git, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "none"
 
 
 def _processor() -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from reid_ext._progress import Progress
+from reid_ext.data import unfinished
 from reid_ext.data.synthetic import (
     cuhk03,
     dukemtmc,
@@ -103,7 +104,7 @@ def synthesize(
     manifest = settings.manifest(name)
     if store.is_finished(root, manifest):
         return root
-    with store.work_folder(root) as folder:
+    with unfinished.work_folder(root, "synthesize", "root") as folder:
         if not store.is_finished(root, manifest):  # another process may have been faster
             _render(layout, folder, settings, processes)
             store.publish(folder, root, manifest)
