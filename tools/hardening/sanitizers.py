@@ -35,7 +35,9 @@ def attack(budget: Budget) -> Iterator[Row]:
     address = budget.folder / "address"
     package = built(address, [DEBUG, TESTS, "-DREID_EXT_SANITIZE=address,undefined"])
     yield _ctest("C++ tests, ASan and UBSan", address / "build", {"REID_EXT_CPU_PRODUCT": "torch"})
-    variables = {"PYTHONPATH": str(package), "LD_PRELOAD": _library("libasan.so")}
+    # AddressSanitizer looks once for how to throw: in what is there at the start
+    preload = f"{_library('libasan.so')} {_library('libstdc++.so.6')}"
+    variables = {"PYTHONPATH": str(package), "LD_PRELOAD": preload}
     variables |= {"ASAN_OPTIONS": "detect_leaks=0", "REID_EXT_CPU_PRODUCT": "torch"}
     count, found = fuzz(budget, variables, budget.seconds / 60 / 20)
     yield Row("fuzz, ASan and UBSan", count, found)
