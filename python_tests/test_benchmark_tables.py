@@ -40,6 +40,10 @@ def test_figures_have_three_digits_and_no_exponent(tool):
     assert "old" not in text and tool.filled(text) == text
 
 
+def test_counts_are_written_whole(tool):
+    assert tool.text_of(1_000_202) == "1,000,202" and tool.text_of(1024) == "1024"
+
+
 def test_columns_are_chosen_and_named(tool):
     text = tool.filled("<!-- table of cpu-a.json: ours ms as time -->\n<!-- end of table -->")
     assert "| time |" in text and "op" not in text.split("-->")[1]

@@ -116,7 +116,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         ValueError: the file is cut, damaged, of another program or of another version.
     """
     if not Path(path).is_file():
-        is_not = "is not there; train first, or give the folder of an earlier run"
+        is_not = "is not there; train first, or name that of an earlier run"
         if Path(path).is_dir():
             is_not = "is a folder; give the checkpoint.pt in it"
         raise FileNotFoundError(f"checkpoint: path must be a file, got {path}, which {is_not}")
