@@ -1,5 +1,6 @@
 """RegDB's protocol, means over trials, bootstrap intervals, and a ranking as JSON."""
 
+import dataclasses
 import json
 
 import pytest
@@ -50,6 +51,8 @@ def test_mean_of_trials_with_different_queries():
     assert mean.trials == [one, two] and mean.protocol.startswith("mean of 2 trials: generic")
     with pytest.raises(ValueError, match="trials must be a list of Rankings, one at least, got"):
         mean_of_trials([])
+    with pytest.raises(ValueError, match=r"trials must have one max_rank, got \[5, 50\]"):
+        mean_of_trials([one, dataclasses.replace(two, cmc=two.cmc[:5])])
 
 
 def test_bootstrap_of_queries_alike_is_a_point():

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from reid_ext import data, distributed, evaluate, losses
+from reid_ext.models.neck import build_neck
 
 N, DIM = 24, 6
 
@@ -128,12 +129,23 @@ def test_without_processes_all_is_as_ever():
     assert one.state_dict().keys() == other.state_dict().keys()
     other.load_state_dict(one.state_dict())
     torch.testing.assert_close(one.eval()(x), other.eval()(x))
+    modalities = torch.arange(len(x)) % 2
+    neck = build_neck("per_modality", x.shape[1]).to(x.dtype)
+    want = neck(x, modalities)
+    neck = distributed.convert_norms(nn.ModuleList([build_neck("per_modality", x.shape[1])]))[0]
+    torch.testing.assert_close(neck.to(x.dtype)(x, modalities), want)
+
+
+def test_norm_without_a_momentum_is_refused():
+    with pytest.raises(ValueError, match="norm must have a momentum, got None"):
+        distributed.GlobalBatchNorm(nn.BatchNorm1d(3, momentum=None))
 
 
 def images_and_norm():
     torch.manual_seed(3)
     images = torch.randn(7, 3, 4, 5, dtype=torch.float64)
-    return images, nn.Sequential(nn.BatchNorm2d(3)).double()
+    plain = nn.BatchNorm2d(3, affine=False, track_running_stats=False)
+    return images, nn.Sequential(nn.BatchNorm2d(3), plain).double()
 
 
 def norm_of_images(rank, world_size):

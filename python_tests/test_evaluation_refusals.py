@@ -216,3 +216,10 @@ def test_errors_of_a_rule_are_its_own():
 
     with pytest.raises(KeyError, match="mine"):
         evaluation.evaluate(**FEATURES, **LABELS, junk=rule)
+
+
+def test_classic_protocol_takes_no_rule_and_needs_cameras():
+    given = FEATURES | LABELS | {"protocol": "cuhk03-classic"}
+    refused(evaluation.evaluate, "evaluate", "junk", **given, junk=np.zeros((3, 4), bool))
+    given = FEATURES | IDS | {"protocol": "cuhk03-classic"}
+    refused(evaluation.evaluate, "evaluate", "cameras", **given)

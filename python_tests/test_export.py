@@ -9,6 +9,8 @@ import torch
 from trained import write_checkpoint
 
 from reid_ext import cli, data, models, training
+from reid_ext.training.checkpoint import read_checkpoint
+from reid_ext.training.embedder import WEIGHTS_FORMAT
 from reid_ext.training.export import ENDINGS
 from reid_ext.training.onnx_model import OnnxModel
 
@@ -156,3 +158,68 @@ def test_without_safetensors_says_what_to_install(trained, tmp_path, monkeypatch
     out = tmp_path / "w.safetensors"
     assert command("export", trained[0], out, "--format", "safetensors") == 1
     assert 'install it with pip install "reid_ext[export]"' in capsys.readouterr().err
+
+
+def onnx_file(path, inputs, output):
+    """A model that gives the means of its first input."""
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    h, f = onnx.helper, onnx.TensorProto.FLOAT
+    shapes = [h.make_tensor_value_info(f"input{n}", f, s) for n, s in enumerate(inputs)]
+    axes = list(range(len(output), len(inputs[0])))
+    node = h.make_node("ReduceMean", ["input0"], ["out"], axes=axes, keepdims=0)
+    graph = h.make_graph([node], "g", shapes, [h.make_tensor_value_info("out", f, output)])
+    model = h.make_model(graph, opset_imports=[h.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, path)
+
+
+def test_onnx_of_another_program_says_its_dimension_by_an_image(tmp_path):
+    onnx_file(tmp_path / "theirs.onnx", [["n", 3, "h", "w"]], ["n", "d"])
+    model = OnnxModel(tmp_path / "theirs.onnx")
+    assert model.feature_dim == 3 and model.size is None and model.settings == {}
+    images = torch.rand(2, 3, 8, 4)
+    got = model(images, torch.zeros(2)).features
+    torch.testing.assert_close(got, images.mean((2, 3)))
+    with pytest.raises(ValueError, match=r"size must be given for .*theirs.onnx"):
+        training.load_embedder(tmp_path / "theirs.onnx")
+    embedder = training.load_embedder(tmp_path / "theirs.onnx", size=(8, 4))
+    with pytest.raises(ValueError, match=r"embedder must be of a checkpoint, .* got an ONNX"):
+        training.export(embedder, tmp_path / "again.onnx", "onnx")
+
+
+@pytest.mark.parametrize("inputs, output", [([["n", 5]], ["n"]), ([["n", 3, 8, 4]] * 3, ["n", 3])])
+def test_onnx_that_takes_no_images_is_refused(inputs, output, tmp_path):
+    onnx_file(tmp_path / "other.onnx", inputs, output)
+    with pytest.raises(ValueError, match=r"must take images \(N, 3, H, W\) .* with input0"):
+        OnnxModel(tmp_path / "other.onnx")
+
+
+@pytest.mark.parametrize(
+    "settings, state, message",
+    [
+        ({}, {}, "must be of a training script of reid_ext, got .* without 'backbone'"),
+        (None, {"classifier.weight": torch.ones(5, 9)}, "must hold the parameters of its own"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(settings, state, message, trained, tmp_path):
+    save = pytest.importorskip("safetensors.torch").save_file
+    own = read_checkpoint(trained[0])["settings"]
+    facts = {"format": WEIGHTS_FORMAT, "settings": json.dumps(own if settings is None else {})}
+    save({**state, "x": torch.ones(1)}, tmp_path / "w.safetensors", facts)
+    with pytest.raises(ValueError, match=message):
+        training.load_embedder(tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("package, file_format", [("onnx", "onnx"), ("onnxruntime", "onnx")])
+def test_without_onnx_says_what_to_install(package, file_format, trained, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=r'pip install "reid_ext\[export\]"'):
+        training.export(training.load_embedder(trained[0]), tmp_path / "m.onnx", file_format)
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_reading_safetensors_without_the_package_says_what_to_install(tmp_path, monkeypatch):
+    (tmp_path / "w.safetensors").touch()
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    with pytest.raises(ImportError, match=r"w.safetensors needs safetensors, which is not"):
+        training.load_embedder(tmp_path / "w.safetensors")

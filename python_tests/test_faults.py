@@ -134,3 +134,30 @@ ODD = [torch.eye(3).to_sparse(), torch.ones(2, dtype=torch.complex64), "word", N
 def test_number_of_another_kind_is_refused(call, value):
     with pytest.raises(ValueError, match="must"):
         call(value)
+
+
+@pytest.mark.parametrize(
+    "call, argument",
+    [
+        (lambda y: ops.mine_hardest(X, y), "mine_hardest: labels"),
+        (lambda y: ops.expat_loss(X, y), "expat_loss: labels"),
+        (lambda y: ops.fidi_loss(X, [0, 1], keys=X, key_labels=y), "fidi_loss: key_labels"),
+        (lambda y: ops.viewpoint_loss(X, [0, 1], y), "viewpoint_loss: views"),
+    ],
+)
+@pytest.mark.parametrize("value", ["word", ["a", "b"], [[0], [1, 2]], [2**70, 1], {}])
+def test_op_refuses_labels_that_are_no_integers_by_name(call, argument, value):
+    with pytest.raises(TypeError, match=f"^{argument} must be a tensor or a list of integers"):
+        call(value)
+
+
+def test_labels_may_be_lists():
+    x = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    as_list, as_tensor = (ops.fidi_loss(x, y) for y in ([0, 0, 7, 7], torch.tensor([0, 0, 7, 7])))
+    assert as_list == as_tensor > 0
+
+
+def test_traceback_on_request(monkeypatch):
+    monkeypatch.setenv("REID_EXT_TRACEBACK", "1")
+    with pytest.raises(ValueError, match="a user's"), one_line_errors():
+        raise ValueError("a user's")

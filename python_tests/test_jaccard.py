@@ -1,5 +1,7 @@
 """Jaccard distances between all images: against both conventions as dense matrices."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -172,3 +174,9 @@ def test_op_rejects_by_name(device):
 
 def test_is_exported():
     assert evaluation.jaccard_distance is jaccard_distance
+
+
+def test_without_scipy_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy.sparse", None)
+    with pytest.raises(ImportError, match=r"to_scipy needs SciPy.*pip install scipy"):
+        jaccard_distance(people(9), 3, 2).to_scipy()

@@ -242,3 +242,20 @@ def test_refuses_cameras_of_the_other_modality():
         ranked([(1, 6)], [(1, 1), (1, 6)])
     with pytest.raises(ValueError, match=r"gallery_cameras must have an image of cameras \(1, 2\)"):
         ranked([(1, 6)], [(1, 4)], mode="indoor")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_features_rank_by_float32_distances(dtype, device):
+    torch.manual_seed(0)
+    query, gallery = torch.randn(6, 9).to(device, dtype), torch.randn(12, 9).to(device, dtype)
+    given = {"query_ids": [0, 1, 2] * 2, "gallery_ids": [0, 1, 2] * 4, "trials": 2}
+    given |= {"query_cameras": [3] * 6, "gallery_cameras": [1] * 6 + [4] * 6}
+    half = evaluate_sysu(query, gallery, **given)
+    single = evaluate_sysu(query.float(), gallery.float(), **given)
+    assert half.mAP == single.mAP and torch.equal(half.cmc, single.cmc)
+
+
+def test_precision_at_k_is_the_mean_over_trials():
+    ranking = ranked([(1, 6), (2, 6)], LINE, trials=3, shots=1, seed=5)
+    of_each = [trial.mAP_at(1) for trial in ranking.trials]
+    assert ranking.mAP_at(1) == pytest.approx(sum(of_each) / 3)

@@ -40,11 +40,13 @@ def test_trains_evaluates_and_draws(loss, tmp_path):
 
 def test_every_option_of_a_training(tmp_path):
     out = tmp_path / "out"
+    (tmp_path / "views.csv").write_text("path,view\nof_no_image.jpg,side\n")
     done = run(
         "train_market1501.py",
         tmp_path,
         *("--quick", "--workers", 0, "--loss", "va_local", "--out", out, "--batch", "4x4"),
         *("--evaluate-on", "val", "--validate-every", 4, "--by-viewpoint", "--profile"),
+        *("--rerank", "--views", "views.csv"),
         *("--set", "average=0.9", "parts=2", "view_gamma=0.3", "--fraction", 0.7),
     )
     assert done.returncode == 0, done.stderr
@@ -52,8 +54,9 @@ def test_every_option_of_a_training(tmp_path):
     settings = metrics["settings"]
     assert settings["stripes"] == 3 and settings["view_gamma"] == 0.3 and settings["parts"] == 2
     kinds = [f"{k}-viewpoint, {v}" for k in ("single", "cross") for v in ("front", "side", "back")]
-    assert list(metrics["results"]) == ["market1501", *kinds]
+    assert list(metrics["results"]) == ["market1501", "market1501, re-ranked", *kinds]
     assert "mAP on val" in done.stdout and re.search(r"0.7: \d+ of \d+ training", done.stdout)
+    assert re.search(r"views.csv: views of (\d+) of \1 training images", done.stdout)
     assert {"best.pt", "checkpoint.pt", "trace.json"} <= {p.name for p in out.iterdir()}
 
 

@@ -3,6 +3,7 @@
 import math
 import os
 import signal
+import sys
 import threading
 from dataclasses import replace
 
@@ -322,3 +323,42 @@ def test_transforms_of_a_recipe():
     train, evaluate = training.transforms(training.EMBEDDED)
     assert train.size == evaluate.size == (96, 48)
     assert (train.pad, train.mix, train.erase) == ((4, 2), 0.6, 0.0)
+
+
+class Recorder:
+    """What the log uses of Weights & Biases."""
+
+    def __init__(self):
+        self.calls = []
+
+    def init(self, **settings):
+        self.calls.append(settings)
+        return self
+
+    def log(self, values, step):
+        self.calls.append((values, step))
+
+    def finish(self, exit_code):
+        self.calls.append(exit_code)
+
+
+def test_log_of_weights_and_biases_ends_as_the_training_did(tmp_path, monkeypatch):
+    wandb = Recorder()
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    with pytest.raises(KeyError), ScalarLog(None, "people") as log:
+        log.write({"loss": 2.0}, 7)
+        raise KeyError
+    assert wandb.calls == [{"project": "people", "dir": None}, ({"loss": 2.0}, 7), 1]
+
+
+def test_log_says_that_weights_and_biases_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(ImportError, match="wandb_project needs wandb, which is not installed"):
+        ScalarLog(None, "people")
+
+
+def test_log_does_without_tensorboard(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with ScalarLog(tmp_path) as log:
+        log.write({"loss": 1.0}, 1)
+    assert not any(tmp_path.iterdir())

@@ -151,3 +151,10 @@ def test_state_holds_the_classifiers_and_the_classes(device):
 def test_module_rejects_by_name(changed, message):
     with pytest.raises(ValueError, match="ViewpointAwareLoss: " + message):
         losses.ViewpointAwareLoss(**{"num_identities": 4, "feature_dim": 2} | changed)
+
+
+def test_one_view_has_no_pairs_to_regularise(device):
+    u = torch.ones(2, 1, 3, device=device, requires_grad=True)
+    loss = euclidean_regularisation(u)
+    loss.backward()
+    assert loss == 0 and not u.grad.any()

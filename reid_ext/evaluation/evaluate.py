@@ -183,7 +183,7 @@ def _reranked(
 
 
 def _classic(where: str, distances: Tensor, labels: Labels, report: Report) -> Ranking:
-    if labels.rules != Rules():
+    if labels.rules.are_given():
         raise ValueError(
             f"{where}: junk and candidates must be None for protocol {CLASSIC!r}, got a rule"
         )

@@ -37,6 +37,10 @@ class Rules(NamedTuple):
     junk: Rule | None = None
     candidates: Rule | None = None
 
+    def are_given(self) -> bool:
+        """Whether there is one at all; masks are not to be compared."""
+        return self.junk is not None or self.candidates is not None
+
 
 def check(where: str, rules: Rules, sizes: tuple[int, int]) -> Rules:
     """The rules, masks as bool tensors."""

@@ -47,8 +47,7 @@ def search(
             best = _merged(best, q, block, k, metric)
             rows = block.first + len(block.features)
     _check_k(k, rows)
-    if best is None:
-        raise ValueError(f"{where}: gallery must have a block of rows, got none")
+    assert best is not None  # k is at least 1 and at most the rows
     return best
 
 

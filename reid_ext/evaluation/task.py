@@ -85,7 +85,7 @@ def read_task(
         where, by_protocol, same_identity, pairs.query_ids, g_ids, "the query's camera"
     )
     positives = by_protocol
-    if rules != Rules():
+    if rules.are_given():
         positives, junk = exclusion.exclude(where, rules, pairs, kept, by_protocol, junk)
         _check_rules_leave_a_match(where, positives, by_protocol)
     ignored = 0 if kept is None else sizes[1] - len(g_ids)

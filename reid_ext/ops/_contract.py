@@ -24,7 +24,13 @@ def integers(argument: str, t: Tensor, like: Tensor) -> Tensor:
     ``argument`` is what to call it in the error.
     """
     if not isinstance(t, Tensor):
-        t = torch.as_tensor(t, device=like.device)
+        try:
+            t = torch.as_tensor(t, device=like.device)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise TypeError(
+                f"{argument} must be a tensor or a list of integers, got {type(t).__name__} "
+                f"({error})"
+            ) from None
     if t.dtype == torch.int64:
         return t
     real = t.is_floating_point() or t.is_complex() or t.dtype == torch.bool
