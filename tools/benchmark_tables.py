@@ -26,7 +26,7 @@ ASKED = re.compile(
 
 
 def text_of(value: Any) -> str:
-    """Three digits of what was measured, all of a count, and no exponent: to compare at a glance."""
+    """Three digits of what was measured, all of a count, no exponent: to compare at a glance."""
     if isinstance(value, int) and abs(value) >= 10_000:
         return f"{value:,}"
     if not isinstance(value, float):
