@@ -36,14 +36,11 @@ def ranking(query, gallery, queries, candidates, metric):
     )
 
 
-def both_directions(args, dataset, query, gallery, metric):
+def both_directions(dataset, query, gallery, metric):
     """The rankings of either modality's queries by name."""
-    names = ["infrared to visible", "visible to infrared"]
-    if args.evaluate_on == "val":  # whose queries are the visible images
-        names.reverse()
     return {
-        names[0]: ranking(query, gallery, dataset.query, dataset.gallery, metric),
-        names[1]: ranking(gallery, query, dataset.gallery, dataset.query, metric),
+        "infrared to visible": ranking(query, gallery, dataset.query, dataset.gallery, metric),
+        "visible to infrared": ranking(gallery, query, dataset.gallery, dataset.query, metric),
     }
 
 
@@ -52,7 +49,7 @@ def main():
     start = time.perf_counter()
     root, recipe = real_data.prepare(args, "the folder of LLCM", RECIPE)
     dataset = data.load(NAME, root, evaluate_on=args.evaluate_on)
-    rank = functools.partial(both_directions, args, dataset)
+    rank = functools.partial(both_directions, dataset)
     model, outcome, recipe = stages.train(args, dataset, recipe, rank)
     query, gallery = stages.embed(args, dataset, model, recipe)
     rankings = rank(query, gallery, recipe.metric)

@@ -75,6 +75,14 @@ def test_counts_follow_the_split(name, split, images, root):
     assert any(f"train must have {images} images, got" in message for message in messages)
 
 
+@pytest.mark.parametrize("name", ["sysu-mm01", "veri776"])
+def test_counts_of_a_validation_split_are_not_published(name, root):
+    (root / "synthetic.json").unlink()
+    report = data.check(name, root, images=False, evaluate_on="val")
+    assert found(report, "note") == ["count: counts are published for evaluate_on='test' alone"]
+    assert report.ok
+
+
 @each
 def test_zero_bytes_and_half_images_are_found(name, root):
     query, gallery = a_query(name, root), data.load(name, root).gallery[-1].path

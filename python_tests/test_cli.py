@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from cli_cases import typed
 
 import reid_ext
@@ -125,6 +126,33 @@ def test_doctor_says_which_op_is_wrong(run, monkeypatch):
     status, out, _ = run("doctor")
     assert status == 1 and "cosine_matrix: differs from plain PyTorch" in out
     assert "an op does not work" in out
+
+
+def test_doctor_gives_the_first_line_of_what_an_op_fails_with(run, monkeypatch):
+    def fails(*args, **kwargs):
+        raise RuntimeError("nearest: no kernel\nraised at nearest.cpp:3")
+
+    monkeypatch.setattr("reid_ext.ops.nearest", fails)
+    status, out, _ = run("doctor")
+    assert status == 1 and "  nearest: fails: nearest: no kernel\n" in out
+    assert "an op does not work" in out and "nearest.cpp" not in out
+
+
+@pytest.mark.parametrize(
+    "reason, hint",
+    [
+        ("not built: torch 2.13.0+cpu is a CPU build", "reinstall reid_ext beside a CUDA build of"),
+        ("not built: no nvcc on PATH or in CUDA_HOME/bin", "install the CUDA toolkit (nvcc) and"),
+    ],
+)
+def test_doctor_says_what_a_gpu_without_kernels_needs(reason, hint, run, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "H200")
+    build = {**reid_ext.build_info(), "cuda_ops": reason}
+    monkeypatch.setattr("reid_ext.cli.doctor.build_info", lambda: build)
+    status, out, _ = run("doctor")
+    assert status == 0 and f"cuda:0: H200\n  no kernels: {reason}; {hint}" in out
 
 
 def test_ctrl_c_is_status_130(run, monkeypatch, tmp_path):

@@ -30,9 +30,9 @@ def run(capsys):
     return lambda *arguments: typed(capsys, *arguments)
 
 
-def by_hand(model, samples):
+def by_hand(model, samples, size=(96, 48)):
     """Features one image at a time, by the model's own forward."""
-    transform = data.EvaluationTransform(size=(96, 48))
+    transform = data.EvaluationTransform(size=size)
     with torch.no_grad():
         return torch.cat(
             [
@@ -77,6 +77,15 @@ def test_flip_averages_with_the_mirror_image(run, trained, root, tmp_path):
         both = model(torch.stack([image, image.flip(2)]), torch.zeros(2).long()).features
     got = np.load(tmp_path / "query.npz")["features"][0]
     torch.testing.assert_close(torch.tensor(got), both.mean(0))
+
+
+def test_size_takes_the_place_of_that_in_the_checkpoint(run, trained, root, tmp_path):
+    path, model = trained
+    flags = ["--out", tmp_path, "--size", "48x24"]
+    assert run("extract", path, "regdb", root, *flags)[0] == 0
+    want = by_hand(model, data.load("regdb", root).query, (48, 24))
+    with np.load(tmp_path / "query.npz") as file:
+        torch.testing.assert_close(torch.tensor(file["features"]), want)
 
 
 def test_a_timm_model_gives_its_pooled_features(run, root, tmp_path):

@@ -31,6 +31,14 @@ def test_a_terminal_gets_a_table(capsys, monkeypatch):
     assert "a[b]" in out and "┃" in out
 
 
+def test_a_terminal_without_rich_gets_aligned_lines(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    terminal.show([TABLE])
+    assert capsys.readouterr().out.splitlines() == str(TABLE).splitlines()
+
+
 def test_bench_gives_ratios_and_leaves_the_threads_alone(capsys):
     threads = torch.get_num_threads()
     assert cli.main(["bench", "--seconds", "0", "--threads", "1", "--json"]) == 0
@@ -71,3 +79,10 @@ def test_completion_in_bash_completes(capsys, tmp_path):
     lines += "$(complete -p reid-ext | sed 's/.*-F \\([^ ]*\\).*/\\1/'); echo ${COMPREPLY[@]}"
     done = subprocess.run(["bash", "-c", lines], capture_output=True, text=True)
     assert done.stdout.split() == ["doctor"], done.stderr
+
+
+def test_completion_without_shtab_says_how_to_install_it(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    assert cli.main(["completion", "bash"]) == 1
+    needs = 'completion needs shtab, which is not installed; install it with pip install "shtab"'
+    assert needs in capsys.readouterr().err

@@ -115,6 +115,11 @@ def broken(source, what):
     images = source / "cuhk03_release" / "cuhk-03.mat"
     if what == "no image":
         write_config(config, filelist=np.array([["1_002_1_01.png"]] * len(LISTED), object))
+    elif what == "person":
+        write_config(config, filelist=np.array([["1_009_1_01.png"]] * len(LISTED), object))
+    elif what == "numbers":
+        with h5py.File(images, "r+") as file:
+            file["detected"][0, 0] = file.create_dataset("numbers", data=np.ones((10, 2))).ref
     elif what == "row":
         write_config(config, query_idx=np.array([[8]]))
     elif what == "name":
@@ -137,6 +142,8 @@ def broken(source, what):
     "what, message",
     [
         ("no image", "must have an image of 3 colours, uint8, for .*person 2.*got uint64"),
+        ("person", r"person 9, number 1 of 'detected'\), got none \(.*; unpack it again"),
+        ("numbers", r"person 1, number 1 of 'detected'\), got none \(.*; unpack it again"),
         ("row", "query_idx of .* must count files named like .* got '' as number 8"),
         ("name", "train_idx of .* got '1.png' as number 1"),
         ("labels", "must have a label for each file, got 2 labels of 7 files"),

@@ -1,6 +1,7 @@
 """Feature files of other programs: layumi's .mat, AGW's names, .npy with labels beside."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -116,15 +117,51 @@ def test_objects_of_other_programs_are_not_run(tmp_path, capsys):
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_mat_file_that_is_none_or_has_cells(tmp_path, capsys):
+@pytest.mark.parametrize(
+    "content, got",
+    [
+        (b"no matlab file at all" * 20, "a file that is no .mat, or not whole (ValueError)"),
+        (
+            b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM" + bytes(384),
+            "a MATLAB file of version 7.3; save it with -v7, or scipy.io.savemat",
+        ),
+    ],
+)
+def test_a_mat_file_that_scipy_does_not_read_is_refused(content, got, tmp_path):
+    pytest.importorskip("scipy.io")
+    (tmp_path / "a.mat").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.mat must be a feature file") as error:
+        read_features(tmp_path / "a.mat", "query")
+    assert str(error.value).endswith(f"got {got}")
+
+
+def test_a_mat_file_of_cells_is_refused(tmp_path):
     io = pytest.importorskip("scipy.io")
-    (tmp_path / "bad.mat").write_bytes(b"no matlab file at all" * 20)
     cells = np.empty((1, 2), object)
     cells[:] = [[np.ones(2), np.ones(3)]]
-    io.savemat(tmp_path / "cells.mat", {**layumi(), "query_label": cells})
-    for name in ("bad", "cells"):
-        assert cli.main(["evaluate", str(tmp_path / f"{name}.mat")]) == 1
-        assert f"{name}.mat must be a feature file" in capsys.readouterr().err
+    io.savemat(tmp_path / "a.mat", {**layumi(), "query_label": cells})
+    with pytest.raises(ValueError, match="got query_label of cells; save a matrix of numbers"):
+        read_features(tmp_path / "a.mat", "query")
+
+
+def test_a_mat_file_without_scipy_says_how_to_install_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy.io", None)
+    (tmp_path / "a.mat").touch()
+    assert cli.main(["evaluate", str(tmp_path / "a.mat")]) == 1
+    needs = 'a.mat needs SciPy, which is not installed; install it with pip install "scipy"'
+    assert needs in capsys.readouterr().err
+
+
+def test_a_mat_file_that_does_not_fit_into_memory_is_no_broken_one(tmp_path, capsys, monkeypatch):
+    io = pytest.importorskip("scipy.io")
+
+    def too_large(path):
+        raise MemoryError
+
+    io.savemat(tmp_path / "a.mat", layumi())
+    monkeypatch.setattr(io, "loadmat", too_large)
+    assert cli.main(["evaluate", str(tmp_path / "a.mat")]) == 1
+    assert capsys.readouterr().err.startswith("reid-ext: error: out of memory; ")
 
 
 def test_paths_of_bytes_are_text_and_another_number_of_them_is_refused(tmp_path):

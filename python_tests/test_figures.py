@@ -1,5 +1,7 @@
 """Figures by matplotlib: whole in each format, the same bytes each time, refused by name."""
 
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -65,3 +67,11 @@ def test_path_is_checked(tmp_path):
         plot(*given, tmp_path / "a.txt")
     with pytest.raises(FileNotFoundError, match="path must be in a folder that exists"):
         plot(*given, tmp_path / "missing" / "a.png")
+
+
+def test_without_matplotlib_says_how_to_install_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    plot, given = PLOTS["angles"]
+    needs = r'plot_angles: figures need matplotlib, .* pip install "reid_ext\[viz\]"'
+    with pytest.raises(ImportError, match=needs):
+        plot(*given, tmp_path / "a.png")

@@ -15,6 +15,7 @@ from reid_ext._terminal import harmless
 from reid_ext.cli.features import read_features
 from reid_ext.training.checkpoint import read_checkpoint
 
+FRAME = b"\xff\xc0\0\x11\x08" + struct.pack(">HH", 65_500, 65_500) + b"\3"  # of a JPEG
 ESCAPES = "\x1b[31mred\x07"
 
 
@@ -131,12 +132,9 @@ def test_views_file_nested_too_deep_is_refused(tmp_path):
     [
         ("a.png", b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", 20_000, 20_000)),
         ("a.bmp", b"BM" + bytes(16) + struct.pack("<ii", 1 << 15, -(1 << 15))),
-        (
-            "a.jpg",
-            b"\xff\xd8\xff\xe0\0\4ab\xff\xc0\0\x11\x08"
-            + struct.pack(">HH", 65_500, 65_500)
-            + b"\3",
-        ),
+        ("a.jpg", b"\xff\xd8\xff\xe0\0\4ab" + FRAME),
+        ("a.jpg", b"\xff\xd8\xff\xe0\0\4abno marker" + FRAME),
+        ("a.jpg", b"\xff\xd8\xff\xfe\0\0\xff\xff\x01" + FRAME),
     ],
 )
 def test_image_that_says_it_is_huge_is_refused_undecoded(name, content, tmp_path):

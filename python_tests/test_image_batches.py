@@ -70,6 +70,12 @@ def test_identity_without_label_is_named(samples):
         data.Images(samples, everything(), labels={7: 0, 8: 1})
 
 
+def test_unknown_part_is_named(samples):
+    parts = "'whole', 'top', 'middle', 'bottom'"
+    with pytest.raises(ValueError, match=f"Images: part must be one of {parts}, got 'left'"):
+        data.Images(samples, everything(), part="left")
+
+
 def test_cache_gives_the_same_items_without_the_files(samples):
     plain = data.Images(samples, everything())
     expected = [plain[index, index] for index in range(12)]

@@ -1,5 +1,6 @@
 """Images from files, and what is done to them."""
 
+import struct
 from pathlib import Path
 
 import cv2
@@ -9,6 +10,7 @@ import torch
 from images_cases import MEAN, H, W, everything, normalised, picture, same, write
 
 from reid_ext import data
+from reid_ext.data.image_size import number_of_pixels
 
 PLAIN = {"flip": 0, "pad": (0, 0), "erase": 0}
 
@@ -83,6 +85,29 @@ def test_file_that_is_no_image_is_named(tmp_path, content):
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere\.jpg, which does not exist"):
         data.decode(tmp_path / "nowhere.jpg")
+
+
+def test_image_that_opencv_finds_too_large_is_named(tmp_path):
+    (tmp_path / "0001.jpg").write_bytes(b"P6 40000 40000 255\n")
+    with pytest.raises(ValueError, match=r"image that decodes, got .*0001\.jpg"):
+        data.decode(tmp_path / "0001.jpg")
+
+
+@pytest.mark.parametrize("between", [b"\xff", b"\xff\x01", b"\xff\xd0", b"\xff\0", b"no marker"])
+def test_jpeg_has_its_size_whatever_stands_between_its_markers(between, tmp_path):
+    content = write(tmp_path / "a.jpg", picture()).read_bytes()
+    frame = content.index(b"\xff\xc0")
+    (tmp_path / "b.jpg").write_bytes(content[:frame] + between + content[frame:])
+    np.testing.assert_array_equal(data.decode(tmp_path / "b.jpg"), data.decode(tmp_path / "a.jpg"))
+    assert number_of_pixels((tmp_path / "b.jpg").read_bytes()) == H * W
+
+
+def test_decodes_a_bmp_of_os_2(tmp_path):
+    rgb = picture()
+    rows = rgb[::-1, :, ::-1].tobytes()
+    header = struct.pack("<2sIIIIHHHH", b"BM", 26 + len(rows), 0, 26, 12, W, H, 1, 24)
+    (tmp_path / "a.bmp").write_bytes(header + rows)
+    np.testing.assert_array_equal(data.decode(tmp_path / "a.bmp"), rgb)
 
 
 def test_evaluation_normalises():

@@ -3,6 +3,7 @@
 import random
 
 import pytest
+from cli_cases import typed
 
 from reid_ext import data
 
@@ -82,3 +83,39 @@ def test_counts_and_cameras_are_checked(llcm):
     report = data.check("llcm", llcm, images=False)
     kinds = {f.kind for f in report.findings if f.level == "error"}
     assert kinds == {"count", "camera", "image"}
+
+
+@pytest.fixture
+def trained(llcm):
+    """Two visible images and an infrared one of 13 identities to train on."""
+    for kind, cameras in (("vis", (1, 3)), ("nir", (1,))):
+        lines = [
+            f"{kind}/{i:04d}/{TRAIN.format(camera=c, kind=kind)} {i}"
+            for i in range(13)
+            for c in cameras
+        ]
+        (llcm / "idx" / f"train_{kind}.txt").write_text("\n".join(lines))
+    return llcm
+
+
+def test_held_out_identities_are_searched_from_infrared_to_visible_too(trained):
+    dataset = data.load("llcm", trained, evaluate_on="val")
+    assert {s.identity for s in dataset.train} == set(range(11))
+    facts = [[(s.identity, s.camera, s.modality) for s in side] for side in dataset[2:]]
+    assert facts == [
+        [(11, 1, data.INFRARED), (12, 1, data.INFRARED)],
+        [(i, c, data.VISIBLE) for i in (11, 12) for c in (1, 3)],
+    ]
+
+
+@pytest.mark.parametrize("split, counts", [("test", [(6, 4), (8, 3)]), ("val", [(2, 4), (4, 2)])])
+def test_check_says_what_evaluation_would_do(split, counts, trained, capsys):
+    flags = ("--fast", "--split", f"evaluate_on={split}")
+    _, out, _ = typed(capsys, "data", "check", "llcm", trained, *flags)
+    plan = [line for line in out.splitlines() if line.startswith("evaluation: ")]
+    assert plan == [
+        f"evaluation: llcm: {name}, {queries} queries x {gallery} images in each trial"
+        for name, (queries, gallery) in zip(
+            ("infrared to visible", "visible to infrared"), counts, strict=True
+        )
+    ]

@@ -103,3 +103,11 @@ def test_folder_without_images_is_named(folder, tmp_path):
 def test_junk_is_not_trained_on(tmp_path):
     root = tree(tmp_path, [*REAL, "bounding_box_train/-1_c1s1_000451_03.jpg"])
     assert {s.identity for s in data.load("market1501", root).train} == {2, 7}
+
+
+def test_training_folder_of_nobody_is_named(tmp_path):
+    root = tree(tmp_path, [n for n in REAL if not n.startswith("bounding_box_train")])
+    for name in ("0000_c1s1_000151_01.jpg", "-1_c1s1_000451_03.jpg"):
+        (root / "bounding_box_train" / name).touch()
+    with pytest.raises(ValueError, match=r"bounding_box_train must .* none but of 0 and -1, who"):
+        data.load("market1501", root)

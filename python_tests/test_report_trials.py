@@ -127,6 +127,22 @@ def test_page_has_every_trial_and_says_whose_images_it_shows(tmp_path):
     assert f"AP {100 * ap:.1f} %, first match" in page
 
 
+def test_page_of_a_run_without_trials_beside_one_says_so(tmp_path):
+    query, gallery = sides()
+    one = Run("b", query, gallery, sysu_run().ranking, protocol="generic")
+    write_report(tmp_path / "out.html", [sysu_run(), one])
+    table = re.findall(r'<section id="trials".*?</section>', (tmp_path / "out.html").read_text())[0]
+    assert table.endswith("One evaluation, without trials.</p></div></div></section>")
+
+
+def test_one_trial_has_no_spread(run, files, tmp_path):
+    flags = ("--protocol", "sysu-mm01", "--trials", 1, "--report", tmp_path / "out.html")
+    status, out, _ = run("evaluate", *files, *flags)
+    page = (tmp_path / "out.html").read_text()
+    assert status == 0 and "Percent. One trial alone: nothing is known of the spread." in page
+    assert "±" not in page and "Band: " not in page and "largest of" not in page + out
+
+
 def test_sysu_by_the_command(run, files, tmp_path):
     flags = ("--protocol", "sysu-mm01", "--mode", "indoor", "--trials", 3, "--seed", 5)
     flags += ("--cmc", "per_image", "--shots", 10, "--report", tmp_path / "out.html")

@@ -256,6 +256,24 @@ def test_killed_render_is_not_trusted_and_done_again(small, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["data"]
 
 
+UNGUARDED = """
+import os, sys
+from reid_ext import data
+os.sched_getaffinity = lambda process: {0, 1}
+data.synthesize("sysu-mm01", sys.argv[1], preset="tiny", workers=2)
+"""
+
+
+def test_call_that_workers_would_repeat_is_refused(tmp_path):
+    (tmp_path / "script.py").write_text(UNGUARDED)
+    command = [sys.executable, "script.py", "data"]
+    done = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, timeout=120)
+    assert done.returncode == 1
+    assert "synthesize: the call must stand under `if __name__ == '__main__':`" in done.stderr
+    assert "a worker process must run to its end, got one that died" in done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["script.py"]
+
+
 def test_callers_at_the_same_time_render_once(small, tmp_path, monkeypatch):
     rendered = []
     prepare = sysu.prepare

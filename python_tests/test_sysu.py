@@ -161,6 +161,22 @@ def test_rejects_foreign_mat_file(root, content):
         data.sysu.load_permutations(root)
 
 
+def test_rejects_mat_of_several_variables(root):
+    savemat = pytest.importorskip("scipy.io").savemat
+    savemat(root / "exp" / "rand_perm_cam.mat", {"a": 1, "b": 2})
+    with pytest.raises(ValueError, match=r"must hold one variable, got 2 \(a, b\); restore the"):
+        data.sysu.load_permutations(root)
+
+
+@pytest.mark.parametrize("number", [1.5, -1, np.nan, np.inf])
+def test_rejects_identities_in_mat_that_are_no_whole_numbers(root, number):
+    savemat = pytest.importorskip("scipy.io").savemat
+    (root / "exp" / "train_id.txt").unlink()
+    savemat(root / "exp" / "train_id.mat", {"id": [[1, number]]})
+    with pytest.raises(ValueError, match=rf"train_id\.mat must hold identities .* '{number}'"):
+        data.load("sysu-mm01", root)
+
+
 def test_mat_without_scipy_says_how_to_install_it(root, monkeypatch):
     real = builtins.__import__
 

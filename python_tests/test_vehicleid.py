@@ -1,6 +1,7 @@
 """Reading VehicleID: its lists, and the one gallery that all trials draw from."""
 
 import pytest
+from cli_cases import typed
 
 from reid_ext import data
 
@@ -40,3 +41,10 @@ def test_holds_out_vehicles_that_are_query_and_gallery(vehicleid):
     dataset = data.load("vehicleid", vehicleid, evaluate_on="val")
     assert {s.identity for s in dataset.train} == set(range(10))
     assert len(dataset.query) == 6 and dataset.query == dataset.gallery
+
+
+def test_check_says_what_evaluation_would_do(vehicleid, capsys):
+    lines = "0042404 5\n0042405 5\n0042406 5\n0042500 8\n0042501 8\n"
+    (vehicleid / "train_test_split" / "test_list_800.txt").write_text(lines)
+    _, out, _ = typed(capsys, "data", "check", "vehicleid", vehicleid, "--fast")
+    assert "evaluation: vehicleid: 3 queries x 2 gallery images in each trial\n" in out

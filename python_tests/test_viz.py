@@ -155,3 +155,5 @@ def test_save_image_refuses_by_name(tmp_path):
         viz.save_image(tmp_path / "missing" / "a.png", gray)
     with pytest.raises(ValueError, match="image must be uint8"):
         viz.save_image(tmp_path / "a.png", gray.astype(int))
+    with pytest.raises(ValueError, match="image must be a NumPy array, got list"):
+        viz.save_image(tmp_path / "a.png", [[0, 255]])

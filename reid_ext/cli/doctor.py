@@ -51,7 +51,7 @@ def _doctor(args: argparse.Namespace) -> Result:
 
 def _hint(reason: str) -> str:
     if "CPU build" in reason:
-        return "install a CUDA build of torch and reinstall reid_ext"
+        return "reinstall reid_ext beside a CUDA build of torch"
     return "install the CUDA toolkit (nvcc) and reinstall reid_ext with REID_EXT_CUDA=ON"
 
 
@@ -59,7 +59,8 @@ def _outcome(test: Callable[[str], bool], device: str) -> str:
     try:
         return "ok" if test(device) else "differs from plain PyTorch"
     except (RuntimeError, ValueError) as error:
-        return f"fails: {str(error).splitlines()[0]}"
+        first_line, *_ = str(error).split("\n")
+        return f"fails: {first_line}"
 
 
 def _data(device: str) -> tuple[Tensor, Tensor, Tensor]:

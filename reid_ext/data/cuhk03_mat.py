@@ -163,8 +163,8 @@ def _contents(file: Any, path: Path, kind: str, plan: list[_Image]) -> Iterator[
     for image in plan:
         try:
             pixels = file[pairs[image.pair - 1][image.number - 1, image.person - 1]][()]
-        except (IndexError, KeyError, ValueError) as error:
-            raise _no_image(path, kind, image, str(error)) from error
+        except (IndexError, KeyError, ValueError, TypeError) as error:
+            raise _no_image(path, kind, image, f"none ({error})") from error
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or len(pixels) != 3:
             raise _no_image(path, kind, image, f"{pixels.dtype} of shape {pixels.shape}")
         # MATLAB counts columns first: (3, width, height) becomes (height, width, 3).

@@ -53,7 +53,8 @@ def read(layout: Layout, root: str | Path, evaluate_on: str = "test") -> Dataset
     train = [s for s in train if s.identity not in layout.nobody]
     if not train:
         raise ValueError(
-            f"{layout.name}: {root / train_folder} must hold images of identities, got none"
+            f"{layout.name}: {root / train_folder} must hold images of identities, got none but "
+            f"of {' and '.join(map(str, layout.nobody))}, who are nobody; unpack the archive again"
         )
     if evaluate_on == "val":
         return hold_out(layout.name, train)

@@ -4,10 +4,12 @@ A file of kilobytes can ask for gigabytes. PNG, JPEG and BMP, the formats of the
 looked at; of any other OpenCV itself refuses more than 2**30 pixels.
 """
 
+import re
 import struct
 
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})  # JPEG markers that give a size
-_ALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # JPEG markers without a length
+_MARKER = re.compile(rb"\xff([\x02-\xcf\xd9-\xfe])")  # of JPEG: those that a length follows
+_OLD_BMP = 12  # bytes of the header of OS/2
 
 
 def number_of_pixels(content: bytes) -> int | None:
@@ -16,7 +18,8 @@ def number_of_pixels(content: bytes) -> int | None:
         width, height = struct.unpack_from(">II", content, 16)
         return width * height
     if content.startswith(b"BM") and len(content) >= 26:
-        width, height = struct.unpack_from("<ii", content, 18)
+        header = struct.unpack_from("<I", content, 14)[0]
+        width, height = struct.unpack_from("<HH" if header == _OLD_BMP else "<ii", content, 18)
         return abs(width * height)
     if content.startswith(b"\xff\xd8"):
         return _of_jpeg(content)
@@ -24,16 +27,11 @@ def number_of_pixels(content: bytes) -> int | None:
 
 
 def _of_jpeg(content: bytes) -> int | None:
+    """Width times height; bytes between markers are passed over, as decoders do."""
     at = 2
-    while at + 9 <= len(content) and content[at] == 0xFF:
-        marker = content[at + 1]
-        if marker in _FRAMES:
-            height, width = struct.unpack_from(">HH", content, at + 5)
+    while (marker := _MARKER.search(content, at)) and marker.end() + 7 <= len(content):
+        if marker[1][0] in _FRAMES:
+            height, width = struct.unpack_from(">HH", content, marker.end() + 3)
             return width * height
-        if marker == 0xFF:  # fill bytes
-            at += 1
-        elif marker in _ALONE:
-            at += 2
-        else:
-            at += 2 + struct.unpack_from(">H", content, at + 2)[0]
+        at = marker.end() + struct.unpack_from(">H", content, marker.end())[0]
     return None

@@ -46,7 +46,8 @@ def read(root: str | Path, evaluate_on: str = "test") -> Dataset:
     check_folders(NAME, root, ("idx", "test_vis", "test_nir"))
     train = [sample for modality in KINDS for sample in _train(root, modality)]
     if evaluate_on == "val":
-        return hold_out_by_modality(NAME, train)
+        held_out = hold_out_by_modality(NAME, train)
+        return held_out._replace(query=held_out.gallery, gallery=held_out.query)
     identities = _test_identities(root / "idx" / "test_id.txt")
     gallery, query = (_test(root, modality, identities) for modality in KINDS)
     return Dataset(NAME, train, query, gallery)

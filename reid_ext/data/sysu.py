@@ -219,7 +219,7 @@ def _read_split(exp: Path, split: str) -> list[int]:
 
 
 def _is_whole(value: Any) -> bool:
-    return isinstance(value, int | float) and value == int(value) and value >= 0
+    return isinstance(value, int | float) and value >= 0 and value % 1 == 0
 
 
 def _read_mat(path: Path) -> np.ndarray:
@@ -239,7 +239,10 @@ def _read_mat(path: Path) -> np.ndarray:
         ) from error
     names = [name for name in content if not name.startswith("__")]
     if len(names) != 1:
-        raise ValueError(f"sysu-mm01: {path} must hold one variable, got {len(names)}: {names}")
+        raise ValueError(
+            f"sysu-mm01: {path} must hold one variable, got {len(names)} ({some(names)}); restore "
+            "the file of the dataset"
+        )
     return content[names[0]]
 
 

@@ -28,16 +28,19 @@ def figures(runs: Sequence[Run], spreads: Sequence[Confidence | None]) -> Markup
         metrics.append((run.whole.mINP, spread and _ends(spread.mINP)))
         rows.append([Cell(run.name), *(_metric(value, ends) for value, ends in metrics)])
     prints = [tag("li", tag("b", f"{run.name}: "), run.whole.protocol) for run in runs]
+    below = _spread_of(runs, spreads)
+    words = f"Percent; below, {below}." if below else "Percent."
     return joined(
         sortable("metrics", columns, rows),
-        tag("p", f"Percent; below, {_spread_of(runs)}.", class_="caption"),
+        tag("p", words, class_="caption"),
         tag("ul", *prints, class_="prints"),
     )
 
 
-def _spread_of(runs: Sequence[Run]) -> str:
-    """What an interval or a band is."""
-    counts = sorted({len(run.whole.trials) for run in runs})
+def _spread_of(runs: Sequence[Run], spreads: Sequence[Confidence | None]) -> str:
+    """What an interval or a band is; nothing where no run has one."""
+    known = zip(runs, spreads, strict=True)
+    counts = sorted({len(run.whole.trials) for run, spread in known if spread is not None})
     words = [
         f"the least and the largest of {count} trials"
         if count
@@ -80,8 +83,11 @@ def cmc(runs: Sequence[Run], spreads: Sequence[Confidence | None]) -> Markup:
         lines.append(charts.curve(x, y, ranks, rates, i, run.name))
     said = "; ".join(f"{run.name}: rank-1 {100 * run.whole.rank(1):.1f} %" for run in runs)
     drawn = charts.chart(f"CMC curves. {said}", x, y, *bands, *lines)
-    words = tag("p", f"Band: {_spread_of(runs)}.", class_="caption")
-    return joined(drawn, charts.legend([run.name for run in runs]), words)
+    band = _spread_of(runs, spreads)
+    parts = [drawn, charts.legend([run.name for run in runs])]
+    if band:
+        parts.append(tag("p", f"Band: {band}.", class_="caption"))
+    return joined(*parts)
 
 
 def average_precision(runs: Sequence[Run]) -> Markup:

@@ -77,10 +77,12 @@ class Run:
         return ap[~np.isnan(ap)]
 
     def spread(self) -> Confidence | None:
-        """Of several trials the least and the largest of each figure, else :meth:`confidence`."""
+        """Of several trials the least and the largest of each figure, of one alone None; without
+        trials :meth:`confidence`.
+        """
         trials = self.whole.trials
-        if not trials:
-            return self.confidence()
+        if len(trials) < 2:
+            return None if trials else self.confidence()
         figures = (
             torch.stack([trial.cmc for trial in trials]),
             torch.tensor([trial.mAP for trial in trials], dtype=torch.float64),
