@@ -89,8 +89,8 @@ def test_zero_bytes_and_half_images_are_found(name, root):
     query.write_bytes(b"")
     gallery.write_bytes(gallery.read_bytes()[:500])
     messages = found(data.check(name, root))
-    assert f"image: 1 image of zero bytes: {query.name}" in messages
-    assert f"image: 1 image unreadable: {gallery.name}" in messages
+    assert f"image: 1 image of zero bytes: {query.relative_to(root)}" in messages
+    assert f"image: 1 image unreadable: {gallery.relative_to(root)}" in messages
     assert found(data.check(name, root, images=False)) == [messages[0]]  # sizes alone
 
 
@@ -99,7 +99,7 @@ def test_listed_image_that_is_not_there_is_found(name, root):
     query = a_query(name, root)
     query.unlink()
     report = data.check(name, root)
-    assert found(report) == [f"image: 1 image missing: {query.name}"]
+    assert found(report) == [f"image: 1 image missing: {query.relative_to(root)}"]
     assert report.findings[-1].paths == [query]
 
 
@@ -116,7 +116,7 @@ def test_broken_tree_is_a_finding_and_its_images_are_opened(name, root):
     assert report.dataset is None and report.splits == {}
     messages = found(report)
     assert messages[0].startswith(f"layout: {name}: ")
-    assert f"image: 1 image unreadable: {image.name}" in messages
+    assert f"image: 1 image unreadable: {image.relative_to(root)}" in messages
 
 
 @each

@@ -160,7 +160,7 @@ def test_every_broken_image_is_found(name, content, what, root):
         path = samples[0].path
         whole = path.read_bytes()
         path.write_bytes(content)
-        assert found(name, root) == [f"1 image {what}: {path.name}"]
+        assert found(name, root) == [f"1 image {what}: {path.relative_to(root)}"]
         path.write_bytes(whole)
 
 
@@ -168,7 +168,7 @@ def test_every_broken_image_is_found(name, content, what, root):
 def test_listed_image_that_is_missing_is_found(name, root):
     path = data.load(name, root).train[0].path
     path.unlink()
-    assert found(name, root) == [f"1 image missing: {path.name}"]
+    assert found(name, root) == [f"1 image missing: {path.relative_to(root)}"]
 
 
 @pytest.mark.parametrize("name", LISTED)

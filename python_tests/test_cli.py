@@ -66,7 +66,7 @@ def test_bad_data_is_status_1_with_the_reason(run, tmp_path):
     image = data.load("msmt17", tmp_path).query[0].path
     image.write_bytes(b"")
     status, out, _ = run("data", "check", "msmt17", tmp_path, "--fast")
-    assert status == 1 and f"error: 1 image of zero bytes: {image.name}" in out
+    assert status == 1 and f"error: 1 image of zero bytes: {image.relative_to(tmp_path)}" in out
     status, out, _ = run("data", "check", "msmt17", tmp_path, "--fast", "--json")
     finding = json.loads(out)["findings"][-1]
     assert status == 1 and finding["level"] == "error" and finding["paths"] == [str(image)]

@@ -73,7 +73,9 @@ def test_camera_that_finds_nothing_is_named(camera, message, root):
 def test_missing_and_empty_folders_are_named(root):
     (root / "train" / "0002" / "none").mkdir()
     (root / "gallery" / "9").mkdir()
-    with pytest.raises(ValueError, match="gallery/9 must hold images, got none; remove it"):
+    with pytest.raises(
+        ValueError, match=r"gallery/9 must hold images \(\.jpg, .*, got none; remove it"
+    ):
         data.load("folders", root)
     os.rename(root / "query", root / "probe")
     with pytest.raises(FileNotFoundError, match="without query; give the folder"):
@@ -181,16 +183,33 @@ def test_manifest_in_another_encoding_is_named(tmp_path):
 
 
 def test_missing_manifest_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"root must be a \.csv or \.json file, got"):
+    with pytest.raises(FileNotFoundError, match=r"root must be a \.csv .*my\.csv, which is not th"):
         data.load("manifest", tmp_path / "my.csv")
+    with pytest.raises(
+        FileNotFoundError, match=r"root must be a \.csv or \.json file, .*, a folder"
+    ):
+        data.load("manifest", tmp_path)
+
+
+def test_check_takes_what_the_reader_takes(root):
+    assert data.check("folders", root, camera=r"_c(\d+)").splits["gallery"].cameras == [1, 2]
+
+
+def test_check_warns_of_images_that_no_reader_takes(root):
+    (root / "train" / "0002" / "d_c1.WEBP").write_bytes(b"RIFF")
+    findings = data.check("folders", root).findings
+    assert [f.message for f in findings if f.level == "warning" and f.kind == "image"] == [
+        "1 image is passed over, only .jpg, .jpeg, .png, .bmp being read: train/0002/d_c1.WEBP"
+    ]
 
 
 def test_own_data_is_checked_too(root, path):
     report = data.check("folders", root)
     assert [f.message for f in report.findings if f.level == "error"] == [
-        "6 images of zero bytes: g_c2.jpg, h_c1.jpg, q_c1.jpeg, a_c1.jpg, b_c2.PNG and 1 more"
+        "6 images of zero bytes: gallery/7/g_c2.jpg, gallery/8/h_c1.jpg, query/7/q_c1.jpeg, "
+        "train/0002/a_c1.jpg, train/0002/b_c2.PNG and 1 more"
     ]
     report = data.check("manifest", path)
     assert [f.message for f in report.findings if f.kind == "image"] == [
-        "4 images missing: b.jpg, a.jpg, g.jpg, q.jpg"
+        "4 images missing: /far/b.jpg, a.jpg, g.jpg, q.jpg"
     ]

@@ -16,7 +16,7 @@ from reid_ext.data.decoding import decode
 from reid_ext.data.registry import check_split, load, module_of
 from reid_ext.data.sample import Dataset, Sample
 from reid_ext.data.synthetic.store import MANIFEST
-from reid_ext.data.tree import is_image, some
+from reid_ext.data.tree import IMAGE_SUFFIXES, is_image, is_unread_image, some
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
 
@@ -91,7 +91,8 @@ def check(name: str, root: str | Path, *, images: bool = True, **split: str | in
     said = {finding.message for finding in findings}
     lists = [message for message in dict.fromkeys(_lists(module, root)) if message not in said]
     findings += [Finding(ERROR, "list", message) for message in lists]
-    findings += _images(paths, decoded=images)
+    findings += _images(paths, root, decoded=images)
+    findings += _passed_over(root)
     return Report(name, root, dataset, splits, findings)
 
 
@@ -170,7 +171,7 @@ def _lists(module: ModuleType, root: Path) -> list[str]:
         return [str(error)]
 
 
-def _images(paths: Sequence[Path], *, decoded: bool) -> Iterator[Finding]:
+def _images(paths: Sequence[Path], root: Path, *, decoded: bool) -> Iterator[Finding]:
     """Images that are not there, hold nothing, or do not decode: one finding for each of these."""
     faults: dict[str, list[Path]] = {}
     if not paths:
@@ -182,9 +183,25 @@ def _images(paths: Sequence[Path], *, decoded: bool) -> Iterator[Finding]:
                 faults.setdefault(fault, []).append(path)
             progress.update(1)
     for fault, found in sorted(faults.items()):
-        shown = some(path.name for path in found)
+        shown = some(_within(root, path) for path in found)
         what = "image" if len(found) == 1 else "images"
         yield Finding(ERROR, "image", f"{len(found):,} {what} {fault}: {shown}", found)
+
+
+def _within(root: Path, path: Path) -> Path:
+    """As seen from the dataset's folder: a name alone may be there in every identity's."""
+    folder = root.parent if root.is_file() else root  # of a list of images
+    return path.relative_to(folder) if folder in path.parents else path
+
+
+def _passed_over(root: Path) -> Iterator[Finding]:
+    """Images of endings that no reader takes: they would silently be missing from the results."""
+    found = [path for path in sorted(root.rglob("*")) if is_unread_image(path.name)]
+    if found:
+        shown = some(_within(root, path) for path in found)
+        what = "1 image is" if len(found) == 1 else f"{len(found):,} images are"
+        message = f"{what} passed over, only {', '.join(IMAGE_SUFFIXES)} being read: {shown}"
+        yield Finding(WARNING, "image", message, found)
 
 
 def _fault(path: Path, *, decoded: bool) -> str | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from reid_ext.data.expected import UNKNOWN, Expected
 from reid_ext.data.hold_out import check_evaluated, hold_out
 from reid_ext.data.sample import Dataset, Sample
-from reid_ext.data.tree import check_folders, image_names, numbered
+from reid_ext.data.tree import IMAGE_SUFFIXES, check_folders, image_names, numbered
 
 NAME = "folders"
 SPLITS = ("train", "query", "gallery")
@@ -59,7 +59,7 @@ def read(root: str | Path, evaluate_on: str = "test", camera: str = "") -> Datas
     return Dataset(NAME, *(samples[split] for split in SPLITS))
 
 
-def expected() -> Expected:
+def expected(camera: str = "") -> Expected:
     """Nobody publishes how much of it there is."""
     return UNKNOWN
 
@@ -88,8 +88,8 @@ def _images(folder: Path) -> list[Path]:
     names = image_names(folder)
     if not names:
         raise ValueError(
-            f"{NAME}: {folder} must hold images, got none; remove it if there are none of this "
-            "identity"
+            f"{NAME}: {folder} must hold images ({', '.join(IMAGE_SUFFIXES)}), got none; remove it "
+            "if there are none of this identity"
         )
     return [folder / name for name in names]
 

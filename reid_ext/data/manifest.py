@@ -68,7 +68,8 @@ def expected() -> Expected:
 
 def _rows(path: Path) -> Sequence[Mapping[str, Any]]:
     if not path.is_file():
-        raise FileNotFoundError(f"{NAME}: root must be a .csv or .json file, got {path}")
+        what = "a folder" if path.is_dir() else "which is not there"
+        raise FileNotFoundError(f"{NAME}: root must be a .csv or .json file, got {path}, {what}")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+UNREAD_SUFFIXES = (".webp", ".tif", ".tiff", ".gif", ".heic", ".avif", ".jfif")
 LONGEST_PATH = 4096  # PATH_MAX of Linux
 MOST_DIGITS = 18  # of a number that fits int64
 _shortened = reprlib.Repr()
@@ -40,6 +41,11 @@ def check_folders(name: str, root: Path, folders: Sequence[str]) -> None:
 def is_image(file_name: str) -> bool:
     """Whether it is named like an image; Thumbs.db and macOS's ``._x.jpg`` are not."""
     return file_name.lower().endswith(IMAGE_SUFFIXES) and not file_name.startswith(".")
+
+
+def is_unread_image(file_name: str) -> bool:
+    """Whether it is named like an image of a kind that no reader takes."""
+    return file_name.lower().endswith(UNREAD_SUFFIXES) and not file_name.startswith(".")
 
 
 def image_names(folder: Path) -> list[str]:
