@@ -58,7 +58,7 @@ def main():
     two_modalities = len({s.modality for s in dataset.train}) == 2
     recipe = real_data.adapted(training.SYSU, args) if two_modalities else one
     of_recipe = SYSU_IMAGES if two_modalities else MARKET_IMAGES
-    recipe = real_data.stretched(recipe, len(dataset.train), of_recipe)
+    recipe = real_data.stretched(recipe, len(dataset.train), of_recipe, args)
     rank = functools.partial(ranked, dataset)
     model, outcome, recipe = stages.train(args, dataset, recipe, rank)
     query, gallery = stages.embed(args, dataset, model, recipe)

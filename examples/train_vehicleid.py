@@ -55,7 +55,7 @@ def main():
         args, "the folder of VehicleID", replace(training.VERI776, name=NAME)
     )
     dataset = data.load(NAME, root, evaluate_on=args.evaluate_on, size=args.size)
-    recipe = real_data.stretched(recipe, len(dataset.train), VERI_IMAGES)
+    recipe = real_data.stretched(recipe, len(dataset.train), VERI_IMAGES, args)
     dataset = dataset._replace(gallery=[])  # drawn from the test images, which are the queries
     rank = functools.partial(sampled, dataset)
     model, outcome, recipe = stages.train(args, dataset, recipe, rank)

@@ -121,6 +121,26 @@ def test_list_of_two_modalities_with_cameras_and_views(people, tmp_path):
     assert metrics["settings"]["modalities"] == 2
 
 
+def test_iterations_that_are_set_are_not_scaled_and_what_is_missing_is_said(people, tmp_path):
+    TREES["folders"](people, tmp_path / "tree")
+    flags = ("--data", "tree", "--loss", "va", "--set", "iterations=3")
+    done = run("folders", tmp_path, *flags, *SMALL)
+    assert done.returncode == 0 and "done, 3/3 iterations" in done.stderr
+    assert "warning: --loss va must have view labels, got none" in done.stderr
+    done = run("folders", tmp_path, *flags, "--epochs", 2, *SMALL)
+    assert "--epochs must not come with --set iterations" in done.stderr
+
+
+def test_angles_without_matplotlib_are_refused_before_the_work(people, tmp_path, monkeypatch):
+    TREES["folders"](people, tmp_path / "tree")
+    (tmp_path / "without").mkdir()
+    (tmp_path / "without" / "matplotlib.py").write_text("raise ImportError")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "without"))
+    done = run("folders", tmp_path, "--data", "tree", "--angles", *SMALL)
+    assert done.returncode == 1 and "--angles: figures need matplotlib, which is not" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("script", TREES)
 def test_data_must_be_given_and_be_there(script, tmp_path):
     done = run(script, tmp_path)

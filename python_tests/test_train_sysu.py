@@ -74,7 +74,10 @@ def test_resume_of_a_finished_run_trains_nothing_and_gives_the_same(finished, fo
     [
         (["--data", "nowhere"], "root must be the folder of the dataset, got nowhere"),
         (["--quick", "--resume", "--out", "new"], "new/checkpoint.pt, which is not there"),
-        (["--quick", "--batch", "99x4"], "identities must be at most the 32"),
+        (
+            ["--quick", "--batch", "99x4"],
+            "--batch must be of at most the 32 identities trained on, got 99x4",
+        ),
     ],
 )
 def test_user_error_is_one_line(flags, message, folder, finished):

@@ -94,12 +94,19 @@ def share_cores(args: argparse.Namespace) -> None:
 
 def adapted(recipe: Recipe, args: argparse.Namespace) -> Recipe:
     """The recipe with what the flags change: backbone, batch, and --set."""
+    if args.epochs and sets_iterations(args):
+        raise ValueError("--epochs must not come with --set iterations, got both; leave one out")
     changes: dict[str, Any] = {}
     if args.backbone:
         changes["backbone"] = args.backbone
     if args.batch:
         changes["identities_per_batch"], changes["images_per_modality"] = args.batch
     return overridden(replace(recipe, **changes), args.set)
+
+
+def sets_iterations(args: argparse.Namespace) -> bool:
+    """Whether ``--set`` says how long to train."""
+    return any(assignment.startswith("iterations=") for assignment in args.set)
 
 
 def cache_folder() -> Path:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from reid_ext.training import experiment
+from reid_ext.training.overrides import overridden
 from reid_ext.training.recipe import Recipe
 
 QUICK_PART = 4  # of the recipe's height and width
@@ -37,17 +38,21 @@ def adapted(recipe: Recipe, args: argparse.Namespace) -> Recipe:
     )
 
 
-def stretched(recipe: Recipe, images: int, of_recipe: int) -> Recipe:
-    """The recipe over as many passes through ``images`` training images as through its own."""
+def stretched(recipe: Recipe, images: int, of_recipe: int, args: argparse.Namespace) -> Recipe:
+    """The recipe over as many passes through ``images`` training images as through its own.
+
+    What ``--set`` says stays as it is.
+    """
     share = images / of_recipe
 
     def scaled(iterations: int) -> int:
         return max(1, round(iterations * share))
 
-    return replace(
+    recipe = replace(
         recipe,
         iterations=scaled(recipe.iterations),
         warmup=scaled(recipe.warmup),
         milestones=tuple(map(scaled, recipe.milestones)),
         save_every=scaled(recipe.save_every),
     )
+    return overridden(recipe, args.set)

@@ -4,6 +4,7 @@ What differs from dataset to dataset, its evaluation and figures, is in the scri
 """
 
 import argparse
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -25,6 +26,7 @@ from reid_ext.training.loop import train as train_model
 from reid_ext.training.objective import build_objective, method
 from reid_ext.training.recipe import Recipe
 from reid_ext.training.views import read_views_flag
+from reid_ext.viz.figures import need_matplotlib
 
 EMBEDDED_SEED = 1  # the people of the tables in the docs
 QUICK_ITERATIONS = 30
@@ -54,6 +56,8 @@ def train(
 
     ``rank`` evaluates features; the mAP of its first ranking is what --validate-every shows.
     """
+    if args.angles:
+        need_matplotlib("--angles")  # before the work
     with writes("--out", args.out):
         args.out.mkdir(parents=True, exist_ok=True)
     args.resume = args.resume or _is_under_way(args.out / "checkpoint.pt")
@@ -61,6 +65,11 @@ def train(
         dataset, missing = data.with_views(dataset, read_views_flag(args.views))
         known = len(dataset.train) - missing["train"]
         print(f"{args.views}: views of {known} of {len(dataset.train)} training images")
+    if args.loss.startswith("va") and all(s.view is None for s in dataset.train):
+        sys.stderr.write(
+            f"warning: --loss {args.loss} must have view labels, got none for the training images, "
+            "which count for their identity alone; give them with --views\n"
+        )
     part = data.fraction(dataset.train, args.fraction, of=args.fraction_of, seed=args.seed)
     if len(part) < len(dataset.train):
         print(f"--fraction {args.fraction}: {len(part)} of {len(dataset.train)} training images")
@@ -75,8 +84,7 @@ def train(
         part=recipe.part,
     )
     sampler = _sampler(dataset, recipe, args.seed)
-    iterations = args.epochs * len(sampler) if args.epochs else recipe.iterations
-    recipe = replace(recipe, iterations=QUICK_ITERATIONS if args.quick else iterations)
+    recipe = replace(recipe, iterations=_iterations(args, recipe, len(sampler)))
     recipe = method(args.loss).network(recipe)
     torch.manual_seed(args.seed)
     weights = args.weights or (None if recipe.backbone == "small" else "imagenet")
@@ -106,6 +114,17 @@ def train(
         trace=args.out / "trace.json" if args.profile and distributed.is_main() else None,
     )
     return model, outcome, recipe
+
+
+def _iterations(args: argparse.Namespace, recipe: Recipe, epoch: int) -> int:
+    """What is asked for by a number counts more than --quick."""
+    if args.epochs:
+        return args.epochs * epoch
+    return (
+        QUICK_ITERATIONS
+        if args.quick and not experiment.sets_iterations(args)
+        else recipe.iterations
+    )
 
 
 def _validation(
@@ -193,10 +212,15 @@ def finish(
 def _sampler(
     dataset: data.Dataset, recipe: Recipe, seed: int
 ) -> data.TwoModalityBatches | data.IdentityBatches | distributed.ShareOfBatches:
+    people = len({s.identity for s in dataset.train})
+    p, k = recipe.identities_per_batch, recipe.images_per_modality
+    if p > people:
+        raise ValueError(
+            f"--batch must be of at most the {people} identities trained on, got {p}x{k}; take "
+            f"--batch {people}x{k}"
+        )
     kind = data.TwoModalityBatches if recipe.modalities == 2 else data.IdentityBatches
-    batches = kind(
-        dataset.train, recipe.identities_per_batch, recipe.images_per_modality, seed=seed
-    )
+    batches = kind(dataset.train, p, k, seed=seed)
     return distributed.ShareOfBatches(batches) if distributed.world_size() > 1 else batches
 
 

@@ -181,17 +181,24 @@ def _figure(where: str, path: str | Path) -> tuple[Any, Any]:
         raise FileNotFoundError(
             f"{where}: path must be in a folder that exists, got {path}; make {path.parent}"
         )
+    need_matplotlib(where)
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def need_matplotlib(where: str) -> None:
+    """ImportError, with the command that installs it, where there is none."""
     try:
-        from matplotlib.figure import Figure
+        import matplotlib.figure  # noqa: F401
     except ImportError:
         raise ImportError(
             f"{where}: figures need matplotlib, which is not installed; "
             'install it with pip install "reid_ext[viz]"'
         ) from None
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
 
 
 def _save(figure: Any, path: str | Path) -> None:
