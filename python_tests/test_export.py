@@ -114,6 +114,26 @@ def test_a_file_that_differs_is_not_left(trained, tmp_path, monkeypatch, capsys)
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
+def test_onnx_is_of_one_image_size_and_written_without_noise(trained, tmp_path, capfd):
+    need("onnx")
+    out = tmp_path / "model.onnx"
+    assert command("export", trained[0], out, "--format", "onnx") == 0
+    assert capfd.readouterr().err == ""
+    assert training.load_embedder(out, size=(96, 48)).size == (96, 48)
+    with pytest.raises(
+        ValueError, match=r"size must be the 96x48 that .* got 100x40; leave it out"
+    ):
+        training.load_embedder(out, size=(100, 40))
+
+
+@pytest.mark.parametrize("name", ["model.ts", "model.pt2"])
+def test_formats_that_are_not_read_back_are_told_apart(name):
+    with pytest.raises(
+        ValueError, match=f"source must be checkpoint.pt, .* got {name}, which is for"
+    ):
+        training.load_embedder(name)
+
+
 def test_an_onnx_file_that_is_none_is_refused(tmp_path):
     pytest.importorskip("onnxruntime")
     (tmp_path / "bad.onnx").write_bytes(b"no model")

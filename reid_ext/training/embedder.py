@@ -17,6 +17,7 @@ from reid_ext.training.checkpoint import parameters, read_checkpoint
 TIMM = "timm:"
 WEIGHTS_FORMAT = "reid_ext weights"
 DEFAULT_SIZE = (256, 128)
+NOT_READ = (".ts", ".pt2")  # TorchScript and torch.export may hold code
 
 
 class Embedder(NamedTuple):
@@ -60,10 +61,21 @@ def load_embedder(
         model: nn.Module = TwoStream(backbone, 1, neck="none")  # no neck: the pooled features
         return Embedder(model.eval(), size or DEFAULT_SIZE, {})
     path = Path(source)
+    if path.suffix in NOT_READ:
+        raise ValueError(
+            "load_embedder: source must be checkpoint.pt, weights.safetensors, model.onnx or "
+            f"timm:NAME, got {path}, which is for other programs; give what it was exported from"
+        )
     if path.suffix == ".onnx":
         from reid_ext.training.onnx_model import OnnxModel
 
         exported = OnnxModel(path)
+        if size is not None and exported.fixed_size not in (None, size):
+            height, width = exported.fixed_size or size
+            raise ValueError(
+                f"load_embedder: size must be the {height}x{width} that {path} was exported with, "
+                f"got {size[0]}x{size[1]}; leave it out, or export again with that size"
+            )
         return Embedder(exported, _size(path, size, exported.size), exported.settings)
     if path.suffix == ".safetensors":
         settings, state = read_weights(path)

@@ -5,8 +5,10 @@ its place. The batch is free, the image size that of the training.
 """
 
 import json
+import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -113,7 +115,7 @@ def _write_onnx(embedder: Embedder, network: nn.Module, two: bool, path: Path) -
         ) from None
     names = INPUTS if two else INPUTS[:1]
     batch = torch.export.Dim("batch", min=1)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _quiet("torch.onnx._internal.exporter._registration"):
         warnings.simplefilter("ignore")  # the exporter's, about itself
         program = torch.onnx.export(
             network,
@@ -130,6 +132,18 @@ def _write_onnx(embedder: Embedder, network: nn.Module, two: bool, path: Path) -
     proto = program.model_proto
     onnx.helper.set_model_props(proto, {METADATA: json.dumps(_facts(embedder))})
     onnx.save(proto, path)
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Without the warnings of a logger: of torchvision's ops, which no network here has."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _write_torchscript(embedder: Embedder, network: nn.Module, two: bool, path: Path) -> None:

@@ -23,7 +23,8 @@ class OnnxModel(nn.Module):
 
     Attributes:
         feature_dim: D.
-        size: (height, width) of the images, or None where the file leaves it open.
+        fixed_size: (height, width) of the images, or None where the file leaves it open.
+        size: The same, or where it is open that of the training; None where neither is known.
         settings: Of the training run that was exported; empty for a file of another program.
 
     Raises:
@@ -46,8 +47,8 @@ class OnnxModel(nn.Module):
         fixed = isinstance(height, int) and isinstance(width, int)
         written = self._session.get_modelmeta().custom_metadata_map.get(METADATA, "{}")
         self.settings: dict[str, Any] = json.loads(written)
-        self.size: tuple[int, int] | None = (height, width) if fixed else None
-        self.size = self.size or self.settings.get("size")
+        self.fixed_size: tuple[int, int] | None = (height, width) if fixed else None
+        self.size: tuple[int, int] | None = self.fixed_size or self.settings.get("size")
         self.feature_dim = self._feature_dim(outputs[0].shape[1])
 
     def forward(self, images: Tensor, modalities: Tensor) -> Embedding:
