@@ -141,6 +141,16 @@ def test_rejects_labels_that_do_not_fit_by_name(kind, device):
         kind()(x, y, keys=x)
 
 
+@every_loss
+def test_takes_and_refuses_what_the_other_losses_do(kind, device):
+    x, y = batch(device)
+    torch.testing.assert_close(kind()(x, y.tolist()), kind()(x, y))
+    with pytest.raises(TypeError, match=f"{kind.__name__}: features must be a tensor, got ndarray"):
+        kind()(x.cpu().numpy(), y)
+    with pytest.raises(RuntimeError, match=f"{kind.__name__}: labels must hold integers"):
+        kind()(x, y.double())
+
+
 @pytest.mark.parametrize(
     "make, message",
     [

@@ -3,16 +3,23 @@
 import torch
 from torch import Tensor
 
+from reid_ext.ops._contract import computed, integers
+
 
 def positives_and_negatives(
     where: str, features: Tensor, labels: Tensor, keys: Tensor | None, key_labels: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Boolean masks (N, M): pairs of one identity, and pairs of two. Without keys M is N, and no
-    row is paired with itself. ``where`` opens the error for labels that do not fit."""
+    row is paired with itself. ``where`` opens the error for arguments that do not fit."""
     if (keys is None) != (key_labels is None):
         raise ValueError(f"{where}: keys and key_labels must come together, got only one of them")
-    others = labels if key_labels is None else key_labels
-    rows = features if keys is None else keys
+    computed(f"{where}: features", features)
+    labels = integers(f"{where}: labels", labels, features)
+    if keys is None or key_labels is None:
+        rows, others = features, labels
+    else:
+        rows = computed(f"{where}: keys", keys)
+        others = integers(f"{where}: key_labels", key_labels, keys)
     for name, given, like, tensor in (
         ("labels", labels, "features", features),
         ("key_labels", others, "keys", rows),
