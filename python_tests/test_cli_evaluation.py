@@ -66,6 +66,7 @@ def test_wrong_files_are_named(content, message, run, files):
         (["--max-rank", "0"], 2, "--max-rank must be at least 1, got 0"),
         (["--confidence", "--protocol", "cuhk03-classic"], 2, "--confidence must come with"),
         (["--report", "."], 2, "--report must end in .html"),
+        (["--name", "mine"], 2, "--name must come with --report, got it alone"),
     ],
 )
 def test_wrong_use_is_told_apart(flags, status, message, run, files):
@@ -92,6 +93,24 @@ def test_wrong_labels_are_named_with_their_file(change, message, run, files):
     np.savez(files[0], features=ONES, **(labels | change))
     status, _, err = run("evaluate", *files)
     assert status == 1 and f"{files[0]}: {message}" in err
+
+
+def test_files_without_rows_and_without_cameras_are_named(run, files):
+    np.savez(files[1], features=ONES, identities=np.arange(3))
+    status, _, err = run("evaluate", *files)
+    assert (
+        status == 1 and f"{files[1]} must have cameras for --protocol market1501, got none" in err
+    )
+    assert "--protocol generic" in err
+    np.savez(files[1], features=ONES[:0], identities=[])
+    status, _, err = run("evaluate", *files)
+    assert status == 1 and f"{files[1]}: features must have rows and columns, got (0, " in err
+
+
+def test_one_file_as_query_and_gallery_is_warned_of(run, files):
+    status, _, err = run("evaluate", files[0], files[0], "--protocol", "generic")
+    assert status == 0 and "warning: query and gallery must be of different images" in err
+    assert run("evaluate", *files)[2] == ""
 
 
 @pytest.mark.parametrize("content", [b"hello", b"", b"PK\x03\x04"])
@@ -134,7 +153,10 @@ def test_rows_that_are_not_finite_are_said(value, run, tmp_path):
     assert f"{files[1]}: NaN or infinity in 2 of 70 rows of the gallery, first in row 3" in gallery
     found = json.loads(out)["not_finite"]
     assert found[1] == {"file": str(files[1]), "side": "gallery", "rows": 2, "of": 70, "first": 3}
-    for command in (("evaluate", *files, "--rerank"), ("rerank", *files, "--out", files[0])):
+    for command in (
+        ("evaluate", *files, "--rerank"),
+        ("rerank", *files, "--out", tmp_path / "out.npz"),
+    ):
         status, _, err = run(*command)
         assert status == 1 and "must be finite to be re-ranked, got " in err
         assert "1 of 20 rows of the query, first in row 5; " in err and err.count("\n") == 1

@@ -56,6 +56,7 @@ def test_features_of_a_checkpoint_and_what_is_known_of_the_images(run, trained, 
             assert file["views"].tolist() == [s.view for s in samples]
             assert file["paths"].tolist() == [str(s.path) for s in samples]
     files = [tmp_path / "query.npz", tmp_path / "gallery.npz"]
+    assert f"reid-ext evaluate {files[0]} {files[1]} --protocol regdb" in out.splitlines()
     status, out, _ = run("evaluate", *files, "--protocol", "generic", "--json")
     assert status == 0 and json.loads(out)["num_valid"] == len(dataset.query)
     assert {p.name for p in tmp_path.iterdir()} == {"query.npz", "gallery.npz"}

@@ -63,6 +63,14 @@ def test_every_option_is_known_of_some_method():
     assert {"method", *(name for names in USES.values() for name in names)} == {*OPTIONS, "metric"}
 
 
+@pytest.mark.parametrize("side", [0, 1])
+def test_rerank_does_not_overwrite_what_it_reads(side, run, files):
+    before = files[side].read_bytes()
+    status, _, err = run("rerank", *files, "--out", files[side])
+    assert status == 2 and f"--out must not be a file that is read, got {files[side]}" in err
+    assert files[side].read_bytes() == before
+
+
 def test_rerank_refuses_another_ending(run, files, tmp_path):
     status, _, err = run("rerank", *files, "--out", tmp_path / "all.csv")
     assert status == 2 and "--out must end in .npz" in err

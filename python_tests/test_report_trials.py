@@ -226,4 +226,4 @@ def test_sysu_without_cameras_is_refused(run, files, tmp_path):
     del arrays["cameras"]
     np.savez(tmp_path / "visible.npz", **arrays)
     status, _, err = run("evaluate", *files, "--protocol", "sysu-mm01")
-    assert status == 1 and "gallery must have cameras for --protocol sysu-mm01, got none" in err
+    assert status == 1 and f"{files[1]} must have cameras for --protocol sysu-mm01, got" in err

@@ -28,7 +28,7 @@ def add_commands(groups: Any) -> None:
     parser.add_argument(
         "--compare", metavar="NAME=QUERY.npz,GALLERY.npz", action="append", default=[], help=compare
     )
-    parser.add_argument("--name", default="this run", help="in the report")
+    parser.add_argument("--name", help="in the report; default: this run")
     parser.set_defaults(run=_evaluate)
 
 
@@ -37,7 +37,8 @@ def _evaluate(args: argparse.Namespace) -> Result:
     check_protocol(args)
     reranking = _reranking(args)
     _check_report(args)
-    sources = {args.name: [(args.query, args.gallery), *(_files("--trial", t) for t in args.trial)]}
+    own = [(args.query, args.gallery), *(_files("--trial", text) for text in args.trial)]
+    sources = {args.name or "this run": own}
     for text in args.compare:
         name, files = _compared(text)
         if name in sources:
@@ -75,8 +76,9 @@ def _check_report(args: argparse.Namespace) -> None:
     if args.compare and args.trial:
         raise WrongUse("--compare must not come with --trial, whose trials are of one run")
     if args.report is None:
-        if args.compare:
-            raise WrongUse("--compare must come with --report, got it alone")
+        for flag, value in (("--compare", args.compare), ("--name", args.name)):
+            if value:
+                raise WrongUse(f"{flag} must come with --report, got it alone")
         return
     if args.report.suffix not in (".html", ".htm"):
         raise WrongUse(f"--report must end in .html, got {args.report}")

@@ -2,10 +2,11 @@
 
 import torch
 
+from reid_ext.data import folders, manifest
 from reid_ext.data.check import Report
 from reid_ext.data.sample import Dataset
 from reid_ext.evaluation import evaluate, select_galleries
-from reid_ext.evaluation.protocols import PROTOCOLS
+from reid_ext.evaluation.protocols import PROTOCOLS, REGDB, SYSU
 
 
 def evaluation_plan(report: Report) -> list[str]:
@@ -27,9 +28,19 @@ def evaluation_plan(report: Report) -> list[str]:
         return [f"not possible: {error}"]
 
 
+def protocol_of(dataset: Dataset) -> str | None:
+    """What ``reid-ext evaluate --protocol`` takes for it; None for a protocol that it lacks."""
+    if dataset.name in (*PROTOCOLS, SYSU, REGDB):
+        return dataset.name
+    if dataset.name not in (folders.NAME, manifest.NAME):
+        return None
+    known = len({s.camera for s in [*dataset.query, *dataset.gallery]}) > 1
+    return "dukemtmc-reid" if known else "generic"  # the junk of a camera, or none
+
+
 def _one_gallery(dataset: Dataset) -> str:
     """Features that are all alike are ranked: which of them count depends on labels alone."""
-    protocol = dataset.name if dataset.name in PROTOCOLS else "generic"
+    protocol = protocol_of(dataset) or "generic"
     ranking = evaluate(
         torch.ones(len(dataset.query), 1),
         torch.ones(len(dataset.gallery), 1),

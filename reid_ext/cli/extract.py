@@ -1,6 +1,7 @@
 """``reid-ext extract``: from images to feature files, by any network that embeds them."""
 
 import argparse
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from reid_ext.cli.command import (
     read_device,
     read_weights_flag,
 )
+from reid_ext.cli.evaluation_plan import protocol_of
 from reid_ext.cli.features import write_arrays
 from reid_ext.data import Dataset, EvaluationTransform, Images, Sample, registry
 from reid_ext.training import extract, load_embedder
@@ -94,6 +96,10 @@ def _extract(args: argparse.Namespace) -> Result:
         path.unlink(missing_ok=True)  # stopped here, no old gallery stands beside a new query
         for path, content in arrays.items():
             write_arrays(path, content)
+    if protocol := protocol_of(dataset):
+        files = " ".join(shlex.quote(str(path)) for path in arrays)
+        lines.append(f"reid-ext evaluate {files} --protocol {protocol}")
+        facts["protocol"] = protocol
     return Result(lines, facts)
 
 

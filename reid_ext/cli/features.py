@@ -80,6 +80,8 @@ def read_features(path: Path, side: str, *, in_one: bool = False) -> Features:
             f"{path}: features must have shape (N, D) and be {', '.join(FLOATS)}, got "
             f"{features.dtype} {features.shape}"
         )
+    if not features.size:
+        raise ValueError(f"{path}: features must have rows and columns, got {features.shape}")
     for name in ("identities", "cameras", "modalities"):
         if name in found and found[name].dtype.kind not in "iu":
             raise ValueError(

@@ -71,6 +71,10 @@ def _rerank(args: argparse.Namespace) -> Result:
     if args.out.suffix != ".npz":
         raise WrongUse(f"--out must end in .npz, got {args.out}")
     check_place("--out", args.out)
+    if args.out.exists() and any(
+        args.out.samefile(f) for f in (args.query, args.gallery) if f and f.exists()
+    ):
+        raise WrongUse(f"--out must not be a file that is read, got {args.out}; name another")
     options = given_options(args)
     at_least("--top", args.top, 1)
     device = read_device(args.device)

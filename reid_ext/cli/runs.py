@@ -27,6 +27,7 @@ from reid_ext.evaluation.regdb import DIRECTIONS
 from reid_ext.report import Run, Side
 
 Files = tuple[Path, Path | None]  # query and gallery, or one that holds both
+WITHOUT_CAMERAS = ("generic", REGDB)
 
 
 class Evaluated(NamedTuple):
@@ -48,6 +49,9 @@ def evaluated(
     ``reranking``: arguments of :func:`reid_ext.rerank`; None: none.
     """
     read = [read_sides(*files) for files in trials]
+    if args.protocol not in WITHOUT_CAMERAS:
+        for files, sides_of in zip(trials, read, strict=True):
+            _check_cameras(args.protocol, files, sides_of)
     not_finite = [one for sides in read for one in sides.not_finite]
     if reranking is not None:
         refuse_not_finite(not_finite)
@@ -60,6 +64,16 @@ def evaluated(
     else:
         run = _one_gallery(args, name, *sides[0], reranking)
     return Evaluated(run, not_finite)
+
+
+def _check_cameras(protocol: str, files: Files, sides: Sides) -> None:
+    query, gallery = files
+    for path, of in ((query, sides.query), (gallery or query, sides.gallery)):
+        if of.cameras is None:
+            raise ValueError(
+                f"{path} must have cameras for --protocol {protocol}, got none; without cameras "
+                "use --protocol generic"
+            )
 
 
 def _side(of: Features, device: torch.device) -> Side:
@@ -93,9 +107,6 @@ def _one_gallery(
 
 
 def _sysu(args: argparse.Namespace, name: str, query: Side, gallery: Side) -> Run:
-    for side, of in (("query", query), ("gallery", gallery)):
-        if of.cameras is None:
-            raise ValueError(f"evaluate: {side} must have cameras for --protocol {SYSU}, got none")
     given = {key: getattr(args, key) for key in ("mode", "shots", "trials", "seed")}
     draw = {key: value for key, value in given.items() if value is not None}
     mean = evaluate_sysu(

@@ -49,6 +49,11 @@ def add_files(parser: argparse.ArgumentParser) -> None:
 def read_sides(query: Path, gallery: Path | None) -> Sides:
     """Both files, or one that holds both; errors as :func:`read_features`."""
     q, g = read_pair(query, gallery)
+    if np.array_equal(q.features, g.features):
+        warn(
+            f"query and gallery must be of different images, got the same features of {query} and "
+            f"{gallery or query}; each query finds itself where the protocol does not make it junk"
+        )
     found = _not_finite(query, "query", q), _not_finite(gallery or query, "gallery", g)
     return Sides(q, g, [one for one in found if one is not None])
 

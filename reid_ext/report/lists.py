@@ -44,7 +44,8 @@ def ranked_lists(runs: Sequence[Run]) -> Markup:
         tag("span", f"{SIGNS[v]} {words}", class_=f"key {v}")
         for v, words in ((RIGHT, "right"), (WRONG, "wrong"), (JUNK, "junk: not ranked"))
     ]
-    return joined(tag("p", *key, class_="keys"), *articles)
+    below = "Below each image its distance from the query."
+    return joined(tag("p", *key, class_="keys"), tag("p", below, class_="caption"), *articles)
 
 
 def _article(runs: Sequence[Run], q: int, lists: Sequence[list[Listed]]) -> Markup:
