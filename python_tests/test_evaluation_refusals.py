@@ -223,3 +223,20 @@ def test_classic_protocol_takes_no_rule_and_needs_cameras():
     refused(evaluation.evaluate, "evaluate", "junk", **given, junk=np.zeros((3, 4), bool))
     given = FEATURES | IDS | {"protocol": "cuhk03-classic"}
     refused(evaluation.evaluate, "evaluate", "cameras", **given)
+
+
+@pytest.mark.parametrize("protocol, other", [("sysu-mm01", "sysu"), ("regdb", "regdb")])
+def test_protocol_of_another_function_names_it(protocol, other):
+    with pytest.raises(
+        ValueError, match=f"protocol must be of one gallery, .* call evaluate_{other}"
+    ):
+        evaluation.evaluate(**FEATURES, **LABELS, protocol=protocol)
+
+
+def test_rerank_says_what_it_takes():
+    with pytest.raises(
+        ValueError, match=r"rerank must be True, .* such as \{'method': 'aqe'\}, got"
+    ):
+        evaluation.evaluate(**FEATURES, **LABELS, rerank="aqe")
+    with pytest.raises(ValueError, match="rerank must be without top, got 2; all is ranked"):
+        evaluation.evaluate(**FEATURES, **LABELS, rerank={"top": 2})

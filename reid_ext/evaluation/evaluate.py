@@ -13,7 +13,7 @@ from reid_ext.evaluation.blocks import Blocks, is_streamed, joined
 from reid_ext.evaluation.compute import distance_blocks, products
 from reid_ext.evaluation.exclusion import Rule, Rules
 from reid_ext.evaluation.inputs import METRICS, Array, Gallery
-from reid_ext.evaluation.protocols import CLASSIC, PROTOCOLS
+from reid_ext.evaluation.protocols import CLASSIC, PROTOCOLS, REGDB, SYSU
 from reid_ext.evaluation.ranking import Ranking
 from reid_ext.evaluation.rerank import rerank as rerank_distances
 from reid_ext.evaluation.single_shot import evaluate_single_shot
@@ -78,6 +78,11 @@ def evaluate(
     """
     where = "evaluate"
     inputs.check_choice(where, "metric", metric, METRICS)
+    if isinstance(protocol, str) and protocol in (SYSU, REGDB):
+        other = "evaluate_sysu" if protocol == SYSU else "evaluate_regdb"
+        raise ValueError(
+            f"{where}: protocol must be of one gallery, got {protocol!r}; call {other}"
+        )
     inputs.check_choice(where, "protocol", protocol, (*PROTOCOLS, CLASSIC))
     rules = Rules(junk, candidates)
     labels = Labels(query_ids, gallery_ids, query_cameras, gallery_cameras, protocol, rules)
@@ -85,7 +90,14 @@ def evaluate(
     query = joined(where, query)
     if not isinstance(rerank, bool | Mapping):
         got = inputs.described(rerank)
-        raise ValueError(f"{where}: rerank must be True, False or arguments of rerank, got {got}")
+        raise ValueError(
+            f"{where}: rerank must be True, False or arguments of rerank, such as "
+            f"{{'method': 'aqe'}}, got {got}"
+        )
+    if isinstance(rerank, Mapping) and rerank.get("top") is not None:
+        raise ValueError(
+            f"{where}: rerank must be without top, got {rerank['top']!r}; all is ranked"
+        )
     if rerank:
         return _reranked(query, gallery, labels, report, {} if rerank is True else dict(rerank))
     if protocol == CLASSIC:
