@@ -177,8 +177,13 @@ def _reranked(
         max_rank=report.max_rank,
         average_precision=report.average_precision,
     )
+    return call_reranked(ranking, report.metric, options)
+
+
+def call_reranked(ranking: Ranking, metric: str, options: Mapping[str, Any]) -> Ranking:
+    """A ranking of given distances, whose fingerprint says how they were re-ranked."""
     how = ", ".join(f"{name} {value}" for name, value in options.items())
-    what = f"{report.metric}, re-ranked" + (f" ({how})" if how else "")
+    what = f"{metric}, re-ranked" + (f" ({how})" if how else "")
     return replace(ranking, protocol=ranking.protocol.replace("given distances", what))
 
 
