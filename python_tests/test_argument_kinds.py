@@ -165,6 +165,20 @@ def test_a_meta_tensor_among_others_is_refused(call, argument):
     assert ops.cosine_matrix(META).shape == (3, 3)
 
 
+@pytest.mark.parametrize("value", [None, "0.5", [0.5], np.array([0.5, 0.5]), 1j])
+@pytest.mark.parametrize(
+    "call, argument",
+    [
+        (lambda v: ops.k_reciprocal(X, X, k1=2, k2=1, lambda_value=v), "lambda_value must be a"),
+        (lambda v: ops.jaccard(X, k1=2, k2=1, max_distance=v), "max_distance must be a number"),
+        (lambda v: ops.fidi_loss(X, [0, 0, 1], normalize=v), "normalize must be True or False"),
+    ],
+)
+def test_ops_refuse_numbers_and_flags_that_are_none(call, argument, value):
+    with pytest.raises(TypeError, match=rf"^\w+: {argument}"):
+        call(value)
+
+
 @pytest.mark.parametrize("value", [np.array(["cosine"]), np.array(["cosine", "euclidean"]), ["x"]])
 def test_ops_refuse_choices_that_are_no_words(value):
     with pytest.raises(RuntimeError, match="mine_hardest: metric must be one of cosine, "):

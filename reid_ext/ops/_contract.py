@@ -1,6 +1,7 @@
 """What every op's Python face does alike with its arguments: dtypes, integers and choices."""
 
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,20 @@ def integers(argument: str, t: Tensor, like: Tensor) -> Tensor:
     if real and t.numel() > 0:  # an empty list becomes a float tensor
         raise RuntimeError(f"{argument} must hold integers, got {t.dtype}; call .long() on it")
     return t.long()
+
+
+def number(argument: str, value: Any) -> float:
+    """``value`` as Python's float, from any one real number."""
+    if isinstance(value, Real) or (isinstance(value, Tensor | np.ndarray) and value.ndim == 0):
+        return float(value)
+    raise TypeError(f"{argument} must be a number, got {value!r:.60}")
+
+
+def flag(argument: str, value: Any) -> bool:
+    """``value`` as Python's bool, from that or NumPy's."""
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    raise TypeError(f"{argument} must be True or False, got {value!r:.60}")
 
 
 def _check_dense(argument: str, t: Tensor) -> None:

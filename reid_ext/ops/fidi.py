@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from reid_ext.ops._autograd import differentiable, differentiate_once
-from reid_ext.ops._contract import code_of, computed, fake, integers
+from reid_ext.ops._contract import code_of, computed, fake, flag, integers
 
 
 def fidi_loss(
@@ -50,6 +50,7 @@ def fidi_loss(
     Raises:
         RuntimeError: a shape, dtype, device, alpha, beta or aggregation that does not fit, by name.
     """
+    normalize = flag("fidi_loss: normalize", normalize)
     x = _unit_rows(computed("fidi_loss: x", x)) if normalize else computed("fidi_loss: x", x)
     if keys is not None:
         keys = (

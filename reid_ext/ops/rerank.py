@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from reid_ext.ops._autograd import no_gradient
-from reid_ext.ops._contract import METRICS, code_of, computed, fake
+from reid_ext.ops._contract import METRICS, code_of, computed, fake, number
 
 
 class Nearest(NamedTuple):
@@ -69,7 +69,7 @@ def k_reciprocal(
         computed("k_reciprocal: gallery", gallery),
         k1,
         k2,
-        float(lambda_value),
+        number("k_reciprocal: lambda_value", lambda_value),
         code,
     )
 
@@ -102,7 +102,7 @@ def k_reciprocal_nearest(
             computed("k_reciprocal_nearest: gallery", gallery),
             k1,
             k2,
-            float(lambda_value),
+            number("k_reciprocal_nearest: lambda_value", lambda_value),
             code,
             count,
         )
@@ -141,7 +141,7 @@ def k_reciprocal_from_distances(
     where = "k_reciprocal_from_distances"
     matrices = (computed(f"{where}: {name}", matrix) for name, matrix in named.items())
     return torch.ops.reid_ext.k_reciprocal_from_distances.default(
-        *matrices, k1, k2, float(lambda_value)
+        *matrices, k1, k2, number("k_reciprocal_from_distances: lambda_value", lambda_value)
     )
 
 
@@ -168,7 +168,11 @@ def jaccard(
     """
     return SparseRows(
         *torch.ops.reid_ext.jaccard.default(
-            computed("jaccard: x", x), k1, k2, clustering, float(max_distance)
+            computed("jaccard: x", x),
+            k1,
+            k2,
+            clustering,
+            number("jaccard: max_distance", max_distance),
         )
     )
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from reid_ext.ops._autograd import no_gradient
-from reid_ext.ops._contract import METRICS, code_of, computed, fake
+from reid_ext.ops._contract import METRICS, code_of, computed, fake, number
 from reid_ext.ops.rerank import Nearest
 
 
@@ -107,7 +107,7 @@ def k_reciprocal_of_scan(
         *scan,
         k1,
         k2,
-        float(lambda_value),
+        number("k_reciprocal_of_scan: lambda_value", lambda_value),
         code,
         first,
         count,
@@ -142,7 +142,7 @@ def k_reciprocal_nearest_of_scan(
             *scan,
             k1,
             k2,
-            float(lambda_value),
+            number("k_reciprocal_nearest_of_scan: lambda_value", lambda_value),
             code,
             first,
             count,
