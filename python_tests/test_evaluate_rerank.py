@@ -23,6 +23,7 @@ def problem():
     "options, name",
     [
         (True, "cosine, re-ranked"),
+        ({}, "cosine, re-ranked"),
         ({"k1": 7, "k2": 3}, r"cosine, re-ranked (k1 7, k2 3)"),
         ({"method": "aqe", "metric": "euclidean"}, "re-ranked (method aqe, metric euclidean)"),
     ],
