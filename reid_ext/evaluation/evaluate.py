@@ -91,7 +91,12 @@ def evaluate(
         gallery = joined(where, "gallery", gallery)
     if rerank is not False:
         inputs.check_choice(where, "compute", compute, ("exact",))
-        return _reranked(query, gallery, labels, report, {} if rerank is True else dict(rerank))
+        q, g = inputs.read_features(where, query, gallery)
+        if protocol == CLASSIC:  # what is wrong with the labels is said before the work
+            _check_classic(where, labels)
+        else:
+            read_task(where, labels, report, (len(q), len(g)), q.device)
+        return _reranked(q, g, labels, report, {} if rerank is True else dict(rerank))
     if protocol == CLASSIC:
         inputs.check_choice(where, "compute", compute, ("exact",))
         q, g = inputs.read_features(where, query, gallery)
@@ -164,16 +169,14 @@ def evaluate_distances(
 
 
 def _reranked(
-    query: Array, gallery: Gallery, labels: Labels, report: Report, options: dict[str, Any]
+    query: Tensor, gallery: Tensor, labels: Labels, report: Report, options: dict[str, Any]
 ) -> Ranking:
     if "top" in options:
         raise ValueError(
             f"evaluate: rerank must be without top, got {inputs.described(options['top'])}; every "
             "match needs its place"
         )
-    distances = rerank_distances(
-        query, cast(Array, gallery), **{"metric": report.metric, **options}
-    )
+    distances = rerank_distances(query, gallery, **{"metric": report.metric, **options})
     ranking = evaluate_distances(
         distances,
         query_ids=labels.query_ids,
@@ -196,7 +199,7 @@ def call_reranked(ranking: Ranking, metric: str, options: Mapping[str, Any]) -> 
     return replace(ranking, protocol=ranking.protocol.replace("given distances", what))
 
 
-def _classic(where: str, distances: Tensor, labels: Labels, report: Report) -> Ranking:
+def _check_classic(where: str, labels: Labels) -> None:
     if labels.rules.are_given():
         raise ValueError(
             f"{where}: junk and candidates must be None for protocol {CLASSIC!r}, got a rule"
@@ -206,12 +209,16 @@ def _classic(where: str, distances: Tensor, labels: Labels, report: Report) -> R
             f"{where}: query_cameras and gallery_cameras must be given for protocol {CLASSIC!r}, "
             "got None"
         )
+
+
+def _classic(where: str, distances: Tensor, labels: Labels, report: Report) -> Ranking:
+    _check_classic(where, labels)
     return evaluate_single_shot(
         distances,
         query_ids=labels.query_ids,
         gallery_ids=labels.gallery_ids,
-        query_cameras=labels.query_cameras,
-        gallery_cameras=labels.gallery_cameras,
+        query_cameras=cast(Array, labels.query_cameras),
+        gallery_cameras=cast(Array, labels.gallery_cameras),
         metric=report.metric if report.metric in METRICS else None,
         max_rank=report.max_rank,
         average_precision=report.average_precision,
