@@ -174,7 +174,7 @@ def onnx_file(path, inputs, output):
 
 
 def test_onnx_of_another_program_says_its_dimension_by_an_image(tmp_path):
-    onnx_file(tmp_path / "theirs.onnx", [["n", 3, "h", "w"]], ["n", "d"])
+    onnx_file(tmp_path / "theirs.onnx", [["n", "c", "h", "w"]], ["n", "d"])
     model = OnnxModel(tmp_path / "theirs.onnx")
     assert model.feature_dim == 3 and model.size is None and model.settings == {}
     images = torch.rand(2, 3, 8, 4)
