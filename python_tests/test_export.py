@@ -218,8 +218,11 @@ def test_without_onnx_says_what_to_install(package, file_format, trained, tmp_pa
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
-def test_reading_safetensors_without_the_package_says_what_to_install(tmp_path, monkeypatch):
-    (tmp_path / "w.safetensors").touch()
-    monkeypatch.setitem(sys.modules, "safetensors", None)
-    with pytest.raises(ImportError, match=r"w.safetensors needs safetensors, which is not"):
-        training.load_embedder(tmp_path / "w.safetensors")
+@pytest.mark.parametrize(
+    "name, package", [("w.safetensors", "safetensors"), ("m.onnx", "onnxruntime")]
+)
+def test_reading_without_the_package_says_what_to_install(name, package, tmp_path, monkeypatch):
+    (tmp_path / name).touch()
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=f"{name} needs {package}, which is not installed"):
+        training.load_embedder(tmp_path / name)
