@@ -1,5 +1,7 @@
 """evaluate(rerank=...) is rerank, then evaluate_distances."""
 
+import sys
+
 import pytest
 import torch
 
@@ -23,6 +25,7 @@ def problem():
     "options, name",
     [
         (True, "cosine, re-ranked"),
+        ({}, "cosine, re-ranked"),
         ({"k1": 7, "k2": 3}, r"cosine, re-ranked (k1 7, k2 3)"),
         ({"method": "aqe", "metric": "euclidean"}, "re-ranked (method aqe, metric euclidean)"),
     ],
@@ -41,3 +44,15 @@ def test_names_what_does_not_fit():
     query, gallery, labels = problem()
     with pytest.raises(ValueError, match="rerank: k1 must be an integer >= 1, got 0"):
         evaluate(query, gallery, **labels, rerank={"k1": 0})
+
+
+@pytest.mark.parametrize("protocol", ["market1501", "cuhk03-classic"])
+def test_labels_are_checked_before_the_work(protocol, monkeypatch):
+    monkeypatch.setattr(
+        sys.modules["reid_ext.evaluation.evaluate"], "rerank_distances", pytest.fail
+    )
+    with pytest.raises(ValueError, match=r"evaluate: .*cameras must be given"):
+        evaluate(
+            *torch.randn(2, 4, 3), query_ids=[0] * 4, gallery_ids=[0] * 4, protocol=protocol,
+            rerank=True,
+        )  # fmt: skip

@@ -26,6 +26,16 @@ CALLS = {
     "evaluate_sysu": (evaluation.evaluate_sysu, SYSU),
     "select_galleries": (evaluation.select_galleries, DRAW),
     "verify": (evaluation.verify, FEATURES | LABELS),
+    "evaluate_llcm": (evaluation.evaluate_llcm, FEATURES | LABELS | {"galleries": [[0, 1, 2]]}),
+    "evaluate_viewpoint": (
+        evaluation.evaluate_viewpoint,
+        {"features": torch.eye(4), "ids": [1, 1, 2, 2], "cameras": [1, 2, 1, 2], "views": [0] * 4}
+        | {"view": 0},
+    ),
+    "evaluate_sampled_gallery": (
+        evaluation.evaluate_sampled_gallery,
+        {"features": torch.eye(4), "ids": [1, 1, 2, 2]},
+    ),
     "pool_queries": (
         evaluation.pool_queries,
         {"query": torch.eye(3, 4), "query_ids": [1, 2, 3], "query_cameras": [1, 1, 2]},
@@ -95,7 +105,14 @@ RATES = [
 PERMUTATIONS = [3, [1], {(1, 1): [[5]]}, {(1, 2): [1]}, {(1, 2): [[1.0]]}, {(1, 2): [[1], [1, 2]]}]
 PERMUTATIONS += [{(1, 2): np.empty((2, 0), int)}, {(1, 2): [[1, 1]]}, {(1, 2): [[True]]}]
 
+GALLERIES = [None, 3, "ab", [], [[]], [0, 1], [[0.0]], [[True]], [[4]], [[-1]], [["a"]], [[[0]]]]
+GALLERIES += [np.zeros((0, 3), int), np.array(1), torch.ones(2, 3)]
+
 ARGUMENTS = [
+    ("features", MATRICES, "evaluate_viewpoint evaluate_sampled_gallery"),
+    ("galleries", GALLERIES, "evaluate_llcm"),
+    ("view", [None, *COUNTS[2:]], "evaluate_viewpoint"),
+    ("seed", [None, *COUNTS[1:]], "evaluate_viewpoint evaluate_sampled_gallery"),
     ("query", MATRICES, "evaluate evaluate_regdb evaluate_sysu verify pool_queries"),
     ("gallery", MATRICES, "evaluate evaluate_regdb evaluate_sysu verify"),
     ("distances", MATRICES, "evaluate_distances evaluate_single_shot"),
@@ -173,6 +190,14 @@ def test_classic_protocol_is_exact():
     refused(evaluation.evaluate, "evaluate", "compute", **given)
 
 
+def test_what_rerank_does_not_do():
+    given = FEATURES | LABELS | {"rerank": {"k1": 2, "k2": 1}}
+    for compute in ("bf16", "tf32", "nope", None):
+        refused(evaluation.evaluate, "evaluate", "compute", **given, compute=compute)
+    given["rerank"] = {"top": 2}
+    refused(evaluation.evaluate, "evaluate", "rerank", **given)
+
+
 def ranking():
     return evaluation.evaluate(**FEATURES, **LABELS)
 
@@ -222,7 +247,7 @@ def test_classic_protocol_takes_no_rule_and_needs_cameras():
     given = FEATURES | LABELS | {"protocol": "cuhk03-classic"}
     refused(evaluation.evaluate, "evaluate", "junk", **given, junk=np.zeros((3, 4), bool))
     given = FEATURES | IDS | {"protocol": "cuhk03-classic"}
-    refused(evaluation.evaluate, "evaluate", "cameras", **given)
+    refused(evaluation.evaluate, "evaluate", "query_cameras", **given)
 
 
 @pytest.mark.parametrize("protocol, other", [("sysu-mm01", "sysu"), ("regdb", "regdb")])

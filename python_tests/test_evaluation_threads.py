@@ -143,5 +143,15 @@ def test_default_device_of_torch_does_not_matter(other_device):
         evaluation.evaluate_regdb(*features, **labels).mAP,
         evaluation.verify(*features, **labels, **cameras).true_positive_rate[-1],
         evaluation.evaluate(features[0], [features[1]], **labels, protocol="generic").mAP,
+        evaluation.evaluate(*(x.astype(np.float32) for x in features), **labels, **cameras).mAP,
+        evaluation.evaluate(*features, **labels, **cameras, rerank={"method": "gnn"}).mAP,
+        evaluation.evaluate_sampled_gallery(features[1], ids=labels["gallery_ids"]).mAP,
+        evaluation.evaluate_viewpoint(
+            features[1],
+            ids=labels["gallery_ids"],
+            cameras=cameras["gallery_cameras"],
+            views=[0] * 20 + [1] * 20,
+            view=0,
+        ).mAP,
     ]
     assert all(0 < float(value) <= 1 for value in results)

@@ -194,7 +194,7 @@ def onnx_file(path, inputs, output):
 
 
 def test_onnx_of_another_program_says_its_dimension_by_an_image(tmp_path):
-    onnx_file(tmp_path / "theirs.onnx", [["n", 3, "h", "w"]], ["n", "d"])
+    onnx_file(tmp_path / "theirs.onnx", [["n", "c", "h", "w"]], ["n", "d"])
     model = OnnxModel(tmp_path / "theirs.onnx")
     assert model.feature_dim == 3 and model.size is None and model.settings == {}
     images = torch.rand(2, 3, 8, 4)
@@ -238,8 +238,11 @@ def test_without_onnx_says_what_to_install(package, file_format, trained, tmp_pa
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
-def test_reading_safetensors_without_the_package_says_what_to_install(tmp_path, monkeypatch):
-    (tmp_path / "w.safetensors").touch()
-    monkeypatch.setitem(sys.modules, "safetensors", None)
-    with pytest.raises(ImportError, match=r"w.safetensors needs safetensors, which is not"):
-        training.load_embedder(tmp_path / "w.safetensors")
+@pytest.mark.parametrize(
+    "name, package", [("w.safetensors", "safetensors"), ("m.onnx", "onnxruntime")]
+)
+def test_reading_without_the_package_says_what_to_install(name, package, tmp_path, monkeypatch):
+    (tmp_path / name).touch()
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=f"{name} needs {package}, which is not installed"):
+        training.load_embedder(tmp_path / name)

@@ -255,3 +255,10 @@ def test_unknown_timm_name():
     timm_or_skip()
     with pytest.raises(ValueError, match="name must be 'small' or a timm model, got 'resnet51'"):
         models.build_backbone("resnet51")
+
+
+def test_stripe_normalises_what_was_pooled():
+    stripe = models.Stripe(4, 3, "shared", 0.001)
+    pooled = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
+    out = stripe(pooled, torch.zeros(8).long())
+    torch.testing.assert_close(out, torch.nn.BatchNorm1d(4)(pooled))

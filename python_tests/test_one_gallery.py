@@ -1,5 +1,6 @@
 """What the scripts with one gallery do behind their flags: --rerank and --by-viewpoint."""
 
+import json
 from argparse import Namespace
 
 import cv2
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from reid_ext import data, evaluation
-from reid_ext.training import one_gallery
+from reid_ext.training import one_gallery, report
 
 FLAGS = {"rerank": False, "by_viewpoint": False, "views": None, "seed": 0, "loss": "expat"}
 
@@ -72,3 +73,14 @@ def test_by_viewpoint_takes_labels_from_a_file_and_needs_some(dataset, features,
         kind="cross",
     )
     assert rankings[kinds[4]].mAP == want.mAP
+
+
+def test_angles_of_galleries_drawn_from_the_queries_are_not_of_an_image_with_itself(tmp_path):
+    pytest.importorskip("matplotlib")
+    samples = [data.Sample(path=tmp_path / "none.png", identity=n // 2, camera=0) for n in range(4)]
+    x = torch.eye(2).repeat_interleave(2, 0) + torch.tensor([[0.0, 1], [0, 0], [1, 0], [0, 0]])
+    dataset = data.Dataset("vehicleid", [], samples, [])
+    report.draw_angles(dataset, x, x[:0], tmp_path, "angles")
+    medians = json.loads((tmp_path / "angles.json").read_text())["median degrees"]
+    assert medians == {"positive": pytest.approx(45), "negative": pytest.approx(45)}
+    assert (tmp_path / "angles.png").exists()

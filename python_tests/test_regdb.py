@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from reid_ext import data
@@ -50,6 +51,7 @@ def test_reads_both_modalities(root):
 def test_each_trial_has_its_own_lists(trial, root):
     dataset = data.load("regdb", root, trial=trial)
     assert dataset.train[0].path.parent.name == str(trial % 4 + 1)
+    assert data.load("regdb", root, trial=np.uint8(trial)) == dataset
 
 
 def test_views_of_the_embedded_data(root):
@@ -65,10 +67,24 @@ def test_holds_out_people_to_validate_on(root):
     assert [(s.identity, s.modality) for s in dataset.query] == [(10, 0), (10, 0), (11, 0), (11, 0)]
 
 
-@pytest.mark.parametrize("trial", [0, 11, "1", None])
+@pytest.mark.parametrize("trial", [0, 11, "1", None, True, 1.0, np.array([1, 2]), [1]])
 def test_refuses_other_trials(trial, root):
     with pytest.raises(ValueError, match=r"regdb: trial must be one of 1, 2, .*, 10, got"):
         data.load("regdb", root, trial=trial)
+
+
+@pytest.mark.parametrize("value", [None, ["regdb"], {}, np.array(["regdb", "msmt17"])])
+def test_names_and_choices_that_are_no_words_are_refused(value, root):
+    with pytest.raises(ValueError, match=r"data\.load: name must be one of "):
+        data.load(value, root)
+    with pytest.raises(ValueError, match="regdb: evaluate_on must be 'test' or 'val', got "):
+        data.load("regdb", root, evaluate_on=value)
+    with pytest.raises(ValueError, match="sysu-mm01: train_on must be 'train' or 'trainval', got "):
+        data.load("sysu-mm01", root, train_on=value)
+    for name, given in (("name", [value, root]), ("preset", ["regdb", root])):
+        options = {"preset": value} if name == "preset" else {}
+        with pytest.raises(ValueError, match=f"synthesize: {name} must be one of "):
+            data.synthesize(*given, **options)
 
 
 def test_identity_of_one_modality_is_named(root):

@@ -277,3 +277,11 @@ def test_by_the_command_with_runs_to_compare(tmp_path, capsys):
 def test_wrong_use_is_status_2(flags, message, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert command(tmp_path, *flags) == 2 and message in capsys.readouterr().err
+
+
+def test_the_same_run_gives_the_same_bytes_at_a_given_date(tmp_path, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
+    pages = [written(tmp_path, run()) for _ in range(2)]
+    assert pages[0] == pages[1] and "reid-ext evaluate, 1970-01-02 00:00" in pages[0]
+    monkeypatch.delenv("SOURCE_DATE_EPOCH")
+    assert "1970-01-02" not in written(tmp_path, run())

@@ -1,5 +1,6 @@
 """Protocols that draw a gallery in each trial, against their definitions query by query."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -46,6 +47,26 @@ def test_llcm_protocol_matches_reference(metric):
     assert ranking.rank(2) == pytest.approx(sum(firsts) / 3)
     assert ranking.mAP == pytest.approx(sum(means) / 3)
     assert ranking.protocol.startswith("mean of 3 trials: llcm: CMC of identities; junk same")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        np.array,
+        torch.tensor,
+        lambda rows: torch.tensor(rows, dtype=torch.int32),
+        lambda rows: [np.array(row, np.uint8) for row in rows],
+        lambda rows: [np.array(row[::-1])[::-1] for row in rows],
+        iter,
+    ],
+)
+def test_llcm_galleries_may_be_arrays(kind):
+    x, ids, cameras = torch.eye(8)[:, :6], [0, 1, 2, 3] * 2, [1] * 4 + [2] * 4
+    labels = {"query_ids": ids, "gallery_ids": ids}
+    labels |= {"query_cameras": cameras, "gallery_cameras": cameras}
+    rows = [[0, 1, 2, 4], [3, 5, 6, 7]]
+    want = evaluate_llcm(x, x, **labels, galleries=rows)
+    assert evaluate_llcm(x, x, **labels, galleries=kind(rows)).to_dict() == want.to_dict()
 
 
 def test_sampled_gallery_has_one_image_of_each_and_all_others_query():

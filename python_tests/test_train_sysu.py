@@ -89,10 +89,10 @@ def test_user_error_is_one_line(flags, message, folder, finished):
 @pytest.mark.parametrize(
     "flags, message",
     [
-        (["--device", "tpu"], "must be cpu, cuda or cuda:N, got 'tpu'"),
+        (["--device", "tpu"], "must be one of this machine, got 'tpu'; there is cpu"),
         (["--batch", "8"], "must be PxK, such as 8x4"),
         (["--loss", "best"], "invalid choice: 'best'"),
-        (["--device", "cuda:99"], "must be a device of this machine, got 'cuda:99', but torch"),
+        (["--device", "cuda:99"], "must be one of this machine, got 'cuda:99'; there is cpu"),
         (["--fraction", "half"], "must be above 0 and at most 1, got 'half'"),
         (["--epochs", "0"], "must be a positive whole number, got '0'"),
     ],

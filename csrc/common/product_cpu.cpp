@@ -1,18 +1,22 @@
 // Which library multiplies float32 matrices on this CPU, and the call of the one torch hides.
 //
 // torch.mm goes to MKL, which does not use AVX-512 on AMD processors; oneDNN, in the same torch,
-// does. REID_EXT_CPU_PRODUCT=torch|onednn overrides the choice. oneDNN's operator is internal to
-// torch: where it is missing, aten::mm takes over once and for all, and cpu_product() says so.
+// does. REID_EXT_CPU_PRODUCT=torch|onednn overrides the choice. Where oneDNN is missing, aten::mm
+// takes over once and for all, and cpu_product() says so.
 #include "common/product_cpu.h"
 
-#include <atomic>
 #include <cstdlib>
-#include <optional>
 #include <stdexcept>
 #include <string>
-#include <vector>
 
 #include "common/targets.h"
+
+// a b^T + bias by oneDNN: the C function that torch keeps for programs compiled by AOTInductor. By
+// the dispatcher, the strings of every call would leak.
+extern "C" __attribute__((weak)) AOTITorchError aoti_torch_cpu__linear_pointwise(
+    AtenTensorHandle a, AtenTensorHandle b, AtenTensorHandle* bias, const char* attribute,
+    const double** scalars, int64_t number_of_scalars, const char** algorithm,
+    AtenTensorHandle* out);
 
 namespace reid_ext {
 namespace {
@@ -31,14 +35,15 @@ bool choose() {
 }
 
 Tensor call_onednn(const Tensor& a, const Tensor& b) {
-  return call<Tensor>("mkldnn::_linear_pointwise", "", a, b, std::optional<Tensor>(),
-                      std::string("none"), std::vector<double>(),
-                      std::optional<std::string>(std::string()));
+  AtenTensorHandle out = nullptr;
+  TORCH_ERROR_CODE_CHECK(aoti_torch_cpu__linear_pointwise(a.get(), b.get(), nullptr, "none",
+                                                          nullptr, 0, nullptr, &out));
+  return Tensor(out);
 }
 
 // 1 when chosen and there, 0 when not; asked once.
 bool works() {
-  if (!choose()) return false;
+  if (!choose() || !aoti_torch_cpu__linear_pointwise) return false;
   const torch::stable::Device cpu(torch::headeronly::DeviceType::CPU);
   float one = 1;
   const Tensor x = torch::stable::from_blob(&one, {1, 1}, {1, 1}, cpu, ScalarType::Float);

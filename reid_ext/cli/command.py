@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from reid_ext._device import named_device
 from reid_ext._terminal import harmless
 
 
@@ -52,14 +53,10 @@ def warn(text: str) -> None:
 
 def read_device(text: str) -> torch.device:
     """The device of that name; WrongUse if this machine has none."""
-    kind, _, number = text.partition(":")
-    count = torch.cuda.device_count()
-    is_gpu = text == "cuda" or (kind == "cuda" and number.isdecimal())
-    if text == "cpu" or (is_gpu and int(number or 0) < count):
-        return torch.device(text)
-    there = ", ".join(["cpu", *(f"cuda:{index}" for index in range(count))])
-    why = "" if count else f"; torch {torch.__version__} sees no GPU"
-    raise WrongUse(f"--device must be one of this machine, got {text!r}; there is {there}{why}")
+    try:
+        return named_device(text)
+    except ValueError as error:
+        raise WrongUse(f"--device {error}") from None
 
 
 def check_place(flag: str, path: Path) -> None:

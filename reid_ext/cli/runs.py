@@ -15,12 +15,14 @@ from reid_ext.cli.sides import NotFinite, Sides, read_sides, refuse_not_finite, 
 from reid_ext.evaluation import (
     Ranking,
     evaluate,
+    evaluate_distances,
     evaluate_regdb,
     evaluate_sysu,
     mean_of_trials,
     rerank,
     select_galleries,
 )
+from reid_ext.evaluation.evaluate import call_reranked
 from reid_ext.evaluation.protocols import REGDB, SYSU
 from reid_ext.evaluation.ranking import AVERAGE_PRECISIONS
 from reid_ext.evaluation.regdb import DIRECTIONS
@@ -87,22 +89,21 @@ def _one_gallery(
     gallery: Side,
     reranking: dict[str, Any] | None,
 ) -> Run:
-    ranking = evaluate(
-        query.features,
-        gallery.features,
-        query_ids=query.identities,
-        gallery_ids=gallery.identities,
-        query_cameras=query.cameras,
-        gallery_cameras=gallery.cameras,
-        protocol=args.protocol,
-        metric=args.metric,
-        max_rank=args.max_rank,
-        average_precision=args.average_precision or AVERAGE_PRECISIONS[0],
-        rerank=False if reranking is None else reranking or True,
-    )
-    distances = None
-    if reranking is not None and args.report is not None:
-        distances = rerank(query.features, gallery.features, metric=args.metric, **reranking)
+    given: dict[str, Any] = {
+        "query_ids": query.identities,
+        "gallery_ids": gallery.identities,
+        "query_cameras": query.cameras,
+        "gallery_cameras": gallery.cameras,
+        "protocol": args.protocol,
+        "max_rank": args.max_rank,
+        "average_precision": args.average_precision or AVERAGE_PRECISIONS[0],
+    }
+    features, distances = (query.features, gallery.features), None
+    if reranking is None:
+        ranking = evaluate(*features, **given, metric=args.metric)
+    else:
+        distances = rerank(*features, metric=args.metric, **reranking)
+        ranking = call_reranked(evaluate_distances(distances, **given), args.metric, reranking)
     return Run(name, query, gallery, ranking, args.protocol, args.metric, distances)
 
 

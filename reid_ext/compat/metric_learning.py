@@ -98,10 +98,10 @@ class HardestMiner(BaseMiner):
     """
 
     def __init__(self, metric: str = "cosine"):
-        if metric not in _DISTANCES:
+        if not isinstance(metric, str) or metric not in _DISTANCES:
             raise ValueError(
                 f"metric_learning.HardestMiner: metric must be one of {', '.join(_DISTANCES)}, "
-                f"got {metric!r}"
+                f"got {metric!r:.60}"
             )
         super().__init__(distance=_DISTANCES[metric]())
         self.metric = metric

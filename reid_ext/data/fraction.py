@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -26,12 +27,15 @@ def fraction(
         seed: Of the draw.
 
     Raises:
-        ValueError: a share outside (0, 1], or another ``of``.
+        ValueError: a share outside (0, 1], another ``of``, or a seed that is none.
     """
-    if not 0 < share <= 1:
-        raise ValueError(f"fraction: share must be in (0, 1], got {share}")
-    if of not in PARTS:
-        raise ValueError(f"fraction: of must be one of {', '.join(map(repr, PARTS))}, got {of!r}")
+    if not isinstance(share, Real) or not 0 < share <= 1:
+        raise ValueError(f"fraction: share must be in (0, 1], got {share!r:.60}")
+    if not isinstance(of, str) or of not in PARTS:
+        parts = ", ".join(map(repr, PARTS))
+        raise ValueError(f"fraction: of must be one of {parts}, got {of!r:.60}")
+    if not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0:
+        raise ValueError(f"fraction: seed must be an integer >= 0, got {seed!r:.60}")
     rng = np.random.default_rng(seed)
     if of == "identities":
         kept = set(_part(sorted({s.identity for s in samples}), share, rng))

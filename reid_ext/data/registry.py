@@ -40,9 +40,9 @@ READERS: dict[str, Callable[..., Dataset]] = {name: module.read for name, module
 
 def module_of(where: str, name: str) -> ModuleType:
     """The module of dataset ``name``; ValueError for a name that is none."""
-    if name not in MODULES:
+    if not isinstance(name, str) or name not in MODULES:
         known = ", ".join(MODULES)
-        raise ValueError(f"{where}: name must be one of {known}, got {name!r}")
+        raise ValueError(f"{where}: name must be one of {known}, got {name!r:.60}")
     return MODULES[name]
 
 

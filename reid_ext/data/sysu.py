@@ -18,7 +18,7 @@ import numpy as np
 
 from reid_ext.data.expected import Count, Expected
 from reid_ext.data.sample import INFRARED, VISIBLE, Dataset, Sample
-from reid_ext.data.tree import is_image, some
+from reid_ext.data.tree import check_choice, is_image, some
 from reid_ext.data.views import read_views
 
 VISIBLE_CAMERAS = (1, 2, 4, 5)
@@ -46,10 +46,8 @@ def read(root: str | Path, evaluate_on: str = "test", train_on: str = "train") -
         ValueError: an identity in two splits, a folder without images, a training identity
             without visible or without infrared images.
     """
-    if evaluate_on not in ("test", "val"):
-        raise ValueError(f"sysu-mm01: evaluate_on must be 'test' or 'val', got {evaluate_on!r}")
-    if train_on not in ("train", "trainval"):
-        raise ValueError(f"sysu-mm01: train_on must be 'train' or 'trainval', got {train_on!r}")
+    check_choice("sysu-mm01", "evaluate_on", evaluate_on, ("test", "val"))
+    check_choice("sysu-mm01", "train_on", train_on, ("train", "trainval"))
     if train_on == "trainval" and evaluate_on == "val":
         raise ValueError(
             "sysu-mm01: evaluate_on must be 'test' when train_on is 'trainval', got 'val'; "

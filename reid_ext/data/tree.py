@@ -5,6 +5,7 @@ import json
 import os
 import reprlib
 from collections.abc import Iterable, Iterator, Sequence
+from numbers import Integral
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -19,10 +20,11 @@ _shortened.maxstring = _shortened.maxother = 80
 
 def check_choice(name: str, argument: str, value: object, choices: Sequence[object]) -> None:
     """ValueError unless ``value`` is one of ``choices``; ``name`` is the dataset's."""
-    if value not in choices:
+    plain = isinstance(value, str | Integral) and not isinstance(value, bool)
+    if not plain or value not in choices:
         two, words = len(choices) == 2, [repr(choice) for choice in choices]
         allowed = " or ".join(words) if two else f"one of {', '.join(words)}"
-        raise ValueError(f"{name}: {argument} must be {allowed}, got {value!r}")
+        raise ValueError(f"{name}: {argument} must be {allowed}, got {value!r:.60}")
 
 
 def check_folders(name: str, root: Path, folders: Sequence[str]) -> None:

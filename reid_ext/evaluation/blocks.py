@@ -86,23 +86,24 @@ def is_streamed(query: Array, gallery: Gallery) -> bool:
 
 
 def _is_in_blocks(features: Gallery) -> bool:
-    if isinstance(features, Tensor | np.ndarray):
+    if isinstance(features, Tensor) or hasattr(features, "__array__"):  # a table, over its columns
         return False
     if isinstance(features, Sequence):  # nested lists are one array
         return len(features) > 0 and getattr(features[0], "ndim", 0) == 2
     return isinstance(features, Iterable)
 
 
-def joined(where: str, query: Gallery) -> Array:
-    """Queries in one piece, those in blocks put together: they are few."""
-    if not _is_in_blocks(query):
-        return cast(Array, query)
-    pieces = [read_matrix(where, "query", block) for block in query]
+def joined(where: str, name: str, features: Gallery) -> Array:
+    """Features in one piece, those in blocks put together: queries, which are few, for one."""
+    if not _is_in_blocks(features):
+        return cast(Array, features)
+    pieces = [read_matrix(where, name, block) for block in features]
     if len({(piece.shape[1], piece.dtype, piece.device) for piece in pieces}) != 1:
         raise ValueError(
-            f"{where}: query must have blocks of one feature length, dtype and device, got others"
+            f"{where}: {name} must have blocks of one feature length, dtype and device, got others"
         )
-    return torch.cat(pieces)
+    with torch.autocast(pieces[0].device.type, enabled=False):
+        return torch.cat(pieces)
 
 
 class Upload:

@@ -51,8 +51,8 @@ def bootstrap(
         raise ValueError(f"{where}: ranking must be a Ranking, got {described(ranking)}")
     if not isinstance(level, Real) or not 0 < level < 1:
         raise ValueError(f"{where}: level must be between 0 and 1, got {described(level)}")
-    check_at_least(where, "resamples", resamples, 1)
-    check_at_least(where, "seed", seed, 0)
+    resamples = check_at_least(where, "resamples", resamples, 1)
+    seed = check_at_least(where, "seed", seed, 0)
     if ranking.trials:
         raise ValueError(
             f"{where}: ranking must be of one evaluation, got the mean of {len(ranking.trials)} "

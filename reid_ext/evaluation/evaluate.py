@@ -57,7 +57,7 @@ def evaluate(
             ``"veri776"``: gallery images of the query's identity and camera are junk. Market-1501
             also drops gallery identity -1 (copying what stays) and keeps 0, its distractors.
             ``"cuhk03-classic"``: :func:`evaluate_single_shot`, by its expectation, of the whole
-            matrix of exact distances. ``"generic"``: no junk.
+            matrix of exact distances; blocks are put together. ``"generic"``: no junk.
         junk: Pairs to leave out as well: a bool mask (Q, G), or a function of :class:`Pairs` that
             returns one for some of the queries, so that no whole mask is needed. With
             ``protocol="generic"`` it is the only junk rule.
@@ -68,10 +68,11 @@ def evaluate(
             or ``"trapezoid"`` (official code of Market-1501 and VeRi-776).
         compute: ``"exact"``: the ranks of the full-precision distances, found by a product in
             bfloat16 where the processor is faster at it. Approximate: ``"bf16"`` (features rounded
-            to bfloat16) and ``"tf32"`` (CUDA only).
+            to bfloat16) and ``"tf32"`` (CUDA only); neither with ``rerank``.
 
         rerank: Rank by re-ranked distances, a (Q, G) matrix: True, or arguments of
-            :func:`reid_ext.rerank`, whose metric is then this one.
+            :func:`reid_ext.rerank` but ``top``, whose metric is then this one. Blocks are put
+            together.
 
     Raises:
         ValueError: an argument that does not fit, by its name; or no query has a match, and why.
@@ -87,7 +88,6 @@ def evaluate(
     rules = Rules(junk, candidates)
     labels = Labels(query_ids, gallery_ids, query_cameras, gallery_cameras, protocol, rules)
     report = Report(max_rank, average_precision, metric)
-    query = joined(where, query)
     if not isinstance(rerank, bool | Mapping):
         got = inputs.described(rerank)
         raise ValueError(
@@ -98,8 +98,17 @@ def evaluate(
         raise ValueError(
             f"{where}: rerank must be without top, got {rerank['top']!r}; all is ranked"
         )
-    if rerank:
-        return _reranked(query, gallery, labels, report, {} if rerank is True else dict(rerank))
+    query = joined(where, "query", query)
+    if protocol == CLASSIC or rerank is not False:
+        gallery = joined(where, "gallery", gallery)
+    if rerank is not False:
+        inputs.check_choice(where, "compute", compute, ("exact",))
+        q, g = inputs.read_features(where, query, gallery)
+        if protocol == CLASSIC:  # what is wrong with the labels is said before the work
+            _check_classic(where, labels)
+        else:
+            read_task(where, labels, report, (len(q), len(g)), q.device)
+        return _reranked(q, g, labels, report, {} if rerank is True else dict(rerank))
     if protocol == CLASSIC:
         inputs.check_choice(where, "compute", compute, ("exact",))
         q, g = inputs.read_features(where, query, gallery)
@@ -172,11 +181,14 @@ def evaluate_distances(
 
 
 def _reranked(
-    query: Array, gallery: Gallery, labels: Labels, report: Report, options: dict[str, Any]
+    query: Tensor, gallery: Tensor, labels: Labels, report: Report, options: dict[str, Any]
 ) -> Ranking:
-    distances = rerank_distances(
-        query, cast(Array, gallery), **{"metric": report.metric, **options}
-    )
+    if "top" in options:
+        raise ValueError(
+            f"evaluate: rerank must be without top, got {inputs.described(options['top'])}; every "
+            "match needs its place"
+        )
+    distances = rerank_distances(query, gallery, **{"metric": report.metric, **options})
     ranking = evaluate_distances(
         distances,
         query_ids=labels.query_ids,
@@ -189,24 +201,36 @@ def _reranked(
         max_rank=report.max_rank,
         average_precision=report.average_precision,
     )
+    return call_reranked(ranking, report.metric, options)
+
+
+def call_reranked(ranking: Ranking, metric: str, options: Mapping[str, Any]) -> Ranking:
+    """A ranking of given distances, whose fingerprint says how they were re-ranked."""
     how = ", ".join(f"{name} {value}" for name, value in options.items())
-    what = f"{report.metric}, re-ranked" + (f" ({how})" if how else "")
+    what = f"{metric}, re-ranked" + (f" ({how})" if how else "")
     return replace(ranking, protocol=ranking.protocol.replace("given distances", what))
 
 
-def _classic(where: str, distances: Tensor, labels: Labels, report: Report) -> Ranking:
+def _check_classic(where: str, labels: Labels) -> None:
     if labels.rules.are_given():
         raise ValueError(
             f"{where}: junk and candidates must be None for protocol {CLASSIC!r}, got a rule"
         )
     if labels.query_cameras is None or labels.gallery_cameras is None:
-        raise ValueError(f"{where}: cameras must be given for protocol {CLASSIC!r}, got None")
+        raise ValueError(
+            f"{where}: query_cameras and gallery_cameras must be given for protocol {CLASSIC!r}, "
+            "got None"
+        )
+
+
+def _classic(where: str, distances: Tensor, labels: Labels, report: Report) -> Ranking:
+    _check_classic(where, labels)
     return evaluate_single_shot(
         distances,
         query_ids=labels.query_ids,
         gallery_ids=labels.gallery_ids,
-        query_cameras=labels.query_cameras,
-        gallery_cameras=labels.gallery_cameras,
+        query_cameras=cast(Array, labels.query_cameras),
+        gallery_cameras=cast(Array, labels.gallery_cameras),
         metric=report.metric if report.metric in METRICS else None,
         max_rank=report.max_rank,
         average_precision=report.average_precision,

@@ -87,10 +87,12 @@ def read_mask(where: str, name: str, values: Any, sizes: tuple[int, int]) -> Ten
     mask = values
     if isinstance(values, Tensor):
         mask = _dense(where, name, values)
-    elif isinstance(values, Sequence) and not isinstance(values, str | bytes):
+    elif hasattr(values, "__array__") or (
+        isinstance(values, Sequence) and not isinstance(values, str | bytes)
+    ):
         mask = _array(where, name, values)
     if isinstance(mask, np.ndarray) and mask.dtype == np.bool_:
-        mask = _shared(_array(where, name, mask))
+        mask = _shared(mask)
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool or tuple(mask.shape) != sizes:
         raise ValueError(
             f"{where}: {name} must be, or return for its Pairs, bool of shape {sizes}, one for "
@@ -106,12 +108,13 @@ def check_choice(where: str, name: str, value: object, choices: Sequence[object]
         raise ValueError(f"{where}: {name} must be one of {allowed}, got {described(value)}")
 
 
-def check_at_least(where: str, name: str, value: int, least: int) -> None:
-    """An integer from ``least`` on that fits int64."""
+def check_at_least(where: str, name: str, value: int, least: int) -> int:
+    """The value as Python's int, which does not wrap around; from ``least`` on and fits int64."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise ValueError(f"{where}: {name} must be an integer >= {least}, got {described(value)}")
     if value >= 2**63:
         raise ValueError(f"{where}: {name} must be an integer below 2**63, got {value}")
+    return int(value)
 
 
 def described(value: object) -> str:
@@ -146,8 +149,8 @@ def _wrapped(where: str, name: str, values: Gallery) -> Tensor:
 
 
 def _shared(array: np.ndarray) -> Tensor:
-    """The memory of an array as a tensor; a copy only of what has negative strides."""
-    if any(stride < 0 for stride in array.strides):
+    """The memory of an array as a tensor; a copy only where its strides are none of a tensor."""
+    if any(stride < 0 or stride % array.itemsize for stride in array.strides):
         array = array.copy()
     with warnings.catch_warnings():  # a read-only memory map is fine: it is only read
         warnings.filterwarnings("ignore", message=".*not writable")

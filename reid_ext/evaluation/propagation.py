@@ -50,8 +50,7 @@ def _matrix(indices: Tensor, values: Tensor) -> Tensor:
     n, k = indices.shape
     rows = torch.arange(n, device=indices.device).repeat_interleave(k)
     at = torch.stack([rows, indices.flatten()])
-    shape = (n, n)
-    return torch.sparse_coo_tensor(at, values.flatten(), shape, check_invariants=False).coalesce()
+    return _sparse(at, values.flatten(), (n, n)).coalesce()
 
 
 def _unit_rows(matrix: Tensor) -> Tensor:
@@ -60,8 +59,19 @@ def _unit_rows(matrix: Tensor) -> Tensor:
     lengths = torch.bincount(rows, minlength=len(matrix))
     squared = torch.segment_reduce(values**2, "sum", lengths=lengths)
     unit = values / squared.sqrt()[rows]
+    return _sparse(matrix.indices(), unit, matrix.shape, is_coalesced=True)
+
+
+def _sparse(
+    at: Tensor, values: Tensor, shape: tuple[int, ...], is_coalesced: bool = False
+) -> Tensor:
     return torch.sparse_coo_tensor(
-        matrix.indices(), unit, matrix.shape, is_coalesced=True, check_invariants=False
+        at,
+        values,
+        shape,
+        device=values.device,
+        check_invariants=False,
+        is_coalesced=is_coalesced,
     )
 
 

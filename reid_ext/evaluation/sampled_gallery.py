@@ -1,6 +1,6 @@
 """Protocols that draw their gallery anew in each trial: VehicleID's and LLCM's."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -15,8 +15,11 @@ from reid_ext.evaluation.inputs import (
     Array,
     check_at_least,
     check_choice,
+    described,
+    length_of,
     read_features,
     read_integers,
+    read_matrix,
 )
 from reid_ext.evaluation.ranking import Ranking
 from reid_ext.evaluation.regdb import mean_of_trials
@@ -51,9 +54,9 @@ def evaluate_sampled_gallery(
         Liu et al. 2016 (VehicleID).
     """
     where = "evaluate_sampled_gallery"
-    check_at_least(where, "trials", trials, 1)
-    check_at_least(where, "seed", seed, 0)
-    x, _ = read_features(where, features, features)
+    trials = check_at_least(where, "trials", trials, 1)
+    seed = check_at_least(where, "seed", seed, 0)
+    x = read_matrix(where, "features", features)
     labels = read_integers(where, "ids", ids, len(x), "features", torch.device("cpu"))
     if len(labels.unique()) == len(labels):
         raise ValueError(f"{where}: ids must have an identity of two images, got {len(x)} of one")
@@ -61,7 +64,7 @@ def evaluate_sampled_gallery(
     for trial in range(trials):
         order = np.random.default_rng([seed, trial]).permutation(len(x))
         _, first = np.unique(labels.numpy()[order], return_index=True)
-        gallery = torch.zeros(len(x), dtype=torch.bool)
+        gallery = torch.zeros(len(x), dtype=torch.bool, device="cpu")
         gallery[torch.from_numpy(order[first])] = True
         rankings.append(
             evaluate(
@@ -86,7 +89,7 @@ def evaluate_llcm(
     gallery_ids: Array,
     query_cameras: Array,
     gallery_cameras: Array,
-    galleries: Sequence[Sequence[int]],
+    galleries: Iterable[Array],
     metric: str = "cosine",
     max_rank: int = 50,
 ) -> Ranking:
@@ -113,8 +116,6 @@ def evaluate_llcm(
     where = "evaluate_llcm"
     check_choice(where, "metric", metric, METRICS)
     q, g = read_features(where, query, gallery)
-    if not galleries:
-        raise ValueError(f"{where}: galleries must hold the rows of a trial at least, got none")
     cpu = torch.device("cpu")
     q_ids = read_integers(where, "query_ids", query_ids, len(q), "query", cpu)
     g_ids = read_integers(where, "gallery_ids", gallery_ids, len(g), "gallery", cpu)
@@ -122,10 +123,33 @@ def evaluate_llcm(
     g_cameras = read_integers(where, "gallery_cameras", gallery_cameras, len(g), "gallery", cpu)
     labels = _Labels(q_ids, g_ids, q_cameras, g_cameras)
     trials = []
-    for rows in map(torch.as_tensor, galleries):
+    for rows in _read_galleries(where, galleries, len(g)):
         of_trial = labels._replace(gallery_ids=g_ids[rows], gallery_cameras=g_cameras[rows])
         trials.append(_llcm_trial(q, g[rows.to(g.device)], of_trial, metric, max_rank))
     return mean_of_trials(trials)
+
+
+def _read_galleries(where: str, galleries: Iterable[Array], size: int) -> list[Tensor]:
+    """The rows of each trial, int64 on the CPU."""
+    try:
+        given = list(galleries)
+    except TypeError:  # nothing to go through
+        given = []
+    if not given:
+        got = described(galleries)
+        raise ValueError(f"{where}: galleries must hold the rows of a trial at least, got {got}")
+    trials = []
+    for values in given:
+        length = length_of(where, "galleries", values)
+        rows = read_integers(where, "galleries", values, length, "a trial", torch.device("cpu"))
+        wrong = rows[(rows < 0) | (rows >= size)]
+        if length == 0 or len(wrong):
+            got = f"row {int(wrong[0])}" if len(wrong) else "a trial without any"
+            raise ValueError(
+                f"{where}: galleries must hold rows of the gallery, from 0 to {size - 1}, got {got}"
+            )
+        trials.append(rows)
+    return trials
 
 
 class _Labels(NamedTuple):

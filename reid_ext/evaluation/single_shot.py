@@ -67,8 +67,9 @@ def evaluate_single_shot(
         Li et al. 2014 (CUHK03): the CMC over galleries of one image per identity.
     """
     if draws is not None:
-        inputs.check_at_least(WHERE, "draws", draws, 1)
-    inputs.check_at_least(WHERE, "seed", seed, 0)
+        draws = inputs.check_at_least(WHERE, "draws", draws, 1)
+    seed = inputs.check_at_least(WHERE, "seed", seed, 0)
+    max_rank = inputs.check_at_least(WHERE, "max_rank", max_rank, 1)
     if metric is not None:
         inputs.check_choice(WHERE, "metric", metric, inputs.METRICS)
     d = inputs.read_distances(WHERE, distances).cpu().double()

@@ -25,12 +25,12 @@ MOST_OPEN = 0.1  # of the pairs, for estimates in bfloat16 to be faster than pro
 
 def bfloat16_pays(query: Tensor, gallery: Tensor, positives: Lists, metric: str) -> bool:
     """Whether estimates in bfloat16 leave few pairs open, in a sample of a whole gallery."""
-    some = torch.arange(0, len(query), -(-len(query) // SAMPLED_QUERIES))
+    some = torch.arange(0, len(query), -(-len(query) // SAMPLED_QUERIES), device=query.device)
     counts = positives.offsets.diff()[some]
     mask = torch.isin(matches.rows(positives), some)
     of_some = Lists(F.pad(counts.cumsum(0), (1, 0)), positives.indices[mask])
     query, images = query[some], gallery[:: -(-len(gallery) // SAMPLED_IMAGES)]
-    pairs = torch.repeat_interleave(counts), torch.arange(len(of_some.indices))
+    pairs = torch.repeat_interleave(counts), torch.arange(len(of_some.indices), device=query.device)
     thresholds = ops.pair_values(query, gallery[of_some.indices], *pairs, metric=metric)
     open_pairs = ops.open_pairs(query, images, thresholds, of_some, metric=metric)
     return open_pairs < MOST_OPEN * len(query) * len(images)

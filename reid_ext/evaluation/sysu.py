@@ -83,7 +83,7 @@ def evaluate_sysu(
     where = sysu_gallery.WHERE
     inputs.check_choice(where, "cmc", cmc, ("official", "per_image"))
     inputs.check_choice(where, "metric", metric, METRICS)
-    inputs.check_at_least(where, "max_rank", max_rank, 1)
+    max_rank = inputs.check_at_least(where, "max_rank", max_rank, 1)
     q, g = inputs.read_features(where, query, gallery)
     labels = _read_labels(query_ids, gallery_ids, query_cameras, gallery_cameras, q, len(g))
     galleries = sysu_gallery.select_galleries(

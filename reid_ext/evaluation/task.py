@@ -62,7 +62,8 @@ def read_task(
     device: torch.device,
 ) -> Task:
     """Check every argument but features and protocol; find the matches of a (Q, G) problem."""
-    check_at_least(where, "max_rank", report.max_rank, 1)
+    max_rank = check_at_least(where, "max_rank", report.max_rank, 1)
+    report = report._replace(max_rank=max_rank)
     check_choice(where, "average_precision", report.average_precision, AVERAGE_PRECISIONS)
     protocol = PROTOCOLS[labels.protocol]
     rules = exclusion.check(where, labels.rules, sizes)

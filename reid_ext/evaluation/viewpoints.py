@@ -59,7 +59,9 @@ def evaluate_viewpoint(
     """
     where = "evaluate_viewpoint"
     check_choice(where, "kind", kind, KINDS)
+    view = check_at_least(where, "view", view, -(2**63))
     check_at_least(where, "splits", splits, 1)
+    seed = check_at_least(where, "seed", seed, 0)
     rows = read_matrix(where, "features", features)
     identity, camera, seen = (
         read_integers(where, name, values, len(rows), "features", rows.device)
@@ -96,7 +98,7 @@ def _one_of_each(
     rows: Tensor, identities: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """A random row of each identity, and all others."""
-    order = torch.randperm(len(rows), generator=generator).to(rows.device)
+    order = torch.randperm(len(rows), generator=generator, device="cpu").to(rows.device)
     shuffled = identities[order].cpu().numpy()
     first = torch.from_numpy(np.unique(shuffled, return_index=True)[1]).to(rows.device)
     chosen = torch.zeros(len(rows), dtype=torch.bool, device=rows.device)

@@ -52,7 +52,8 @@ def draw_triplets(
     start, stop = before(group * (m + 1)), before((group + 1) * (m + 1))
     of_itself = 1 if own and groups is None else 0
     positives, negatives = end - first - of_itself, (stop - start) - (end - first)
-    chance = torch.rand(2, n, generator=generator, device=labels.device, dtype=torch.float64)
+    chance = torch.empty(2, n, device=labels.device, dtype=torch.float64)
+    chance.uniform_(generator=generator)  # as torch.rand, which compiles for one n alone
     positive = first + (chance[0] * positives.clamp(min=1)).long()
     if of_itself:
         own_place = torch.empty_like(order).scatter_(0, order, torch.arange(m, device=order.device))

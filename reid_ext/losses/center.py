@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from reid_ext.losses._batch import labels_of, promoted, rows
 from reid_ext.losses._numbers import check_size
 
 
@@ -36,21 +37,13 @@ class CenterLoss(nn.Module):
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
         c, d = self.centers.shape
-        if features.dim() != 2 or features.shape[1] != d:
-            raise ValueError(
-                f"CenterLoss: features must have shape (N, {d}), got {tuple(features.shape)}"
-            )
-        if labels.shape != features.shape[:1]:
-            raise ValueError(
-                f"CenterLoss: labels must have shape ({len(features)},), one per row of features, "
-                f"got {tuple(labels.shape)}"
-            )
+        features = rows("CenterLoss", "features", features, d)
+        labels = labels_of("CenterLoss", "labels", labels, features, "features")
         if labels.device.type == "cpu" and labels.numel() and not torch.compiler.is_compiling():
             low, high = int(labels.min()), int(labels.max())
             if low < 0 or high >= c:
                 raise ValueError(f"CenterLoss: labels must be in [0, {c}), got {low} to {high}")
-        centers = self.centers[labels.long()]
-        features = features.to(torch.promote_types(features.dtype, centers.dtype))
+        features, centers = promoted(features, self.centers[labels])
         return (features - centers).square().sum() / max(len(features), 1)
 
     @torch.no_grad()

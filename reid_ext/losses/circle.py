@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reid_ext import ops
-from reid_ext.losses._numbers import is_number
+from reid_ext.losses._numbers import check_numbers, is_number
 from reid_ext.losses._pairs import mean_over, positives_and_negatives
 
 
@@ -33,6 +33,7 @@ class CircleLoss(nn.Module):
 
     def __init__(self, margin: float = 0.25, gamma: float = 128.0):
         super().__init__()
+        check_numbers("CircleLoss", margin=margin)
         if not (is_number(gamma) and gamma > 0):
             raise ValueError(f"CircleLoss: gamma must be above 0, got {gamma}")
         self.margin = margin

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from reid_ext import ops
+from reid_ext.losses._numbers import check_numbers
 
 
 class FIDILoss(nn.Module):
@@ -31,6 +32,7 @@ class FIDILoss(nn.Module):
         aggregation: str = "mean",
     ):
         super().__init__()
+        check_numbers("FIDILoss", alpha=alpha, beta=beta)
         self.alpha = alpha
         self.beta = beta
         self.normalize = normalize

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from reid_ext import ops
+from reid_ext.losses._numbers import check_numbers
 
 
 class AdaptiveLabelSmoothingLoss(nn.Module):
@@ -23,6 +24,7 @@ class AdaptiveLabelSmoothingLoss(nn.Module):
 
     def __init__(self, alpha: float = 0.25, variant: str = "paper"):
         super().__init__()
+        check_numbers("AdaptiveLabelSmoothingLoss", alpha=alpha)
         self.alpha = alpha
         self.variant = variant
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from reid_ext import ops
-from reid_ext.losses._numbers import is_number
+from reid_ext.losses._numbers import check_numbers, is_number
 from reid_ext.losses._pairs import mean_over, positives_and_negatives
 
 
@@ -39,6 +39,7 @@ class MultiSimilarityLoss(nn.Module):
         self, alpha: float = 2.0, beta: float = 50.0, base: float = 0.5, epsilon: float = 0.1
     ):
         super().__init__()
+        check_numbers("MultiSimilarityLoss", base=base, epsilon=epsilon)
         for name, value in (("alpha", alpha), ("beta", beta)):
             if not (is_number(value) and value > 0):
                 raise ValueError(f"MultiSimilarityLoss: {name} must be above 0, got {value}")

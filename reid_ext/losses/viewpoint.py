@@ -7,7 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reid_ext import ops
-from reid_ext.losses._numbers import check_size, is_number
+from reid_ext.losses._batch import promoted, rows
+from reid_ext.losses._numbers import check_choice, check_numbers, check_size, is_number
+from reid_ext.ops._contract import integers
 
 _INITIAL_STD = 0.001  # near uniform softmaxes at the start: the loss begins at ln C + ln(C V)
 
@@ -76,8 +78,16 @@ def present_views(
     Raises:
         ValueError: an identity or view out of range.
     """
+    like = labels if isinstance(labels, Tensor) else torch.empty(0, device="cpu")
+    labels = integers("present_views: labels", labels, like)
+    views = integers("present_views: views", views, labels)
+    if labels.dim() != 1 or views.shape != labels.shape:
+        raise ValueError(
+            f"present_views: views must have shape (M,) like labels, got {tuple(views.shape)} for "
+            f"labels of shape {tuple(labels.shape)}"
+        )
     known = views != -1
-    labels, views = labels[known].long(), views[known].long()
+    labels, views = labels[known], views[known]
     for name, values, size in (("labels", labels, num_identities), ("views", views, num_views)):
         outside = values[(values < 0) | (values >= size)]
         if len(outside):
@@ -149,8 +159,10 @@ class ViewpointAwareLoss(nn.Module):
         super().__init__()
         _check_sizes(num_identities, feature_dim, num_views)
         _check_present(present, num_identities, num_views)
-        _check_choice("labels", labels, ("adaptive", "fixed", "hard"))
-        _check_choice("regularisation", regularisation, ("angular", "euclidean"))
+        where = "ViewpointAwareLoss"
+        check_choice(where, "labels", labels, ("adaptive", "fixed", "hard"))
+        check_choice(where, "regularisation", regularisation, ("angular", "euclidean"))
+        check_numbers(where, beta=beta, gamma=gamma)
         if not (is_number(alpha) and 0 <= alpha <= 0.5):
             raise ValueError(f"ViewpointAwareLoss: alpha must be in [0, 0.5], got {alpha}")
         self.num_views = num_views
@@ -170,12 +182,12 @@ class ViewpointAwareLoss(nn.Module):
         nn.init.normal_(self.view_weight, std=_INITIAL_STD)
 
     def identity_loss(self, features: Tensor, labels: Tensor) -> Tensor:
-        logits = F.linear(features, self.identity_weight)
+        logits = _logits(features, self.identity_weight)
         return ops.adaptive_label_smoothing_loss(logits, labels, alpha=self.alpha)
 
     def viewpoint_loss(self, features: Tensor, labels: Tensor, views: Tensor) -> Tensor:
         return ops.viewpoint_loss(
-            F.linear(features, self.view_weight.flatten(0, 1)),
+            _logits(features, self.view_weight.flatten(0, 1)),
             labels,
             views,
             num_views=self.num_views,
@@ -201,6 +213,12 @@ class ViewpointAwareLoss(nn.Module):
         return identity + self.gamma * viewpoint + self.beta * regularisation
 
 
+def _logits(features: Tensor, weight: Tensor) -> Tensor:
+    """Of either classifier, in the wider dtype of the two."""
+    x = rows("ViewpointAwareLoss", "features", features, weight.shape[1])
+    return F.linear(*promoted(x, weight))
+
+
 def _check_sizes(num_identities: int, feature_dim: int, num_views: int) -> None:
     sizes = {"num_identities": num_identities, "feature_dim": feature_dim, "num_views": num_views}
     for name, size in sizes.items():
@@ -224,11 +242,4 @@ def _check_present(present: Tensor | None, num_identities: int, num_views: int) 
         raise ValueError(
             f"ViewpointAwareLoss: present must be bool of shape ({num_identities}, {num_views}), "
             f"got {present.dtype} of shape {tuple(present.shape)}"
-        )
-
-
-def _check_choice(name: str, choice: str, choices: tuple[str, ...]) -> None:
-    if choice not in choices:
-        raise ValueError(
-            f"ViewpointAwareLoss: {name} must be one of {', '.join(choices)}, got {choice!r}"
         )

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from reid_ext.ops._autograd import differentiable, differentiate_once
-from reid_ext.ops._contract import computed
+from reid_ext.ops._contract import computed, fake
 
 
 def cosine_matrix(x: Tensor, y: Tensor | None = None, *, angle: bool = False) -> Tensor:
@@ -43,12 +43,12 @@ def cosine_matrix(x: Tensor, y: Tensor | None = None, *, angle: bool = False) ->
     return out.reshape(*x.shape[:-1], rows)
 
 
-@torch.library.register_fake("reid_ext::cosine_matrix")
+@fake("cosine_matrix")
 def _(x, y, angle):
     return x.new_empty(x.shape[0], x.shape[1], (x if y is None else y).shape[1])
 
 
-@torch.library.register_fake("reid_ext::cosine_matrix_backward")
+@fake("cosine_matrix_backward")
 def _(grad, cosine, x, y):
     return x.new_empty(x.shape), x.new_empty(0) if y is None else y.new_empty(y.shape)
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from reid_ext.ops._autograd import differentiable, differentiate_once
-from reid_ext.ops._contract import code_of, computed, integers
+from reid_ext.ops._contract import code_of, computed, fake, flag, integers
 
 
 def fidi_loss(
@@ -50,6 +50,7 @@ def fidi_loss(
     Raises:
         RuntimeError: a shape, dtype, device, alpha, beta or aggregation that does not fit, by name.
     """
+    normalize = flag("fidi_loss: normalize", normalize)
     x = _unit_rows(computed("fidi_loss: x", x)) if normalize else computed("fidi_loss: x", x)
     if keys is not None:
         keys = (
@@ -74,19 +75,21 @@ def fidi_loss(
 
 def _unit_rows(x: Tensor) -> Tensor:
     """Rows of length 1; a zero row has no direction: it and its gradient are 0."""
+    if not x.is_floating_point():  # which the kernel refuses by name
+        return x
     length = x.norm(dim=-1, keepdim=True)
     length = torch.where(length.isinf(), torch.nan, length)
     return torch.where(length == 0, 0, x / torch.where(length == 0, 1, length))
 
 
-@torch.library.register_fake("reid_ext::fidi_loss")
+@fake("fidi_loss")
 def _(x, labels, keys, key_labels, alpha, beta, mean, with_grad_x, with_grad_keys):
     n = x.shape[0] if with_grad_x else 0
     m = keys.shape[0] if with_grad_keys and keys is not None else 0
     return x.new_empty(()), x.new_empty(n, x.shape[1]), x.new_empty(m, x.shape[1])
 
 
-@torch.library.register_fake("reid_ext::fidi_loss_backward")
+@fake("fidi_loss_backward")
 def _(grad_loss, rows, grad):
     return torch.empty_like(grad)
 

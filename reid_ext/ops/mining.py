@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from reid_ext.ops._autograd import differentiable, differentiate_once
-from reid_ext.ops._contract import METRICS, code_of, computed, integers
+from reid_ext.ops._contract import METRICS, code_of, computed, fake, integers
 
 
 class HardestPairs(NamedTuple):
@@ -88,14 +88,14 @@ def tensors(
     )
 
 
-@torch.library.register_fake("reid_ext::mine_hardest")
+@fake("mine_hardest")
 def _(x, labels, keys, key_labels, groups, key_groups, metric):
     index = x.new_empty(x.shape[0], dtype=torch.int64)
     distance = x.new_empty(x.shape[0])
     return index, torch.empty_like(index), distance, torch.empty_like(distance)
 
 
-@torch.library.register_fake("reid_ext::mine_hardest_backward")
+@fake("mine_hardest_backward")
 def _(grad_positive, grad_negative, x, keys, positive, negative, p_distance, n_distance, metric):
     rows = 0 if keys is None else keys.shape[0]
     return x.new_empty(x.shape), x.new_empty(rows, x.shape[1])

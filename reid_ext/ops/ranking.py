@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from reid_ext.ops._autograd import no_gradient
-from reid_ext.ops._contract import METRICS, code_of, computed
+from reid_ext.ops._contract import METRICS, code_of, computed, fake
 
 ESTIMATES = ("full", "bfloat16", "bfloat16_only")
 
@@ -184,22 +184,22 @@ def cpu_has_bfloat16() -> bool:
     return torch.ops.reid_ext.cpu_has_bfloat16.default()
 
 
-@torch.library.register_fake("reid_ext::rank_positives")
+@fake("rank_positives")
 def _(query, gallery, positive_offsets, positive_indices, junk_offsets, junk_indices, metric):
     return torch.empty_like(positive_indices)
 
 
-@torch.library.register_fake("reid_ext::rank_positives_from_distances")
+@fake("rank_positives_from_distances")
 def _(distances, positive_offsets, positive_indices, junk_offsets, junk_indices):
     return torch.empty_like(positive_indices)
 
 
-@torch.library.register_fake("reid_ext::pair_values")
+@fake("pair_values")
 def _(query, block, pair_query, pair_row, metric):
     return query.new_empty(len(pair_query))
 
 
-@torch.library.register_fake("reid_ext::count_before")
+@fake("count_before")
 def _(
     query,
     block,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from reid_ext.ops._autograd import no_gradient
-from reid_ext.ops._contract import METRICS, code_of, computed
+from reid_ext.ops._contract import METRICS, code_of, computed, fake, number
 
 
 class Nearest(NamedTuple):
@@ -69,7 +69,7 @@ def k_reciprocal(
         computed("k_reciprocal: gallery", gallery),
         k1,
         k2,
-        float(lambda_value),
+        number("k_reciprocal: lambda_value", lambda_value),
         code,
     )
 
@@ -102,7 +102,7 @@ def k_reciprocal_nearest(
             computed("k_reciprocal_nearest: gallery", gallery),
             k1,
             k2,
-            float(lambda_value),
+            number("k_reciprocal_nearest: lambda_value", lambda_value),
             code,
             count,
         )
@@ -141,7 +141,7 @@ def k_reciprocal_from_distances(
     where = "k_reciprocal_from_distances"
     matrices = (computed(f"{where}: {name}", matrix) for name, matrix in named.items())
     return torch.ops.reid_ext.k_reciprocal_from_distances.default(
-        *matrices, k1, k2, float(lambda_value)
+        *matrices, k1, k2, number("k_reciprocal_from_distances: lambda_value", lambda_value)
     )
 
 
@@ -168,7 +168,11 @@ def jaccard(
     """
     return SparseRows(
         *torch.ops.reid_ext.jaccard.default(
-            computed("jaccard: x", x), k1, k2, clustering, float(max_distance)
+            computed("jaccard: x", x),
+            k1,
+            k2,
+            clustering,
+            number("jaccard: max_distance", max_distance),
         )
     )
 
@@ -204,29 +208,29 @@ def _nearest_like(x, count):
     return x.new_empty(x.shape[0], count), x.new_empty(x.shape[0], count, dtype=torch.int64)
 
 
-@torch.library.register_fake("reid_ext::k_reciprocal")
+@fake("k_reciprocal")
 def _(query, gallery, k1, k2, lambda_value, metric):
     return query.new_empty(query.shape[0], gallery.shape[0])
 
 
-@torch.library.register_fake("reid_ext::k_reciprocal_nearest")
+@fake("k_reciprocal_nearest")
 def _(query, gallery, k1, k2, lambda_value, metric, count):
     return _nearest_like(query, count)
 
 
-@torch.library.register_fake("reid_ext::k_reciprocal_from_distances")
+@fake("k_reciprocal_from_distances")
 def _(query_gallery, query_query, gallery_gallery, k1, k2, lambda_value):
     return query_gallery.new_empty(query_gallery.shape)
 
 
-@torch.library.register_fake("reid_ext::jaccard")
+@fake("jaccard")
 def _(x, k1, k2, clustering, max_distance):
     entries = torch.library.get_ctx().new_dynamic_size()
     offsets = x.new_empty(x.shape[0] + 1, dtype=torch.int64)
     return offsets, x.new_empty(entries, dtype=torch.int64), x.new_empty(entries)
 
 
-@torch.library.register_fake("reid_ext::nearest")
+@fake("nearest")
 def _(x, keys, count, metric):
     return _nearest_like(x, count)
 

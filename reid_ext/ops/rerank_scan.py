@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from reid_ext.ops._autograd import no_gradient
-from reid_ext.ops._contract import METRICS, code_of, computed
+from reid_ext.ops._contract import METRICS, code_of, computed, fake, number
 from reid_ext.ops.rerank import Nearest
 
 
@@ -107,7 +107,7 @@ def k_reciprocal_of_scan(
         *scan,
         k1,
         k2,
-        float(lambda_value),
+        number("k_reciprocal_of_scan: lambda_value", lambda_value),
         code,
         first,
         count,
@@ -142,7 +142,7 @@ def k_reciprocal_nearest_of_scan(
             *scan,
             k1,
             k2,
-            float(lambda_value),
+            number("k_reciprocal_nearest_of_scan: lambda_value", lambda_value),
             code,
             first,
             count,
@@ -151,19 +151,19 @@ def k_reciprocal_nearest_of_scan(
     )
 
 
-@torch.library.register_fake("reid_ext::k_reciprocal_scan")
+@fake("k_reciprocal_scan")
 def _(query, gallery, k1, k2, metric, part, parts):
     n = query.shape[0] + gallery.shape[0]
     k = min(max(k1 + 1, k2), n)
     return query.new_empty(n, k), query.new_empty(n, k, dtype=torch.int64), query.new_empty(n)
 
 
-@torch.library.register_fake("reid_ext::k_reciprocal_of_scan")
+@fake("k_reciprocal_of_scan")
 def _(query, gallery, keys, indices, farthest, k1, k2, lambda_value, metric, first, count):
     return query.new_empty(count, gallery.shape[0])
 
 
-@torch.library.register_fake("reid_ext::k_reciprocal_nearest_of_scan")
+@fake("k_reciprocal_nearest_of_scan")
 def _(query, gallery, keys, indices, farthest, k1, k2, lambda_value, metric, first, count, top):
     return query.new_empty(count, top), query.new_empty(count, top, dtype=torch.int64)
 

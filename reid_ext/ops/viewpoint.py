@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from reid_ext.ops._autograd import differentiable, differentiate_once
-from reid_ext.ops._contract import code_of, computed, integers
+from reid_ext.ops._contract import code_of, computed, fake, integers
 
 TARGETS = ("adaptive", "fixed", "hard")
 AGGREGATIONS = ("mean", "none")
@@ -48,9 +48,10 @@ def adaptive_label_smoothing_loss(
             message names it. On CUDA a label out of range gives its row a NaN loss and gradient.
         ValueError: an unknown variant.
     """
-    if variant not in _TARGETS_OF_VARIANT:
+    if not isinstance(variant, str) or variant not in _TARGETS_OF_VARIANT:
         raise ValueError(
-            f"adaptive_label_smoothing_loss: variant must be 'paper' or 'released', got {variant!r}"
+            "adaptive_label_smoothing_loss: variant must be 'paper' or 'released', got "
+            f"{variant!r:.60}"
         )
     loss, *_ = _viewpoint_loss(
         computed("adaptive_label_smoothing_loss: logits", logits),
@@ -124,14 +125,14 @@ def viewpoint_loss(
     return loss
 
 
-@torch.library.register_fake("reid_ext::viewpoint_loss")
+@fake("viewpoint_loss")
 def _(logits, labels, views, present, num_views, alpha, targets, each):
     rows = (logits.shape[0],)
     loss = logits.new_empty(rows if each else ())
     return loss, logits.new_empty(rows), logits.new_empty(rows), logits.new_empty(())
 
 
-@torch.library.register_fake("reid_ext::viewpoint_loss_backward")
+@fake("viewpoint_loss_backward")
 def _(grad_loss, logits, *_):
     return logits.new_empty(logits.shape)
 

@@ -6,6 +6,7 @@ a file name of the data can do nothing even if it were not escaped.
 
 import base64
 import hashlib
+import os
 import time
 from collections.abc import Callable, Sequence
 from importlib import resources
@@ -54,7 +55,6 @@ def _page(runs: Sequence[Run], title: str) -> str:
     )
     sections = _sections(runs)
     links = [tag("a", name, href=f"#{key}") for key, (name, _) in sections.items()]
-    made = time.strftime("%Y-%m-%d %H:%M")
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -70,10 +70,17 @@ def _page(runs: Sequence[Run], title: str) -> str:
         tag("a", "Skip to the content", href="#content", class_="skip"),
         tag("header", tag("h1", title), tag("nav", *links, aria_label="parts of this page")),
         tag("main", *[part for _, part in sections.values()], id="content", tabindex="-1"),
-        tag("footer", f"reid-ext evaluate, {made}"),
+        tag("footer", f"reid-ext evaluate, {_made()}"),
         tag("script", script),
     )
     return "<!doctype html>\n" + tag("html", head, body, lang="en") + "\n"
+
+
+def _made() -> str:
+    """When: now, or what SOURCE_DATE_EPOCH says, for a page of the same bytes each time."""
+    given = os.environ.get("SOURCE_DATE_EPOCH", "")
+    when = time.gmtime(int(given)) if given.isdecimal() else time.localtime()
+    return time.strftime("%Y-%m-%d %H:%M", when)
 
 
 def _sections(runs: Sequence[Run]) -> dict[str, tuple[str, Markup]]:

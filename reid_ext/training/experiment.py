@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from reid_ext import distributed
+from reid_ext._device import named_device
 from reid_ext._terminal import in_words, is_out_of_memory
 from reid_ext._writing import whole_file
 from reid_ext.data.fraction import PARTS
@@ -166,15 +167,10 @@ def _share(text: str) -> float:
 
 def known_device(text: str) -> str:
     """``cpu``, ``cuda`` or ``cuda:N``, as an argparse type; refused where there is none."""
-    kind, _, number = text.partition(":")
-    if kind not in ("cpu", "cuda") or (number and not number.isdecimal()):
-        raise argparse.ArgumentTypeError(f"must be cpu, cuda or cuda:N, got {text!r}")
-    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
-        raise argparse.ArgumentTypeError(
-            f"must be a device of this machine, got {text!r}, but torch {torch.__version__} sees "
-            f"{torch.cuda.device_count()} CUDA devices; use cpu"
-        )
-    return text
+    try:
+        return str(named_device(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _batch(text: str) -> tuple[int, int]:

@@ -84,13 +84,16 @@ def draw_angles(
     """
     if not distributed.is_main():
         return
+    rows = torch.linspace(0, len(query) - 1, min(len(query), ANGLE_QUERIES)).long()
+    itself = torch.tensor(False)
     if len(gallery) == 0:  # a dataset whose galleries are drawn from its queries
         gallery, dataset = query, dataset._replace(gallery=dataset.query)
-    rows = torch.linspace(0, len(query) - 1, min(len(query), ANGLE_QUERIES)).long()
+        itself = rows[:, None] == torch.arange(len(query))
     ids = torch.tensor([dataset.query[row].identity for row in rows.tolist()])
     other = torch.tensor([s.identity for s in dataset.gallery])
     angles = cosine_matrix(query[rows], gallery, angle=True)
-    positive, negative = (angles[(ids[:, None] == other) == same].numpy() for same in (True, False))
+    same = ids[:, None] == other
+    positive, negative = (angles[pairs].numpy() for pairs in (same & ~itself, ~same))
     viz.plot_angles(positive, negative, folder / "angles.png", title=title)
     degrees = {"positive": positive, "negative": negative}
     medians = {name: float(np.rad2deg(np.median(a))) for name, a in degrees.items()}

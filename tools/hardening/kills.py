@@ -43,6 +43,7 @@ class Victim(NamedTuple):
 def attack(budget: Budget) -> Iterator[Row]:
     """Kill every victim in turn."""
     torch.set_num_threads(1)
+    os.environ["SOURCE_DATE_EPOCH"] = "0"  # a page says when it was made
     cv2.setNumThreads(1)  # a forked child waits for ever for threads it does not have
     each = budget.amount(6, 200 // len(VICTIMS))
     for name, victim in VICTIMS.items():

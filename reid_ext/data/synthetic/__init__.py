@@ -113,8 +113,8 @@ def synthesize(
 
 def settings_of(name: str, preset: str, **changes: Any) -> Settings:
     """The settings of a preset with what ``changes`` has besides None; ValueError as synthesize."""
-    if name not in LAYOUTS:
-        raise ValueError(f"synthesize: name must be one of {', '.join(LAYOUTS)}, got {name!r}")
+    if not isinstance(name, str) or name not in LAYOUTS:
+        raise ValueError(f"synthesize: name must be one of {', '.join(LAYOUTS)}, got {name!r:.60}")
     settings = settings_from(LAYOUTS[name].PRESETS, preset, **changes)
     LAYOUTS[name].check(settings)
     return settings

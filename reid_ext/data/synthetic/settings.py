@@ -49,7 +49,7 @@ class Settings:
 
 def settings_from(presets: Mapping[str, Settings], preset: str, **changes: Any) -> Settings:
     """The settings of a preset, except for the changes that are not None."""
-    if preset not in presets:
+    if not isinstance(preset, str) or preset not in presets:
         raise _error("preset", f"be one of {', '.join(presets)}", preset)
     chosen = {name: value for name, value in changes.items() if value is not None}
     return Settings(**{**asdict(presets[preset]), **chosen})

@@ -1,0 +1,187 @@
+"""Arguments of every kind that says the same give the results of plain tensors and numbers."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from reid_ext import evaluation, ops
+
+RNG = np.random.default_rng(0)
+QUERY, GALLERY = (RNG.standard_normal((n, 6)).astype(np.float32) for n in (7, 23))
+LABELS = {"query_ids": [0, 1, 2, 3, 0, 1, 2], "gallery_ids": [i % 5 for i in range(23)]}
+CAMERAS = {"query_cameras": [3] * 7, "gallery_cameras": [1 + i // 5 % 2 for i in range(23)]}
+MASK = RNG.random((7, 23)) < 0.2
+
+
+class Table:
+    """As a data frame: its array is its content, to go through it gives the columns' names."""
+
+    def __init__(self, array):
+        self.array = array
+        self.shape, self.ndim = array.shape, array.ndim
+
+    def __array__(self, dtype=None, copy=None):
+        return self.array
+
+    def __iter__(self):
+        return iter(["a", "b"])
+
+
+def field(array):
+    """The same numbers as a field of records, at strides that no tensor has."""
+    records = np.zeros(len(array), [("camera", "i1"), ("features", array.dtype, array.shape[1:])])
+    records["features"] = array
+    return records["features"]
+
+
+@pytest.mark.parametrize("kind", [Table, field])
+def test_features_may_be_tables_and_fields_of_records(kind):
+    want = evaluation.evaluate(QUERY, GALLERY, **LABELS, **CAMERAS)
+    got = evaluation.evaluate(kind(QUERY), kind(GALLERY), **LABELS, **CAMERAS)
+    assert got.to_dict() == want.to_dict()
+    blocks = [kind(GALLERY[:9]), kind(GALLERY[9:])]
+    assert evaluation.evaluate(QUERY, blocks, **LABELS, **CAMERAS).mAP == want.mAP
+    nearest = evaluation.search(torch.from_numpy(QUERY), kind(GALLERY), 4)
+    assert torch.equal(nearest[1], evaluation.search(QUERY, GALLERY, 4)[1])
+
+
+@pytest.mark.parametrize("kind", [Table, field, lambda mask: lambda pairs: Table(mask)])
+def test_masks_may_be_tables_and_fields_of_records(kind):
+    given = QUERY @ GALLERY.T, {**LABELS, **CAMERAS}
+    want = evaluation.evaluate_distances(given[0], **given[1], junk=MASK, candidates=~MASK)
+    got = evaluation.evaluate_distances(
+        given[0], **given[1], junk=kind(MASK), candidates=kind(~MASK)
+    )
+    assert got.to_dict() == want.to_dict()
+
+
+@pytest.mark.parametrize("max_rank", [np.uint8(255), np.uint8(254), np.int8(127)])
+def test_cmc_is_as_long_as_a_small_integer_type_can_say(max_rank):
+    given = {**LABELS, **CAMERAS, "max_rank": max_rank}
+    plain = given | {"max_rank": int(max_rank)}
+    distances = QUERY @ GALLERY.T
+    sysu = {"shots": 1, "trials": 2}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # such as of a sum that does not fit
+        for got, want in (
+            (evaluation.evaluate(QUERY, GALLERY, **of) for of in (given, plain)),
+            (evaluation.evaluate_single_shot(distances, **of) for of in (given, plain)),
+            (evaluation.evaluate_sysu(QUERY, GALLERY, **of, **sysu) for of in (given, plain)),
+        ):
+            assert len(got.cmc) == max_rank and torch.equal(got.cmc, want.cmc)
+
+
+def test_seeds_may_be_integers_of_numpy():
+    ranking = evaluation.evaluate(QUERY, GALLERY, **LABELS, **CAMERAS)
+    views = {"ids": LABELS["gallery_ids"], "cameras": CAMERAS["gallery_cameras"]}
+    views |= {"views": [i % 3 for i in range(23)]}
+    calls = (
+        lambda n: evaluation.bootstrap(ranking, resamples=n(9), seed=n(5)).mAP.low,
+        lambda n: evaluation.evaluate_single_shot(
+            QUERY @ GALLERY.T, **LABELS, **CAMERAS, draws=n(4), seed=n(5)
+        ).rank(1),
+        lambda n: (
+            evaluation.evaluate_viewpoint(GALLERY, **views, view=n(1), splits=n(3), seed=n(5)).mAP
+        ),
+        lambda n: (
+            evaluation.evaluate_sampled_gallery(
+                GALLERY, ids=views["ids"], trials=n(3), seed=n(5)
+            ).mAP
+        ),
+    )
+    for call in calls:
+        assert call(int) == call(np.int64) == call(np.uint8)
+
+
+@pytest.mark.parametrize("options", [{"protocol": "cuhk03-classic"}, {"rerank": {"k1": 5}}])
+def test_blocks_are_put_together_where_the_whole_matrix_is_needed(options):
+    want = evaluation.evaluate(QUERY, GALLERY, **LABELS, **CAMERAS, **options)
+    for blocks in ([GALLERY[:9], GALLERY[9:]], (torch.from_numpy(GALLERY[:9]), GALLERY[9:])):
+        got = evaluation.evaluate([QUERY], blocks, **LABELS, **CAMERAS, **options)
+        assert got.to_dict() == want.to_dict()
+
+
+def test_blocks_of_queries_are_put_together_under_autocast():
+    query, gallery = torch.from_numpy(QUERY).bfloat16(), torch.from_numpy(GALLERY).bfloat16()
+    want = evaluation.evaluate(query, gallery, **LABELS, **CAMERAS)
+    with torch.autocast("cpu", torch.float16):
+        got = evaluation.evaluate([query[:3], query[3:]], gallery, **LABELS, **CAMERAS)
+    assert got.to_dict() == want.to_dict()
+
+
+Y = np.array([0, 0, 1, 1, 2])
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        Y.astype(">i4"),
+        Y[::-1].copy()[::-1],
+        np.broadcast_to(Y, Y.shape),  # read-only
+        field(Y),
+        Table(Y),
+        torch.tensor(Y).to(torch.uint16),
+        tuple(Y),
+    ],
+)
+def test_ops_take_labels_of_every_kind(labels):
+    x = torch.from_numpy(GALLERY[:5])
+    want = ops.mine_hardest(x, torch.from_numpy(Y))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        got = ops.mine_hardest(x, labels, keys=x + 1, key_labels=labels)
+        assert torch.equal(ops.mine_hardest(x, labels).negative, want.negative)
+    assert got.positive.tolist() == [
+        int(p) for p in ops.mine_hardest(x, Y, keys=x + 1, key_labels=Y).positive
+    ]
+
+
+X, META = torch.ones(3, 4), torch.ones(3, 4, device="meta")
+LISTS = ops.Lists(torch.tensor([0, 1, 2, 3]), torch.tensor([0, 1, 2]))
+NONE = ops.Lists(torch.zeros(4).long(), torch.zeros(0).long())
+
+
+@pytest.mark.parametrize(
+    "call, argument",
+    [
+        (lambda: ops.cosine_matrix(X, META), "cosine_matrix: y"),
+        (lambda: ops.fidi_loss(X, META[:, 0].long()), "fidi_loss: labels"),
+        (lambda: ops.mine_hardest(X, [0, 0, 1], keys=META, key_labels=[0, 0, 1]), ": keys"),
+        (lambda: ops.expat_loss(X, META[:, 0].long()), "expat_loss: labels"),
+        (lambda: ops.expat_triplet_loss(X, META, X), "expat_triplet_loss: positive"),
+        (lambda: ops.viewpoint_loss(X, [0, 1, 1], META[:, 0].long(), num_views=2), ": views"),
+        (lambda: ops.nearest(X, 2, keys=META), "nearest: keys"),
+        (lambda: ops.k_reciprocal(X, META, k1=2, k2=1), "k_reciprocal: gallery"),
+        (lambda: ops.rank_positives(X, META, LISTS, NONE), "rank_positives: gallery"),
+        (lambda: torch.ops.reid_ext.cosine_matrix(X, META, False), "cosine_matrix: y"),
+    ],
+)
+def test_a_meta_tensor_among_others_is_refused(call, argument):
+    """Nothing would fill the result: it was whatever lay in its memory."""
+    with pytest.raises(RuntimeError, match=f"{argument} must be on cpu like .*, got meta"):
+        call()
+    assert ops.cosine_matrix(META).shape == (3, 3)
+
+
+@pytest.mark.parametrize("value", [None, "0.5", [0.5], np.array([0.5, 0.5]), 1j])
+@pytest.mark.parametrize(
+    "call, argument",
+    [
+        (lambda v: ops.k_reciprocal(X, X, k1=2, k2=1, lambda_value=v), "lambda_value must be a"),
+        (lambda v: ops.jaccard(X, k1=2, k2=1, max_distance=v), "max_distance must be a number"),
+        (lambda v: ops.fidi_loss(X, [0, 0, 1], normalize=v), "normalize must be True or False"),
+    ],
+)
+def test_ops_refuse_numbers_and_flags_that_are_none(call, argument, value):
+    with pytest.raises(TypeError, match=rf"^\w+: {argument}"):
+        call(value)
+
+
+@pytest.mark.parametrize("value", [np.array(["cosine"]), np.array(["cosine", "euclidean"]), ["x"]])
+def test_ops_refuse_choices_that_are_no_words(value):
+    with pytest.raises(RuntimeError, match="mine_hardest: metric must be one of cosine, "):
+        ops.mine_hardest(X, [0, 0, 1], metric=value)
+    with pytest.raises(ValueError, match="variant must be 'paper' or 'released', got"):
+        ops.adaptive_label_smoothing_loss(X, [0, 0, 1], variant=value)

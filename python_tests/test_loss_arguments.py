@@ -1,0 +1,173 @@
+"""What every loss takes as features, labels and numbers, and how it refuses the rest."""
+
+import numpy as np
+import pytest
+import torch
+
+from reid_ext import losses
+from reid_ext.losses.viewpoint import present_views
+
+Y = [0, 0, 1, 1, 2, 2]
+VIEWS = [0, 1, 2, 0, -1, 1]
+
+
+class OfViews(losses.ViewpointAwareLoss):
+    """With the views as they are, for the calls of all losses to be alike."""
+
+    def __init__(self):
+        super().__init__(3, 4)
+
+    def forward(self, features, labels):
+        return super().forward(features, labels, VIEWS)
+
+
+class Random(losses.ExpATLoss):
+    def __init__(self):
+        super().__init__(mining="random", generator=torch.Generator().manual_seed(0))
+
+
+PAIRWISE = [losses.CircleLoss, losses.ContrastiveLoss, losses.MultiSimilarityLoss, Random]
+EVERY = [*PAIRWISE, losses.ExpATLoss, losses.FIDILoss, losses.TripletLoss]
+EVERY += [lambda: losses.CenterLoss(3, 4), losses.AdaptiveLabelSmoothingLoss, OfViews]
+
+
+def features(rows=6, seed=0):
+    return torch.randn(rows, 4, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
+@pytest.mark.parametrize("make", EVERY)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        list,
+        tuple,
+        np.array,
+        lambda y: np.array(y, ">i2"),
+        lambda y: np.array(y[::-1])[::-1],
+        lambda y: torch.tensor(y, dtype=torch.uint16),
+        lambda y: torch.tensor([y, y]).T[:, 0],
+    ],
+)
+def test_labels_may_be_of_every_kind(make, kind):
+    torch.manual_seed(1)
+    want = make()(features(), torch.tensor(Y))
+    torch.manual_seed(1)
+    torch.testing.assert_close(make()(features(), kind(Y)), want)
+
+
+@pytest.mark.parametrize("make", PAIRWISE)
+def test_labels_of_keys_may_be_lists(make):
+    keys = features(8, seed=1)
+    want = make()(features(), torch.tensor(Y), keys=keys, key_labels=torch.tensor([*Y, 0, 1]))
+    got = make()(features(), Y, keys=keys, key_labels=[*Y, 0, 1])
+    torch.testing.assert_close(got, want)
+
+
+@pytest.mark.parametrize("make", EVERY)
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [0.5, 1, 1, 2, 2, 0],
+        torch.ones(6).bool(),
+        torch.ones(6).long().to_sparse(),
+        torch.ones(6, device="meta").long(),
+        np.ma.masked_array(Y, [True] + [False] * 5),
+        ["a"] * 6,
+        None,
+        3,
+        Y[:5],
+    ],
+)
+def test_labels_of_another_kind_are_refused(make, labels):
+    with pytest.raises((TypeError, ValueError, RuntimeError), match=": labels must "):
+        make()(features(), labels)
+
+
+@pytest.mark.parametrize("make", EVERY)
+@pytest.mark.parametrize(
+    "x", [None, features().tolist(), features()[0], features().int(), features().to_sparse()]
+)
+def test_features_of_another_kind_are_refused(make, x):
+    pattern = ": (features|x|logits) must "
+    with pytest.raises((TypeError, ValueError, RuntimeError), match=pattern):
+        make()(x, Y)
+
+
+@pytest.mark.parametrize("make", PAIRWISE)
+@pytest.mark.parametrize("keys", [features().double(), features()[:, :3], features().int(), None])
+def test_keys_that_do_not_go_with_the_features_are_refused(make, keys):
+    with pytest.raises(ValueError, match=r": keys (must|and)"):
+        make()(features(), Y, keys=keys, key_labels=Y)
+
+
+def test_modalities_of_random_triplets_are_read_like_labels():
+    x, keys, kinds = features(), features(6, seed=1), [0, 1] * 3
+    torch.testing.assert_close(Random()(x, Y, kinds), Random()(x, Y, torch.tensor(kinds)))
+    with pytest.raises(ValueError, match=r"ExpATLoss: modalities must have shape \(6,\)"):
+        Random()(x, Y, kinds[:5])
+    with pytest.raises(ValueError, match="key_modalities must come with modalities and keys"):
+        Random()(x, Y, kinds, keys=keys, key_labels=Y)
+    with pytest.raises(ValueError, match="key_modalities must come with modalities and keys"):
+        Random()(x, Y, keys=keys, key_labels=Y, key_modalities=kinds)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_viewpoint_loss_takes_features_of_every_dtype(dtype):
+    x, loss = features().to(dtype).requires_grad_(), OfViews()
+    value = loss(x, Y)
+    wide = torch.float64 if dtype == torch.float64 else torch.float32
+    assert value.dtype == wide and value.backward() is None and x.grad.dtype == dtype
+    torch.testing.assert_close(value.float(), loss(x.detach().float(), Y))
+
+
+def test_present_views_takes_lists():
+    want = present_views(torch.tensor(Y), torch.tensor(VIEWS), num_identities=3)
+    assert torch.equal(present_views(Y, VIEWS, num_identities=3), want)
+    with pytest.raises(ValueError, match=r"present_views: views must have shape \(M,\)"):
+        present_views(Y, VIEWS[:5], num_identities=3)
+
+
+@pytest.mark.parametrize(
+    "make, name",
+    [
+        (losses.ExpATLoss, "margin"),
+        (losses.ExpATLoss, "alpha"),
+        (losses.FIDILoss, "alpha"),
+        (losses.FIDILoss, "beta"),
+        (losses.CircleLoss, "margin"),
+        (losses.MultiSimilarityLoss, "base"),
+        (losses.MultiSimilarityLoss, "epsilon"),
+        (losses.AdaptiveLabelSmoothingLoss, "alpha"),
+        (lambda **of: losses.ViewpointAwareLoss(3, 4, **of), "beta"),
+        (lambda **of: losses.ViewpointAwareLoss(3, 4, **of), "gamma"),
+    ],
+)
+@pytest.mark.parametrize("value", ["1", [1.0], float("nan"), torch.tensor(1.0), 1j, None])
+def test_settings_that_are_no_numbers_are_refused(make, name, value):
+    with pytest.raises(ValueError, match=f"{name} must be a finite number, got "):
+        make(**{name: value})
+
+
+@pytest.mark.parametrize("value", [np.array(["adaptive"]), np.array(["random", "hard"]), ["sum"]])
+def test_choices_that_are_no_words_are_refused(value):
+    for name in ("mining", "aggregation"):
+        with pytest.raises(ValueError, match=f"ExpATLoss: {name} must be one of "):
+            losses.ExpATLoss(**{name: value})
+    for name in ("labels", "regularisation"):
+        with pytest.raises(ValueError, match=f"ViewpointAwareLoss: {name} must be one of "):
+            losses.ViewpointAwareLoss(3, 4, **{name: value})
+
+
+def test_random_triplets_compile_for_batches_of_any_size():
+    compiled = torch.compile(losses.ExpATLoss(mining="random"), backend="aot_eager", dynamic=True)
+    for rows in (6, 4):
+        labels = torch.tensor(Y[:rows])
+        torch.manual_seed(2)
+        got = compiled(features(rows), labels)
+        torch.manual_seed(2)
+        torch.testing.assert_close(got, losses.ExpATLoss(mining="random")(features(rows), labels))
