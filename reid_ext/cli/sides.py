@@ -49,7 +49,8 @@ def add_files(parser: argparse.ArgumentParser) -> None:
 def read_sides(query: Path, gallery: Path | None) -> Sides:
     """Both files, or one that holds both; errors as :func:`read_features`."""
     q, g = read_pair(query, gallery)
-    if np.array_equal(q.features, g.features):
+    few = slice(None, None, max(1, len(q.features) // 1000))  # of many rows
+    if q.features.shape == g.features.shape and np.array_equal(q.features[few], g.features[few]):
         warn(
             f"query and gallery must be of different images, got the same features of {query} and "
             f"{gallery or query}; each query finds itself where the protocol does not make it junk"

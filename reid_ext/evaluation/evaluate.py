@@ -94,10 +94,9 @@ def evaluate(
             f"{where}: rerank must be True, False or arguments of rerank, such as "
             f"{{'method': 'aqe'}}, got {got}"
         )
-    if isinstance(rerank, Mapping) and rerank.get("top") is not None:
-        raise ValueError(
-            f"{where}: rerank must be without top, got {rerank['top']!r}; all is ranked"
-        )
+    if isinstance(rerank, Mapping) and "top" in rerank:
+        got = inputs.described(rerank["top"])
+        raise ValueError(f"{where}: rerank must be without top, got {got}; all is ranked")
     query = joined(where, "query", query)
     if protocol == CLASSIC or rerank is not False:
         gallery = joined(where, "gallery", gallery)
@@ -183,11 +182,6 @@ def evaluate_distances(
 def _reranked(
     query: Tensor, gallery: Tensor, labels: Labels, report: Report, options: dict[str, Any]
 ) -> Ranking:
-    if "top" in options:
-        raise ValueError(
-            f"evaluate: rerank must be without top, got {inputs.described(options['top'])}; every "
-            "match needs its place"
-        )
     distances = rerank_distances(query, gallery, **{"metric": report.metric, **options})
     ranking = evaluate_distances(
         distances,
