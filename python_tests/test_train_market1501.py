@@ -64,6 +64,7 @@ def test_every_option_of_a_training(tmp_path):
     "flags, message",
     [
         (["--set", "view_gama=1"], "KEY must be a setting of the recipe, got 'view_gama'; such as"),
+        (["--batch", "4x1", "--loss", "expat"], "at least two images of an identity for --loss"),
         (["--views", "nowhere.csv"], "error: --views must be a file, got nowhere.csv"),
         (["--views", "empty.csv"], "error: --views: empty.csv must have the columns path and view"),
     ],

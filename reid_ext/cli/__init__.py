@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from reid_ext._library import build_info
+from reid_ext._library import version
 from reid_ext._terminal import in_words
 from reid_ext.cli import (
     bench,
@@ -51,8 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="reid-ext", description="Person re-identification: data, and what to do with it."
     )
-    version = f"reid-ext {build_info()['version']}"
-    parser.add_argument("--version", action="version", version=version)
+    parser.add_argument("--version", action="version", version=f"reid-ext {version()}")
     groups = parser.add_subparsers(required=True, metavar="COMMAND")
     doctor.add_commands(groups)
     data.add_commands(groups)

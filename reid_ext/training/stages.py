@@ -83,7 +83,7 @@ def train(
         cache=args.cache or not args.data,
         part=recipe.part,
     )
-    sampler = _sampler(dataset, recipe, args.seed)
+    sampler = _sampler(dataset, recipe, args.seed, args.loss)
     recipe = replace(recipe, iterations=_iterations(args, recipe, len(sampler)))
     recipe = method(args.loss).network(recipe)
     torch.manual_seed(args.seed)
@@ -210,7 +210,7 @@ def finish(
 
 
 def _sampler(
-    dataset: data.Dataset, recipe: Recipe, seed: int
+    dataset: data.Dataset, recipe: Recipe, seed: int, loss: str
 ) -> data.TwoModalityBatches | data.IdentityBatches | distributed.ShareOfBatches:
     people = len({s.identity for s in dataset.train})
     p, k = recipe.identities_per_batch, recipe.images_per_modality
@@ -218,6 +218,11 @@ def _sampler(
         raise ValueError(
             f"--batch must be of at most the {people} identities trained on, got {p}x{k}; take "
             f"--batch {people}x{k}"
+        )
+    if recipe.modalities * k < 2 and any(term.ramped for term in method(loss).terms):
+        raise ValueError(
+            f"--batch must be of at least two images of an identity for --loss {loss}, which "
+            f"compares them, got {p}x{k}; take --batch {p}x4"
         )
     kind = data.TwoModalityBatches if recipe.modalities == 2 else data.IdentityBatches
     batches = kind(dataset.train, p, k, seed=seed)
