@@ -16,6 +16,7 @@ from part import Budget, Row
 from reid_ext import data, evaluate, losses, mine_hardest, ops, rerank, search
 
 SHARE = 0.01  # of the resident memory by which it may grow after the first quarter of a loop
+PATIENCE = 50  # tenths of a second for what is on its way out
 NOISE = 2 << 20  # bytes that malloc may come and go by, in however short a loop
 
 
@@ -95,6 +96,11 @@ def _loop(once: Callable[[], Any], seconds: float) -> tuple[int, list[str]]:
         if before is None and time.monotonic() - start > seconds / 4:
             before = _state()
     after, found = _state(), []
+    for _ in range(PATIENCE):  # threads of the last round may be ending
+        if after[1] <= before[1] and after[2] <= before[2]:
+            break
+        time.sleep(0.1)
+        after = _state()
     if after[0] > before[0] * (1 + SHARE) + NOISE:
         found.append(f"memory grew from {before[0]:,} to {after[0]:,} bytes in {count} rounds")
     for name, old, new in zip(("open files", "threads"), before[1:], after[1:], strict=True):
