@@ -283,5 +283,9 @@ def test_the_same_run_gives_the_same_bytes_at_a_given_date(tmp_path, monkeypatch
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
     pages = [written(tmp_path, run()) for _ in range(2)]
     assert pages[0] == pages[1] and "reid-ext evaluate, 1970-01-02 00:00" in pages[0]
+    for wrong in ("yesterday", "9" * 30):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", wrong)
+        with pytest.raises(ValueError, match="SOURCE_DATE_EPOCH must be seconds since 1970, got"):
+            written(tmp_path, run())
     monkeypatch.delenv("SOURCE_DATE_EPOCH")
     assert "1970-01-02" not in written(tmp_path, run())

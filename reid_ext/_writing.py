@@ -3,7 +3,6 @@ is refused by the argument that named it."""
 
 import errno
 import fcntl
-import itertools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,7 +36,7 @@ def whole_file(path: Path, suffix: str | None = None) -> Iterator[Path]:
     left alone.
     """
     if path.is_dir():  # before the work
-        raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
     part, lock = _unfinished(path, path.suffix if suffix is None else suffix)
     try:
         yield part
@@ -53,14 +52,15 @@ def whole_file(path: Path, suffix: str | None = None) -> Iterator[Path]:
 
 def _unfinished(path: Path, suffix: str) -> tuple[Path, int]:
     """``.NAME.part``, or the first ``.NAME.partN`` that nobody writes, and what locks it."""
-    for number in itertools.count():
+    number = 0
+    while True:
         part = path.with_name(f".{path.stem}.part{number or ''}{suffix}")
         lock = os.open(part, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         if _is_free(lock) and is_still(lock, part):
             os.truncate(lock, 0)
             return part, lock
         os.close(lock)
-    raise AssertionError("unreachable")
+        number += 1
 
 
 def _is_free(descriptor: int) -> bool:

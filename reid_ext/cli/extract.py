@@ -93,7 +93,8 @@ def _extract(args: argparse.Namespace) -> Result:
             f"{path}: {len(images)} images of {features.shape[1]} features, {rate:.0f} images/s"
         )
     with writes("--out", args.out):
-        path.unlink(missing_ok=True)  # stopped here, no old gallery stands beside a new query
+        # stopped in the middle, no old gallery stands beside a new query
+        (args.out / "gallery.npz").unlink(missing_ok=True)
         for path, content in arrays.items():
             write_arrays(path, content)
     if protocol := protocol_of(dataset):

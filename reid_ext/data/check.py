@@ -196,7 +196,7 @@ def _within(root: Path, path: Path) -> Path:
 
 def _passed_over(root: Path) -> Iterator[Finding]:
     """Images of endings that no reader takes: they would silently be missing from the results."""
-    found = [path for path in sorted(root.rglob("*")) if is_unread_image(path.name)]
+    found = sorted(path for path in root.rglob("*") if is_unread_image(path.name))
     if found:
         shown = some(_within(root, path) for path in found)
         what = "1 image is" if len(found) == 1 else f"{len(found):,} images are"

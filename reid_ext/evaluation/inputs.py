@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reid_ext.ops._contract import check_alike
+
 Array: TypeAlias = Tensor | np.ndarray | Sequence[Any]
 Gallery: TypeAlias = Array | Iterable[Array]  # whole, or in blocks of rows
 
@@ -23,13 +25,7 @@ _ALLOWED = "float32, float64, bfloat16 or float16"
 def read_features(where: str, query: Array, gallery: Gallery) -> tuple[Tensor, Tensor]:
     """Features (Q, D) and (G, D) of one dtype on one device, without gradient."""
     q, g = read_matrix(where, "query", query), read_matrix(where, "gallery", gallery)
-    for of, mine, other in (
-        ("feature length", g.shape[1], q.shape[1]),
-        ("dtype", g.dtype, q.dtype),
-        ("device", g.device, q.device),
-    ):
-        if mine != other:
-            raise ValueError(f"{where}: gallery must have {of} {other} like query, got {mine}")
+    check_alike(where, "gallery", g, "query", q)
     return q, g
 
 

@@ -46,8 +46,9 @@ def search(
         for block in Upload(q.device)(blocks) if q.is_cuda else blocks:
             best = _merged(best, q, block, k, metric)
             rows = block.first + len(block.features)
+    if best is None:
+        raise ValueError(f"{where}: gallery must have a block of rows, got none")
     _check_k(k, rows)
-    assert best is not None  # k is at least 1 and at most the rows
     return best
 
 

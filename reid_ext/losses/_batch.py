@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from reid_ext.ops._contract import computed, integers
+from reid_ext.ops._contract import check_alike, computed, integers
 
 
 def rows(where: str, name: str, features: Tensor, dim: int | None = None) -> Tensor:
@@ -24,13 +24,7 @@ def rows(where: str, name: str, features: Tensor, dim: int | None = None) -> Ten
 def keys_like(where: str, keys: Tensor, features: Tensor) -> Tensor:
     """Keys (M, D) for what :func:`rows` gave."""
     y = rows(where, "keys", keys)
-    for of, got, want in (
-        ("feature length", y.shape[1], features.shape[1]),
-        ("dtype", y.dtype, features.dtype),
-        ("device", y.device, features.device),
-    ):
-        if got != want:
-            raise ValueError(f"{where}: keys must have {of} {want} like features, got {got}")
+    check_alike(where, "keys", y, "features", features)
     return y
 
 

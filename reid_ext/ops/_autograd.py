@@ -35,7 +35,7 @@ def differentiable(op: str, backward: Callable, setup_context: Callable) -> Call
             return backward(ctx, *grads)
 
     class Transformed(torch.autograd.Function):
-        """What torch.func takes: a context that is set up apart, which costs tens of µs more."""
+        """What torch.func takes: a context that is set up apart, which takes longer."""
 
         generate_vmap_rule = True
 

@@ -58,6 +58,17 @@ def flag(argument: str, value: Any) -> bool:
     raise TypeError(f"{argument} must be True or False, got {value!r:.60}")
 
 
+def check_alike(where: str, name: str, x: Tensor, like_name: str, like: Tensor) -> None:
+    """ValueError unless two matrices (N, D) are of one feature length, dtype and device."""
+    for of, got, want in (
+        ("feature length", x.shape[1], like.shape[1]),
+        ("dtype", x.dtype, like.dtype),
+        ("device", x.device, like.device),
+    ):
+        if got != want:
+            raise ValueError(f"{where}: {name} must have {of} {want} like {like_name}, got {got}")
+
+
 def _check_dense(argument: str, t: Tensor) -> None:
     if t.layout != torch.strided:
         raise TypeError(f"{argument} must be a dense tensor, got one of {t.layout}")

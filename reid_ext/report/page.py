@@ -79,7 +79,13 @@ def _page(runs: Sequence[Run], title: str) -> str:
 def _made() -> str:
     """When: now, or what SOURCE_DATE_EPOCH says, for a page of the same bytes each time."""
     given = os.environ.get("SOURCE_DATE_EPOCH", "")
-    when = time.gmtime(int(given)) if given.isdecimal() else time.localtime()
+    try:
+        when = time.gmtime(int(given)) if given else time.localtime()
+    except (ValueError, OverflowError, OSError):
+        raise ValueError(
+            f"write_report: SOURCE_DATE_EPOCH must be seconds since 1970, got {given!r:.60}; unset "
+            "it for the time of the call"
+        ) from None
     return time.strftime("%Y-%m-%d %H:%M", when)
 
 

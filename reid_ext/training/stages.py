@@ -120,11 +120,9 @@ def _iterations(args: argparse.Namespace, recipe: Recipe, epoch: int) -> int:
     """What is asked for by a number counts more than --quick."""
     if args.epochs:
         return args.epochs * epoch
-    return (
-        QUICK_ITERATIONS
-        if args.quick and not experiment.sets_iterations(args)
-        else recipe.iterations
-    )
+    if args.quick and not experiment.sets_iterations(args):
+        return QUICK_ITERATIONS
+    return recipe.iterations
 
 
 def _validation(
