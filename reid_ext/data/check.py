@@ -80,7 +80,9 @@ def check(name: str, root: str | Path, *, images: bool = True, **split: str | in
         findings.append(Finding(ERROR, "layout", str(error)))
     if dataset is None:
         splits = {}
-        paths = [path for path in sorted(root.rglob("*")) if is_image(path.name)]
+        below = sorted(p for p in root.rglob("*") if is_image(p.name) or is_unread_image(p.name))
+        paths = [path for path in below if is_image(path.name)]
+        unread = [path for path in below if is_unread_image(path.name)]
     else:
         of = zip(("train", "query", "gallery"), dataset[1:], strict=True)
         splits = {role: _summary(samples) for role, samples in of}
@@ -88,11 +90,12 @@ def check(name: str, root: str | Path, *, images: bool = True, **split: str | in
         findings += _cameras(module, dataset)
         findings += _identities(module, dataset)
         paths = sorted({s.path for samples in dataset[1:] for s in samples})
+        unread = sorted(path for path in root.rglob("*") if is_unread_image(path.name))
     said = {finding.message for finding in findings}
     lists = [message for message in dict.fromkeys(_lists(module, root)) if message not in said]
     findings += [Finding(ERROR, "list", message) for message in lists]
     findings += _images(paths, root, decoded=images)
-    findings += _passed_over(root)
+    findings += _passed_over(unread, root)
     return Report(name, root, dataset, splits, findings)
 
 
@@ -194,9 +197,8 @@ def _within(root: Path, path: Path) -> Path:
     return path.relative_to(folder) if folder in path.parents else path
 
 
-def _passed_over(root: Path) -> Iterator[Finding]:
+def _passed_over(found: list[Path], root: Path) -> Iterator[Finding]:
     """Images of endings that no reader takes: they would silently be missing from the results."""
-    found = sorted(path for path in root.rglob("*") if is_unread_image(path.name))
     if found:
         shown = some(_within(root, path) for path in found)
         what = "1 image is" if len(found) == 1 else f"{len(found):,} images are"
