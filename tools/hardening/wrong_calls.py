@@ -112,6 +112,7 @@ def _commands(budget: Budget) -> Row:
     for arguments in COMMANDS:
 
         def run(arguments: list[str] = arguments) -> int:
+            os.chdir(budget.folder)  # where "." is a path
             try:
                 return cli.main(arguments)
             except SystemExit as stop:
