@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from reid_ext import evaluate, evaluate_distances, ops
-from reid_ext.evaluation import compute
+from reid_ext.evaluation._engine import compute
 
 LOOPED = 60  # queries of the Python loop
 

@@ -65,7 +65,7 @@ if wanted sanitize; then
     # torch's cache would hide an access beyond a tensor, and give memory out a second time
     step 25 "compute-sanitizer $tool" env PYTORCH_NO_CUDA_MEMORY_CACHING=1 \
       compute-sanitizer --tool "$tool" --error-exitcode 9 ${only[@]+"${only[@]}"} \
-      python3 -m pytest -q -x python_tests/test_cuda.py -k two_runs
+      python3 -m pytest -q -x python_tests/ops/test_cuda.py -k two_runs
   done
 fi
 if wanted bench; then

@@ -18,9 +18,10 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from reid_ext import data, evaluate, training
+from reid_ext import data, evaluate, export, training
 from reid_ext.evaluation.protocols import PROTOCOLS
-from reid_ext.training import experiment, report
+from reid_ext.training import experiment
+from reid_ext.training import results as report
 
 
 def arguments():
@@ -62,7 +63,7 @@ def test_set(run):
 
 def features(run, samples, args):
     """Rows of unit length."""
-    embedder = training.load_embedder(run / "checkpoint.pt")
+    embedder = export.load_embedder(run / "checkpoint.pt")
     transform = data.EvaluationTransform(size=embedder.size)
     images = data.Images(samples, transform, part=embedder.part)
     rows = training.extract(embedder.model, images, device=args.device, workers=args.workers)

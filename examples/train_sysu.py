@@ -17,7 +17,8 @@ import torch
 
 from reid_ext import cosine_matrix, data, evaluate_sysu, training
 from reid_ext.evaluation import select_galleries
-from reid_ext.training import experiment, report, stages
+from reid_ext.training import experiment, stages
+from reid_ext.training import results as report
 
 SETTINGS = [(mode, shots) for mode in ("all", "indoor") for shots in (1, 10)]
 LISTED_QUERIES = 6

@@ -40,7 +40,7 @@ for name in "$@"; do
   pip freeze | grep -iE '^(torch|numpy|opencv|scipy|h5py|pytest|hypothesis|matplotlib)'
   (cd "$work/sources" && rm -rf reid_ext &&
     python -c "import sys, reid_ext; print(sys.version.split()[0], reid_ext.build_info())" &&
-    pytest -q $(printf 'python_tests/test_%s.py ' "${core[@]}"))
+    pytest -q $(printf 'python_tests/*/test_%s.py ' "${core[@]}"))
   cp -r reid_ext "$work/sources"
   deactivate
   [ -n "${WORK:-}" ] || rm -rf "${work:?}/$name"

@@ -10,8 +10,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from reid_ext._library import version
-from reid_ext._terminal import in_words
+from reid_ext._runtime.library import version
+from reid_ext._runtime.terminal import in_words
 from reid_ext.cli import (
     bench,
     completion,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from reid_ext import ops
-from reid_ext._progress import Progress
+from reid_ext._runtime.progress import Progress
 from reid_ext.cli.command import Result, Table, at_least, read_device
 
 BATCHES = [(64, 512), (256, 2048), (1024, 512)]  # images, features

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from reid_ext._device import named_device
-from reid_ext._terminal import harmless
+from reid_ext._runtime.device import named_device
+from reid_ext._runtime.terminal import harmless
 
 
 class Table(NamedTuple):

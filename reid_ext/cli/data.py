@@ -4,11 +4,13 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from reid_ext import synthetic
 from reid_ext.cli.command import Result, WrongUse, key_and_value
 from reid_ext.cli.evaluation_plan import evaluation_plan
-from reid_ext.data import cuhk03, cuhk03_mat, registry, synthetic
-from reid_ext.data.check import check, lines
-from reid_ext.data.synthetic.workers import number_of_workers
+from reid_ext.data import cuhk03
+from reid_ext.data.checking import check, lines
+from reid_ext.data.readers import cuhk03_mat, registry
+from reid_ext.synthetic.workers import number_of_workers
 
 
 def add_commands(groups: Any) -> None:

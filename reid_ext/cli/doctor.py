@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from reid_ext import ops
-from reid_ext._library import build_info
+from reid_ext._runtime.library import build_info
 from reid_ext.cli.command import Result
 
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from reid_ext._writing import writes
+from reid_ext._runtime.writing import writes
 from reid_ext.cli.command import Result, Table, WrongUse, check_place, read_device
 from reid_ext.cli.protocol_flags import add_protocol, check_protocol
 from reid_ext.cli.reranking import OPTIONS, add_options, flag_of, given_options

@@ -3,7 +3,7 @@
 import torch
 
 from reid_ext.data import folders, manifest
-from reid_ext.data.check import Report
+from reid_ext.data.checking import Report
 from reid_ext.data.sample import Dataset
 from reid_ext.evaluation import evaluate, select_galleries
 from reid_ext.evaluation.protocols import PROTOCOLS, REGDB, SYSU

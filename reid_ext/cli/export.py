@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from reid_ext.cli.command import Result, WrongUse, height_and_width, read_weights_flag
-from reid_ext.training import export, load_embedder
-from reid_ext.training.export import ENDINGS
+from reid_ext.export import export_model, load_embedder
+from reid_ext.export.exporting import ENDINGS
 
 
 def add_commands(groups: Any) -> None:
@@ -31,7 +31,7 @@ def _export(args: argparse.Namespace) -> Result:
     weights = read_weights_flag(args)
     size = height_and_width("--size", args.size)
     embedder = load_embedder(args.checkpoint, size=size, weights=weights)
-    found = export(embedder, args.out, args.format)
+    found = export_model(embedder, args.out, args.format)
     facts = {
         "ok": True,
         "out": str(args.out),

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from reid_ext._progress import Progress
-from reid_ext._writing import writes
+from reid_ext._runtime.progress import Progress
+from reid_ext._runtime.writing import writes
 from reid_ext.cli.command import (
     Result,
     WrongUse,
@@ -23,8 +23,10 @@ from reid_ext.cli.command import (
 )
 from reid_ext.cli.evaluation_plan import protocol_of
 from reid_ext.cli.features import write_arrays
-from reid_ext.data import Dataset, EvaluationTransform, Images, Sample, registry
-from reid_ext.training import extract, load_embedder
+from reid_ext.data import Dataset, EvaluationTransform, Images, Sample
+from reid_ext.data.readers import registry
+from reid_ext.export import load_embedder
+from reid_ext.training import extract
 from reid_ext.training.precision import PRECISIONS
 
 UNKNOWN_VIEW = -1

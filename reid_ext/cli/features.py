@@ -14,7 +14,7 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
-from reid_ext._writing import whole_file
+from reid_ext._runtime.writing import whole_file
 
 FLOATS = ("float32", "float64", "float16")
 # Ours first, then those of other programs.

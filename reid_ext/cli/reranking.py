@@ -6,12 +6,12 @@ from typing import Any
 
 import torch
 
-from reid_ext._writing import writes
+from reid_ext._runtime.writing import writes
 from reid_ext.cli.command import Result, WrongUse, at_least, check_place, read_device
 from reid_ext.cli.features import write_arrays
 from reid_ext.cli.sides import add_files, read_sides, refuse_not_finite
 from reid_ext.evaluation import rerank
-from reid_ext.evaluation.rerank import METHODS
+from reid_ext.evaluation.reranking import METHODS
 
 USES = {  # besides features; a flag that has no effect is refused
     "k_reciprocal": ("k1", "k2", "lambda_value", "metric"),

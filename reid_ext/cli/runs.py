@@ -22,10 +22,10 @@ from reid_ext.evaluation import (
     rerank,
     select_galleries,
 )
-from reid_ext.evaluation.evaluate import call_reranked
 from reid_ext.evaluation.protocols import REGDB, SYSU
 from reid_ext.evaluation.ranking import AVERAGE_PRECISIONS
 from reid_ext.evaluation.regdb import DIRECTIONS
+from reid_ext.evaluation.retrieval import call_reranked
 from reid_ext.report import Run, Side
 
 Files = tuple[Path, Path | None]  # query and gallery, or one that holds both

@@ -9,7 +9,7 @@ import numpy as np
 
 from reid_ext.cli.command import warn
 from reid_ext.cli.features import Features, read_pair
-from reid_ext.evaluation.inputs import METRICS
+from reid_ext.evaluation._engine.inputs import METRICS
 
 
 class NotFinite(NamedTuple):

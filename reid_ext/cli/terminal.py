@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from reid_ext._terminal import harmless
+from reid_ext._runtime.terminal import harmless
 from reid_ext.cli.command import Table
 
 

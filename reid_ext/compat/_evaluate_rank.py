@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from reid_ext.evaluation import Ranking, evaluate_distances, evaluate_single_shot
-from reid_ext.evaluation.inputs import Array, check_at_least, described, read_matrix
+from reid_ext.evaluation._engine.inputs import Array, check_at_least, described, read_matrix
 
 _THEIR_NAMES = {
     "evaluate_distances": None,  # where it is called

@@ -10,8 +10,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from reid_ext.evaluation.evaluate import evaluate
-from reid_ext.evaluation.inputs import (
+from reid_ext.evaluation._engine.inputs import (
     METRICS,
     check_at_least,
     check_choice,
@@ -21,6 +20,7 @@ from reid_ext.evaluation.inputs import (
 )
 from reid_ext.evaluation.protocols import CLASSIC, PROTOCOLS
 from reid_ext.evaluation.ranking import AVERAGE_PRECISIONS, Ranking
+from reid_ext.evaluation.retrieval import evaluate
 
 WHERE = "ReIDRetrieval"
 RANKS = (1, 5, 10, 20)

@@ -1,6 +1,12 @@
 """Reading datasets and feeding batches: lists of samples, images, samplers, loader."""
 
-from reid_ext.data import (
+from typing import TYPE_CHECKING, Any
+
+from reid_ext.data.checking import check
+from reid_ext.data.decoding import decode
+from reid_ext.data.images import Images
+from reid_ext.data.loading import Batch, Loader, loader
+from reid_ext.data.readers import (
     cuhk03,
     dukemtmc,
     folders,
@@ -13,16 +19,11 @@ from reid_ext.data import (
     vehicleid,
     veri776,
 )
-from reid_ext.data.check import check
-from reid_ext.data.cuhk03_mat import convert as convert_cuhk03
-from reid_ext.data.decoding import decode
-from reid_ext.data.fraction import fraction
-from reid_ext.data.images import Images
-from reid_ext.data.loading import Batch, Loader, loader
-from reid_ext.data.registry import READERS, load
-from reid_ext.data.sample import INFRARED, VISIBLE, Dataset, Sample, relabel
+from reid_ext.data.readers.cuhk03_mat import convert as convert_cuhk03
+from reid_ext.data.readers.registry import READERS, load
+from reid_ext.data.sample import INFRARED, SYNTHETIC_MANIFEST, VISIBLE, Dataset, Sample, relabel
 from reid_ext.data.samplers import IdentityBatches, SequentialBatches, TwoModalityBatches
-from reid_ext.data.synthetic import synthesize
+from reid_ext.data.subsets import fraction
 from reid_ext.data.transforms import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -32,11 +33,15 @@ from reid_ext.data.transforms import (
 )
 from reid_ext.data.view_labels import read_view_labels, with_views
 
+if TYPE_CHECKING:
+    from reid_ext.synthetic import synthesize
+
 __all__ = [
     "IMAGENET_MEAN",
     "IMAGENET_STD",
     "INFRARED",
     "READERS",
+    "SYNTHETIC_MANIFEST",
     "VISIBLE",
     "Batch",
     "Dataset",
@@ -71,3 +76,12 @@ __all__ = [
     "veri776",
     "with_views",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Return :func:`reid_ext.synthetic.synthesize`, which itself imports this package."""
+    if name == "synthesize":
+        from reid_ext.synthetic import synthesize
+
+        return synthesize
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

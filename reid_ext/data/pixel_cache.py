@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reid_ext._writing import whole_file, writes
+from reid_ext._runtime.writing import whole_file, writes
 from reid_ext.data.decoding import decode, part_of
 from reid_ext.data.transforms import resize
 

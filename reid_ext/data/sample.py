@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 VISIBLE = 0
 INFRARED = 1
+SYNTHETIC_MANIFEST = "synthetic.json"  # in the folder of every rendered dataset
 
 
 class Sample(NamedTuple):

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from reid_ext.data.readers.tree import IMAGE_SUFFIXES, csv_rows, parsed_json, read_words, short
 from reid_ext.data.sample import Dataset, Sample
-from reid_ext.data.tree import IMAGE_SUFFIXES, csv_rows, parsed_json, read_words, short
 
 VIEWS = {"0": 0, "1": 1, "2": 2, "front": 0, "side": 1, "back": 2}
 # The finer names of VA-reID's annotations; an image of "noise" counts as seen from the side there.

@@ -5,7 +5,6 @@ Every function works without a process group too, and is then the one of a singl
 
 from reid_ext.distributed.batches import ShareOfBatches
 from reid_ext.distributed.collectives import gather_rows, rank, world_size
-from reid_ext.distributed.evaluation import evaluate
 from reid_ext.distributed.launch import (
     data_parallel,
     is_main,
@@ -16,8 +15,9 @@ from reid_ext.distributed.launch import (
 )
 from reid_ext.distributed.loss import GlobalBatchLoss
 from reid_ext.distributed.norm import GlobalBatchNorm, convert_norms
-from reid_ext.distributed.rerank import rerank
-from reid_ext.distributed.search import search
+from reid_ext.distributed.reranking import rerank
+from reid_ext.distributed.retrieval import evaluate
+from reid_ext.distributed.searching import search
 
 __all__ = [
     "GlobalBatchLoss",

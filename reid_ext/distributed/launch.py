@@ -12,7 +12,7 @@ import torch
 from torch import distributed as dist
 from torch import nn
 
-from reid_ext import _progress
+from reid_ext._runtime import progress as _progress
 from reid_ext.distributed.collectives import is_distributed, rank
 
 TIMEOUT = timedelta(minutes=10)

@@ -17,8 +17,8 @@ from reid_ext.distributed.collectives import (
     row_counts,
     world_size,
 )
-from reid_ext.evaluation import inputs
-from reid_ext.evaluation.inputs import Array
+from reid_ext.evaluation._engine import inputs
+from reid_ext.evaluation._engine.inputs import Array
 
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 

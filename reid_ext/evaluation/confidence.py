@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from reid_ext.evaluation.inputs import check_at_least, described
+from reid_ext.evaluation._engine.inputs import check_at_least, described
 from reid_ext.evaluation.ranking import Ranking
 
 

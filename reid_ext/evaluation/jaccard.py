@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from reid_ext import ops
-from reid_ext.evaluation import inputs
-from reid_ext.evaluation.inputs import Array
-from reid_ext.evaluation.rerank import check_finite, check_fraction
+from reid_ext.evaluation._engine import inputs
+from reid_ext.evaluation._engine.inputs import Array
+from reid_ext.evaluation.reranking import check_finite, check_fraction
 
 CONVENTIONS = ("clustering", "reranking")
 

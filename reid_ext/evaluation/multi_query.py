@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from reid_ext.evaluation import inputs
-from reid_ext.evaluation.inputs import Array
+from reid_ext.evaluation._engine import inputs
+from reid_ext.evaluation._engine.inputs import Array
 
 POOLINGS = ("mean", "max")
 

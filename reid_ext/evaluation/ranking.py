@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reid_ext.evaluation.inputs import check_at_least, described
-from reid_ext.evaluation.matches import rows
+from reid_ext.evaluation._engine.inputs import check_at_least, described
+from reid_ext.evaluation._engine.matches import rows
 from reid_ext.ops import Lists
 
 AVERAGE_PRECISIONS = ("step", "trapezoid")

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import torch
 
-from reid_ext.evaluation.evaluate import evaluate
-from reid_ext.evaluation.inputs import Array, check_choice, described
+from reid_ext.evaluation._engine.inputs import Array, check_choice, described
 from reid_ext.evaluation.ranking import NO_RANKS, Ranking
+from reid_ext.evaluation.retrieval import evaluate
 
 DIRECTIONS = ("visible_to_thermal", "thermal_to_visible")
 

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from reid_ext.evaluation.evaluate import evaluate, evaluate_distances
-from reid_ext.evaluation.inputs import (
+from reid_ext.evaluation._engine.inputs import (
     METRICS,
     Array,
     check_at_least,
@@ -23,6 +22,7 @@ from reid_ext.evaluation.inputs import (
 )
 from reid_ext.evaluation.ranking import Ranking
 from reid_ext.evaluation.regdb import mean_of_trials
+from reid_ext.evaluation.retrieval import evaluate, evaluate_distances
 
 
 def evaluate_sampled_gallery(

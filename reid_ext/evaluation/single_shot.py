@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from reid_ext import ops
-from reid_ext.evaluation import inputs
-from reid_ext.evaluation.exclusion import Rules
-from reid_ext.evaluation.inputs import Array
+from reid_ext.evaluation._engine import inputs
+from reid_ext.evaluation._engine.exclusion import Rules
+from reid_ext.evaluation._engine.inputs import Array
+from reid_ext.evaluation._engine.task import Labels, Report, read_task
 from reid_ext.evaluation.ranking import Ranking
-from reid_ext.evaluation.task import Labels, Report, read_task
 
 WHERE = "evaluate_single_shot"
 

@@ -11,10 +11,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from reid_ext import ops
-from reid_ext.evaluation import inputs, matches, ranking, sysu_gallery
-from reid_ext.evaluation.inputs import METRICS, Array
+from reid_ext.evaluation import ranking, sysu_gallery
+from reid_ext.evaluation._engine import inputs, matches
+from reid_ext.evaluation._engine.inputs import METRICS, Array
+from reid_ext.evaluation._engine.task import TIES, check_some_match, unmatched
 from reid_ext.evaluation.ranking import Ranking
-from reid_ext.evaluation.task import TIES, check_some_match, unmatched
 from reid_ext.ops import Lists
 
 QUERY_CAMERAS = (3, 6)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reid_ext.evaluation.inputs import (
+from reid_ext.evaluation._engine.inputs import (
     Array,
     check_at_least,
     check_choice,

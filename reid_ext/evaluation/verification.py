@@ -12,13 +12,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from reid_ext.evaluation import inputs
-from reid_ext.evaluation.compute import distance_blocks, products
-from reid_ext.evaluation.exclusion import Rules
-from reid_ext.evaluation.inputs import METRICS, Array
-from reid_ext.evaluation.matches import rows
+from reid_ext.evaluation._engine import inputs
+from reid_ext.evaluation._engine.compute import distance_blocks, products
+from reid_ext.evaluation._engine.exclusion import Rules
+from reid_ext.evaluation._engine.inputs import METRICS, Array
+from reid_ext.evaluation._engine.matches import rows
+from reid_ext.evaluation._engine.task import Labels, Report, Task, read_task
 from reid_ext.evaluation.protocols import PROTOCOLS
-from reid_ext.evaluation.task import Labels, Report, Task, read_task
 
 PAIRS_AT_ONCE = 1 << 22
 

@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reid_ext.evaluation.evaluate import evaluate
-from reid_ext.evaluation.inputs import (
+from reid_ext.evaluation._engine.inputs import (
     Array,
     check_at_least,
     check_choice,
@@ -16,6 +15,7 @@ from reid_ext.evaluation.inputs import (
 )
 from reid_ext.evaluation.ranking import Ranking
 from reid_ext.evaluation.regdb import mean_of_trials
+from reid_ext.evaluation.retrieval import evaluate
 
 KINDS = ("single", "cross")
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 
-from reid_ext._progress import Progress
-from reid_ext._writing import whole_file
+from reid_ext._runtime.progress import Progress
+from reid_ext._runtime.writing import whole_file
 from reid_ext.report import lists, overview
 from reid_ext.report.markup import Markup, tag
 from reid_ext.report.run import Run

@@ -1,14 +1,12 @@
 """Training: recipes, objectives, the loop with its checkpoints, and feature extraction."""
 
 from reid_ext.training.checkpoint import TrainingState, load_model
-from reid_ext.training.embedder import Embedder, load_embedder
-from reid_ext.training.export import export
-from reid_ext.training.extract import extract
-from reid_ext.training.inputs import transforms
+from reid_ext.training.extraction import extract
 from reid_ext.training.loop import Outcome, train
 from reid_ext.training.objective import OBJECTIVES, Objective, Targets, build_objective, method
 from reid_ext.training.optimizer import Optimizers, build_optimizer
 from reid_ext.training.precision import fastest_precision
+from reid_ext.training.preprocessing import transforms
 from reid_ext.training.recipe import (
     CUHK03,
     DUKEMTMC,
@@ -33,7 +31,6 @@ __all__ = [
     "REGDB",
     "SYSU",
     "VERI776",
-    "Embedder",
     "Objective",
     "Optimizers",
     "Outcome",
@@ -42,10 +39,8 @@ __all__ = [
     "TrainingState",
     "build_objective",
     "build_optimizer",
-    "export",
     "extract",
     "fastest_precision",
-    "load_embedder",
     "load_model",
     "method",
     "train",

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from reid_ext._writing import whole_file
+from reid_ext._runtime.writing import whole_file
 
 FORMAT = "reid_ext checkpoint"
 VERSION = 3  # 2: with what the losses learn; 3: of every head, and the averaged parameters

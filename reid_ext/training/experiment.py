@@ -13,10 +13,10 @@ from typing import Any
 import torch
 
 from reid_ext import distributed
-from reid_ext._device import named_device
-from reid_ext._terminal import in_words, is_out_of_memory
-from reid_ext._writing import whole_file
-from reid_ext.data.fraction import PARTS
+from reid_ext._runtime.device import named_device
+from reid_ext._runtime.terminal import in_words, is_out_of_memory
+from reid_ext._runtime.writing import whole_file
+from reid_ext.data.subsets import PARTS
 from reid_ext.training.overrides import overridden
 from reid_ext.training.precision import PRECISIONS, fastest_precision
 from reid_ext.training.recipe import Recipe

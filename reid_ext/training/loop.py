@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from reid_ext import distributed
-from reid_ext._progress import Progress
+from reid_ext._runtime.progress import Progress
 from reid_ext.data import Batch
 from reid_ext.models import Embedding, TwoStream
 from reid_ext.training.average import moving_average, take_over

@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from reid_ext import data
 from reid_ext.evaluation import Ranking, evaluate, evaluate_viewpoint, rerank
-from reid_ext.training import report
-from reid_ext.training.views import read_views_flag
+from reid_ext.training import results as report
+from reid_ext.training.view_flag import read_views_flag
 
 LISTED_QUERIES = 6
 VIEWS = ("front", "side", "back")

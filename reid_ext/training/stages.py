@@ -15,17 +15,18 @@ import torch
 from torch import Tensor, nn
 
 from reid_ext import data, distributed, models
-from reid_ext._writing import writes
+from reid_ext._runtime.writing import writes
 from reid_ext.evaluation import Ranking
 from reid_ext.losses import present_views
-from reid_ext.training import experiment, report
-from reid_ext.training.extract import extract
-from reid_ext.training.inputs import transforms
+from reid_ext.training import experiment
+from reid_ext.training import results as report
+from reid_ext.training.extraction import extract
 from reid_ext.training.loop import Outcome, Validation
 from reid_ext.training.loop import train as train_model
 from reid_ext.training.objective import build_objective, method
+from reid_ext.training.preprocessing import transforms
 from reid_ext.training.recipe import Recipe
-from reid_ext.training.views import read_views_flag
+from reid_ext.training.view_flag import read_views_flag
 from reid_ext.viz.figures import need_matplotlib
 
 EMBEDDED_SEED = 1  # the people of the tables in the docs

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import cv2
 import numpy as np
 
-from reid_ext._writing import whole_file
+from reid_ext._runtime.writing import whole_file
 
 Color: TypeAlias = tuple[int, int, int]
 INK: Color = (38, 38, 38)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from reid_ext._writing import whole_file
+from reid_ext._runtime.writing import whole_file
 from reid_ext.viz.cmc import COLORS as RGB
 
 COLORS = [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in RGB]

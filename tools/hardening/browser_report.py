@@ -12,7 +12,7 @@ from part import ROOT, Budget, Row
 from reid_ext import evaluate, viz
 from reid_ext.report import Run, Side, write_report
 
-sys.path.append(str(ROOT / "python_tests"))
+sys.path.append(str(ROOT / "python_tests" / "support"))
 from browser import NAMES, Page
 
 IMAGES = 30

@@ -8,7 +8,7 @@ import sandbox
 from part import Budget
 
 from reid_ext import data, viz
-from reid_ext._terminal import harmless
+from reid_ext._runtime.terminal import harmless
 from reid_ext.training.checkpoint import read_checkpoint, write_atomically
 
 ODD_NAMES = ("ünïcödé 人", "with space", "-rf", "'quote\"", "a" * 200, "new\nline", "%s{0}$HOME")

@@ -1,0 +1,100 @@
+"""Looks at the sources without running them: who imports or includes whom, and what is missing."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import reid_ext
+
+ROOT = Path(__file__).parents[2]
+MIDDLE = {"losses", "models", "data", "evaluation", "viz"}
+EVERYBODY = {"_runtime"}
+MAY_IMPORT = {  # layer of reid_ext -> the layers it may import besides itself
+    "cli": {"report", "export", "synthetic", "training", "compat", "ops", "_runtime"} | MIDDLE,
+    "report": {"data", "evaluation", "ops"},
+    "export": {"training", "models"},
+    "training": {"distributed", "ops"} | MIDDLE,
+    "distributed": {"evaluation", "ops"},
+    "compat": {"losses", "evaluation", "ops"},
+    "losses": {"ops"},
+    "evaluation": {"ops"},
+    "models": set(),
+    "data": {"synthetic"},
+    "synthetic": {"data"},
+    "viz": set(),
+    "ops": {"_runtime"},
+    "_runtime": {"_C"},
+    "_C": set(),
+}
+FAMILIES = sorted({p.name for p in (ROOT / "csrc").iterdir() if p.is_dir()} - {"common"})
+OF_A_FAMILY = [
+    "csrc/{0}/{0}.h",
+    "csrc/{0}/{0}_cpu.cpp",
+    "csrc/{0}/{0}_cuda.cu",
+    "reid_ext/ops/{0}.py",
+    "python_tests/ops/test_{0}.py",
+]
+
+
+def layer(path):
+    return path.relative_to(ROOT / "reid_ext").with_suffix("").parts[0]
+
+
+def imported_layers(path):
+    """The layers of reid_ext that one file names in its import statements."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "reid_ext":
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("reid_ext."):
+            yield node.module.split(".")[1]
+        elif isinstance(node, ast.Import):
+            names = [a.name.split(".") for a in node.names]
+            yield from (n[1] for n in names if n[0] == "reid_ext" and len(n) > 1)
+
+
+def named(paths):
+    return [pytest.param(p, id=str(p.relative_to(ROOT))) for p in sorted(paths)]
+
+
+@pytest.mark.parametrize("path", named((ROOT / "reid_ext").rglob("*.py")))
+def test_package_layers(path):
+    here = layer(path)
+    if here != "__init__":
+        assert set(imported_layers(path)) <= MAY_IMPORT[here] | EVERYBODY | {here}
+
+
+@pytest.mark.parametrize("path", named((ROOT / "reid_ext" / "ops").rglob("*.py")))
+def test_ops_do_not_wait_for_the_device_nor_choose_it(path):
+    found = re.findall(r"\.(?:item|tolist|cpu|cuda|numpy|is_cuda)\b", path.read_text())
+    assert not found
+
+
+SOURCES = [p for p in (ROOT / "csrc").rglob("*") if p.suffix in {".h", ".cuh", ".cpp", ".cu"}]
+
+
+@pytest.mark.parametrize("path", named(SOURCES))
+def test_csrc_includes(path):
+    text = path.read_text()
+    for name in re.findall(r'#include "([^"]+)"', text):
+        assert name.split("/")[0] in {"common", path.parent.name}, f"reaches into {name}"
+    for name in re.findall(r"#include <((?:ATen|c10|torch)/[^>]+)>", text):
+        assert name.startswith(
+            ("torch/csrc/stable/", "torch/headeronly/", "torch/csrc/inductor/aoti_torch/c/")
+        ), f"{name} is outside torch's stable ABI"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_family_has_all_its_files(family):
+    for pattern in OF_A_FAMILY:
+        assert (ROOT / pattern.format(family)).exists(), f"{pattern.format(family)} is missing"
+
+
+@pytest.mark.parametrize(
+    "name", ["compat", "data", "distributed", "models", "report", "training", "viz"]
+)
+def test_every_module_is_there_after_import_of_the_package(name):
+    assert getattr(reid_ext, name).__name__ == f"reid_ext.{name}"
+    with pytest.raises(AttributeError, match="'reid_ext' has no attribute 'dat'"):
+        reid_ext.dat  # noqa: B018

@@ -1,0 +1,80 @@
+"""Looks at everything public: docstring, types, a test of its errors, and a place that shows it."""
+
+import importlib
+import inspect
+import warnings
+from dataclasses import is_dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULES = ("ops", "losses", "evaluation", "data", "viz", "models", "training", "distributed")
+TESTS = "".join(p.read_text() for p in sorted((ROOT / "python_tests").rglob("test_*.py")))
+SHOWN = "".join(
+    p.read_text()
+    for pattern in (
+        "README.md",
+        "docs/*.md",
+        "examples/*.py",
+        "benchmarks/*.py",
+        "reid_ext/**/*.py",
+    )
+    for p in sorted(ROOT.glob(pattern))
+)
+RAISE = ("raises", "refuse", "reject", "error")
+
+
+def public():
+    """Name and object of every function and class that a public module names in __all__."""
+    for module_name in MODULES:
+        module = importlib.import_module(f"reid_ext.{module_name}")
+        for name in getattr(module, "__all__", ()):
+            thing = getattr(module, name)
+            if inspect.isclass(thing) or inspect.isfunction(thing):
+                yield pytest.param(thing, id=f"{module_name}.{name}")
+
+
+@pytest.mark.parametrize("thing", list(public()))
+def test_has_a_docstring(thing):
+    assert (thing.__doc__ or "").strip()
+
+
+@pytest.mark.parametrize("thing", list(public()))
+def test_has_types(thing):
+    function = thing.__init__ if inspect.isclass(thing) else thing
+    if not inspect.isfunction(function):
+        return
+    arguments = [a for a in inspect.signature(function).parameters if a not in ("self", "_")]
+    missing = [a for a in arguments if a not in function.__annotations__]
+    generated = function.__qualname__.startswith("_") or not arguments
+    assert generated or not missing, f"no type of {', '.join(missing)}"
+
+
+def is_result(thing):
+    """Whether it only holds what a function returns or takes."""
+    return inspect.isclass(thing) and (hasattr(thing, "_fields") or is_dataclass(thing))
+
+
+@pytest.mark.parametrize("thing", list(public()))
+def test_is_used_by_a_test_and_shown_somewhere(thing):
+    in_processes = thing.__module__.startswith("reid_ext.distributed")  # started by test_torchrun
+    within = is_result(thing) or in_processes or thing.__name__ == "Objective"
+    assert within or thing.__name__ in TESTS
+    assert SHOWN.count(thing.__name__) > 1  # not by its definition alone
+
+
+@pytest.mark.parametrize("thing", list(public()))
+def test_what_it_raises_has_a_test(thing):
+    """A callable whose docstring promises an error is named in a test file that expects errors."""
+    if "Raises:" not in (thing.__doc__ or ""):
+        return
+    files = [p.read_text() for p in (ROOT / "python_tests").rglob("test_*.py")]
+    assert any(thing.__name__ in text and any(word in text for word in RAISE) for text in files)
+
+
+@pytest.mark.parametrize("kind", [DeprecationWarning, UserWarning, RuntimeWarning])
+@pytest.mark.parametrize("module", ["reid_ext.data.images", __name__])
+def test_warning_of_the_package_or_its_tests_is_an_error(kind, module):
+    with pytest.raises(kind):
+        warnings.warn_explicit("a name that goes away", kind, "file.py", 1, module=module)

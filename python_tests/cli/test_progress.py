@@ -1,0 +1,87 @@
+"""The progress line: a bar in a terminal, two lines in a log."""
+
+import io
+import re
+
+import pytest
+
+from reid_ext._runtime import progress as _progress
+from reid_ext._runtime.progress import Progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(_progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_log_has_a_line_at_start_and_end(clock):
+    log = io.StringIO()
+    with Progress(200, "render", stream=log) as progress:
+        for _ in range(200):
+            clock[0] += 0.01
+            progress.update(1)
+    start, end = log.getvalue().splitlines()
+    assert start == "render: 200 images"
+    assert end == "render: done, 200/200 images in 2.0 s (100 images/s)"
+
+
+def test_terminal_shows_rate_time_left_and_note(clock):
+    screen = Terminal()
+    with Progress(300, "epoch 1", stream=screen) as progress:
+        clock[0] += 2
+        progress.update(100, note="loss 1.5")
+    drawn = screen.getvalue().split("\r")[2]
+    assert drawn == "epoch 1 [########................] 100/300 images  50/s  00:04 left  loss 1.5"
+
+
+def test_shorter_line_covers_the_longer_one(clock):
+    screen = Terminal()
+    with Progress(10, "x", stream=screen) as progress:
+        clock[0] += 1
+        progress.update(1, note="a long note")
+        clock[0] += 1
+        progress.update(1)
+    _, _, long, short, _ = screen.getvalue().split("\r")
+    assert len(short) >= len(long)
+
+
+def test_terminal_is_not_redrawn_for_each_item(clock):
+    screen = Terminal()
+    with Progress(1000, "x", stream=screen) as progress:
+        for _ in range(1000):
+            clock[0] += 0.001
+            progress.update()
+    assert len(re.findall("\r", screen.getvalue())) < 15
+
+
+def test_error_is_reported_as_stopped_and_passed_on():
+    log = io.StringIO()
+    with (
+        pytest.raises(KeyboardInterrupt),
+        Progress(9, "render", unit="people", stream=log) as progress,
+    ):
+        progress.update(4)
+        raise KeyboardInterrupt
+    assert "render: stopped, 4/9 people" in log.getvalue()
+
+
+def test_nothing_to_do(clock):
+    log = io.StringIO()
+    with Progress(0, "render", stream=log):
+        pass
+    assert log.getvalue().endswith("render: done, 0/0 images in 0.0 s (0 images/s)\n")
+
+
+def test_hours_are_shown(clock):
+    screen = Terminal()
+    with Progress(3, "x", stream=screen) as progress:
+        clock[0] += 3600
+        progress.update()
+    assert "2:00:00 left" in screen.getvalue()

@@ -1,0 +1,163 @@
+"""What the machine does wrong: an error of a type and in words that a script shows in one line."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from reid_ext import data, evaluate, losses, ops, viz
+from reid_ext._runtime.terminal import in_words, is_out_of_memory
+from reid_ext.compat import fastreid
+from reid_ext.training.experiment import one_line_errors
+
+SMALL = {"identities": (3, 0, 3), "images": (2, 1)}
+
+
+class Murder(data.EvaluationTransform):
+    """Kills the process that it is called in."""
+
+    def into(self, image, rng, out):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_death_of_a_worker_is_an_error_in_words(tmp_path):
+    root = data.synthesize("market1501", tmp_path / "set", **SMALL)
+    images = data.Images(data.load("market1501", root).train, Murder((32, 16)))
+    with pytest.raises(ChildProcessError, match=r"workers must live .* take fewer workers, or 0"):
+        list(data.loader(images, data.SequentialBatches(len(images), 2), 1))
+
+
+ON_A_FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+import torch
+from reid_ext.training.checkpoint import write_atomically
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))
+try:
+    write_atomically({"w": torch.zeros(100_000)}, Path(sys.argv[1]) / "c.pt")
+except OSError as error:
+    print(error)
+"""
+
+
+def test_checkpoint_on_a_full_disk_leaves_nothing(tmp_path):
+    run = [sys.executable, "-c", ON_A_FULL_DISK, tmp_path]
+    done = subprocess.run(run, cwd=tmp_path.parent, text=True, capture_output=True)
+    assert "must be on a disk with room for it" in done.stdout, done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def no_memory():
+    return RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), no_memory()])
+def test_script_says_that_memory_ran_out(error, capsys):
+    with pytest.raises(SystemExit), one_line_errors():
+        raise error
+    assert capsys.readouterr().err.startswith("error: out of memory; ")
+
+
+def test_script_shows_where_a_fault_of_the_program_is():
+    with pytest.raises(RuntimeError, match="a bug"), one_line_errors():
+        raise RuntimeError("a bug")
+    assert not is_out_of_memory(RuntimeError("a bug")) and in_words(ValueError("x")) == "x"
+
+
+def test_dataset_below_a_loop_of_links_is_an_os_error(tmp_path):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(OSError):
+        data.synthesize("market1501", tmp_path / "loop" / "set", preset="tiny")
+
+
+X = torch.ones(2, 4)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: ops.cosine_matrix(x),
+        lambda x: ops.mine_hardest(x, [0, 1]),
+        lambda x: ops.expat_loss(x, [0, 1]),
+        lambda x: ops.expat_triplet_loss(x, X, X),
+        lambda x: ops.fidi_loss(x, [0, 1]),
+        lambda x: ops.adaptive_label_smoothing_loss(x, [0, 1]),
+        lambda x: ops.viewpoint_loss(x, [0, 1], [0, 1]),
+        lambda x: ops.k_reciprocal(x, X),
+        lambda x: ops.k_reciprocal_nearest(x, X, 1),
+        lambda x: ops.jaccard(x, k1=1, k2=1),
+        lambda x: ops.nearest(x, 1),
+    ],
+)
+@pytest.mark.parametrize("value", [None, "word", 3, np.ones((2, 4))])
+def test_op_refuses_what_is_no_tensor_by_name(call, value):
+    with pytest.raises(TypeError, match=r"^\w+: \w+ must be a tensor, got "):
+        call(value)
+
+
+def test_op_refuses_sparse_tensors_by_name():
+    with pytest.raises(TypeError, match="fidi_loss: x must be a dense tensor"):
+        ops.fidi_loss(torch.eye(2).to_sparse(), [0, 1])
+    with pytest.raises(TypeError, match="viewpoint_loss: present must be a dense tensor"):
+        ops.viewpoint_loss(X, [0, 1], [0, 0], num_views=2, present=torch.eye(2).bool().to_sparse())
+
+
+ODD = [torch.eye(3).to_sparse(), torch.ones(2, dtype=torch.complex64), "word", None]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda value: losses.CircleLoss(gamma=value),
+        lambda value: losses.ContrastiveLoss(margin=value),
+        lambda value: losses.MultiSimilarityLoss(beta=value),
+        lambda value: losses.CenterLoss(value, 4),
+        lambda value: losses.CenterLoss(4, 2**70 if value is None else value),
+        lambda value: losses.ViewpointAwareLoss(3, value),
+        lambda value: losses.ViewpointAwareLoss(3, 4, alpha=value),
+        lambda value: losses.ViewpointAwareLoss(3, 4, present=0 if value is None else value),
+        lambda value: viz.draw_cmc(value),
+        lambda value: viz.draw_cmc({"a": np.ones(3)}, title=[value]),
+        lambda value: fastreid.evaluate_rank(
+            np.eye(2), [0, 1], [0, 1], [0, 0], [1, 1], use_metric_cuhk03=value
+        ),
+        lambda value: evaluate(X, X, query_ids=[0, 1], gallery_ids=[0, 1], rerank=value),
+    ],
+)
+@pytest.mark.parametrize("value", ODD)
+def test_number_of_another_kind_is_refused(call, value):
+    with pytest.raises(ValueError, match="must"):
+        call(value)
+
+
+@pytest.mark.parametrize(
+    "call, argument",
+    [
+        (lambda y: ops.mine_hardest(X, y), "mine_hardest: labels"),
+        (lambda y: ops.expat_loss(X, y), "expat_loss: labels"),
+        (lambda y: ops.fidi_loss(X, [0, 1], keys=X, key_labels=y), "fidi_loss: key_labels"),
+        (lambda y: ops.viewpoint_loss(X, [0, 1], y), "viewpoint_loss: views"),
+    ],
+)
+@pytest.mark.parametrize("value", ["word", ["a", "b"], [[0], [1, 2]], [2**70, 1], {}])
+def test_op_refuses_labels_that_are_no_integers_by_name(call, argument, value):
+    with pytest.raises(TypeError, match=f"^{argument} must be a tensor or a list of integers"):
+        call(value)
+
+
+def test_labels_may_be_lists():
+    x = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    as_list, as_tensor = (ops.fidi_loss(x, y) for y in ([0, 0, 7, 7], torch.tensor([0, 0, 7, 7])))
+    assert as_list == as_tensor > 0
+
+
+def test_traceback_on_request(monkeypatch):
+    monkeypatch.setenv("REID_EXT_TRACEBACK", "1")
+    with pytest.raises(ValueError, match="a user's"), one_line_errors():
+        raise ValueError("a user's")

@@ -1,0 +1,23 @@
+"""The clustering example as a user runs it, in its smallest run."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "cluster_pseudo_labels.py"
+
+
+def test_clusters_people_it_was_not_trained_on(tmp_path):
+    pytest.importorskip("sklearn")
+    environment = {**os.environ, "REID_EXT_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, EXAMPLE, "--quick", "--workers", "0", "--out", tmp_path / "out"],
+        cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    right, found, chance = map(float, re.findall(r"([\d.]+)%", done.stdout))
+    assert right > 2 * chance and found > 2 * chance

@@ -1,0 +1,32 @@
+"""What docs/datasets.md shows runs as it stands, and names every dataset."""
+
+import re
+from pathlib import Path
+
+from reid_ext.data.readers.registry import MODULES
+from reid_ext.synthetic import LAYOUTS
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs" / "datasets.md").read_text()
+
+
+def test_python_blocks_run_one_after_the_other(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    assert len(blocks) == 4
+    names = {}
+    for block in blocks:
+        exec(block, names)
+
+
+def test_every_dataset_is_in_the_table_of_layouts():
+    rows = re.findall(r"^\| `([^`]+)` \| .* \|(.*)\|$", TEXT.split("Who counts")[0], re.MULTILINE)
+    assert [name for name, _ in rows] == list(MODULES)
+    assert {name for name, embedded in rows if embedded.strip()} == set(LAYOUTS)
+
+
+def test_files_it_names_are_there():
+    for target in re.findall(r"`((?:reid_ext|examples)/[\w/.]+\.py)`", TEXT):
+        assert (ROOT / target).exists(), target
+    for target in re.findall(r"\]\(([^)#]+)\)", TEXT):
+        assert (ROOT / "docs" / target).exists(), target

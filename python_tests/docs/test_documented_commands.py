@@ -1,0 +1,108 @@
+"""Every command line that README and docs show: reid-ext's are run, those of scripts are parsed."""
+
+import argparse
+import importlib.util
+import re
+import runpy
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+from trained import write_checkpoint
+
+from reid_ext import cli, data
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TINY = {"identities": (12, 0, 6), "images": (2, 1), "workers": 1}
+DATASETS = {  # as the pages call their folders
+    "ROOT": "market1501",
+    "/data/MSMT17_V1": "msmt17",
+    "/data/cuhk03-np": "cuhk03-np",
+    "/data/RegDB": "regdb",
+}
+NEEDS = {"onnx": "onnxscript", "safetensors": "safetensors", "completion": "shtab"}
+NEEDS |= {"timm:resnet50": "timm", "convert": None}  # a .mat file of gigabytes: test_cuhk03_mat
+FASTER = {"timm:resnet50": ["--weights", "none"], "synthesize": ["--preset", "tiny"]}
+
+
+def commands(page):
+    """What follows reid-ext on lines of their own: continued ones joined, comments left out."""
+    text = page.read_text().replace("\\\n", " ")
+    lines = re.findall(r"^ {4}reid-ext (.*)$", text, re.M)
+    return [shlex.split(line.split(" > ")[0], comments=True) for line in lines]
+
+
+def scripts(page):
+    """Scripts of ours with their arguments, on lines of their own or within a sentence."""
+    script = r"((?:examples|benchmarks|tools)/[\w/]+\.py)([^\n`#]*)"
+    text = page.read_text()
+    found = re.findall(rf"^ {{4}}(?:python|torchrun)\b[^\n#]*?{script}", text, re.M)
+    return found + re.findall(rf"`python {script}`", text)
+
+
+@pytest.fixture
+def stage(tmp_path, monkeypatch):
+    """A folder with the feature files and networks that the commands read."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("features", "softmax"):
+        (tmp_path / folder).symlink_to(".")
+    (tmp_path / "runs/market1501-expat-0").mkdir(parents=True)
+    for path in ("checkpoint.pt", "runs/market1501-expat-0/checkpoint.pt"):
+        write_checkpoint(tmp_path / path, "shared")
+    return tmp_path
+
+
+def run_blocks(page):
+    names: dict = {}
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
+        exec(block, names)
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if commands(p)], ids=lambda p: p.stem)
+def test_commands_run(page, stage, capsys):
+    run_blocks(ROOT / "docs" / "cli.md")  # which write feature files
+    if page.stem == "quickstart":
+        run_blocks(page)  # has its own
+    for words in commands(page):
+        odd = [word for word in words if word in NEEDS]
+        if any(NEEDS[w] is None or not importlib.util.find_spec(NEEDS[w]) for w in odd):
+            continue
+        for i, word in enumerate(words):
+            if name := DATASETS.get(word):
+                words[i] = str(stage / name)
+                if not (stage / name).exists():
+                    data.synthesize(name, stage / name, **TINY)
+        words += [extra for word in words for extra in FASTER.get(word, [])]
+        assert cli.main(words) == 0, f"{words}: {capsys.readouterr()}"
+
+
+class Parsed(Exception):
+    """A script has read its arguments, and is not to go on."""
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if scripts(p)], ids=lambda p: p.stem)
+def test_arguments_of_scripts_are_known(page, monkeypatch, stage):
+    parse = argparse.ArgumentParser.parse_args
+
+    def stop(parser, *arguments, **named):
+        parse(parser, *arguments, **named)
+        raise Parsed
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
+    values = {"LOSS": "softmax", "SEED": "0", "ROOT": ".", "train_NAME": "train_market1501"}
+    for script, arguments in scripts(page):
+        words = shlex.split(f"{script} {arguments}")
+        for placeholder, value in values.items():
+            words = [re.sub(rf"\b{placeholder}\b", value, word) for word in words]
+        monkeypatch.setattr(sys, "argv", words)
+        monkeypatch.setattr(sys, "path", [str((ROOT / words[0]).parent), *sys.path])
+        try:
+            runpy.run_path(str(ROOT / words[0]), run_name="__main__")
+        except Parsed:
+            continue
+        except ModuleNotFoundError:  # of what a benchmark compares with, if it is not installed
+            assert words[0].startswith("benchmarks/")
+            continue
+        pytest.fail(f"{words} reads no arguments")

@@ -1,0 +1,42 @@
+"""The example of an approximate index, as a user runs it on a small gallery."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "faiss_search.py"
+
+
+def test_rescored_candidates_find_more_than_the_index():
+    pytest.importorskip("faiss")
+    flags = ["--gallery", "20000", "--lists", "32", "--visited", "8"]
+    done = subprocess.run(
+        [sys.executable, EXAMPLE, *flags],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        text=True,
+        capture_output=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    alone, rescored = map(float, re.findall(r"recall.* ([\d.]+)\n", done.stdout))
+    assert alone < rescored and rescored > 0.8
+
+
+def test_without_faiss_says_so_in_one_line(tmp_path):
+    (tmp_path / "faiss.py").write_text("raise ImportError('not here')")
+    places = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
+    done = subprocess.run(
+        [sys.executable, EXAMPLE],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(places), "OMP_NUM_THREADS": "1"},
+        text=True,
+        capture_output=True,
+        timeout=300,
+    )
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr == (
+        "error: faiss must be installed; install it with pip install faiss-cpu\n"
+    )

@@ -1,0 +1,267 @@
+"""Wrong calls of everything in reid_ext.evaluation: refused by function and argument, all alike."""
+
+import numpy as np
+import pytest
+import torch
+
+from reid_ext import evaluation
+from reid_ext.compat import fastreid, torchreid
+from reid_ext.evaluation._engine import exclusion
+
+IDS = {"query_ids": [1, 2, 3], "gallery_ids": [1, 2, 3, 4]}
+LABELS = IDS | {"query_cameras": [1, 1, 1], "gallery_cameras": [2, 2, 2, 2]}
+FEATURES = {"query": torch.eye(3, 4), "gallery": torch.eye(4)}
+DISTANCES = {"distances": 1 - torch.eye(3, 4)}
+SYSU = {"query_ids": [1, 2], "query_cameras": [3, 6], "query": torch.eye(2, 3)}
+SYSU |= {"gallery_ids": [2, 1, 1], "gallery_cameras": [1, 2, 4], "gallery": torch.eye(3)}
+DRAW = {"gallery_ids": [2, 1, 1], "gallery_cameras": [1, 2, 4]}
+THEIRS = {"distmat": np.eye(3, 4), "q_pids": [1, 2, 3], "g_pids": [1, 2, 3, 4]}
+THEIRS |= {"q_camids": [1, 1, 1], "g_camids": [2, 2, 2, 2]}
+
+CALLS = {
+    "evaluate": (evaluation.evaluate, FEATURES | LABELS),
+    "evaluate_distances": (evaluation.evaluate_distances, DISTANCES | LABELS),
+    "evaluate_single_shot": (evaluation.evaluate_single_shot, DISTANCES | LABELS),
+    "evaluate_regdb": (evaluation.evaluate_regdb, FEATURES | IDS),
+    "evaluate_sysu": (evaluation.evaluate_sysu, SYSU),
+    "select_galleries": (evaluation.select_galleries, DRAW),
+    "verify": (evaluation.verify, FEATURES | LABELS),
+    "evaluate_llcm": (evaluation.evaluate_llcm, FEATURES | LABELS | {"galleries": [[0, 1, 2]]}),
+    "evaluate_viewpoint": (
+        evaluation.evaluate_viewpoint,
+        {"features": torch.eye(4), "ids": [1, 1, 2, 2], "cameras": [1, 2, 1, 2], "views": [0] * 4}
+        | {"view": 0},
+    ),
+    "evaluate_sampled_gallery": (
+        evaluation.evaluate_sampled_gallery,
+        {"features": torch.eye(4), "ids": [1, 1, 2, 2]},
+    ),
+    "pool_queries": (
+        evaluation.pool_queries,
+        {"query": torch.eye(3, 4), "query_ids": [1, 2, 3], "query_cameras": [1, 1, 2]},
+    ),
+    "compat.torchreid.evaluate_rank": (torchreid.evaluate_rank, THEIRS),
+    "compat.fastreid.evaluate_rank": (fastreid.evaluate_rank, THEIRS),
+}
+SAYS = {"evaluate_regdb": "evaluate", "select_galleries": "evaluate_sysu"}  # whose arguments
+
+MATRICES = [  # none of which is (3, 4) numbers
+    None,
+    "features",
+    3,
+    np.array(3.0),
+    [[1.0], [1.0, 2.0]],
+    {"a": 1},
+    torch.eye(3, 4).to_sparse(),
+    torch.eye(3, 4, device="meta"),
+    torch.eye(3, 4).bool(),
+    torch.eye(3, 4).to(torch.complex64),
+    torch.eye(3, 4).to(torch.float8_e4m3fn),
+    [torch.ones(4, requires_grad=True)] * 3,
+    np.eye(3, 4).astype(complex),
+    np.eye(3, 4).astype(">f4"),
+    np.ma.masked_array(np.eye(3, 4), np.eye(3, 4) > 0),
+    np.array([[None] * 4] * 3),
+    np.empty((3, 0), np.float32),
+]
+INTEGERS = [  # none of which is three, or four, of them
+    3,
+    "abc",
+    torch.tensor(3),
+    [1.0, 2.0, 3.0],
+    [1, 2, float("nan")],
+    [1, None, 3],
+    [[1], [1, 2], [3]],
+    [True, False, True],
+    ["a", "b", "c"],
+    [1, 2, 2**63],
+    [1, 2, 2**70],
+    {1: 2},
+    torch.ones(3).bool(),
+    torch.ones(3).to(torch.complex64),
+    torch.ones(3).long().to_sparse(),
+    torch.ones(3, device="meta").long(),
+    torch.from_numpy(np.array([1, 2, 2**63 + 5], np.uint64)),
+    np.ma.masked_array([1, 2, 3], [False, True, False]),
+]
+WORDS = [1, ["cosine"], np.array(["cosine", "step"]), torch.ones(2), "COSINE", object()]
+COUNTS = [0, -1, 2.5, "3", True, np.array([1, 2]), torch.tensor([1, 2]), float("nan"), 2**70]
+MASKS = [1, "mask", [[True], [True, False]], np.ones((3, 4)), torch.ones(4, 3).bool(), {}]
+MASKS += [torch.ones(3, 4).bool().to_sparse(), torch.ones(3, 4, device="meta").bool()]
+MASKS += [lambda pairs: None, lambda pairs: torch.zeros(4).bool()]
+RATES = [
+    None,
+    "abc",
+    1,
+    [],
+    [[0.1]],
+    [1j],
+    [None],
+    [-0.1],
+    [1.0],
+    [float("nan")],
+    torch.zeros(2, 2),
+]
+PERMUTATIONS = [3, [1], {(1, 1): [[5]]}, {(1, 2): [1]}, {(1, 2): [[1.0]]}, {(1, 2): [[1], [1, 2]]}]
+PERMUTATIONS += [{(1, 2): np.empty((2, 0), int)}, {(1, 2): [[1, 1]]}, {(1, 2): [[True]]}]
+
+GALLERIES = [None, 3, "ab", [], [[]], [0, 1], [[0.0]], [[True]], [[4]], [[-1]], [["a"]], [[[0]]]]
+GALLERIES += [np.zeros((0, 3), int), np.array(1), torch.ones(2, 3)]
+
+ARGUMENTS = [
+    ("features", MATRICES, "evaluate_viewpoint evaluate_sampled_gallery"),
+    ("galleries", GALLERIES, "evaluate_llcm"),
+    ("view", [None, *COUNTS[2:]], "evaluate_viewpoint"),
+    ("seed", [None, *COUNTS[1:]], "evaluate_viewpoint evaluate_sampled_gallery"),
+    ("query", MATRICES, "evaluate evaluate_regdb evaluate_sysu verify pool_queries"),
+    ("gallery", MATRICES, "evaluate evaluate_regdb evaluate_sysu verify"),
+    ("distances", MATRICES, "evaluate_distances evaluate_single_shot"),
+    ("distmat", MATRICES, "compat.torchreid.evaluate_rank compat.fastreid.evaluate_rank"),
+    ("query_ids", INTEGERS, "evaluate evaluate_distances evaluate_single_shot pool_queries"),
+    ("query_ids", INTEGERS, "evaluate_regdb evaluate_sysu verify"),
+    ("query_cameras", INTEGERS, "evaluate evaluate_single_shot evaluate_sysu pool_queries verify"),
+    ("gallery_ids", [None, *INTEGERS], "evaluate_sysu select_galleries"),
+    ("gallery_cameras", [None, *INTEGERS], "evaluate_sysu select_galleries"),
+    ("g_camids", INTEGERS, "compat.torchreid.evaluate_rank compat.fastreid.evaluate_rank"),
+    ("metric", WORDS, "evaluate evaluate_single_shot evaluate_sysu verify evaluate_regdb"),
+    ("protocol", [None, *WORDS], "evaluate evaluate_distances verify"),
+    ("average_precision", [None, *WORDS], "evaluate evaluate_single_shot"),
+    ("compute", [None, *WORDS], "evaluate evaluate_distances"),
+    ("mode", [None, *WORDS], "evaluate_sysu select_galleries"),
+    ("cmc", [None, *WORDS], "evaluate_sysu"),
+    ("pooling", [None, *WORDS], "pool_queries"),
+    ("max_rank", [None, *COUNTS], "evaluate evaluate_single_shot evaluate_sysu"),
+    ("max_rank", [None, *COUNTS], "compat.torchreid.evaluate_rank compat.fastreid.evaluate_rank"),
+    ("draws", COUNTS, "evaluate_single_shot"),
+    ("seed", [None, *COUNTS[1:]], "evaluate_single_shot evaluate_sysu"),
+    ("trials", [None, *COUNTS], "evaluate_sysu select_galleries"),
+    ("shots", [None, *COUNTS], "evaluate_sysu select_galleries"),
+    ("junk", MASKS, "evaluate evaluate_distances"),
+    ("candidates", MASKS, "evaluate evaluate_distances"),
+    ("false_positive_rates", RATES, "verify"),
+]
+CASES = [
+    (function, argument, value)
+    for argument, values, functions in ARGUMENTS
+    for function in functions.split()
+    for value in values
+]
+
+
+def refused(call, where, argument, **given):
+    """The call is refused in one sentence of moderate length that names function and argument."""
+    with pytest.raises(ValueError) as error:
+        call(**given)
+    message = str(error.value)
+    assert message.startswith(f"{where}: ") and argument in message, message
+    assert " must " in message and " got " in message and len(message) < 400, message
+
+
+@pytest.mark.parametrize("function, argument, value", CASES)
+def test_refuses_by_name(function, argument, value):
+    call, given = CALLS[function]
+    where = SAYS.get(function, function)
+    refused(call, where, argument, **(given | {argument: value}))
+
+
+@pytest.mark.parametrize("permutations", PERMUTATIONS)
+def test_permutations_that_do_not_name_every_group(permutations):
+    given = DRAW | {"gallery_images": [1, 1, 1], "permutations": permutations, "trials": 1}
+    whole = {(2, 1): [[1]], (4, 1): [[1]]}
+    if isinstance(permutations, dict):
+        given["permutations"] = whole | permutations
+    refused(evaluation.select_galleries, "evaluate_sysu", "permutations", **given, shots=10)
+
+
+@pytest.mark.parametrize("value", [0, 11, 1.0, True, "1", np.array([1, 2])])
+def test_trials_of_regdb(value):
+    refused(evaluation.evaluate_regdb, "evaluate_regdb", "trial", **FEATURES, **IDS, trial=value)
+
+
+@pytest.mark.parametrize(
+    "name, value", [("protocol", "cuhk03-classic"), ("query", torch.full((3, 4), torch.nan))]
+)
+def test_what_verify_does_not_do(name, value):
+    refused(evaluation.verify, "verify", name, **(FEATURES | LABELS | {name: value}))
+
+
+def test_classic_protocol_is_exact():
+    given = FEATURES | LABELS | {"protocol": "cuhk03-classic", "compute": "bf16"}
+    refused(evaluation.evaluate, "evaluate", "compute", **given)
+
+
+def test_what_rerank_does_not_do():
+    given = FEATURES | LABELS | {"rerank": {"k1": 2, "k2": 1}}
+    for compute in ("bf16", "tf32", "nope", None):
+        refused(evaluation.evaluate, "evaluate", "compute", **given, compute=compute)
+    given["rerank"] = {"top": 2}
+    refused(evaluation.evaluate, "evaluate", "rerank", **given)
+
+
+def ranking():
+    return evaluation.evaluate(**FEATURES, **LABELS)
+
+
+@pytest.mark.parametrize("value", [0, 51, None, "1", 1.5, True, [1], np.array([1, 2])])
+def test_rank(value):
+    refused(ranking().rank, "Ranking.rank", "k", k=value)
+
+
+@pytest.mark.parametrize("value", [0, -1, "1", 1.5, True, [1], float("nan")])
+def test_average_precision_at(value):
+    refused(ranking().mAP_at, "Ranking.mAP_at", "k", k=value)
+
+
+@pytest.mark.parametrize("value", [None, [], "abc", 3, [None], torch.ones(3)])
+def test_mean_of_trials(value):
+    refused(evaluation.mean_of_trials, "mean_of_trials", "trials", trials=value)
+
+
+@pytest.mark.parametrize("value", [None, 3, "abc", np.array(1)])
+def test_ranking_to_bootstrap(value):
+    refused(evaluation.bootstrap, "bootstrap", "ranking", ranking=value)
+
+
+@pytest.mark.parametrize(
+    "name, values",
+    [
+        ("level", [None, 0, 1, "0.9", [0.9], float("nan"), True]),
+        ("resamples", [None, *COUNTS]),
+        ("seed", [None, *COUNTS[1:]]),
+    ],
+)
+def test_options_of_bootstrap(name, values):
+    for value in values:
+        refused(evaluation.bootstrap, "bootstrap", name, ranking=ranking(), **{name: value})
+
+
+def test_errors_of_a_rule_are_its_own():
+    def rule(pairs: exclusion.Pairs) -> torch.Tensor:
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        evaluation.evaluate(**FEATURES, **LABELS, junk=rule)
+
+
+def test_classic_protocol_takes_no_rule_and_needs_cameras():
+    given = FEATURES | LABELS | {"protocol": "cuhk03-classic"}
+    refused(evaluation.evaluate, "evaluate", "junk", **given, junk=np.zeros((3, 4), bool))
+    given = FEATURES | IDS | {"protocol": "cuhk03-classic"}
+    refused(evaluation.evaluate, "evaluate", "query_cameras", **given)
+
+
+@pytest.mark.parametrize("protocol, other", [("sysu-mm01", "sysu"), ("regdb", "regdb")])
+def test_protocol_of_another_function_names_it(protocol, other):
+    with pytest.raises(
+        ValueError, match=f"protocol must be of one gallery, .* call evaluate_{other}"
+    ):
+        evaluation.evaluate(**FEATURES, **LABELS, protocol=protocol)
+
+
+def test_rerank_says_what_it_takes():
+    with pytest.raises(
+        ValueError, match=r"rerank must be True, .* such as \{'method': 'aqe'\}, got"
+    ):
+        evaluation.evaluate(**FEATURES, **LABELS, rerank="aqe")
+    with pytest.raises(ValueError, match="rerank must be without top, got 2; all is ranked"):
+        evaluation.evaluate(**FEATURES, **LABELS, rerank={"top": 2})

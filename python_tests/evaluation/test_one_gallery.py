@@ -1,0 +1,87 @@
+"""What the scripts with one gallery do behind their flags: --rerank and --by-viewpoint."""
+
+import json
+from argparse import Namespace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from reid_ext import data, evaluation
+from reid_ext.training import one_gallery
+from reid_ext.training import results as report
+
+FLAGS = {"rerank": False, "by_viewpoint": False, "views": None, "seed": 0, "loss": "expat"}
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    def samples(camera, number):
+        paths = [tmp_path / f"{camera}_{n}.png" for n in range(number)]
+        for path in paths:
+            cv2.imwrite(str(path), np.full((32, 16, 3), 99, np.uint8))
+        return [
+            data.Sample(path=path, identity=n % 5, camera=camera) for n, path in enumerate(paths)
+        ]
+
+    return data.Dataset("market1501", [], samples(1, 10), samples(2, 30))
+
+
+@pytest.fixture
+def features():
+    torch.manual_seed(0)
+    centres = torch.randn(5, 8)
+    return [centres[torch.arange(n) % 5] + 1.5 * torch.randn(n, 8) for n in (10, 30)]
+
+
+def test_rerank_evaluates_twice_and_draws_the_new_order(dataset, features, tmp_path):
+    args = Namespace(**FLAGS | {"rerank": True, "out": tmp_path})
+    rankings = one_gallery.rank(args, dataset, *features, "cosine")
+    assert list(rankings) == ["market1501", "market1501, re-ranked"]
+    want = evaluation.evaluate(
+        *features,
+        query_ids=[s.identity for s in dataset.query],
+        gallery_ids=[s.identity for s in dataset.gallery],
+        query_cameras=[1] * 10,
+        gallery_cameras=[2] * 30,
+        rerank=True,
+    )
+    plain, reranked = rankings.values()
+    assert reranked.mAP == want.mAP != plain.mAP
+    one_gallery.draw(args, dataset, rankings, *features)
+    lists = [cv2.imread(str(tmp_path / f"ranked_list{n}.png")) for n in ("", "_reranked")]
+    assert lists[0].shape == lists[1].shape and (lists[0] != lists[1]).any()
+
+
+def test_by_viewpoint_takes_labels_from_a_file_and_needs_some(dataset, features, tmp_path):
+    args = Namespace(**FLAGS | {"by_viewpoint": True})
+    with pytest.raises(ValueError, match="--by-viewpoint: the test images must have view labels"):
+        one_gallery.rank(args, dataset, *features, "cosine")
+    samples = dataset.query + dataset.gallery
+    lines = [f"{s.path.name},{n % 3}" for n, s in enumerate(samples)]
+    args.views = tmp_path / "views.csv"
+    args.views.write_text("\n".join(["path,view", *lines]))
+    rankings = one_gallery.rank(args, dataset, *features, "cosine")
+    kinds = [f"{kind}-viewpoint, {v}" for kind in ("single", "cross") for v in one_gallery.VIEWS]
+    assert list(rankings) == ["market1501", *kinds]
+    want = evaluation.evaluate_viewpoint(
+        torch.cat(features),
+        ids=[s.identity for s in samples],
+        cameras=[s.camera for s in samples],
+        views=[n % 3 for n in range(len(samples))],
+        view=1,
+        kind="cross",
+    )
+    assert rankings[kinds[4]].mAP == want.mAP
+
+
+def test_angles_of_galleries_drawn_from_the_queries_are_not_of_an_image_with_itself(tmp_path):
+    pytest.importorskip("matplotlib")
+    samples = [data.Sample(path=tmp_path / "none.png", identity=n // 2, camera=0) for n in range(4)]
+    x = torch.eye(2).repeat_interleave(2, 0) + torch.tensor([[0.0, 1], [0, 0], [1, 0], [0, 0]])
+    dataset = data.Dataset("vehicleid", [], samples, [])
+    report.draw_angles(dataset, x, x[:0], tmp_path, "angles")
+    medians = json.loads((tmp_path / "angles.json").read_text())["median degrees"]
+    assert medians == {"positive": pytest.approx(45), "negative": pytest.approx(45)}
+    assert (tmp_path / "angles.png").exists()

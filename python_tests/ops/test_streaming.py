@@ -1,0 +1,372 @@
+"""Galleries in blocks: the ops by their definition, any cut, every source, and what is refused."""
+
+import numpy as np
+import pytest
+import torch
+from ranking_cases import corners, distances, draw, lists, reference, streamed_ranks, whole
+
+from reid_ext import evaluate, ops
+from reid_ext.evaluation import evaluate_distances
+from reid_ext.evaluation._engine import blocks, matches, streaming
+
+METRICS = ["cosine", "euclidean", "squared_euclidean"]
+
+
+def problem(q=30, g=400, device="cpu", dtype=torch.float64, make=whole, dim=4):
+    """Features with many equal distances, and labels that make positives, junk and ignored rows."""
+    torch.manual_seed(0)
+    labels = {
+        "query_ids": torch.randint(0, 9, (q,)),
+        "gallery_ids": torch.randint(-1, 11, (g,)),
+        "query_cameras": torch.randint(0, 3, (q,)),
+        "gallery_cameras": torch.randint(0, 3, (g,)),
+    }
+    labels["gallery_ids"][:60] = -1  # a whole block of them
+    return make(q, dim, device, dtype), make(g, dim, device, dtype), labels
+
+
+def cut(gallery, *at):
+    return list(gallery.tensor_split(at))
+
+
+def same(a, b):
+    return (
+        torch.equal(a.average_precision.nan_to_num(), b.average_precision.nan_to_num())
+        and torch.equal(a.first_match.nan_to_num(), b.first_match.nan_to_num())
+        and torch.equal(a.cmc, b.cmc)
+        and a.protocol == b.protocol
+    )
+
+
+# --- values ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("at", [(), (1,), (60, 61, 200), tuple(range(1, 400))])
+def test_ranks_do_not_depend_on_the_cut(at, metric, dtype, device):
+    make = corners if metric == "cosine" else whole
+    query, gallery, labels = problem(device=device, dtype=dtype, make=make)
+    at_once = evaluate(query, gallery, **labels, metric=metric)
+    assert same(evaluate(query, cut(gallery, *at), **labels, metric=metric), at_once)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_many_small_problems_match_a_sort(metric, device):
+    rng = np.random.default_rng(2)
+    make = corners if metric == "cosine" else whole
+    for _ in range(150):
+        q, g = rng.integers(1, (6, 40))
+        query, gallery = make(q, 4, device), make(g, 4, device)
+        gallery[rng.integers(g)] = rng.choice([0, np.nan, np.inf])
+        positive, junk = draw(q, g, rng)
+        if not positive.any():
+            continue
+        d = distances(query, gallery, metric)
+        d[:, ~gallery.isfinite().all(1).cpu()] = torch.nan
+        pieces = cut(gallery, *sorted(rng.integers(0, g, 3)))
+        got = streamed_ranks(query, pieces, positive, junk, metric)
+        assert got == reference(d, positive, junk)
+
+
+def test_ranks_of_real_features_are_those_of_float64(device):
+    torch.manual_seed(1)
+    query, gallery, labels = problem(20, 3000, device, make=lambda n, d, dev, t: torch.randn(n, d))
+    query, gallery = query.to(device), gallery.to(device)
+    d = (
+        1
+        - torch.nn.functional.normalize(query.double())
+        @ torch.nn.functional.normalize(gallery.double()).T
+    )
+    want = evaluate_distances(d, **labels)
+    for given in (query.double(), gallery.double()), (query, gallery):
+        got = evaluate(given[0], cut(given[1], 1000, 1001, 2500), **labels)
+        torch.testing.assert_close(got.average_precision, want.average_precision)
+
+
+def test_long_gallery_is_streamed_in_tiles_and_blocks(device, monkeypatch):
+    query, gallery, labels = problem(300, 9000, device, torch.float32)
+    at_once = evaluate(query, gallery, **labels, metric="euclidean")
+    monkeypatch.setattr(blocks, "STREAMED_ROWS", 8000)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 8500 * 16)
+    assert same(evaluate(query, gallery, **labels, metric="euclidean"), at_once)
+
+
+def test_query_that_is_not_finite_ranks_by_gallery_index(device):
+    query, gallery, labels = problem(device=device)
+    query[::2, 1] = torch.nan
+    at_once = evaluate(query, gallery, **labels)
+    assert same(evaluate(query, cut(gallery, 150), **labels), at_once)
+
+
+# --- products in bfloat16 -------------------------------------------------------------------
+
+
+def check_checked(query, gallery, metric, cuts=(7, 100)):
+    """Estimates in bfloat16 give the very ranks of products in full."""
+    positive, junk = draw(len(query), len(gallery))
+    pieces = cut(gallery, *cuts)
+    full = streamed_ranks(query, pieces, positive, junk, metric)
+    assert streamed_ranks(query, pieces, positive, junk, metric, "bfloat16") == full
+    return full
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("scale", [1e-18, 1.0, 1e15])
+def test_bfloat16_estimates_give_the_same_ranks(scale, metric):
+    torch.manual_seed(3)
+    query, gallery = torch.randn(40, 65) * scale, torch.randn(600, 65) * scale
+    gallery[::50] = 0
+    check_checked(query, gallery, metric)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_bfloat16_estimates_tell_near_ties_apart(metric):
+    """Positives and others a few last bits from each other, which bfloat16 cannot see."""
+    torch.manual_seed(4)
+    query = torch.randn(20, 64)
+    gallery = torch.randn(8, 64).repeat(60, 1)
+    gallery *= 1 + torch.randint(-2, 3, gallery.shape) * 2.0**-23
+    check_checked(query, gallery, metric)
+
+
+@pytest.mark.parametrize("estimate", ["full", "bfloat16"])
+@pytest.mark.parametrize("metric", METRICS)
+def test_equal_rows_tie_whatever_their_block(metric, estimate):
+    torch.manual_seed(5)
+    query, kinds = torch.randn(20, 67), torch.randn(8, 67)
+    gallery = kinds.repeat(60, 1)
+    positive, junk = draw(20, 480)
+    d = distances(query, kinds, metric).repeat(1, 60)  # equal where the rows are
+    pieces = cut(gallery, 5, 91, 92, 300)
+    got = streamed_ranks(query, pieces, positive, junk, metric, estimate)
+    assert got == reference(d, positive, junk)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_bfloat16_estimates_of_rows_that_are_not_finite(metric):
+    query, gallery = whole(12, 16, "cpu", torch.float32), whole(300, 16, "cpu", torch.float32)
+    for row, value in ((3, torch.nan), (50, torch.inf), (299, -torch.inf), (7, 3e38), (9, 1e30)):
+        gallery[row, 5] = value
+    query[4, 2], query[5, 2], query[6, 2] = torch.nan, torch.inf, 3e38
+    check_checked(query, gallery, metric)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_bfloat16_estimates_of_more_than_a_tile(metric):
+    torch.manual_seed(5)
+    query, gallery = torch.randn(300, 32), torch.randn(4200, 32)
+    check_checked(query, gallery, metric, cuts=())
+
+
+def test_random_features_are_few_enough_apart_to_fall_back():
+    """Of one-dimensional features most pairs are open: the rest is multiplied in full."""
+    torch.manual_seed(6)
+    check_checked(1 + 1e-4 * torch.randn(300, 2), 1 + 1e-4 * torch.randn(500, 2), "euclidean")
+
+
+def test_open_pairs_are_those_between_bounds():
+    query, block = (
+        torch.tensor([[1.0, 0.0]]),
+        torch.tensor([[0.5, 0.0], [0.50001, 0.0], [0.9, 0.0]]),
+    )
+    one = ops.Lists(torch.tensor([0, 1]), torch.tensor([0]))
+    row = torch.tensor([0])
+    threshold = ops.pair_values(query, block, row, row, metric="euclidean")
+    assert ops.open_pairs(query, block, threshold, one, metric="euclidean") == 2
+
+
+@pytest.mark.parametrize("apart, one_in, pays", [(0.0, 1, False), (3.0, 40, True)])
+def test_bfloat16_pays_where_positives_are_near(apart, one_in, pays):
+    query, gallery, labels = problem(70, 3000, dtype=torch.float32)
+    centre = torch.randn(12, 64)
+    query = apart * centre[labels["query_ids"]] + torch.randn(70, 64)
+    gallery = apart * centre[labels["gallery_ids"]] + torch.randn(3000, 64)
+    positives = matches.equal_labels(labels["query_ids"], labels["gallery_ids"])
+    some = matches.keep(positives, torch.arange(len(positives.indices)) % one_in == 0)
+    assert streaming.bfloat16_pays(query, gallery, some, "euclidean") == pays
+    whole_gallery = evaluate(query, gallery, **labels, metric="euclidean")
+    in_blocks = evaluate(query, cut(gallery, 1000), **labels, metric="euclidean")
+    assert whole_gallery.mAP == pytest.approx(in_blocks.mAP, abs=1e-6)
+
+
+def test_bfloat16_alone_is_near():
+    query, gallery, labels = problem(dtype=torch.float32, make=lambda n, d, *_: torch.randn(n, 64))
+    exact = evaluate(query, gallery, **labels)
+    assert evaluate(query, gallery, **labels, compute="bf16").mAP == pytest.approx(
+        exact.mAP, abs=2e-2
+    )
+
+
+def test_torch_settings_do_not_reach_exact_ranks():
+    backend = torch.backends.mkldnn.matmul
+    query, gallery, labels = problem(dtype=torch.float32, make=lambda n, d, *_: torch.randn(n, 64))
+    exact = evaluate(query, gallery, **labels)
+    before = backend.fp32_precision
+    try:
+        backend.fp32_precision = "bf16"
+        assert same(evaluate(query, gallery, **labels), exact)
+        assert backend.fp32_precision == "bf16"
+    finally:
+        backend.fp32_precision = before
+
+
+@pytest.mark.parametrize(
+    "dtype, compute, message",
+    [
+        (torch.float64, "bf16", "compute must be 'exact' for float64 features, got 'bf16'"),
+        (torch.float32, "tf32", "compute must be 'exact' or 'bf16' on the CPU, got 'tf32'"),
+        (torch.float32, "fast", "compute must be one of 'exact', 'bf16', 'tf32', got 'fast'"),
+    ],
+)
+def test_refuses_products_that_are_not_there(dtype, compute, message):
+    query, gallery, labels = problem(dtype=dtype)
+    with pytest.raises(ValueError, match=message):
+        evaluate(query, gallery, **labels, compute=compute)
+
+
+# --- sources --------------------------------------------------------------------------------
+
+
+class Anew:
+    """Blocks made again at each pass, as a loader would."""
+
+    def __init__(self, pieces):
+        self.pieces, self.passes = pieces, 0
+
+    def __iter__(self):
+        self.passes += 1
+        yield from self.pieces
+
+
+def test_every_source_gives_the_same(tmp_path, device):
+    query, gallery, labels = problem(device="cpu", dtype=torch.float32)
+    at_once = evaluate(query, gallery, **labels, metric="euclidean")
+    np.save(tmp_path / "gallery.npy", gallery.numpy())
+    pieces = cut(gallery, 7, 300)
+    anew = Anew(pieces)
+    for source in (
+        np.load(tmp_path / "gallery.npy", mmap_mode="r"),
+        pieces,
+        tuple(piece.numpy() for piece in pieces),
+        anew,
+        torch.utils.data.DataLoader(gallery, batch_size=64),
+    ):
+        got = evaluate(query.to(device), source, **labels, metric="euclidean")
+        assert same(got, at_once), type(source)
+    assert anew.passes == 2
+
+
+def test_queries_may_come_in_blocks_too():
+    query, gallery, labels = problem(dtype=torch.float32)
+    want = evaluate(query, gallery, **labels)
+    for blocks_of in (cut(query, 7), [q.numpy() for q in cut(query, 7)], iter(cut(query, 3))):
+        assert same(evaluate(blocks_of, gallery, **labels), want)
+    with pytest.raises(ValueError, match="evaluate: query must have blocks of one feature length"):
+        evaluate([query[:3], query[3:].double()], gallery, **labels)
+
+
+def test_of_half_features_only_the_rows_of_positives_are_converted_twice(monkeypatch):
+    query, gallery, labels = problem(dtype=torch.float16)
+    read = []
+    original = ops.pair_values
+    monkeypatch.setattr(
+        ops, "pair_values", lambda q, b, *a, **k: read.append(len(b)) or original(q, b, *a, **k)
+    )
+    labels["gallery_ids"][:] = 20
+    labels["gallery_ids"][[3, 399]] = labels["query_ids"][0]
+    labels["gallery_cameras"][:] = 5
+    evaluate(query, cut(gallery, 100), **labels)
+    assert sum(read) == 2
+
+
+# --- registration ---------------------------------------------------------------------------
+
+
+def test_ops_are_registered_correctly(device):
+    query, block = whole(5, 3, device), whole(20, 3, device)
+    positives, junk = (lists(mask, device) for mask in draw(5, 20))
+    of_query = torch.repeat_interleave(positives.offsets.diff())
+    pairs = (query, block, of_query, positives.indices, 1)
+    torch.library.opcheck(torch.ops.reid_ext.pair_values.default, pairs)
+    values = torch.ops.reid_ext.pair_values(*pairs)
+    lists_of = (positives.indices, positives.offsets, *junk, 1, 0)
+    torch.library.opcheck(
+        torch.ops.reid_ext.count_before.default, (query, block, 0, values, *lists_of)
+    )
+
+
+def test_autocast_compares_in_float32(device):
+    query, block = torch.tensor([[1.0, 1.0]]), torch.tensor([[3.001, 3.0], [3.0, 3.0]])
+    query, block = query.to(device), block.to(device)  # equal in bfloat16
+    both, first = lists([[1, 0]], device), torch.zeros(1, dtype=torch.int64, device=device)
+    with torch.autocast(device.type, torch.bfloat16):
+        value = ops.pair_values(query, block, first, first, metric="euclidean")
+        count = ops.count_before(query, block, 0, value, both, both, metric="euclidean")
+    assert count.tolist() == [1]
+
+
+# --- errors ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda g: iter(cut(g, 9)), "gallery must be iterable twice, got list_iterator"),
+        (lambda g: (b for b in cut(g, 9)), "must be iterable twice, got generator.*starts anew"),
+        (lambda g: cut(g, 9)[:1], "rows in its blocks as gallery_ids, 400, got 9"),
+        (lambda g: [g, g[:1]], "rows in its blocks as gallery_ids, 400, got more"),
+        (lambda g: [g[:9], g[9:, :2]], "gallery must have feature length 4 like query, got 2"),
+        (lambda g: [g[:9], g[9:].float()], "gallery must have dtype torch.float64 like query"),
+        (lambda g: [g[:9], g[9:].long()], "gallery must be float32, float64.* got torch.int64"),
+        (lambda g: [g[:0], g], r"gallery must have 2 dimensions, none of them empty, got.*\(0, 4"),
+        (lambda g: [g[:9], "rows"], "gallery must be float32, float64.* got <U4"),
+    ],
+)
+def test_refuses_blocks_by_name(change, message):
+    query, gallery, labels = problem()
+    with pytest.raises(ValueError, match=f"evaluate: .*{message}"):
+        evaluate(query, change(gallery), **labels)
+
+
+def arguments(**changed):
+    """Of count_before, two queries among three images; positive 2 of query 0, 0 and 1 of 1."""
+    return {
+        "query": torch.zeros(2, 4),
+        "block": torch.zeros(3, 4),
+        "first": 0,
+        "thresholds": torch.zeros(3),
+        "indices": torch.tensor([2, 0, 1]),
+        "offsets": torch.tensor([0, 1, 3]),
+        "listed_offsets": torch.tensor([0, 1, 3]),
+        "listed_indices": torch.tensor([2, 0, 1]),
+        "metric": 0,
+        "estimate": 0,
+    } | changed
+
+
+@pytest.mark.parametrize(
+    "changed, message",
+    [
+        ({"block": torch.zeros(3, 5)}, r"block must have shape \(3, 4\)"),
+        ({"first": -1}, "first must not be negative, got -1"),
+        ({"thresholds": torch.zeros(3).double()}, "thresholds must be Float like query"),
+        ({"indices": torch.zeros(2).long()}, r"indices must have shape \(3,\)"),
+        ({"offsets": torch.tensor([0, 3])}, r"offsets must have shape \(3,\)"),
+        ({"offsets": torch.tensor([0, 4, 3])}, "offsets must rise from 0 to the 3 indices"),
+        ({"listed_offsets": torch.tensor([0, 1, 2])}, "listed_offsets must rise from 0 to the 3"),
+        ({"metric": 3}, r"metric must be 0 \(cosine\), .* got 3"),
+        ({"estimate": 3}, r"estimate must be 0 \(in full\), .* got 3"),
+    ],
+)
+def test_count_before_rejects_by_name(changed, message):
+    with pytest.raises(RuntimeError, match="count_before: " + message):
+        torch.ops.reid_ext.count_before(**arguments(**changed))
+
+
+@pytest.mark.parametrize("name, value", [("pair_query", 2), ("pair_row", 3), ("pair_row", -1)])
+def test_pair_values_rejects_rows_that_do_not_exist(name, value):
+    given = {"pair_query": torch.zeros(1).long(), "pair_row": torch.zeros(1).long()}
+    given[name] = torch.tensor([value])
+    with pytest.raises(RuntimeError, match=rf"pair_values: {name} must be in .* got {value}"):
+        torch.ops.reid_ext.pair_values(torch.zeros(2, 4), torch.zeros(3, 4), **given, metric=0)

@@ -1,0 +1,131 @@
+"""The Market-1501 script and the plug-in example as a user runs them, in their smallest runs."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def run(script, folder, *flags):
+    environment = {**os.environ, "REID_EXT_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, EXAMPLES / script, *map(str, flags)],
+        cwd=folder, env=environment, text=True, capture_output=True, timeout=300,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("loss", ["va", "expat_center"])
+def test_trains_evaluates_and_draws(loss, tmp_path):
+    out = tmp_path / "out"
+    done = run(
+        "train_market1501.py", tmp_path, *("--quick", "--workers", 0, "--loss", loss, "--out", out)
+    )
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["dataset"] == "market1501 (embedded)" and metrics["loss"] == loss
+    assert "same identity and camera, gallery identity -1" in metrics["protocol"]
+    assert "ignored" in metrics["protocol"]
+    assert 0.2 < metrics["rank1"] <= metrics["rank5"] <= 1 and 0.1 < metrics["mAP"] < 1
+    for name in ("cmc.png", "ranked_list.png"):
+        assert cv2.imread(str(out / name)).shape[0] > 400
+    assert f"{100 * metrics['rank1']:9.1f}" in done.stdout
+
+
+def test_every_option_of_a_training(tmp_path):
+    out = tmp_path / "out"
+    (tmp_path / "views.csv").write_text("path,view\nof_no_image.jpg,side\n")
+    done = run(
+        "train_market1501.py",
+        tmp_path,
+        *("--quick", "--workers", 0, "--loss", "va_local", "--out", out, "--batch", "4x4"),
+        *("--evaluate-on", "val", "--validate-every", 4, "--by-viewpoint", "--profile"),
+        *("--rerank", "--views", "views.csv"),
+        *("--set", "average=0.9", "parts=2", "view_gamma=0.3", "--fraction", 0.7),
+    )
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((out / "metrics.json").read_text())
+    settings = metrics["settings"]
+    assert settings["stripes"] == 3 and settings["view_gamma"] == 0.3 and settings["parts"] == 2
+    kinds = [f"{k}-viewpoint, {v}" for k in ("single", "cross") for v in ("front", "side", "back")]
+    assert list(metrics["results"]) == ["market1501", "market1501, re-ranked", *kinds]
+    assert "mAP on val" in done.stdout and re.search(r"0.7: \d+ of \d+ training", done.stdout)
+    assert re.search(r"views.csv: views of (\d+) of \1 training images", done.stdout)
+    assert {"best.pt", "checkpoint.pt", "trace.json"} <= {p.name for p in out.iterdir()}
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--set", "view_gama=1"], "KEY must be a setting of the recipe, got 'view_gama'; such as"),
+        (["--batch", "4x1", "--loss", "expat"], "at least two images of an identity for --loss"),
+        (["--views", "nowhere.csv"], "error: --views must be a file, got nowhere.csv"),
+        (["--views", "empty.csv"], "error: --views: empty.csv must have the columns path and view"),
+    ],
+)
+def test_wrong_settings_are_one_line(flags, message, tmp_path):
+    (tmp_path / "empty.csv").touch()
+    done = run("train_market1501.py", tmp_path, "--quick", *flags)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert message in done.stderr.splitlines()[-1]
+
+
+def test_missing_data_is_one_line(tmp_path):
+    done = run("train_market1501.py", tmp_path, "--data", "nowhere")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "market1501: root must be the folder of the dataset" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("loss", ["fidi", "expat", "triplet", "ntxent"])
+def test_plugged_in_loss_learns(loss, tmp_path):
+    if loss == "ntxent":
+        pytest.importorskip("pytorch_metric_learning", reason="needs pytorch-metric-learning")
+    done = run("plug_in_loss.py", tmp_path, "--loss", loss, "--steps", 60)
+    assert done.returncode == 0, done.stderr
+    before, after = map(float, re.findall(r"mAP \w+: +([\d.]+)", done.stdout))
+    assert after > before + 0.1
+
+
+def test_parts_of_an_image_together(tmp_path):
+    for part in ("top", "bottom"):
+        flags = ("--quick", "--workers", 0, "--set", f"part={part}", "--out", part, "--angles")
+        pytest.importorskip("matplotlib")
+        done = run("train_market1501.py", tmp_path, *flags)
+        assert done.returncode == 0, done.stderr
+        medians = json.loads((tmp_path / part / "angles.json").read_text())["median degrees"]
+        assert medians["positive"] < medians["negative"]
+    done = run("ensemble.py", tmp_path, "top", "bottom")
+    assert done.returncode == 0, done.stderr
+    rank1 = {line.split()[0]: float(line.split()[1]) for line in done.stdout.splitlines()[1:]}
+    assert rank1.keys() == {"top", "bottom", "all"}
+    assert rank1["all"] > min(rank1["top"], rank1["bottom"])  # a top alone tells few apart
+    for part in ("top", "bottom"):  # of the part that they were trained on
+        trained = json.loads((tmp_path / part / "metrics.json").read_text())["rank1"]
+        assert rank1[part] == pytest.approx(100 * trained, abs=5)  # there bfloat16, here float32
+    done = run("ensemble.py", tmp_path, "top", "nowhere")
+    assert done.returncode == 1 and "RUN must be the folder" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "metrics, message",
+    [
+        ("x", "RUN must be the folder of a training, got odd whose metrics.json is of something"),
+        ("{}", "RUN must be the folder of a training, got odd whose metrics.json is of something"),
+        (
+            '{"dataset": "sysu-mm01 x", "settings": {}}',
+            "RUN must be of one of the datasets market1501, dukemtmc-reid, ",
+        ),
+    ],
+)
+def test_ensemble_refuses_other_folders_in_one_line(metrics, message, tmp_path):
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "metrics.json").write_text(metrics)
+    done = run("ensemble.py", tmp_path, "odd")
+    assert done.returncode == 1 and f"error: {message}" in done.stderr
+    assert done.stderr.count("\n") == 1

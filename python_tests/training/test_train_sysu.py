@@ -1,0 +1,117 @@
+"""The main job as a person runs it: its files, its errors in one line, Ctrl-C and resume."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "examples" / "train_sysu.py"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("sysu")
+
+
+def start(folder, *flags):
+    environment = {**os.environ, "REID_EXT_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, SCRIPT, *map(str, flags)],
+        cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def run(folder, *flags):
+    process = start(folder, *flags)
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+@pytest.fixture(scope="module")
+def finished(folder):
+    out = folder / "out"
+    code, printed, errors = run(folder, "--quick", "--workers", 0, "--out", out)
+    assert code == 0, errors
+    return out, printed
+
+
+def test_writes_metrics_figures_and_checkpoint(finished):
+    out, printed = finished
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["dataset"] == "sysu-mm01 (embedded)" and metrics["loss"] == "expat"
+    assert (
+        "all-search, 1-shot" in metrics["protocol"] and "mean of 10 trials" in metrics["protocol"]
+    )
+    headline = [metrics[name] for name in ("rank1", "rank5", "rank10", "rank20", "mAP", "mINP")]
+    assert all(0 < value <= 1 for value in headline) and headline[:4] == sorted(headline[:4])
+    assert set(metrics["results"]) == {
+        f"{mode}, {shots}-shot" for mode in ("all", "indoor") for shots in (1, 10)
+    }
+    assert metrics["settings"]["iterations"] == 30 and metrics["settings"]["seed"] == 0
+    for name in ("cmc.png", "ranked_list.png"):
+        assert cv2.imread(str(out / name)).shape[0] > 400
+    assert (out / "checkpoint.pt").exists()
+    assert not list(out.glob(".*")), "something half-written was left behind"
+    assert "rank-1" in printed and f"{100 * metrics['rank1']:9.1f}" in printed
+
+
+def test_resume_of_a_finished_run_trains_nothing_and_gives_the_same(finished, folder):
+    out, _ = finished
+    before = json.loads((out / "metrics.json").read_text())
+    code, _, errors = run(folder, "--quick", "--workers", 0, "--out", out, "--resume")
+    after = json.loads((out / "metrics.json").read_text())
+    assert code == 0, errors
+    assert after["training"]["iterations"] == 0 and after["results"] == before["results"]
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--data", "nowhere"], "root must be the folder of the dataset, got nowhere"),
+        (["--quick", "--resume", "--out", "new"], "new/checkpoint.pt, which is not there"),
+        (
+            ["--quick", "--batch", "99x4"],
+            "--batch must be of at most the 32 identities trained on, got 99x4",
+        ),
+    ],
+)
+def test_user_error_is_one_line(flags, message, folder, finished):
+    code, _, errors = run(folder, *flags)
+    assert code == 1 and message in errors.splitlines()[-1]
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--device", "tpu"], "must be one of this machine, got 'tpu'; there is cpu"),
+        (["--batch", "8"], "must be PxK, such as 8x4"),
+        (["--loss", "best"], "invalid choice: 'best'"),
+        (["--device", "cuda:99"], "must be one of this machine, got 'cuda:99'; there is cpu"),
+        (["--fraction", "half"], "must be above 0 and at most 1, got 'half'"),
+        (["--epochs", "0"], "must be a positive whole number, got '0'"),
+    ],
+)
+def test_wrong_use_exits_with_2(flags, message, folder):
+    code, _, errors = run(folder, *flags)
+    assert code == 2 and message in errors.splitlines()[-1]
+
+
+def test_ctrl_c_saves_and_says_how_far_it_came(finished, folder):
+    data, out = folder / "cache" / "sysu-mm01-tiny", folder / "stopped"
+    flags = ["--data", data, "--backbone", "small", "--epochs", 500, "--out", out, "--workers", 1]
+    process = start(folder, *flags)
+    first = process.stderr.readline()
+    assert first.startswith("train: "), first
+    with pytest.raises(subprocess.TimeoutExpired):  # it is in the middle of its epochs
+        process.wait(timeout=5)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopped after iteration" in errors.splitlines()[-1] and "Traceback" not in errors
+    assert (out / "checkpoint.pt").exists() and not (out / "metrics.json").exists()

@@ -1,0 +1,266 @@
+"""Reads the arguments of public functions: a valid value is returned, any other raises.
+
+Each reader takes the public function's name, the argument's name and the value, and returns the
+value in the one form that the code behind it works with. The checks happen here and once; code
+behind a public function trusts what it is given.
+"""
+
+import math
+import re
+import warnings
+from collections.abc import Iterable, Sequence
+from numbers import Integral, Real
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Array: TypeAlias = Tensor | np.ndarray | Sequence[Any]
+Gallery: TypeAlias = Array | Iterable[Array]  # whole, or in blocks of rows
+
+INT64_END = 2**63
+_HALF = (torch.float16, torch.bfloat16)
+_FLOATS = (torch.float32, torch.float64, *_HALF)
+_FLOAT_NAMES = "float32, float64, bfloat16 or float16"
+_KERNEL_ERROR = re.compile(r"^(\w+): (.+?) must (.+), got (.*?)(?:; (.*))?$", re.DOTALL)
+
+
+class ArgumentError(ValueError):
+    """An argument of a public function that does not meet its requirement.
+
+    The message is ``<function>: <argument> must <requirement>, got <value>; <advice>``.
+
+    Attributes:
+        function: The public function or class that the user called.
+        argument: The name of its argument.
+        requirement: What the argument must be, have or hold.
+        value: What was given, described in at most about 80 characters.
+        advice: What to do about it; may be empty.
+    """
+
+    def __init__(
+        self, function: str, argument: str, requirement: str, value: str, advice: str = ""
+    ) -> None:
+        self.function, self.argument = function, argument
+        self.requirement, self.value, self.advice = requirement, value, advice
+        end = f"; {advice}" if advice else ""
+        super().__init__(f"{function}: {argument} must {requirement}, got {value}{end}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        fields = (self.function, self.argument, self.requirement, self.value, self.advice)
+        return type(self), fields
+
+    def named(self, function: str, **arguments: str) -> "ArgumentError":
+        """The same error for a caller of ``function``, which has its own names of arguments."""
+        argument = arguments.get(self.argument, self.argument)
+        return ArgumentError(function, argument, self.requirement, self.value, self.advice)
+
+    @classmethod
+    def of_kernel(cls, error: RuntimeError) -> "ArgumentError | RuntimeError":
+        """What a compiled op raised: of an argument as ArgumentError, anything else unchanged.
+
+        Only text passes from C++ to Python; ``csrc/common/check.h`` writes it in this form.
+        """
+        first_line = str(error).split("\nException raised from", 1)[0].strip()
+        match = _KERNEL_ERROR.match(first_line)
+        return cls(*(part or "" for part in match.groups())) if match else error
+
+
+def described(value: object) -> str:
+    """A value in an error: itself if short; dtype and shape of an array or tensor."""
+    if isinstance(value, Tensor | np.ndarray):
+        return f"{value.dtype} {tuple(value.shape)}"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{type(value).__name__} {text[:50]}..."
+
+
+def choice(function: str, argument: str, value: Any, choices: Iterable[Any]) -> Any:
+    """One of ``choices``, which are strings or integers."""
+    allowed = tuple(choices)
+    plain = isinstance(value, str | int | np.integer) and not isinstance(value, bool)
+    if not plain or value not in allowed:
+        names = ", ".join(map(repr, allowed))
+        raise ArgumentError(function, argument, f"be one of {names}", described(value))
+    return value
+
+
+def integer(
+    function: str,
+    argument: str,
+    value: Any,
+    least: int = -INT64_END,
+    most: int = INT64_END - 1,
+    what: str = "",
+) -> int:
+    """An integer from ``least`` to ``most``; ``what`` says what the upper limit is."""
+    whole = isinstance(value, Integral) and not isinstance(value, bool | np.bool_)
+    if whole and least <= int(value) <= most:
+        return int(value)
+    requirement = "be an integer" if least == -INT64_END else f"be an integer >= {least}"
+    if most != INT64_END - 1:
+        requirement += f" and at most {most}" + (f" ({what})" if what else "")
+    elif whole and int(value) > most:
+        requirement = "be an integer below 2**63"
+    raise ArgumentError(function, argument, requirement, described(value))
+
+
+def number(
+    function: str,
+    argument: str,
+    value: Any,
+    least: float = -math.inf,
+    most: float = math.inf,
+    *,
+    above: float = -math.inf,
+    below: float = math.inf,
+) -> float:
+    """A finite number in the given range; ``above`` and ``below`` are not part of it."""
+    scalar = isinstance(value, Tensor | np.ndarray) and value.ndim == 0
+    if scalar or (isinstance(value, Real) and not isinstance(value, bool | np.bool_)):
+        given = float(value)
+        if math.isfinite(given) and least <= given <= most and above < given < below:
+            return given
+    limits = [f">= {least:g}"] * (least > -math.inf) + [f"> {above:g}"] * (above > -math.inf)
+    limits += [f"<= {most:g}"] * (most < math.inf) + [f"< {below:g}"] * (below < math.inf)
+    requirement = " ".join(["be a finite number", " and ".join(limits)]).strip()
+    raise ArgumentError(function, argument, requirement, described(value))
+
+
+def flag(function: str, argument: str, value: Any) -> bool:
+    """True or False."""
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    raise ArgumentError(function, argument, "be True or False", described(value))
+
+
+def dense(function: str, argument: str, value: Any) -> Tensor:
+    """A tensor with one value in memory for each of its elements."""
+    if not isinstance(value, Tensor):
+        raise ArgumentError(function, argument, "be a tensor", type(value).__name__)
+    if value.layout == torch.strided and not (value.is_nested or value.is_quantized):
+        return value
+    kind = "nested" if value.is_nested else "quantized" if value.is_quantized else value.layout
+    raise ArgumentError(function, argument, "be a dense tensor", f"a {kind} tensor")
+
+
+def computed(function: str, argument: str, value: Tensor) -> Tensor:
+    """A tensor in the precision that the kernels compute in: half types as float32."""
+    x = dense(function, argument, value)
+    return x.float() if x.dtype in _HALF else x
+
+
+def matrix(function: str, argument: str, values: Gallery, *, empty: bool = False) -> Tensor:
+    """Features or distances (N, D), without gradient; the memory of an array is shared.
+
+    ``empty``: whether there may be no rows.
+    """
+    if isinstance(values, Tensor):
+        x = dense(function, argument, values).detach()
+        if x.is_meta:
+            raise ArgumentError(function, argument, "be a tensor with values", "a meta tensor")
+    else:
+        array = _array(function, argument, values)
+        if array.dtype not in (np.float32, np.float64, np.float16):
+            raise ArgumentError(function, argument, f"be {_FLOAT_NAMES}", str(array.dtype))
+        x = shared(array)
+    if x.ndim != 2 or x.shape[1] == 0 or (len(x) == 0 and not empty):
+        requirement = "have shape (N, D)" if empty else "have shape (N, D), neither of them 0"
+        raise ArgumentError(function, argument, requirement, f"shape {tuple(x.shape)}")
+    if x.dtype not in _FLOATS:
+        raise ArgumentError(function, argument, f"be {_FLOAT_NAMES}", str(x.dtype))
+    return x
+
+
+def integers(
+    function: str,
+    argument: str,
+    values: Any,
+    length: int | None = None,
+    like: str = "",
+    device: torch.device | None = None,
+) -> Tensor:
+    """Integers of any type as int64, on ``device`` (of an array or list: the CPU).
+
+    ``length``: how many there must be, one for each row of the argument ``like``; None: any shape.
+    """
+    if isinstance(values, Tensor):
+        x = dense(function, argument, values)
+        if x.is_meta and device is not None and device.type != "meta":
+            raise ArgumentError(function, argument, "be a tensor with values", "a meta tensor")
+        if x.dtype != torch.int64:
+            x = _as_int64(function, argument, x)
+    else:
+        array = _array(function, argument, values)
+        if array.dtype.kind not in "iu" and array.size > 0:
+            raise ArgumentError(function, argument, "be integers", str(array.dtype))
+        if array.dtype == np.uint64 and array.size > 0 and array.max() >= INT64_END:
+            raise ArgumentError(function, argument, "fit int64", str(array.max()))
+        x = torch.from_numpy(array.astype(np.int64))
+    if length is not None and tuple(x.shape) != (length,):
+        requirement = f"have shape ({length},), one for each row of {like}"
+        raise ArgumentError(function, argument, requirement, str(tuple(x.shape)))
+    return x if device is None else x.to(device)
+
+
+def _as_int64(function: str, argument: str, x: Tensor) -> Tensor:
+    if x.numel() > 0 and (x.is_floating_point() or x.is_complex() or x.dtype == torch.bool):
+        raise ArgumentError(function, argument, "be integers", str(x.dtype))
+    if x.dtype == torch.uint64 and bool((x.view(torch.int64) < 0).any()):
+        raise ArgumentError(function, argument, "fit int64", "uint64 values from 2**63 on")
+    return x.long()
+
+
+def boolean_mask(function: str, argument: str, values: Any, sizes: tuple[int, int]) -> Tensor:
+    """A bool for each pair (Q, G), on the device it comes on."""
+    mask = values
+    if not isinstance(values, Tensor | str | bytes) and (
+        hasattr(values, "__array__") or isinstance(values, Sequence)
+    ):
+        array = _array(function, argument, values)
+        mask = shared(array) if array.dtype == np.bool_ else array
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool or tuple(mask.shape) != sizes:
+        requirement = f"be bool of shape {sizes}, one for each query and gallery image"
+        raise ArgumentError(function, argument, requirement, described(mask))
+    return dense(function, argument, mask)
+
+
+def alike(function: str, argument: str, x: Tensor, like_argument: str, like: Tensor) -> None:
+    """Raise unless two matrices (N, D) have one feature length, dtype and device."""
+    for of, got, want in (
+        ("feature length", x.shape[1], like.shape[1]),
+        ("dtype", x.dtype, like.dtype),
+        ("device", x.device, like.device),
+    ):
+        if got != want:
+            requirement = f"have {of} {want} like {like_argument}"
+            raise ArgumentError(function, argument, requirement, str(got))
+
+
+def finite(function: str, argument: str, x: Tensor) -> Tensor:
+    """Features without NaN or infinity."""
+    bad = ~torch.isfinite(x).all(1)
+    if bool(bad.any()):
+        value = f"NaN or infinity in row {int(bad.nonzero()[0])}"
+        advice = "look at the image or the network it comes from"
+        raise ArgumentError(function, argument, "be finite", value, advice)
+    return x
+
+
+def shared(array: np.ndarray) -> Tensor:
+    """The memory of an array as a tensor; a copy only where torch cannot express its strides."""
+    if any(stride < 0 or stride % array.itemsize for stride in array.strides):
+        array = array.copy()
+    with warnings.catch_warnings():  # a read-only memory map is fine: it is only read
+        warnings.filterwarnings("ignore", message=".*not writable")
+        return torch.from_numpy(array)
+
+
+def _array(function: str, argument: str, values: Any) -> np.ndarray:
+    if isinstance(values, np.ma.MaskedArray):
+        advice = "call .filled() or .data"
+        raise ArgumentError(function, argument, "have no mask", "a masked array", advice)
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise ArgumentError(function, argument, "be a regular array", str(error)[:80]) from error

@@ -1,0 +1,1 @@
+"""One module per dataset: it reads the lists of files, and knows the cameras and counts."""

@@ -1,0 +1,68 @@
+"""CUHK03-NP: five pairs of visible cameras, in the layout of Market-1501, boxed twice.
+
+    ROOT/{detected,labeled}/{bounding_box_train,query,bounding_box_test}/
+        <identity>_c<camera>_<image>.png     or .jpg
+    ROOT/views.json                          only the embedded dataset: path below ROOT -> view
+
+The new protocol: 767 identities to train on and 700 to test, each seen by the two cameras of a
+pair. The boxes are a detector's or drawn by hand. Out of the MATLAB files of the authors,
+``cuhk03_mat`` makes these folders.
+
+Source: Li et al., CVPR 2014; Zhong et al., CVPR 2017, and the files of its authors.
+"""
+
+import re
+from pathlib import Path
+
+from reid_ext.data.readers import image_folders
+from reid_ext.data.readers.expected import Count, Expected
+from reid_ext.data.readers.tree import check_choice
+from reid_ext.data.sample import Dataset
+
+NAME = "cuhk03-np"
+BOXES = ("detected", "labeled")
+CAMERAS = tuple(range(1, 11))
+IMAGES_MAT = "cuhk-03.mat"
+_IMAGE_NAME = re.compile(r"(\d{4})_c(\d{1,2})_\d+(?:\.jpg|\.png){1,2}", re.IGNORECASE)
+
+
+def read(root: str | Path, evaluate_on: str = "test", boxes: str = "detected") -> Dataset:
+    """Read the file lists of CUHK03-NP.
+
+    Args:
+        root: The folder that holds ``detected`` or ``labeled``, whichever is read.
+        evaluate_on: As in :func:`image_folders.read`, as are the errors.
+        boxes: ``"detected"`` or ``"labeled"``.
+    """
+    check_choice(NAME, "boxes", boxes, BOXES)
+    root = Path(root)
+    if not (root / boxes).is_dir() and find_images(root):
+        raise FileNotFoundError(
+            f"{NAME}: root must hold the folder {boxes}, got {root} with the MATLAB files; write "
+            f"them as folders once, by: reid-ext data convert {NAME} {root} OUT"
+        )
+    layout = image_folders.Layout(
+        name=NAME,
+        folders=folders(boxes),
+        image_name=_IMAGE_NAME,
+        example="0003_c1_21.png",
+        cameras=CAMERAS,
+    )
+    return image_folders.read(layout, root, evaluate_on)
+
+
+def find_images(root: Path) -> Path | None:
+    """The MATLAB file of all images, where its authors' archive has it; None without."""
+    places = (root / IMAGES_MAT, root / "cuhk03_release" / IMAGES_MAT)
+    return next((path for path in places if path.is_file()), None)
+
+
+def folders(boxes: str) -> tuple[str, str, str]:
+    """The train, query and gallery folder of a kind of boxes."""
+    return f"{boxes}/bounding_box_train", f"{boxes}/query", f"{boxes}/bounding_box_test"
+
+
+def expected(boxes: str = "detected") -> Expected:
+    """The detector missed 3 training images and saw 4 more in the gallery."""
+    train, gallery = (7_365, 5_332) if boxes == "detected" else (7_368, 5_328)
+    return Expected(Count(767, train), Count(700, 1_400), Count(700, gallery))

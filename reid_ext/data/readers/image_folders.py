@@ -1,0 +1,80 @@
+"""Three flat folders of images, to train on, to find and to search, whose names say who and where.
+
+Market-1501's layout, which later datasets took over. What each calls its folders and images is in
+its own module.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from reid_ext.data.readers.hold_out import check_evaluated, hold_out
+from reid_ext.data.readers.tree import check_folders, image_names, some
+from reid_ext.data.sample import Dataset, Sample
+from reid_ext.data.view_names import read_views
+
+
+class Layout(NamedTuple):
+    """Folders and names of a dataset."""
+
+    name: str
+    folders: tuple[str, str, str]  # train, query, gallery
+    image_name: re.Pattern[str]  # its first two groups: identity and camera
+    example: str
+    cameras: Sequence[int]
+    nobody: tuple[int, ...] = ()  # identities that are no one person's, so not trained on
+
+
+def read(layout: Layout, root: str | Path, evaluate_on: str = "test") -> Dataset:
+    """Read the file lists of a dataset in this layout.
+
+    Args:
+        layout: Its folders and names.
+        root: The folder that holds ``layout.folders``.
+        evaluate_on: ``"test"``: query and gallery folder. ``"val"``, to choose settings by: the
+            last sixth of the training identities, which are then not trained on. Their first
+            image in each camera is a query, all others are the gallery.
+
+    Returns:
+        Samples sorted by file name.
+
+    Raises:
+        FileNotFoundError: a folder is missing.
+        ValueError: a folder without images, an image whose name says no identity and camera, or
+            too few identities to hold out.
+    """
+    check_evaluated(layout.name, evaluate_on)
+    root = Path(root)
+    check_folders(layout.name, root, layout.folders)
+    views = read_views(root)
+    train_folder, query_folder, gallery_folder = layout.folders
+    train = _samples(layout, root, train_folder, views)
+    train = [s for s in train if s.identity not in layout.nobody]
+    if not train:
+        raise ValueError(
+            f"{layout.name}: {root / train_folder} must hold images of identities, got none but "
+            f"of {' and '.join(map(str, layout.nobody))}, who are nobody; unpack the archive again"
+        )
+    if evaluate_on == "val":
+        return hold_out(layout.name, train)
+    query = _samples(layout, root, query_folder, views)
+    return Dataset(layout.name, train, query, _samples(layout, root, gallery_folder, views))
+
+
+def _samples(layout: Layout, root: Path, folder: str, views: dict[str, int]) -> list[Sample]:
+    samples, odd = [], []
+    for file_name in image_names(root / folder):
+        match = layout.image_name.fullmatch(file_name)
+        if match and int(match[2]) in layout.cameras:
+            view = views.get(f"{folder}/{file_name}")
+            samples.append(Sample(root / folder / file_name, int(match[1]), int(match[2]), view))
+        else:
+            odd.append(file_name)
+    where = f"{layout.name}: {root / folder} must hold images named like {layout.example}"
+    if odd:
+        cameras = f"cameras {layout.cameras[0]} to {layout.cameras[-1]}"
+        raise ValueError(f"{where} ({cameras}), got {some(odd)}; rename or remove what is no such")
+    if not samples:
+        raise ValueError(f"{where}, got none; unpack the archive again")
+    return samples

@@ -1,0 +1,98 @@
+"""MSMT17: fifteen visible cameras; lists say which image is whose.
+
+    ROOT/{train,test}/<identity>/<identity>_<image>_<camera>_<...>.jpg      version 1
+    ROOT/{mask_train_v2,mask_test_v2}/...                                   version 2
+    ROOT/list_{train,val,query,gallery}.txt      lines "path identity", path below the folder
+    ROOT/views.json                              only the embedded dataset: path below ROOT -> view
+
+Identities of train and test are both counted from 0: the same number is another person.
+
+Source: Wei et al., CVPR 2018, and the files of the dataset.
+"""
+
+from pathlib import Path
+
+from reid_ext.data.readers.expected import Count, Expected
+from reid_ext.data.readers.hold_out import check_evaluated, hold_out
+from reid_ext.data.readers.tree import check_choice, check_folders, read_list
+from reid_ext.data.sample import Dataset, Sample
+from reid_ext.data.view_names import read_views
+
+NAME = "msmt17"
+FOLDERS = (("train", "test"), ("mask_train_v2", "mask_test_v2"))  # of versions 1 and 2
+CAMERAS = tuple(range(1, 16))
+TEST_COUNTS_ANEW = True
+
+
+def read(root: str | Path, evaluate_on: str = "test", train_on: str = "train") -> Dataset:
+    """Read the file lists of MSMT17, of whichever version ``root`` holds.
+
+    Args:
+        root: The folder that holds the lists, such as MSMT17_V1.
+        evaluate_on: ``"test"``: list_query and list_gallery. ``"val"``, to choose settings by:
+            the last sixth of the identities trained on, which are then not trained on.
+        train_on: ``"train"``, as most papers do, or ``"trainval"``: list_val besides.
+
+    Returns:
+        Samples in the order of the lists.
+
+    Raises:
+        FileNotFoundError: a folder or a list is missing.
+        ValueError: a line or a camera that cannot be read, or too few identities to hold out.
+    """
+    check_evaluated(NAME, evaluate_on)
+    check_choice(NAME, "train_on", train_on, ("train", "trainval"))
+    root = Path(root)
+    train_folder, test_folder = _folders(root)
+    views = read_views(root)
+    train = []
+    for split in ("train", "val") if train_on == "trainval" else ("train",):
+        train += _samples(root, split, train_folder, views)
+    if evaluate_on == "val":
+        return hold_out(NAME, train)
+    query = _samples(root, "query", test_folder, views)
+    return Dataset(NAME, train, query, _samples(root, "gallery", test_folder, views))
+
+
+def expected(train_on: str = "train") -> Expected:
+    """list_train has 30,248 images, list_val 2,373."""
+    train = 30_248 if train_on == "train" else 32_621
+    return Expected(Count(1_041, train), Count(3_060, 11_659), Count(3_060, 82_161))
+
+
+def check_lists(root: Path) -> list[str]:
+    """What is wrong with list_val, which a read for training on train alone does not open."""
+    train_folder, _ = _folders(root)
+    trained = {s.path for s in _samples(root, "train", train_folder, {})}
+    val = {s.path for s in _samples(root, "val", train_folder, {})}
+    shared = trained & val
+    return [f"{NAME}: list_val.txt has {len(shared)} images of list_train.txt"] if shared else []
+
+
+def _folders(root: Path) -> tuple[str, str]:
+    """The train and test folder of the version that is there."""
+    first, second = FOLDERS
+    folders = second if all((root / folder).is_dir() for folder in second) else first
+    check_folders(NAME, root, folders)
+    return folders
+
+
+def _samples(root: Path, split: str, folder: str, views: dict[str, int]) -> list[Sample]:
+    """The images of one list."""
+    samples = []
+    path = root / f"list_{split}.txt"
+    for image, identity in read_list(NAME, path):
+        view = views.get(f"{folder}/{image}")
+        samples.append(Sample(root / folder / image, identity, _camera(image, path), view))
+    return samples
+
+
+def _camera(image: str, path: Path) -> int:
+    fields = image.rsplit("/", 1)[-1].split("_")
+    camera = int(fields[2]) if len(fields) > 2 and fields[2].isdecimal() else 0
+    if camera not in CAMERAS:
+        raise ValueError(
+            f"{NAME}: images of {path} must be named like 0000_000_01_0303morning_0008_0.jpg, the "
+            f"third field a camera from 1 to 15, got {image}; restore the list"
+        )
+    return camera

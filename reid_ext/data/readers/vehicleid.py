@@ -1,0 +1,61 @@
+"""PKU VehicleID: vehicles from the front or from behind; no cameras are known.
+
+    ROOT/image/<image>.jpg
+    ROOT/train_test_split/{train_list,test_list_<size>}.txt     lines "image vehicle"
+
+Source: Liu et al., CVPR 2016, and the README of the dataset.
+"""
+
+from pathlib import Path
+
+from reid_ext.data.readers.expected import Count, Expected
+from reid_ext.data.readers.hold_out import check_evaluated, hold_out
+from reid_ext.data.readers.tree import check_choice, check_folders, read_list
+from reid_ext.data.sample import Dataset, Sample
+
+NAME = "vehicleid"
+SIZES = (800, 1600, 2400, 3200, 6000, 13164)  # vehicles of the test lists
+CAMERAS = (0,)
+_IMAGES = {800: 6_493, 1600: 13_377, 2400: 19_777}  # of the three lists that papers use
+
+
+def read(root: str | Path, evaluate_on: str = "test", size: int = 800) -> Dataset:
+    """Read the file lists of VehicleID.
+
+    Args:
+        root: The folder that holds image and train_test_split.
+        evaluate_on: ``"test"``: a test list. ``"val"``: the last sixth of the training vehicles,
+            which are then not trained on.
+        size: How many vehicles the test list has, one of ``SIZES``; papers report 800 (small),
+            1600 (medium) and 2400 (large).
+
+    Returns:
+        Samples in the order of the lists. Query and gallery are both all images of the test list:
+        :func:`reid_ext.evaluation.evaluate_sampled_gallery` divides them anew in each trial.
+
+    Raises:
+        FileNotFoundError: a folder or a list is missing.
+        ValueError: another size, or a line that cannot be read.
+    """
+    check_evaluated(NAME, evaluate_on)
+    check_choice(NAME, "size", size, SIZES)
+    root = Path(root)
+    check_folders(NAME, root, ("image", "train_test_split"))
+    train = _samples(root, "train_list")
+    if evaluate_on == "val":
+        held_out = hold_out(NAME, train)
+        both = held_out.query + held_out.gallery
+        return Dataset(NAME, held_out.train, both, both)
+    tested = _samples(root, f"test_list_{size}")
+    return Dataset(NAME, train, tested, tested)
+
+
+def expected(size: int = 800) -> Expected:
+    """13,164 vehicles to train on; test images where a source says."""
+    tested = Count(size, _IMAGES.get(size))
+    return Expected(Count(13_164, None), tested, tested)
+
+
+def _samples(root: Path, name: str) -> list[Sample]:
+    lines = read_list(NAME, root / "train_test_split" / f"{name}.txt")
+    return [Sample(root / "image" / f"{image}.jpg", vehicle, 0) for image, vehicle in lines]

@@ -1,0 +1,1 @@
+"""How an evaluation is computed. Private to ``reid_ext.evaluation``."""

@@ -1,0 +1,149 @@
+"""A gallery that is read in blocks: rows of a tensor or memory map, or blocks made on demand."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reid_ext.evaluation._engine.inputs import Array, Gallery, read_matrix
+
+BLOCK_BYTES = 32 << 20  # of features read at once
+STREAMED_ROWS = 1 << 17  # with more, a tile of rank_positives has fewer than 128 queries
+
+
+class Block(NamedTuple):
+    """Some rows of a gallery, from index ``first`` on."""
+
+    first: int
+    features: Tensor
+
+
+class Blocks:
+    """A gallery of rows like ``query``, which can be gone through more than once.
+
+    ``length``: how many rows there must be; None: as many as there are.
+    """
+
+    def __init__(self, where: str, source: Gallery, query: Tensor, length: int | None) -> None:
+        if isinstance(source, Iterator):
+            raise ValueError(
+                f"{where}: gallery must be iterable twice, got {type(source).__name__}, which ends "
+                "after one pass; pass a list of blocks, or an object whose __iter__ starts anew"
+            )
+        self.where, self.source, self.query, self.length = where, source, query, length
+
+    def __iter__(self) -> Iterator[Block]:
+        """Every row once, in order; on the device it comes on."""
+        first = 0
+        for block in self._pieces():
+            if self.length is not None and first + len(block) > self.length:
+                raise self._wrong_length("more")
+            yield Block(first, block)
+            first += len(block)
+        if self.length is not None and first < self.length:
+            raise self._wrong_length(str(first))
+
+    def _wrong_length(self, got: str) -> ValueError:
+        return ValueError(
+            f"{self.where}: gallery must have as many rows in its blocks as gallery_ids, "
+            f"{self.length}, got {got}"
+        )
+
+    def _pieces(self) -> Iterator[Tensor]:
+        if isinstance(self.source, Tensor | np.ndarray):
+            whole = self._read(self.source)
+            yield from whole.split(max(1, BLOCK_BYTES // (whole.shape[1] * whole.element_size())))
+        else:
+            yield from map(self._read, self.source)
+
+    def _read(self, block: Any) -> Tensor:
+        features = read_matrix(self.where, "gallery", block)
+        query = self.query
+        place = query.device if features.is_cuda else features.device  # any block may be on the CPU
+        for of, got, wanted in (
+            ("feature length", features.shape[1], query.shape[1]),
+            ("dtype", features.dtype, query.dtype),
+            ("device", features.device, place),
+        ):
+            if got != wanted:
+                raise ValueError(
+                    f"{self.where}: gallery must have {of} {wanted} like query, got {got}"
+                )
+        return features
+
+
+def is_streamed(query: Array, gallery: Gallery) -> bool:
+    """Whether a gallery is too long for one tile, not in memory, or not where the query is."""
+    if isinstance(gallery, np.memmap):
+        return True
+    if isinstance(gallery, np.ndarray) and isinstance(query, Tensor) and query.is_cuda:
+        return True
+    if isinstance(gallery, Tensor | np.ndarray):
+        return gallery.ndim == 2 and len(gallery) > STREAMED_ROWS
+    return _is_in_blocks(gallery)
+
+
+def _is_in_blocks(features: Gallery) -> bool:
+    if isinstance(features, Tensor) or hasattr(features, "__array__"):  # a table, over its columns
+        return False
+    if isinstance(features, Sequence):  # nested lists are one array
+        return len(features) > 0 and getattr(features[0], "ndim", 0) == 2
+    return isinstance(features, Iterable)
+
+
+def joined(where: str, name: str, features: Gallery) -> Array:
+    """Features in one piece, those in blocks put together: queries, which are few, for one."""
+    if not _is_in_blocks(features):
+        return cast(Array, features)
+    pieces = [read_matrix(where, name, block) for block in features]
+    if len({(piece.shape[1], piece.dtype, piece.device) for piece in pieces}) != 1:
+        raise ValueError(
+            f"{where}: {name} must have blocks of one feature length, dtype and device, got others"
+        )
+    with torch.autocast(pieces[0].device.type, enabled=False):
+        return torch.cat(pieces)
+
+
+class Upload:
+    """Copies blocks from the CPU to a GPU while it works on the one before, through two buffers."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.stream = torch.cuda.Stream(device)
+        self.device = device
+        self.pinned = [torch.empty(0, device="cpu") for _ in range(2)]
+        self.copied = [torch.cuda.Event(), torch.cuda.Event()]
+
+    def __call__(self, blocks: Iterable[Block]) -> Iterator[Block]:
+        """The blocks on the device, each copied before the one ahead of it is handed out."""
+        waiting: Block | None = None
+        for turn, block in enumerate(blocks):
+            ahead = Block(block.first, self._copy(turn % 2, block.features))
+            if waiting is not None:
+                yield self._ready(waiting, (turn - 1) % 2)
+            waiting = ahead
+            last = turn % 2
+        if waiting is not None:
+            yield self._ready(waiting, last)
+
+    def _copy(self, buffer: int, features: Tensor) -> Tensor:
+        if features.is_cuda:
+            return features
+        self.copied[buffer].synchronize()  # of the copy two blocks ago, not of the work on it
+        if self.pinned[buffer].numel() < features.numel():
+            self.pinned[buffer] = torch.empty(
+                features.numel(), dtype=features.dtype, device="cpu", pin_memory=True
+            )
+        staged = self.pinned[buffer][: features.numel()].view(features.shape)
+        staged.copy_(features)
+        with torch.cuda.stream(self.stream):
+            on_device = staged.to(self.device, non_blocking=True)
+            self.copied[buffer].record(self.stream)
+        return on_device
+
+    def _ready(self, block: Block, buffer: int) -> Block:
+        current = torch.cuda.current_stream(self.device)
+        current.wait_event(self.copied[buffer])
+        block.features.record_stream(current)
+        return block
