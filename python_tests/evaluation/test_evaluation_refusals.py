@@ -6,7 +6,7 @@ import torch
 
 from reid_ext import evaluation
 from reid_ext.compat import fastreid, torchreid
-from reid_ext.evaluation._engine import exclusion
+from reid_ext.evaluation._engine import pairs
 
 IDS = {"query_ids": [1, 2, 3], "gallery_ids": [1, 2, 3, 4]}
 LABELS = IDS | {"query_cameras": [1, 1, 1], "gallery_cameras": [2, 2, 2, 2]}

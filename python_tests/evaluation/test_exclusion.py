@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from reid_ext import evaluate, evaluate_distances
-from reid_ext.evaluation._engine import exclusion
+from reid_ext.evaluation._engine import pairs
 
 
 def problem(q=12, g=90, seed=0):
@@ -38,7 +38,7 @@ def by_loop(distances, labels, protocol, left_out):
 @pytest.mark.parametrize("protocol", ["market1501", "dukemtmc-reid", "generic"])
 @pytest.mark.parametrize("at_once", [1 << 25, 100])
 def test_masks_and_functions_leave_pairs_out(protocol, at_once, monkeypatch, device):
-    monkeypatch.setattr(exclusion, "PAIRS_AT_ONCE", at_once)
+    monkeypatch.setattr(pairs, "PAIRS_AT_ONCE", at_once)
     distances, labels, mask = problem()
     want = by_loop(distances, labels, protocol, mask)
     given = torch.tensor(distances, device=device), labels | {"protocol": protocol}

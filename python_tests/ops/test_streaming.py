@@ -7,7 +7,8 @@ from ranking_cases import corners, distances, draw, lists, reference, streamed_r
 
 from reid_ext import evaluate, ops
 from reid_ext.evaluation import evaluate_distances
-from reid_ext.evaluation._engine import blocks, matches, streaming
+from reid_ext.evaluation._engine import blocks, streaming
+from reid_ext.evaluation._engine import pairs as matches
 
 METRICS = ["cosine", "euclidean", "squared_euclidean"]
 

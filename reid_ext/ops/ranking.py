@@ -26,7 +26,13 @@ class Lists(NamedTuple):
 
 
 def rank_positives(
-    query: Tensor, gallery: Tensor, positives: Lists, junk: Lists, *, metric: str = "cosine"
+    query: Tensor,
+    gallery: Tensor,
+    positives: Lists,
+    junk: Lists,
+    *,
+    metric: str = "cosine",
+    compute: str = "exact",
 ) -> Tensor:
     """Return the rank of each query's positives in its gallery without its junk.
 

@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from reid_ext import ops
-from reid_ext.evaluation._engine.inputs import check_choice
+from reid_ext._runtime.arguments import choice as check_choice
 
 COMPUTES = ("exact", "bf16", "tf32")
 
@@ -98,17 +97,9 @@ def products(where: str, compute: str, query: Tensor) -> Products:
     return Products(rounded=compute == "bf16", precision="tf32")
 
 
-def distance_blocks(q: Tensor, g: Tensor, metric: str, rows: int) -> Iterator[tuple[int, Tensor]]:
-    """Distances (rows, G) of some queries at a time, with the number of the first of them."""
-    if q.dtype in (torch.bfloat16, torch.float16):
-        q, g = q.float(), g.float()
-    if metric == "cosine":
-        q, g = F.normalize(q, dim=1), F.normalize(g, dim=1)
-    squares = g.square().sum(1)
-    for first in range(0, len(q), max(1, rows)):
-        some = q[first : first + max(1, rows)]
-        if metric == "cosine":
-            yield first, 1 - some @ g.T
-            continue
-        squared = (some.square().sum(1, True) + squares - 2 * some @ g.T).clamp(min=0)
-        yield first, squared.sqrt() if metric == "euclidean" else squared
+def check_compute(function: str, compute: str, query: Tensor) -> None:
+    products(function, compute, query)
+
+
+def precision(compute: str) -> AbstractContextManager[None]:
+    return _shared("tf32" if compute != "exact" else "ieee")

@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from reid_ext import ops
-from reid_ext.evaluation._engine import matches
+from reid_ext.evaluation._engine import compute as computing
+from reid_ext.evaluation._engine import pairs as matches
 from reid_ext.evaluation._engine.blocks import Block, Blocks, Upload
 from reid_ext.evaluation._engine.compute import Products
-from reid_ext.evaluation._engine.task import Task
 from reid_ext.ops import Lists
 
 HALF = (torch.float16, torch.bfloat16)
@@ -27,7 +27,7 @@ def bfloat16_pays(query: Tensor, gallery: Tensor, positives: Lists, metric: str)
     """Whether estimates in bfloat16 leave few pairs open, in a sample of a whole gallery."""
     some = torch.arange(0, len(query), -(-len(query) // SAMPLED_QUERIES), device=query.device)
     counts = positives.offsets.diff()[some]
-    mask = torch.isin(matches.rows(positives), some)
+    mask = torch.isin(matches.query_of(positives), some)
     of_some = Lists(F.pad(counts.cumsum(0), (1, 0)), positives.indices[mask])
     query, images = query[some], gallery[:: -(-len(gallery) // SAMPLED_IMAGES)]
     pairs = torch.repeat_interleave(counts), torch.arange(len(of_some.indices), device=query.device)
@@ -37,22 +37,38 @@ def bfloat16_pays(query: Tensor, gallery: Tensor, positives: Lists, metric: str)
 
 
 def rank_positives(
-    query: Tensor, gallery: Blocks, task: Task, metric: str, how: Products
+    query: Tensor,
+    gallery: Blocks,
+    positives: Lists,
+    junk: Lists,
+    kept: Tensor | None,
+    metric: str,
+    compute: str,
 ) -> Tensor:
     """Return what :func:`reid_ext.ops.rank_positives` would of the rows that are kept, (P,)."""
-    query, positives = how.features(query), task.positives
-    thresholds = _thresholds(query, _kept(gallery, task.kept), positives, metric, how)
-    blocks: Iterable[Block] = _kept(gallery, task.kept)
+    how = computing.products("evaluate", compute, query)
+    query = how.features(query)
+    thresholds = _thresholds(query, _kept(gallery, kept), positives, metric, how)
+    blocks: Iterable[Block] = _kept(gallery, kept)
     counts = counts_before(
         query,
         Upload(query.device)(blocks) if query.is_cuda else blocks,
         thresholds,
         positives,
-        merged(positives, task.junk),
+        merged(positives, junk),
         metric,
-        how,
+        compute,
     )
     return ranks_of(counts, thresholds, positives)
+
+
+def values_of(
+    query: Tensor, rows: Tensor, pair_query: Tensor, pair_row: Tensor, metric: str, compute: str
+) -> Tensor:
+    how = computing.products("evaluate", compute, query)
+    return ops.pair_values(
+        how.features(query), how.features(rows), pair_query, pair_row, metric=metric
+    )
 
 
 def counts_before(
@@ -62,9 +78,11 @@ def counts_before(
     positives: Lists,
     listed: Lists,
     metric: str,
-    how: Products,
+    compute: str,
 ) -> Tensor:
     """How many images of all blocks come before each positive, those listed not counted."""
+    how = computing.products("evaluate", compute, query)
+    query = how.features(query)
     counts = torch.zeros_like(positives.indices)
     for first, block in blocks:
         with how.setting():  # and not where the user's code makes the blocks
@@ -85,7 +103,7 @@ def ranks_of(counts: Tensor, thresholds: Tensor, positives: Lists) -> Tensor:
     """The ranks of the positives, those of a query ascending."""
     ranks = counts + _place_among_own(thresholds, positives) + 1
     order = ranks.argsort(stable=True)
-    return ranks[order[matches.rows(positives)[order].argsort(stable=True)]]
+    return ranks[order[matches.query_of(positives)[order].argsort(stable=True)]]
 
 
 def _kept(gallery: Blocks, mask: Tensor | None) -> Iterable[Block]:
@@ -105,7 +123,7 @@ def _thresholds(
 ) -> Tensor:
     """The value of each positive; of a block only the rows of positives are read."""
     order = positives.indices.argsort()
-    rows, queries = positives.indices[order], matches.rows(positives)[order]
+    rows, queries = positives.indices[order], matches.query_of(positives)[order]
     values = []
     done = 0
     for first, block in blocks:
@@ -123,7 +141,7 @@ def _thresholds(
 
 def _place_among_own(values: Tensor, positives: Lists) -> Tensor:
     """How many positives of its query come before each: by value, then index, NaN last."""
-    of_query = matches.rows(positives)
+    of_query = matches.query_of(positives)
     order = values.argsort(stable=True)
     order = order[of_query[order].argsort(stable=True)]
     place = torch.arange(len(order), device=order.device) - positives.offsets[of_query[order]]
@@ -133,7 +151,7 @@ def _place_among_own(values: Tensor, positives: Lists) -> Tensor:
 def merged(a: Lists, b: Lists) -> Lists:
     """The entries of both lists of each query, ascending."""
     indices = torch.cat([a.indices, b.indices])
-    of_query = torch.cat([matches.rows(a), matches.rows(b)])
+    of_query = torch.cat([matches.query_of(a), matches.query_of(b)])
     order = indices.argsort()
     order = order[of_query[order].argsort(stable=True)]
     return Lists(a.offsets + b.offsets, indices[order])
