@@ -77,7 +77,7 @@ def test_draws_approach_the_expectation():
     exact = evaluate_single_shot(distances, **keywords(labels), max_rank=6)
     drawn = evaluate_single_shot(distances, **keywords(labels), max_rank=6, draws=4000)
     torch.testing.assert_close(drawn.cmc, exact.cmc, rtol=0, atol=0.02)
-    assert drawn.protocol.startswith("cuhk03-classic: CMC single-gallery-shot (4000 draws, seed 0)")
+    assert str(drawn.protocol).startswith("cuhk03-classic (draws 4000, seed 0)")
     again = evaluate_single_shot(distances, **keywords(labels), max_rank=6, draws=4000)
     assert torch.equal(drawn.cmc, again.cmc)
 
@@ -96,7 +96,7 @@ def test_errors_name_the_arguments_of_the_drop_in(module):
         module.evaluate_rank(DISTANCES, LABELS[0][:1], *LABELS[1:])
     with pytest.raises(ValueError, match=rf"{where}: g_camids must be integers"):
         module.evaluate_rank(DISTANCES, *LABELS[:3], LABELS[3] / 2)
-    with pytest.raises(ValueError, match=rf"{where}: distmat must have 2 dim.* got shape \(5,\)"):
+    with pytest.raises(ValueError, match=rf"{where}: distmat must have shape .* got shape \(5,\)"):
         module.evaluate_rank(DISTANCES[0], *LABELS)
     with pytest.raises(ValueError, match=rf"{where}: g_pids must share an identity with q_pids"):
         module.evaluate_rank(DISTANCES, LABELS[0] + 50, *LABELS[1:])

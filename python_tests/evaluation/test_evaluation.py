@@ -234,7 +234,7 @@ def test_ignored_gallery_images_do_not_change_the_order_of_ties():
         gallery_cameras=[2] * 6,
     )
     assert got.mAP == pytest.approx((1 / 2 + 2 / 3) / 2)
-    assert "1 queries x 4 gallery images (2 ignored)" in got.protocol
+    assert "1 queries x 4 gallery images (2 ignored)" in str(got.protocol)
 
 
 def test_ranking_prints_a_table():
@@ -247,7 +247,7 @@ def test_ranking_prints_a_table():
 
 
 def test_rank_beyond_max_rank_is_refused():
-    with pytest.raises(ValueError, match=r"k must be in 1\.\.5 \(max_rank\), got 6"):
+    with pytest.raises(ValueError, match=r"k must be .* at most 5 \(max_rank\), got 6"):
         one_query("+", max_rank=5).rank(6)
 
 
@@ -266,13 +266,13 @@ def arguments(**changed):
 @pytest.mark.parametrize(
     "changed, message",
     [
-        ({"query": torch.ones(3)}, r"query must have 2 dimensions, none of them empty, .*\(3,\)"),
-        ({"gallery": torch.ones(0, 4)}, r"gallery must have 2 dimensions, .*\(0, 4\)"),
+        ({"query": torch.ones(3)}, r"query must have shape .* got shape \(3,\)"),
+        ({"gallery": torch.ones(0, 4)}, r"gallery must have shape .* got shape \(0, 4\)"),
         ({"gallery": torch.ones(4, 5)}, "gallery must have feature length 4 like query, got 5"),
         ({"gallery": torch.eye(4).double()}, "gallery must have dtype .*32 like query, got .*64"),
         (
             {"gallery": torch.eye(4, device="meta")},
-            "gallery must be a dense .*, got a meta",
+            "gallery must be a tensor with values, got a meta",
         ),
         ({"gallery": torch.eye(4).long()}, "gallery must be float32.* got torch.int64"),
         ({"gallery": np.eye(4, dtype=int)}, "gallery must be float32.* got int64"),
@@ -293,11 +293,11 @@ def arguments(**changed):
         ({"compute": "bfloat16"}, "compute must be one of 'exact', 'bf16', 'tf32', got 'bfloat16'"),
         (
             {"gallery_ids": [5, 5, 6, -1]},
-            "share an identity with query_ids, got 3 identities in 3 queries and 2 in 3 gallery",
+            "share an identity with query_ids, got 3 identities in 3 queries and 2 identities in 3",
         ),
         (
             {"gallery_cameras": [1, 1, 1, 1]},
-            "got 3 pairs of one identity, each of them junk because .* of the query's camera",
+            "got 3 pairs of one identity, all of which are junk because .* of the query's camera",
         ),
     ],
 )
@@ -320,7 +320,7 @@ def test_given_distances_take_the_same_keywords_as_features():
     ids = {"query_ids": [0, 1, 2], "gallery_ids": [0, 1, 2, 0, 1], "protocol": "generic"}
     got = evaluate_distances(distances, **ids, metric="euclidean", compute="exact")
     assert got.mAP == evaluate_distances(distances, **ids).mAP
-    assert "; euclidean; " in got.protocol
+    assert "; euclidean; " in str(got.protocol)
     with pytest.raises(ValueError, match="evaluate_distances: metric must be"):
         evaluate_distances(distances, **ids, metric="angle")
     with pytest.raises(ValueError, match="evaluate_distances: compute must be"):

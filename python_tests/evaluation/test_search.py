@@ -52,12 +52,12 @@ def test_every_source_gives_the_same(tmp_path, monkeypatch):
     [
         (0, {}, "k must be an integer >= 1, got 0"),
         (2.0, {}, "k must be an integer >= 1, got 2.0"),
-        (51, {}, "k must be at most the gallery's rows, 50, got 51"),
-        (51, {"gallery": list(torch.ones(50, 3).split(20))}, "k must be at most .* 50, got 51"),
+        (51, {}, "k must be .* at most 50 .* rows.*, got 51"),
+        (51, {"gallery": list(torch.ones(50, 3).split(20))}, "k must be .* at most 50 .*, got 51"),
         (1, {"gallery": torch.ones(50, 4)}, "gallery must have feature length 3 like query, got 4"),
         (1, {"gallery": iter([torch.ones(50, 3)])}, "gallery must be iterable twice"),
         (1, {"gallery": {}.keys()}, "gallery must have a block of rows, got none"),
-        (1, {"gallery": np.ones((0, 3), np.float32)}, "gallery must have 2 dimensions"),
+        (1, {"gallery": np.ones((0, 3), np.float32)}, "gallery must have shape"),
         (1, {"metric": "dot"}, "metric must be one of 'cosine'"),
     ],
 )

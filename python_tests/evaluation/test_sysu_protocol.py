@@ -76,9 +76,9 @@ def test_query_without_true_match_is_skipped_in_every_metric():
 
 
 def test_none_left_says_why():
-    with pytest.raises(ValueError, match=r"got 1 pairs of one identity, .* of its location"):
+    with pytest.raises(ValueError, match=r"got 1 pairs of one identity, .* or location"):
         ranked([(1, 3)], [(1, 2), (2, 1)])
-    with pytest.raises(ValueError, match=r"got 1 identities in 1 queries and 2 in 2 .* in common"):
+    with pytest.raises(ValueError, match=r"got 1 identities in 1 queries and 2 .* in common"):
         ranked([(3, 3)], [(1, 2), (2, 1)])
 
 
@@ -226,7 +226,7 @@ def test_autocast_does_not_round_distances(device):
         ),
         (
             {"gallery_images": range(1, 10), "permutations": {(1, 1): np.array([[4]])}},
-            "permutations must name images .* number 4 for camera 1, identity 1, which is not",
+            "permutations must name images .*for camera 1, identity 1.*, got number 4",
         ),
     ],
 )

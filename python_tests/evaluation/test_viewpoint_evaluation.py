@@ -31,7 +31,7 @@ def test_cross_viewpoint_is_one_view_against_all_others(view):
     inside, outside = torch.where(view == VIEWS)[0], torch.where(view != VIEWS)[0]
     expected = plain_mean_ap(inside.tolist(), outside.tolist())
     assert ranking.mAP == pytest.approx(expected, abs=1e-6)
-    assert ranking.protocol.startswith(f"cross-viewpoint, view {view}: market1501")
+    assert str(ranking.protocol).startswith(f"market1501 (viewpoints cross, view {view}): junk")
 
 
 def test_single_viewpoint_asks_one_image_of_each_identity_for_the_others():

@@ -1,6 +1,6 @@
 """evaluate and evaluate_distances: CMC, mAP and mINP by the rules of any protocol."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -415,6 +415,8 @@ def _read_set(
     labels = {"identities": ids, "cameras": cameras}
     names = {"features": name, "identities": f"{name}_ids", "cameras": f"{name}_cameras"}
     if not isinstance(features, FeatureSet):
+        if name == "query" and isinstance(features, Iterator):  # queries are few and read once
+            features = list(features)
         if ids is None:
             raise ArgumentError(function, f"{name}_ids", "be given with features", "None")
         return FeatureSet.of_arguments(function, names, features, labels)  # type: ignore[arg-type]
