@@ -14,7 +14,7 @@ from reid_ext.distributed.collectives import Group, is_distributed
 from reid_ext.distributed.shards import Shard, check_alike, refused_together
 from reid_ext.evaluation._engine import inputs, matches, streaming
 from reid_ext.evaluation._engine.blocks import Blocks
-from reid_ext.evaluation._engine.compute import Products, products
+from reid_ext.evaluation._engine.compute import check_compute, op_compute, precision
 from reid_ext.evaluation._engine.exclusion import Rules
 from reid_ext.evaluation._engine.inputs import METRICS, Array
 from reid_ext.evaluation._engine.task import Labels, Report, Task, read_task
@@ -65,15 +65,15 @@ def evaluate(
         q = _Labelled("query", query, query_ids, query_cameras, query_rows)
         g = _Labelled("gallery", gallery, gallery_ids, gallery_cameras, gallery_rows)
         check_alike(q, g)
-        how = products(WHERE, compute, query)
+        check_compute(WHERE, compute, query)
     q.join(group)
     g.join(group)
     labels = Labels(q.ids, g.ids, q.cameras, g.cameras, protocol, Rules())
     report = Report(max_rank, average_precision, metric)
     task = read_task(WHERE, labels, report, (q.length, g.length), query.device)
     queries, images = q.all(q.features, group), g.features[g.mine]
-    with how.setting():
-        ranks = _ranks(queries, images, g.places, task, metric, how, group)
+    with precision(compute):
+        ranks = _ranks(queries, images, g.places, task, metric, compute, group)
     return task.ranking(ranks)
 
 
@@ -101,19 +101,17 @@ def _ranks(
     places: Tensor,
     task: Task,
     metric: str,
-    how: Products,
+    compute: str,
     group: Group,
 ) -> Tensor:
     """Ranks of the positives, (P,): the images of this process are at ``places`` of the gallery."""
     if task.kept is not None:
         kept = task.kept[places]
         gallery, places = gallery[kept], (task.kept.cumsum(0) - 1)[places[kept]]
-    query, gallery = how.features(query), how.features(gallery)
     positives = task.positives
     here, row = _found(positives.indices, places)
-    values = ops.pair_values(
-        query, gallery, matches.rows(positives)[here], row[here], metric=metric
-    )
+    pairs = query, gallery, matches.rows(positives)[here], row[here]
+    values = ops.pair_values(*pairs, metric=metric, compute=op_compute(compute))
     thresholds = values.new_zeros(len(positives.indices))
     thresholds[here] = values
     _sum(thresholds, group)
@@ -125,7 +123,7 @@ def _ranks(
     counts = torch.zeros_like(positives.indices)
     if len(gallery) > 0:
         blocks = Blocks(WHERE, gallery, query, len(gallery))
-        counts = streaming.counts_before(query, blocks, thresholds, before, listed, metric, how)
+        counts = streaming.counts_before(query, blocks, thresholds, before, listed, metric, compute)
     _sum(counts, group)
     return streaming.ranks_of(counts, thresholds, positives)
 

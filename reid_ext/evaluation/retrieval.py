@@ -10,7 +10,12 @@ from torch import Tensor
 from reid_ext import ops
 from reid_ext.evaluation._engine import inputs, streaming
 from reid_ext.evaluation._engine.blocks import Blocks, is_streamed, joined
-from reid_ext.evaluation._engine.compute import distance_blocks, products
+from reid_ext.evaluation._engine.compute import (
+    check_compute,
+    distance_blocks,
+    op_compute,
+    precision,
+)
 from reid_ext.evaluation._engine.exclusion import Rule, Rules
 from reid_ext.evaluation._engine.inputs import METRICS, Array, Gallery
 from reid_ext.evaluation._engine.task import Labels, Report, read_task
@@ -111,8 +116,7 @@ def evaluate(
     if protocol == CLASSIC:
         inputs.check_choice(where, "compute", compute, ("exact",))
         q, g = inputs.read_features(where, query, gallery)
-        exact = products(where, compute, q)
-        with exact.setting(), torch.autocast(q.device.type, enabled=False):
+        with precision(compute), torch.autocast(q.device.type, enabled=False):
             distances = torch.cat([d for _, d in distance_blocks(q, g, metric, len(q))])
         return _classic(where, distances, labels, report)
     in_blocks = is_streamed(query, gallery)
@@ -123,19 +127,15 @@ def evaluate(
     else:
         q, g = inputs.read_features(where, query, gallery)
         length = len(g)
-    how = products(where, compute, q)
+    check_compute(where, compute, q)
     task = read_task(where, labels, report, (len(q), length), q.device)
+    lists = task.positives, task.junk
     if in_blocks:
-        return task.ranking(streaming.rank_positives(q, blocks, task, metric, how))
+        return task.ranking(streaming.rank_positives(q, blocks, *lists, task.kept, metric, compute))
     g = g if task.kept is None else g[task.kept]
-    with how.setting():
-        if how.in_blocks and (
-            compute != "exact" or streaming.bfloat16_pays(q, g, task.positives, metric)
-        ):
-            blocks, task = Blocks(where, g, q, len(g)), task._replace(kept=None)
-            return task.ranking(streaming.rank_positives(q, blocks, task, metric, how))
-        q, g = how.features(q), how.features(g)
-        return task.ranking(ops.rank_positives(q, g, task.positives, task.junk, metric=metric))
+    with precision(compute):
+        ranks = ops.rank_positives(q, g, *lists, metric=metric, compute=op_compute(compute))
+    return task.ranking(ranks)
 
 
 def evaluate_distances(

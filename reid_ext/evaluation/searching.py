@@ -6,7 +6,7 @@ from torch import Tensor
 from reid_ext import ops
 from reid_ext.evaluation._engine import inputs
 from reid_ext.evaluation._engine.blocks import Block, Blocks, Upload, is_streamed
-from reid_ext.evaluation._engine.compute import products
+from reid_ext.evaluation._engine.compute import precision
 from reid_ext.evaluation._engine.inputs import METRICS, Array, Gallery
 
 
@@ -35,14 +35,14 @@ def search(
     if not is_streamed(query, gallery):
         q, whole = inputs.read_features(where, query, gallery)
         _check_k(k, len(whole))
-        with products(where, "exact", q).setting():
+        with precision("exact"):
             nearest = ops.nearest(q, k, keys=whole, metric=metric)
         return nearest.distances, nearest.indices
     q = inputs.read_matrix(where, "query", query)
     blocks = Blocks(where, gallery, q, None)
     best: tuple[Tensor, Tensor] | None = None
     rows = 0
-    with products(where, "exact", q).setting():
+    with precision("exact"):
         for block in Upload(q.device)(blocks) if q.is_cuda else blocks:
             best = _merged(best, q, block, k, metric)
             rows = block.first + len(block.features)

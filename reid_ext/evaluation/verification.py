@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from reid_ext.evaluation._engine import inputs
-from reid_ext.evaluation._engine.compute import distance_blocks, products
+from reid_ext.evaluation._engine.compute import distance_blocks, precision
 from reid_ext.evaluation._engine.exclusion import Rules
 from reid_ext.evaluation._engine.inputs import METRICS, Array
 from reid_ext.evaluation._engine.matches import rows
@@ -84,7 +84,7 @@ def verify(
     accepted = (rates * negatives).floor()
     accepted += (accepted + 1) / negatives <= rates  # 29 of 100 are 0.29, 0.29 * 100 is below 29
     accepted = accepted.long().clamp(max=negatives - 1)
-    with products(where, "exact", q).setting(), torch.autocast(q.device.type, enabled=False):
+    with precision("exact"), torch.autocast(q.device.type, enabled=False):
         near, positive = _distances(q, g, task, metric, int(accepted.max()) + 1)
     if not bool(positive.isfinite().all()) or len(near) <= int(accepted.max()):
         raise ValueError(

@@ -14,43 +14,35 @@ from torch.nn import functional as F
 from reid_ext import ops
 from reid_ext.evaluation._engine import matches
 from reid_ext.evaluation._engine.blocks import Block, Blocks, Upload
-from reid_ext.evaluation._engine.compute import Products
-from reid_ext.evaluation._engine.task import Task
+from reid_ext.evaluation._engine.compute import op_compute, precision
 from reid_ext.ops import Lists
 
 HALF = (torch.float16, torch.bfloat16)
-SAMPLED_QUERIES, SAMPLED_IMAGES = 64, 2048
-MOST_OPEN = 0.1  # of the pairs, for estimates in bfloat16 to be faster than products in full
-
-
-def bfloat16_pays(query: Tensor, gallery: Tensor, positives: Lists, metric: str) -> bool:
-    """Whether estimates in bfloat16 leave few pairs open, in a sample of a whole gallery."""
-    some = torch.arange(0, len(query), -(-len(query) // SAMPLED_QUERIES), device=query.device)
-    counts = positives.offsets.diff()[some]
-    mask = torch.isin(matches.rows(positives), some)
-    of_some = Lists(F.pad(counts.cumsum(0), (1, 0)), positives.indices[mask])
-    query, images = query[some], gallery[:: -(-len(gallery) // SAMPLED_IMAGES)]
-    pairs = torch.repeat_interleave(counts), torch.arange(len(of_some.indices), device=query.device)
-    thresholds = ops.pair_values(query, gallery[of_some.indices], *pairs, metric=metric)
-    open_pairs = ops.open_pairs(query, images, thresholds, of_some, metric=metric)
-    return open_pairs < MOST_OPEN * len(query) * len(images)
 
 
 def rank_positives(
-    query: Tensor, gallery: Blocks, task: Task, metric: str, how: Products
+    query: Tensor,
+    blocks: Blocks,
+    positives: Lists,
+    junk: Lists,
+    kept: Tensor | None,
+    metric: str,
+    compute: str,
 ) -> Tensor:
-    """Return what :func:`reid_ext.ops.rank_positives` would of the rows that are kept, (P,)."""
-    query, positives = how.features(query), task.positives
-    thresholds = _thresholds(query, _kept(gallery, task.kept), positives, metric, how)
-    blocks: Iterable[Block] = _kept(gallery, task.kept)
+    """Return what :func:`reid_ext.ops.rank_positives` would of the whole gallery, (P,).
+
+    ``kept``: which rows there are, (G,) bool; the lists index these. None: all.
+    """
+    thresholds = _thresholds(query, _kept(blocks, kept), positives, metric, compute)
+    rows: Iterable[Block] = _kept(blocks, kept)
     counts = counts_before(
         query,
-        Upload(query.device)(blocks) if query.is_cuda else blocks,
+        Upload(query.device)(rows) if query.is_cuda else rows,
         thresholds,
         positives,
-        merged(positives, task.junk),
+        merged(positives, junk),
         metric,
-        how,
+        compute,
     )
     return ranks_of(counts, thresholds, positives)
 
@@ -62,21 +54,21 @@ def counts_before(
     positives: Lists,
     listed: Lists,
     metric: str,
-    how: Products,
+    compute: str,
 ) -> Tensor:
     """How many images of all blocks come before each positive, those listed not counted."""
     counts = torch.zeros_like(positives.indices)
     for first, block in blocks:
-        with how.setting():  # and not where the user's code makes the blocks
+        with precision(compute):  # and not where the user's code makes the blocks
             counts += ops.count_before(
                 query,
-                how.features(block),
+                block,
                 first,
                 thresholds,
                 positives,
                 listed,
                 metric=metric,
-                estimate=how.estimate,
+                compute=op_compute(compute),
             )
     return counts
 
@@ -101,9 +93,11 @@ def _kept(gallery: Blocks, mask: Tensor | None) -> Iterable[Block]:
 
 
 def _thresholds(
-    query: Tensor, blocks: Iterable[Block], positives: Lists, metric: str, how: Products
+    query: Tensor, blocks: Iterable[Block], positives: Lists, metric: str, compute: str
 ) -> Tensor:
     """The value of each positive; of a block only the rows of positives are read."""
+    compute = op_compute(compute)
+    is_rounded = query.dtype in HALF or (compute == "approximate" and query.is_cuda)
     order = positives.indices.argsort()
     rows, queries = positives.indices[order], matches.rows(positives)[order]
     values = []
@@ -112,10 +106,11 @@ def _thresholds(
         end = int(torch.searchsorted(rows, first + len(block)))
         where = rows[done:end] - first
         of_block = block
-        if block.device != query.device or block.dtype in HALF or how.rounded:  # not all of it
+        if block.device != query.device or is_rounded:  # a copy, and not of all rows
             here, where = where.unique(return_inverse=True)
-            of_block = how.features(block[here.to(block.device)].to(query.device))
-        values.append(ops.pair_values(query, of_block, queries[done:end], where, metric=metric))
+            of_block = block[here.to(block.device)].to(query.device)
+        pairs = query, of_block, queries[done:end], where
+        values.append(ops.pair_values(*pairs, metric=metric, compute=compute))
         done = end
     sorted_values = torch.cat(values)
     return torch.empty_like(sorted_values).scatter_(0, order, sorted_values)
