@@ -304,7 +304,7 @@ def test_rejects_by_name(changed, message, device):
 def test_rejects_unknown_metric(device):
     x, none = torch.randn(2, 3, device=device), torch.zeros(3, dtype=torch.int64, device=device)
     nothing = ops.Lists(none, none[:0])
-    with pytest.raises(RuntimeError, match=r"metric must be one of cosine, euclidean.* got 'dot'"):
+    with pytest.raises(ValueError, match=r"metric must be one of 'cosine', .* got 'dot'"):
         ops.rank_positives(x, x, nothing, nothing, metric="dot")
     with pytest.raises(RuntimeError, match=r"metric must be 0 \(cosine\), .* got 3"):
         torch.ops.reid_ext.rank_positives(**arguments(device) | {"metric": 3})

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from reid_ext._runtime.arguments import computed
 from reid_ext.ops._autograd import no_gradient
-from reid_ext.ops._contract import METRICS, code_of, computed, fake
+from reid_ext.ops._contract import METRICS, code_of, fake
 
 ESTIMATES = ("full", "bfloat16", "bfloat16_only")
 
@@ -47,11 +48,11 @@ def rank_positives(
             values are checked on the CPU only: on a GPU that would wait for the device.
     """
     return torch.ops.reid_ext.rank_positives.default(
-        computed("rank_positives: query", query),
-        computed("rank_positives: gallery", gallery),
+        computed("rank_positives", "query", query),
+        computed("rank_positives", "gallery", gallery),
         *positives,
         *junk,
-        code_of("rank_positives: metric", metric, METRICS),
+        code_of("rank_positives", "metric", metric, METRICS),
     )
 
 
@@ -70,7 +71,7 @@ def rank_positives_from_distances(distances: Tensor, positives: Lists, junk: Lis
         RuntimeError: as :func:`rank_positives`.
     """
     return torch.ops.reid_ext.rank_positives_from_distances.default(
-        computed("rank_positives_from_distances: distances", distances), *positives, *junk
+        computed("rank_positives_from_distances", "distances", distances), *positives, *junk
     )
 
 
@@ -94,11 +95,11 @@ def pair_values(
         RuntimeError: a shape, dtype, device, metric or (on the CPU) row that does not fit, by name.
     """
     return torch.ops.reid_ext.pair_values.default(
-        computed("pair_values: query", query),
-        computed("pair_values: block", block),
+        computed("pair_values", "query", query),
+        computed("pair_values", "block", block),
         pair_query,
         pair_row,
-        code_of("pair_values: metric", metric, METRICS),
+        code_of("pair_values", "metric", metric, METRICS),
     )
 
 
@@ -140,15 +141,15 @@ def count_before(
         RuntimeError: as :func:`rank_positives`; an estimate that does not fit the features.
     """
     return torch.ops.reid_ext.count_before.default(
-        computed("count_before: query", query),
-        computed("count_before: block", block),
+        computed("count_before", "query", query),
+        computed("count_before", "block", block),
         first,
         thresholds,
         positives.indices,
         positives.offsets,
         *listed,
-        code_of("count_before: metric", metric, METRICS),
-        code_of("count_before: estimate", estimate, ESTIMATES),
+        code_of("count_before", "metric", metric, METRICS),
+        code_of("count_before", "estimate", estimate, ESTIMATES),
     )
 
 
@@ -171,11 +172,11 @@ def open_pairs(
         RuntimeError: as :func:`count_before`.
     """
     return torch.ops.reid_ext.open_pairs.default(
-        computed("open_pairs: query", query),
-        computed("open_pairs: block", block),
+        computed("open_pairs", "query", query),
+        computed("open_pairs", "block", block),
         thresholds,
         positives.offsets,
-        code_of("open_pairs: metric", metric, METRICS),
+        code_of("open_pairs", "metric", metric, METRICS),
     )
 
 
