@@ -4,15 +4,14 @@ Nothing is sorted and no distance matrix is kept: a rank is a count of nearer ga
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from reid_ext._runtime import arguments
-from reid_ext._runtime.arguments import ArgumentError
+from reid_ext._runtime.arguments import ArgumentError, computed
 from reid_ext.ops._autograd import no_gradient
-from reid_ext.ops._contract import METRICS, fake
+from reid_ext.ops._contract import METRICS, code_of, fake, kernel
 
 COMPUTES = ("exact", "approximate")
 
@@ -60,13 +59,12 @@ def rank_positives(
             lists are checked on the CPU only: on a GPU the check would wait for the device.
     """
     name = "rank_positives"
-    return _called(
-        name,
+    return _rank_positives(
         _features(name, "query", query, compute),
         _features(name, "gallery", gallery, compute),
         *positives,
         *junk,
-        _metric(name, metric),
+        code_of(name, "metric", metric, METRICS),
         _compute(name, compute, query),
     )
 
@@ -86,7 +84,7 @@ def rank_positives_from_distances(distances: Tensor, positives: Lists, junk: Lis
         ArgumentError: as :func:`rank_positives`.
     """
     name = "rank_positives_from_distances"
-    return _called(name, arguments.computed(name, "distances", distances), *positives, *junk)
+    return _rank_positives_from_distances(computed(name, "distances", distances), *positives, *junk)
 
 
 def pair_values(
@@ -119,7 +117,7 @@ def pair_values(
     name = "pair_values"
     rows = _features(name, "query", query, compute), _features(name, "block", block, compute)
     _compute(name, compute, query)  # a check: the kernel has nothing to choose
-    return _called(name, *rows, pair_query, pair_row, _metric(name, metric))
+    return _pair_values(*rows, pair_query, pair_row, code_of(name, "metric", metric, METRICS))
 
 
 def count_before(
@@ -158,8 +156,7 @@ def count_before(
         ArgumentError: as :func:`rank_positives`.
     """
     name = "count_before"
-    return _called(
-        name,
+    return _count_before(
         _features(name, "query", query, compute),
         _features(name, "block", block, compute),
         first,
@@ -167,24 +164,20 @@ def count_before(
         positives.indices,
         positives.offsets,
         *listed,
-        _metric(name, metric),
+        code_of(name, "metric", metric, METRICS),
         _compute(name, compute, query),
     )
 
 
 def _features(function: str, argument: str, x: Tensor, compute: str) -> Tensor:
     """Features as the kernels take them: CUDA has no approximate kernel, but rounds first."""
-    x = arguments.computed(function, argument, x)
+    x = computed(function, argument, x)
     return x.bfloat16().float() if compute == "approximate" and x.is_cuda else x
-
-
-def _metric(function: str, metric: str) -> int:
-    return METRICS.index(arguments.choice(function, "metric", metric, METRICS))
 
 
 def _compute(function: str, compute: str, query: Tensor) -> int:
     """The number by which the kernel knows ``compute``."""
-    code = COMPUTES.index(arguments.choice(function, "compute", compute, COMPUTES))
+    code = code_of(function, "compute", compute, COMPUTES)
     if compute == "approximate" and query.dtype == torch.float64:
         requirement, advice = "be 'exact' for float64 features", "call .float() on the features"
         raise ArgumentError(function, "compute", requirement, repr(compute), advice)
@@ -200,16 +193,25 @@ _FIELDS = {
 _FIELDS |= {"offsets": "positives.offsets", "indices": "positives.indices"}
 
 
-def _called(name: str, *given: Any) -> Tensor:
-    """What the op returns; its errors name the arguments of the Python function."""
-    op: Callable[..., Tensor] = getattr(torch.ops.reid_ext, name).default
-    try:
-        return op(*given)
-    except RuntimeError as error:
-        found = ArgumentError.of_kernel(error)
-        raise (
-            found.named(name, **_FIELDS) if isinstance(found, ArgumentError) else found
-        ) from None
+def _kernel(op: str) -> Callable[..., Tensor]:
+    """The op, with errors that name the arguments of its public function."""
+    call = kernel(op)
+
+    def run(*given: object) -> Tensor:
+        if torch.compiler.is_compiling():
+            return call(*given)
+        try:
+            return call(*given)
+        except ArgumentError as error:
+            raise error.named(op, **_FIELDS) from None
+
+    return run
+
+
+_rank_positives = _kernel("rank_positives")
+_rank_positives_from_distances = _kernel("rank_positives_from_distances")
+_pair_values = _kernel("pair_values")
+_count_before = _kernel("count_before")
 
 
 @fake("rank_positives")

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reid_ext.ops._contract import check_alike
+from reid_ext._runtime.arguments import alike as check_alike
 
 Array: TypeAlias = Tensor | np.ndarray | Sequence[Any]
 Gallery: TypeAlias = Array | Iterable[Array]  # whole, or in blocks of rows
