@@ -138,7 +138,7 @@ def test_evaluate_raises_for_labels_beside_a_feature_set():
         evaluate(query, gallery, query_ids=[1] * 6)
     with pytest.raises(ArgumentError, match="query_ids must be given with features, got None"):
         evaluate(query.tensor(), gallery)
-    with pytest.raises(ArgumentError, match="query.cameras must be given for protocol 'msmt17'"):
+    with pytest.raises(ArgumentError, match=r"query\.cameras must be given for protocol 'msmt17'"):
         evaluate(
             FeatureSet(query.tensor(), identities=query.identities), gallery, protocol="msmt17"
         )

@@ -97,7 +97,7 @@ def test_rejects_labels_out_of_range():
 
 
 def test_rejects_sizes_and_weights_that_make_no_sense():
-    with pytest.raises(ValueError, match="num_identities must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="num_identities must be an integer >= 1"):
         CenterLoss(0, 5)
     with pytest.raises(ValueError, match="feature_dim must be at least 1, got -1"):
         CenterLoss(5, -1)

@@ -97,7 +97,7 @@ def test_miner_leaves_out_anchors_without_a_pair():
 
 
 def test_miner_refuses_other_metrics():
-    with pytest.raises(ValueError, match=r"metric must be one of cosine, .* got 'dot'"):
+    with pytest.raises(ValueError, match=r"metric must be one of 'cosine', .* got 'dot'"):
         metric_learning.HardestMiner("dot")
 
 

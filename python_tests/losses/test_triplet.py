@@ -63,7 +63,7 @@ def test_anchors_without_a_triplet_do_not_count(device):
 
 @pytest.mark.parametrize("margin", [-0.1, float("nan")])
 def test_refuses_a_negative_margin(margin):
-    with pytest.raises(ValueError, match="TripletLoss: margin must be None or not negative"):
+    with pytest.raises(ValueError, match="TripletLoss: margin must be a finite number >= 0"):
         TripletLoss(margin)
 
 

@@ -1,12 +1,13 @@
 """Estimates at the edge of their error: each case makes one term of the bound as large as it gets.
 
 Every rank must be that of the product in full, which is compared with float64 where that can tell.
+The gallery is ranked in blocks and in memory.
 """
 
 import numpy as np
 import pytest
 import torch
-from ranking_cases import distances, draw, reference, streamed_ranks
+from ranking_cases import distances, draw, reference, streamed_ranks, whole_ranks
 
 METRICS = ["cosine", "squared_euclidean"]
 
@@ -19,6 +20,7 @@ def check(query, gallery, metric, exact=False, masks=None):
     if exact:
         assert full == reference(distances(query, gallery, metric), positive, junk)
     assert streamed_ranks(query, pieces, positive, junk, metric, "bfloat16") == full
+    assert whole_ranks(query, gallery, positive, junk, metric, "bfloat16") == full
 
 
 def signs(rows, dim):

@@ -214,31 +214,31 @@ def test_refuses_a_second_derivative(device):
     [
         ({"alpha": 1.0}, "alpha must be a finite number above 1, got 1; at 1 pairs"),
         ({"alpha": 0.5}, "alpha must be a finite number above 1, got 0.5"),
-        ({"alpha": math.nan}, "alpha must be a finite number above 1, got nan"),
-        ({"alpha": math.inf}, "alpha must be a finite number above 1, got inf"),
+        ({"alpha": math.nan}, "alpha must be a finite number, got nan"),
+        ({"alpha": math.inf}, "alpha must be a finite number, got inf"),
         ({"beta": 0.0}, "beta must be a finite number above 0, got 0"),
         ({"beta": -1.0}, "beta must be a finite number above 0, got -1"),
-        ({"aggregation": "none"}, "aggregation must be one of mean, sum, got 'none'"),
+        ({"aggregation": "none"}, "aggregation must be one of 'mean', 'sum', got 'none'"),
     ],
 )
 def test_rejects_options_by_name(options, message, device):
-    with pytest.raises(RuntimeError, match=f"fidi_loss: {message}"):
+    with pytest.raises(ValueError, match=f"fidi_loss: {message}"):
         ops.fidi_loss(*batch(4, 3, device), **options)
 
 
 def test_rejects_input_that_does_not_fit_by_name(device):
     (x, y), (keys, key_y) = batch(8, 4, device), batch(5, 4, device)
-    with pytest.raises(RuntimeError, match=r"x must have shape \(N, D\), got \(8,\)"):
+    with pytest.raises(ValueError, match=r"x must have shape \(N, D\), got \(8,\)"):
         ops.fidi_loss(x[:, 0], y)
-    with pytest.raises(RuntimeError, match=r"labels must have shape \(8,\) to go with x, got"):
+    with pytest.raises(ValueError, match=r"labels must have shape \(8,\) to go with x, got"):
         ops.fidi_loss(x, y[:3])
-    with pytest.raises(RuntimeError, match=r"labels must hold integers, got torch.float64; call"):
+    with pytest.raises(ValueError, match=r"labels must be integers, got torch.float64"):
         ops.fidi_loss(x, y.double())
-    with pytest.raises(RuntimeError, match="keys and key_labels must come together"):
+    with pytest.raises(ValueError, match="keys and key_labels must come together"):
         ops.fidi_loss(x, y, keys=keys)
-    with pytest.raises(RuntimeError, match=r"keys must have shape \(5, 4\) to go with x, got"):
+    with pytest.raises(ValueError, match=r"keys must have shape \(5, 4\) to go with x, got"):
         ops.fidi_loss(x, y, keys=keys[:, :3], key_labels=key_y)
-    with pytest.raises(RuntimeError, match="keys must be Double like x, got Float"):
+    with pytest.raises(ValueError, match="keys must be Double like x, got Float"):
         ops.fidi_loss(x, y, keys=keys.float(), key_labels=key_y)
-    with pytest.raises(RuntimeError, match=r"key_labels must have shape \(5,\) to go with keys"):
+    with pytest.raises(ValueError, match=r"key_labels must have shape \(5,\) to go with keys"):
         ops.fidi_loss(x, y, keys=keys, key_labels=y)

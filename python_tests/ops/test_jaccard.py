@@ -164,11 +164,11 @@ def test_rejects_by_name(change, message):
 
 def test_op_rejects_by_name(device):
     x = people(9, device)
-    with pytest.raises(RuntimeError, match="jaccard: k1 must be at most the 9 images, got 10"):
+    with pytest.raises(ValueError, match="jaccard: k1 must be at most the 9 images, got 10"):
         ops.jaccard(x, k1=10, k2=1, clustering=True)
-    with pytest.raises(RuntimeError, match="jaccard: k1 must be below the 9 images, got 9"):
+    with pytest.raises(ValueError, match="jaccard: k1 must be below the 9 images, got 9"):
         ops.jaccard(x, k1=9, k2=1)
-    with pytest.raises(RuntimeError, match=r"jaccard: max_distance must be in \[0, 1\], got -1"):
+    with pytest.raises(ValueError, match=r"jaccard: max_distance must be in \[0, 1\], got -1"):
         ops.jaccard(x, k1=2, k2=1, max_distance=-1)
 
 

@@ -6,6 +6,7 @@ import torch
 from ranking_cases import corners, distances, draw, lists, reference, whole
 
 from reid_ext import ops
+from reid_ext._runtime.arguments import ArgumentError
 
 METRICS = ["cosine", "euclidean", "squared_euclidean"]
 DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
@@ -224,7 +225,7 @@ def test_ops_are_registered_correctly(device):
     query, gallery = whole(5, 3, device), whole(20, 3, device)
     positives, junk = (lists(mask, device) for mask in draw(5, 20))
     features = torch.ops.reid_ext.rank_positives.default
-    torch.library.opcheck(features, (query, gallery, *positives, *junk, METRICS.index("cosine")))
+    torch.library.opcheck(features, (query, gallery, *positives, *junk, METRICS.index("cosine"), 0))
     from_distances = torch.ops.reid_ext.rank_positives_from_distances.default
     torch.library.opcheck(from_distances, (torch.cdist(query, gallery), *positives, *junk))
 
@@ -269,7 +270,7 @@ def arguments(device, **changed):
         "junk_indices": torch.tensor([0]),
     }
     made = {name: value.to(device) for name, value in (made | changed).items()}
-    return {"metric": METRICS.index("cosine")} | made
+    return {"metric": METRICS.index("cosine"), "compute": 0} | made
 
 
 REFUSED = [
@@ -285,11 +286,11 @@ REFUSED = [
     ({"positive_indices": torch.zeros(4, 1).long()}, r"positive_indices .* got \(4, 1\)"),
 ]
 WRONG_VALUES = [
-    ("positive_offsets", [1, 1, 4], "must rise from 0 to the 4 positive_indices"),
-    ("positive_offsets", [0, 1, 3], "must rise from 0 to the 4 positive_indices.* from 0 to 3"),
-    ("positive_offsets", [0, 5, 4], "must rise from 0 to the 4 positive_indices"),
-    ("positive_offsets", [0, -1, 4], "must rise from 0 to the 4 positive_indices"),
-    ("junk_offsets", [0, 1, 2], "must rise from 0 to the 1 junk_indices"),
+    ("positive_offsets", [1, 1, 4], "must rise from 0 to the number of indices, 4"),
+    ("positive_offsets", [0, 1, 3], "must rise from 0 to the number of indices, 4.* from 0 to 3"),
+    ("positive_offsets", [0, 5, 4], "must rise from 0 to the number of indices, 4"),
+    ("positive_offsets", [0, -1, 4], "must rise from 0 to the number of indices, 4"),
+    ("junk_offsets", [0, 1, 2], "must rise from 0 to the number of indices, 1"),
     ("positive_indices", [2, 0, 1, 3], r"must be in \[0, 3\), the gallery, got 3"),
     ("junk_indices", [-1], r"must be in \[0, 3\), the gallery, got -1"),
 ]
@@ -304,10 +305,30 @@ def test_rejects_by_name(changed, message, device):
 def test_rejects_unknown_metric(device):
     x, none = torch.randn(2, 3, device=device), torch.zeros(3, dtype=torch.int64, device=device)
     nothing = ops.Lists(none, none[:0])
-    with pytest.raises(RuntimeError, match=r"metric must be one of cosine, euclidean.* got 'dot'"):
+    with pytest.raises(ArgumentError, match=r"metric must be one of 'cosine', .* got 'dot'"):
         ops.rank_positives(x, x, nothing, nothing, metric="dot")
     with pytest.raises(RuntimeError, match=r"metric must be 0 \(cosine\), .* got 3"):
         torch.ops.reid_ext.rank_positives(**arguments(device) | {"metric": 3})
+
+
+def test_rejects_unknown_or_unfit_compute(device):
+    x, none = torch.randn(2, 3, device=device), torch.zeros(3, dtype=torch.int64, device=device)
+    nothing = ops.Lists(none, none[:0])
+    with pytest.raises(ArgumentError, match=r"compute must be one of 'exact', .* got 'bf16'"):
+        ops.rank_positives(x, x, nothing, nothing, compute="bf16")
+    message = "rank_positives: compute must be 'exact' for float64 features, got 'approximate'"
+    with pytest.raises(ArgumentError, match=message):
+        ops.rank_positives(x.double(), x.double(), nothing, nothing, compute="approximate")
+
+
+def test_errors_of_the_kernel_name_the_arguments_of_the_function(device):
+    x, none = torch.randn(2, 3, device=device), torch.zeros(3, dtype=torch.int64, device=device)
+    nothing = ops.Lists(none, none[:0])
+    with pytest.raises(ArgumentError, match=r"^rank_positives: gallery must have shape") as caught:
+        ops.rank_positives(x, x[:, :2], nothing, nothing)
+    assert (caught.value.function, caught.value.argument) == ("rank_positives", "gallery")
+    with pytest.raises(ArgumentError, match=r"^rank_positives: junk.offsets must have shape"):
+        ops.rank_positives(x, x, nothing, ops.Lists(none[:2], none[:0]))
 
 
 @pytest.mark.parametrize("name, values, message", WRONG_VALUES)
@@ -325,11 +346,11 @@ def test_rejects_wrong_lists(name, values, message, device):
 @pytest.mark.parametrize("shape", [(3,), (2, 3, 1)])
 def test_rejects_distances_that_are_no_matrix(shape, device):
     none = lists(np.zeros((2, 3), int), device)
-    with pytest.raises(RuntimeError, match=r"distances must have shape \(.*\), got"):
+    with pytest.raises(ArgumentError, match=r"distances must have shape \(.*\), got"):
         ops.rank_positives_from_distances(torch.zeros(shape, device=device), none, none)
 
 
-@pytest.mark.parametrize("name", [*arguments("cpu")][2:])
+@pytest.mark.parametrize("name", [*arguments("cpu")][3:])
 def test_rejects_other_devices_by_name(name, device):
     if device.type == "cpu":
         pytest.skip("needs two devices")

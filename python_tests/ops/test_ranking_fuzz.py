@@ -11,7 +11,16 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ranking_cases import distances, draw, lists, reference, streamed_ranks
+from ranking_cases import (
+    ESTIMATES,
+    distances,
+    draw,
+    estimated_by,
+    lists,
+    reference,
+    streamed_ranks,
+    whole_ranks,
+)
 
 from reid_ext import ops
 from reid_ext.evaluation import Pairs, evaluate, evaluate_distances, verify
@@ -95,12 +104,12 @@ def test_exact_distances(seed, q, g, metric, data):
     positive, junk = draw(q, g, rng)
     want = reference(d, positive, junk)
     wanted = lists(positive), lists(junk)
-    assert ops.rank_positives(query, gallery, *wanted, metric=metric).tolist() == want
     assert ops.rank_positives_from_distances(d, *wanted).tolist() == want
     pieces = cut(gallery, rng)
-    for estimate in ("full", "bfloat16") if dtype != torch.float64 else ("full",):
+    for estimate in ESTIMATES:
         got = streamed_ranks(query, pieces, positive, junk, metric, estimate)
         assert got == want, estimate
+        assert whole_ranks(query, gallery, positive, junk, metric, estimate) == want, estimate
 
 
 def all_pair_values(query, gallery, metric):
@@ -132,9 +141,10 @@ def test_near_ties(seed, q, g, metric, data):
     values = all_pair_values(query, gallery, metric)
     want = reference(values, positive, junk)
     pieces = cut(gallery, rng)
-    for estimate in ("full", "bfloat16"):
+    for estimate in ESTIMATES:
         got = streamed_ranks(query, pieces, positive, junk, metric, estimate)
         assert got == want, estimate
+    assert whole_ranks(query, gallery, positive, junk, metric, "bfloat16") == want
     norms = torch.cat([query, gallery]).double().norm(dim=1)
     if bool(((norms > 1e-17) & (norms < 1e18)).all()):
         value, error = orders(query, gallery, metric)
@@ -146,7 +156,8 @@ def test_near_ties(seed, q, g, metric, data):
 def check_within(query, gallery, metric, masks, value, error):
     """rank_positives lies between the images surely and possibly before a positive."""
     positive, junk = masks
-    ranks = ops.rank_positives(query, gallery, lists(positive), lists(junk), metric=metric)
+    with estimated_by("float32"):
+        ranks = ops.rank_positives(query, gallery, lists(positive), lists(junk), metric=metric)
     at = 0
     for i in range(len(query)):
         ranked, mine = torch.tensor(~junk[i]), torch.tensor(positive[i])

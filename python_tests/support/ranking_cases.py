@@ -1,6 +1,8 @@
 """What the tests of ranking share: features with exact, often equal distances; a plain sort."""
 
+import contextlib
 import itertools
+import os
 
 import numpy as np
 import torch
@@ -24,16 +26,38 @@ def reference(distances, positive, junk):
     return ranks
 
 
-def streamed_ranks(query, pieces, positive, junk, metric, estimate="full"):
-    """Ranks by the ops themselves, from masks (Q, G)."""
+ESTIMATES = ("float32", "bfloat16")
+
+
+@contextlib.contextmanager
+def estimated_by(estimate):
+    """Force the products by which the CPU kernels estimate distances."""
+    before = os.environ.get("REID_EXT_CPU_ESTIMATE")
+    os.environ["REID_EXT_CPU_ESTIMATE"] = estimate
+    try:
+        yield
+    finally:
+        del os.environ["REID_EXT_CPU_ESTIMATE"]
+        if before is not None:
+            os.environ["REID_EXT_CPU_ESTIMATE"] = before
+
+
+def whole_ranks(query, gallery, positive, junk, metric, estimate):
+    """Ranks in a gallery in memory, from masks (Q, G)."""
+    of_masks = lists(positive, query.device), lists(junk, query.device)
+    with estimated_by(estimate):
+        return ops.rank_positives(query, gallery, *of_masks, metric=metric).tolist()
+
+
+def streamed_ranks(query, pieces, positive, junk, metric, estimate="float32"):
+    """Ranks in a gallery in blocks by the ops themselves, from masks (Q, G)."""
     p, listed = lists(positive, query.device), lists(positive | junk, query.device)
     of_query = torch.repeat_interleave(p.offsets.diff())
     values = ops.pair_values(query, torch.cat(pieces), of_query, p.indices, metric=metric)
     total, first = torch.ones_like(p.indices), 0
     for block in pieces:
-        total += ops.count_before(
-            query, block, first, values, p, listed, metric=metric, estimate=estimate
-        )
+        with estimated_by(estimate):
+            total += ops.count_before(query, block, first, values, p, listed, metric=metric)
         first += len(block)
     ranks = []
     for begin, end in itertools.pairwise(p.offsets.tolist()):

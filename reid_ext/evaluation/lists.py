@@ -63,7 +63,9 @@ def ranked_lists(
     q, g = q_set.tensor(), g_set.tensor()
     one = _first_trial(task, q_set, g_set, q.device)
     chosen = integers(function, "queries", queries, device=torch.device("cpu"))
-    if chosen.ndim != 1 or len(chosen) and not 0 <= int(chosen.min()) <= int(chosen.max()) < one.query.rows:
+    if chosen.ndim != 1 or (
+        len(chosen) and not 0 <= int(chosen.min()) <= int(chosen.max()) < one.query.rows
+    ):
         requirement = f"be positions of queries from 0 to {one.query.rows - 1}"
         raise ArgumentError(function, "queries", requirement, str(chosen.tolist()[:8]))
     length = integer(function, "length", length, 1)

@@ -311,7 +311,12 @@ class Evaluation:
         if isinstance(g, Tensor) and not is_streamed(q, g):
             with compute.precision(self.compute):
                 ranks = ops.rank_positives(
-                    q, m.gallery(g), m.positives, m.junk, metric=self.metric, compute=self.compute
+                    q,
+                    m.gallery(g),
+                    m.positives,
+                    m.junk,
+                    metric=self.metric,
+                    compute=compute.op_compute(self.compute),
                 )
         else:
             blocks = Blocks(self.function, g, q, one.gallery.rows)
