@@ -176,11 +176,11 @@ def evaluate_distances(
         "query": {"identities": query_ids, "cameras": query_cameras},
         "gallery": {"identities": gallery_ids, "cameras": gallery_cameras},
     }
-    sides = [
+    q, g = (
         _side_of_labels(function, name, columns, rows, d.device)
         for (name, columns), rows in zip(labels.items(), d.shape, strict=True)
-    ]
-    return task.rank_distances(d, *sides, metric or GIVEN, rerank)
+    )
+    return task.rank_distances(d, q, g, metric or GIVEN, rerank)
 
 
 class Trialled(NamedTuple):
@@ -259,7 +259,8 @@ class Evaluation:
 
     def rank(self, query: FeatureSet, gallery: FeatureSet) -> Ranking:
         """The ranking by features."""
-        q, g = query.tensor(), gallery.features
+        q = query.tensor()
+        g: Any = gallery.features
         needs_matrix = self.rerank is not None or self.protocol.needs_keys(self.settings)
         if needs_matrix or not is_streamed(q, g):
             g = gallery.tensor()
