@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from ranking_cases import corners, distances, draw, lists, reference, streamed_ranks, whole
+from ranking_cases import draw, lists, streamed_ranks
+from reference.distances import order_values
+from reference.exact import corners, whole
+from reference.ranking import places
 
 from reid_ext import evaluate, ops
 from reid_ext.evaluation import evaluate_distances
@@ -62,11 +65,11 @@ def test_many_small_problems_match_a_sort(metric, device):
         positive, junk = draw(q, g, rng)
         if not positive.any():
             continue
-        d = distances(query, gallery, metric)
+        d = order_values(query, gallery, metric)
         d[:, ~gallery.isfinite().all(1).cpu()] = torch.nan
         pieces = cut(gallery, *sorted(rng.integers(0, g, 3)))
         got = streamed_ranks(query, pieces, positive, junk, metric)
-        assert got == reference(d, positive, junk)
+        assert got == places(d, positive, junk)
 
 
 def test_ranks_of_real_features_are_those_of_float64(device):
@@ -137,10 +140,10 @@ def test_equal_rows_tie_whatever_their_block(metric, estimate):
     query, kinds = torch.randn(20, 67), torch.randn(8, 67)
     gallery = kinds.repeat(60, 1)
     positive, junk = draw(20, 480)
-    d = distances(query, kinds, metric).repeat(1, 60)  # equal where the rows are
+    d = order_values(query, kinds, metric).repeat(1, 60)  # equal where the rows are
     pieces = cut(gallery, 5, 91, 92, 300)
     got = streamed_ranks(query, pieces, positive, junk, metric, estimate)
-    assert got == reference(d, positive, junk)
+    assert got == places(d, positive, junk)
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -4,6 +4,7 @@ import itertools
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 SYSU_LOCATION = {1: 1, 2: 2, 3: 2, 4: 4, 5: 5, 6: 6}  # cameras 2 and 3 see the same place
 BEYOND = 1 << 60
@@ -80,8 +81,8 @@ def scores(distances, same, ranked, *, max_rank=50, trapezoid=False, distinct_id
 
 def places(distances, positive, junk) -> list[int]:
     """Places of the positives in a stable sort (NaN last) of each row without its junk."""
-    found = []
-    for d, p, j in zip(np.asarray(distances), positive, junk, strict=True):
+    rows, found = torch.as_tensor(distances).cpu().double().numpy(), []
+    for d, p, j in zip(rows, positive, junk, strict=True):
         order = np.argsort(d, kind="stable")
         found += (np.flatnonzero(p[order[~j[order]]]) + 1).tolist()
     return found
