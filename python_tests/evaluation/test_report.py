@@ -4,58 +4,16 @@ import base64
 import hashlib
 import json
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 import torch
+from report_cases import NASTY, Reader, run, side
 
 from reid_ext import cli, evaluate, viz
-from reid_ext.report import Run, Side, facts, write_report
+from reid_ext.report import Run, facts, write_report
 from reid_ext.report.camera_pairs import camera_pairs
 from reid_ext.report.markup import Markup, tag
-
-NASTY = "\"><img src=x onerror=alert(1)><script>alert(2)</script>'&amp;"
-
-
-def side(count, seed, people=6, folder=None):
-    random = np.random.default_rng(seed)
-    ids = random.integers(0, people, count)
-    centre = np.random.default_rng(0).standard_normal((people, 8))
-    x = torch.tensor(centre[ids] + random.standard_normal((count, 8)), dtype=torch.float32)
-    paths = None if folder is None else [str(folder / f"{i:03d}.png") for i in range(count)]
-    return Side(x, ids, random.integers(0, 3, count), None if paths is None else np.array(paths))
-
-
-def run(name="a", protocol="market1501", query=None, gallery=None, **options):
-    query, gallery = query or side(20, 1), gallery or side(60, 2)
-    ranking = evaluate(
-        query.features,
-        gallery.features,
-        query_ids=query.identities,
-        gallery_ids=gallery.identities,
-        query_cameras=query.cameras,
-        gallery_cameras=gallery.cameras,
-        protocol=protocol,
-        **options,
-    )
-    return Run(name, query, gallery, ranking, protocol)
-
-
-class Reader(HTMLParser):
-    """The elements of a page with their attributes, and the first text of each kind of element."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.elements, self.texts, self._open = [], {}, [""]
-        self.feed(page)
-
-    def handle_starttag(self, name, attributes):
-        self.elements.append((name, dict(attributes)))
-        self._open.append(name)
-
-    def handle_data(self, data):
-        self.texts.setdefault(self._open[-1], data)  # the first of each kind
 
 
 def written(tmp_path, *runs, **options):

@@ -4,8 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from browser import Page, find
-from test_report import NASTY, run, side
-from test_report_trials import sysu_run
+from report_cases import NASTY, run, side, sysu_run
 
 from reid_ext import viz
 from reid_ext.report import write_report

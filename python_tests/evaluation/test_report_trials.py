@@ -7,47 +7,11 @@ import numpy as np
 import pytest
 import torch
 from cli_cases import typed, write
-from test_report import Reader, side
+from report_cases import TRIALS, Reader, sysu_run, sysu_sides
 
 from reid_ext import evaluate_sysu
-from reid_ext.evaluation import select_galleries
 from reid_ext.report import Run, write_report
 from reid_ext.report.camera_pairs import camera_pairs
-
-TRIALS = 4
-
-
-def sides(folder=None):
-    """Infrared queries and visible gallery, as SYSU-MM01's cameras see them."""
-    query, gallery = side(24, 1, folder=folder), side(90, 2, folder=folder)
-    random = np.random.default_rng(0)
-    query.cameras[:] = random.choice([3, 6], 24)
-    gallery.cameras[:] = random.choice([1, 2, 4, 5], 90)
-    return query, gallery
-
-
-def sysu_run(name="a", folder=None):
-    """A run of the second trial, made by hand."""
-    query, gallery = sides(folder)
-    mean = evaluate_sysu(
-        query.features,
-        gallery.features,
-        query_ids=query.identities,
-        gallery_ids=gallery.identities,
-        query_cameras=query.cameras,
-        gallery_cameras=gallery.cameras,
-        trials=TRIALS,
-    )
-    drawn = select_galleries(gallery.identities, gallery.cameras, trials=TRIALS)[1]
-    return Run(
-        name,
-        query,
-        gallery.rows(drawn),
-        mean.trials[1],
-        protocol="sysu-mm01",
-        mean=mean,
-        trial="trial 2 of 4",
-    )
 
 
 @pytest.fixture
@@ -60,7 +24,7 @@ def files(tmp_path):
             "modalities": np.full(len(of.identities), modality),
         }
 
-    query, gallery = sides()
+    query, gallery = sysu_sides()
     return write(tmp_path, {"infrared": arrays(query, 1), "visible": arrays(gallery, 0)})
 
 
@@ -128,7 +92,7 @@ def test_page_has_every_trial_and_says_whose_images_it_shows(tmp_path):
 
 
 def test_page_of_a_run_without_trials_beside_one_says_so(tmp_path):
-    query, gallery = sides()
+    query, gallery = sysu_sides()
     one = Run("b", query, gallery, sysu_run().ranking, protocol="generic")
     write_report(tmp_path / "out.html", [sysu_run(), one])
     table = re.findall(r'<section id="trials".*?</section>', (tmp_path / "out.html").read_text())[0]
@@ -147,7 +111,7 @@ def test_sysu_by_the_command(run, files, tmp_path):
     flags = ("--protocol", "sysu-mm01", "--mode", "indoor", "--trials", 3, "--seed", 5)
     flags += ("--cmc", "per_image", "--shots", 10, "--report", tmp_path / "out.html")
     status, out, _ = run("evaluate", *files, *flags, "--json")
-    query, gallery = sides()
+    query, gallery = sysu_sides()
     want = evaluate_sysu(
         query.features,
         gallery.features,
