@@ -9,6 +9,8 @@ from report_cases import NASTY, run, side, sysu_run
 from reid_ext import viz
 from reid_ext.report import write_report
 
+pytestmark = pytest.mark.browser
+
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
