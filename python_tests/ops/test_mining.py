@@ -236,6 +236,7 @@ def test_rejects_unknown_metric(device):
         ops.mine_hardest(*batch(4, 3, device), metric="angle")
 
 
+@pytest.mark.slow
 def test_more_pairs_than_32_bits_count(device):
     n = 46_400  # n * n > 2 ** 31; whole numbers 0 .. n - 1 on a line, identities by parity
     order = torch.randperm(n, generator=torch.Generator().manual_seed(0)).to(device)

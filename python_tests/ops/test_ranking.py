@@ -341,6 +341,7 @@ def test_rejects_other_devices_by_name(name, device):
         torch.ops.reid_ext.rank_positives(**given | {name: given[name].cpu()})
 
 
+@pytest.mark.slow
 def test_more_pairs_than_32_bits_count(device):
     q, g, step = 30_000, 72_000, 41_000  # q * g > 2 ** 31; points 0, 1, 2, ... on a line
     index = torch.arange(q, device=device)

@@ -87,6 +87,7 @@ def test_ranks_of_real_features_are_those_of_float64(device):
         torch.testing.assert_close(got.average_precision, want.average_precision)
 
 
+@pytest.mark.slow
 def test_long_gallery_is_streamed_in_tiles_and_blocks(device, monkeypatch):
     query, gallery, labels = problem(300, 9000, device, torch.float32)
     at_once = evaluate(query, gallery, **labels, metric="euclidean")
@@ -155,6 +156,7 @@ def test_bfloat16_estimates_of_rows_that_are_not_finite(metric):
     check_checked(query, gallery, metric)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", METRICS)
 def test_bfloat16_estimates_of_more_than_a_tile(metric):
     torch.manual_seed(5)
