@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from reference.distances import distances
+from reference.exact import whole
+from reference.ranking import ranked_pairs, same_pairs, scores
 
 from reid_ext.evaluation import Ranking, evaluate, evaluate_distances
 
@@ -113,32 +116,9 @@ def test_query_without_match_does_not_count():
     assert got.inverse_negative_penalty.isnan().tolist() == [False, True, True]
 
 
-def reference(distances, query, gallery, protocol, trapezoid, max_rank):
-    """CMC, AP and INP as a loop over queries, each with a stable sort of its kept gallery."""
-    cmc, ap, inp = [], [], []
-    for d, (identity, camera) in zip(distances, zip(*query, strict=True), strict=True):
-        kept = (gallery[0] != -1) | (protocol != "market1501")
-        if protocol != "generic":
-            kept = kept & ~((gallery[0] == identity) & (gallery[1] == camera))
-        order = np.argsort(d[kept], kind="stable")
-        hits = np.flatnonzero(gallery[0][kept][order] == identity)
-        if len(hits) == 0:
-            ap.append(np.nan)
-            inp.append(np.nan)
-            continue
-        precision = np.arange(1, len(hits) + 1) / (hits + 1)
-        if trapezoid:
-            old = [1.0 if r == 0 else j / r for j, r in enumerate(hits)]
-            precision = (precision + old) / 2
-        cmc.append(np.arange(max_rank) >= hits[0])
-        ap.append(precision.mean())
-        inp.append(len(hits) / (hits[-1] + 1))
-    return np.mean(cmc, axis=0), np.array(ap), np.array(inp)
-
-
 def problem(queries, gallery, identities, device, dtype=torch.float32, dim=5):
     """Integer features, so that ties are many and every distance is exact."""
-    q, g = (torch.randint(-2, 3, (n, dim), device=device).to(dtype) for n in (queries, gallery))
+    q, g = (whole(n, dim, device, dtype) for n in (queries, gallery))
     labels = {
         "query_ids": torch.randint(0, identities, (queries,)),
         "gallery_ids": torch.randint(-1, identities, (gallery,)),
@@ -149,14 +129,13 @@ def problem(queries, gallery, identities, device, dtype=torch.float32, dim=5):
 
 
 def squared_distances(q, g):
-    q, g = q.double().cpu().numpy(), g.double().cpu().numpy()
-    return ((q[:, None] - g[None]) ** 2).sum(-1)
+    return distances(q.double().cpu(), g.double().cpu(), "squared_euclidean").numpy()
 
 
 def assert_equals_reference(got, distances, labels, protocol, trapezoid=False):
-    query = labels["query_ids"].numpy(), labels["query_cameras"].numpy()
-    gallery = labels["gallery_ids"].numpy(), labels["gallery_cameras"].numpy()
-    cmc, ap, inp = reference(distances, query, gallery, protocol, trapezoid, len(got.cmc))
+    same = same_pairs(labels["query_ids"], labels["gallery_ids"])
+    ranked, counting = ranked_pairs(protocol, **labels), {"trapezoid": trapezoid}
+    cmc, ap, inp = scores(distances, same, ranked, max_rank=len(got.cmc), **counting)
     np.testing.assert_allclose(got.cmc, cmc)
     np.testing.assert_allclose(got.average_precision, ap)
     np.testing.assert_allclose(got.inverse_negative_penalty, inp)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional as F
+from reference import reranking
+from reference.distances import distances
 
 from reid_ext import ArgumentError, evaluate_distances, ops, rerank
 from reid_ext.evaluation.reranking import METHODS
@@ -51,32 +52,13 @@ def test_improves_a_ranking():
     assert better > plain + 0.05
 
 
-def unit(x):
-    return F.normalize(x.double())
-
-
-def sums(x, keys, count, alpha):
-    """Of each row the sum of its nearest keys at weights cosine ** alpha."""
-    total = torch.zeros_like(x)
-    for row, cosines in enumerate(x @ keys.T):
-        for key in cosines.argsort(descending=True)[:count].tolist():
-            total[row] += max(cosines[key].item(), 0) ** alpha * keys[key]
-    return total
-
-
 @pytest.mark.parametrize("metric", ["cosine", "euclidean", "squared_euclidean"])
 @pytest.mark.parametrize("alpha", [0, 1.0, 3.0])
 @pytest.mark.parametrize("k2", [1, 2, 6])
 @pytest.mark.parametrize("method", ["aqe", "dba"])
 def test_expands_queries_or_the_gallery(method, k2, alpha, metric, device):
     x = people(4, 20)[0].double().to(device)
-    q, g = unit(x[:15]), unit(x[15:])
-    if method == "aqe":
-        q = F.normalize(q + sums(q, g, k2 - 1, alpha))
-    else:
-        g = F.normalize(sums(g, g, k2, alpha))
-    want = 1 - q @ g.T if metric == "cosine" else torch.cdist(q, g)
-    want = want**2 if metric == "squared_euclidean" else want
+    want = distances(*reranking.expanded(x[:15], x[15:], method, k2, alpha), metric)
     options = {"method": method, "k2": k2, "alpha": alpha, "metric": metric}
     got = rerank(x[:15], x[15:], **options)
     torch.testing.assert_close(got, want, rtol=0, atol=1e-6)
@@ -88,15 +70,7 @@ def test_expands_queries_or_the_gallery(method, k2, alpha, metric, device):
 @pytest.mark.parametrize("k1, k2", [(1, 1), (6, 1), (6, 3), (20, 6), (80, 80)])
 def test_propagates_neighbourhoods(k1, k2, device):
     x = people(4, 20)[0].double().to(device)
-    rows = unit(x)
-    cosines = rows @ rows.T
-    order = cosines.argsort(dim=1, descending=True, stable=True)
-    adjacency = torch.zeros_like(cosines).scatter_(1, order[:, :k1], 1)
-    passing = torch.zeros_like(cosines).scatter_(1, order[:, :k2], 1) * cosines**2
-    for _ in range(2 if k2 > 1 else 0):
-        adjacency = F.normalize(passing @ (adjacency + adjacency.T))
-    adjacency = F.normalize(adjacency)
-    want = 1 - adjacency[:15] @ adjacency[15:].T
+    want = reranking.gnn(x, 15, k1, k2)
     got = rerank(x[:15], x[15:], method="gnn", k1=k1, k2=k2)
     torch.testing.assert_close(got, want, rtol=0, atol=1e-6)
     top = rerank(x[:15], x[15:], method="gnn", k1=k1, k2=k2, top=5)

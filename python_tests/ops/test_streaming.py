@@ -3,18 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from ranking_cases import (
-    ESTIMATES,
-    corners,
-    distances,
-    draw,
-    estimated_by,
-    lists,
-    reference,
-    streamed_ranks,
-    whole,
-    whole_ranks,
-)
+from ranking_cases import ESTIMATES, draw, estimated_by, lists, streamed_ranks, whole_ranks
+from reference.distances import order_values
+from reference.exact import corners, whole
+from reference.ranking import places
 
 from reid_ext import evaluate, ops
 from reid_ext.evaluation import evaluate_distances
@@ -73,11 +65,11 @@ def test_many_small_problems_match_a_sort(metric, device):
         positive, junk = draw(q, g, rng)
         if not positive.any():
             continue
-        d = distances(query, gallery, metric)
+        d = order_values(query, gallery, metric)
         d[:, ~gallery.isfinite().all(1).cpu()] = torch.nan
         pieces = cut(gallery, *sorted(rng.integers(0, g, 3)))
         got = streamed_ranks(query, pieces, positive, junk, metric)
-        assert got == reference(d, positive, junk)
+        assert got == places(d, positive, junk)
 
 
 def test_ranks_of_real_features_are_those_of_float64(device):
@@ -96,6 +88,7 @@ def test_ranks_of_real_features_are_those_of_float64(device):
         torch.testing.assert_close(got, want.average_precision, atol=atol, rtol=0)
 
 
+@pytest.mark.slow
 def test_long_gallery_is_streamed_in_tiles_and_blocks(device, monkeypatch):
     query, gallery, labels = problem(300, 9000, device, torch.float32)
     at_once = evaluate(query, gallery, **labels, metric="euclidean")
@@ -149,10 +142,10 @@ def test_equal_rows_tie_whatever_their_block(metric, estimate):
     query, kinds = torch.randn(20, 67), torch.randn(8, 67)
     gallery = kinds.repeat(60, 1)
     positive, junk = draw(20, 480)
-    d = distances(query, kinds, metric).repeat(1, 60)  # equal where the rows are
+    d = order_values(query, kinds, metric).repeat(1, 60)  # equal where the rows are
     pieces = cut(gallery, 5, 91, 92, 300)
     got = streamed_ranks(query, pieces, positive, junk, metric, estimate)
-    assert got == reference(d, positive, junk)
+    assert got == places(d, positive, junk)
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -164,6 +157,7 @@ def test_bfloat16_estimates_of_rows_that_are_not_finite(metric):
     check_checked(query, gallery, metric)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", METRICS)
 def test_bfloat16_estimates_of_more_than_a_tile(metric):
     torch.manual_seed(5)
