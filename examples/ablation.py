@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from reid_ext.training import experiment
+from reid_ext.training.command_line import one_line_errors
 
 HERE = Path(__file__).parent
 
@@ -224,5 +224,5 @@ def main():
 
 
 if __name__ == "__main__":
-    with experiment.one_line_errors():
+    with one_line_errors():
         main()

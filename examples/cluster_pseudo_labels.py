@@ -10,14 +10,16 @@ epoch. Prints how many clusters there are, and how many of the pairs they put to
 person: you must see about 55 %, where chance is 1 %. Needs scikit-learn.
 """
 
-import functools
+from dataclasses import replace
 
 import numpy as np
 from sklearn.cluster import DBSCAN
 from torch.nn import functional as F
 
-from reid_ext import data, jaccard_distance, training
-from reid_ext.training import experiment, one_gallery, stages
+from reid_ext import jaccard_distance
+from reid_ext.training.command_line import one_line_errors, parse
+from reid_ext.training.pipeline import trainings
+from reid_ext.training.resources import allocated
 
 RADIUS = 0.5  # of DBSCAN, in Jaccard distance
 NOISE = -1  # DBSCAN's label of images in no cluster
@@ -48,19 +50,15 @@ def compare(labels, identities):
 
 
 def main():
-    args = experiment.arguments(__doc__, training.OBJECTIVES, "cluster", one_gallery.flags)
-    root, recipe = stages.prepare(
-        args, "market1501", training.MARKET1501, training.EMBEDDED_VISIBLE
-    )
-    dataset = data.load("market1501", root)
-    rank = functools.partial(one_gallery.rank, args, dataset)
-    model, _, recipe = stages.train(args, dataset, recipe, rank)
-    _, features = stages.embed(args, dataset, model, recipe)
-    identities = np.array([sample.identity for sample in dataset.gallery])
+    options = parse(__doc__, "market1501")
+    folder = options.out or f"runs/cluster-{options.loss}-{options.seed}"
+    with allocated(replace(options, out=folder)) as options:
+        (trained,) = trainings(options)
+    identities = np.array([sample.identity for sample in trained.job.dataset.gallery])
     people = identities > 0  # no distractors
-    compare(pseudo_labels(features[people]), identities[people])
+    compare(pseudo_labels(trained.gallery[people]), identities[people])
 
 
 if __name__ == "__main__":
-    with experiment.one_line_errors():
+    with one_line_errors():
         main()

@@ -20,8 +20,9 @@ from torch.nn import functional as F
 
 from reid_ext import data, evaluate, export, training
 from reid_ext.evaluation.protocols import PROTOCOLS
-from reid_ext.training import experiment
-from reid_ext.training import results as report
+from reid_ext.training import results
+from reid_ext.training.command_line import known_device, one_line_errors
+from reid_ext.training.job import synthetic_root
 
 
 def arguments():
@@ -32,7 +33,7 @@ def arguments():
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument(
         "--device",
-        type=experiment.known_device,
+        type=known_device,
         default="cuda" if torch.cuda.is_available() else "cpu",
     )
     return parser.parse_args()
@@ -56,8 +57,7 @@ def test_set(run):
     if name not in PROTOCOLS:
         known = ", ".join(PROTOCOLS)
         raise ValueError(f"RUN must be of one of the datasets {known}, got {run} of {name}")
-    preset = "tiny" if settings["quick"] else "default"
-    root = settings["data"] or experiment.cache_folder() / f"{name}-{preset}"
+    root = settings["data"] or synthetic_root(name, settings["quick"])
     return data.load(name, root, evaluate_on=settings["evaluate_on"])
 
 
@@ -93,9 +93,9 @@ def main():
         str(run): ranked(dataset, *side) for run, side in zip(args.runs, sides, strict=True)
     }
     rankings["all"] = ranked(dataset, *(torch.cat(rows, 1) for rows in zip(*sides, strict=True)))
-    print(report.table(rankings))
+    print(results.table(rankings))
 
 
 if __name__ == "__main__":
-    with experiment.one_line_errors():
+    with one_line_errors():
         main()

@@ -18,7 +18,7 @@ import torch
 from torch.nn import functional as F
 
 from reid_ext import ops, search
-from reid_ext.training import experiment
+from reid_ext.training.command_line import one_line_errors
 
 try:
     import faiss
@@ -95,5 +95,5 @@ def main():
 
 
 if __name__ == "__main__":
-    with experiment.one_line_errors():
+    with one_line_errors():
         main()

@@ -10,28 +10,7 @@ percent to about 75 %. Writes OUT/metrics.json, checkpoint.pt, cmc.png, ranked_l
 TensorBoard events.
 """
 
-import functools
-import time
-
-from reid_ext import data, training
-from reid_ext.training import experiment, one_gallery, stages
-
-NAME = "market1501"
-
-
-def main():
-    args = experiment.arguments(__doc__, training.OBJECTIVES, "market1501", one_gallery.flags)
-    start = time.perf_counter()
-    root, recipe = stages.prepare(args, NAME, training.MARKET1501, training.EMBEDDED_VISIBLE)
-    dataset = data.load(NAME, root, evaluate_on=args.evaluate_on)
-    rank = functools.partial(one_gallery.rank, args, dataset)
-    model, outcome, recipe = stages.train(args, dataset, recipe, rank)
-    query, gallery = stages.embed(args, dataset, model, recipe)
-    rankings = rank(query, gallery, recipe.metric)
-    one_gallery.draw(args, dataset, rankings, query, gallery, ignored_identity=data.market1501.JUNK)
-    stages.finish(args, dataset, rankings, outcome, recipe, start)
-
+from reid_ext.training import command_line
 
 if __name__ == "__main__":
-    with experiment.one_line_errors():
-        main()
+    command_line.main(__doc__, "market1501")

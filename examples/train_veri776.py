@@ -10,28 +10,7 @@ You must then see rank-1 rise far above a few percent, which is chance. Writes O
 checkpoint.pt, cmc.png, ranked_list.png and TensorBoard events.
 """
 
-import functools
-import time
-
-from reid_ext import data, training
-from reid_ext.training import experiment, one_gallery, stages
-
-NAME = "veri776"
-
-
-def main():
-    args = experiment.arguments(__doc__, training.OBJECTIVES, "veri776", one_gallery.flags)
-    start = time.perf_counter()
-    root, recipe = stages.prepare(args, NAME, training.VERI776, training.EMBEDDED_VISIBLE)
-    dataset = data.load(NAME, root, evaluate_on=args.evaluate_on)
-    rank = functools.partial(one_gallery.rank, args, dataset)
-    model, outcome, recipe = stages.train(args, dataset, recipe, rank)
-    query, gallery = stages.embed(args, dataset, model, recipe)
-    rankings = rank(query, gallery, recipe.metric)
-    one_gallery.draw(args, dataset, rankings, query, gallery)
-    stages.finish(args, dataset, rankings, outcome, recipe, start)
-
+from reid_ext.training import command_line
 
 if __name__ == "__main__":
-    with experiment.one_line_errors():
-        main()
+    command_line.main(__doc__, "veri776")

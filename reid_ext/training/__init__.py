@@ -1,10 +1,16 @@
-"""Training: recipes, objectives, the loop with its checkpoints, and feature extraction."""
+"""Training: a whole run by :func:`run`, or its parts for a loop of your own.
+
+The parts are recipes, objectives, the loop with its checkpoints, and feature extraction.
+"""
 
 from reid_ext.training.checkpoint import TrainingState, load_model
+from reid_ext.training.config_file import read_config, write_config
 from reid_ext.training.extraction import extract
 from reid_ext.training.loop import Outcome, train
 from reid_ext.training.objective import OBJECTIVES, Objective, Targets, build_objective, method
 from reid_ext.training.optimizer import Optimizers, build_optimizer
+from reid_ext.training.options import RunOptions
+from reid_ext.training.pipeline import run
 from reid_ext.training.precision import fastest_precision
 from reid_ext.training.preprocessing import transforms
 from reid_ext.training.recipe import (
@@ -35,6 +41,7 @@ __all__ = [
     "Optimizers",
     "Outcome",
     "Recipe",
+    "RunOptions",
     "Targets",
     "TrainingState",
     "build_objective",
@@ -43,6 +50,9 @@ __all__ = [
     "fastest_precision",
     "load_model",
     "method",
+    "read_config",
+    "run",
     "train",
     "transforms",
+    "write_config",
 ]

@@ -17,9 +17,10 @@ from torch.optim.swa_utils import AveragedModel
 from reid_ext._runtime.writing import whole_file
 
 FORMAT = "reid_ext checkpoint"
-VERSION = 3  # 2: with what the losses learn; 3: of every head, and the averaged parameters
+VERSION = 4  # 4 adds the seconds that the training took
 _KEYS = {
     "iteration",
+    "seconds",
     "settings",
     "model",
     "average",
@@ -56,6 +57,7 @@ class TrainingState:
     settings: dict[str, Any]
     average: AveragedModel | None = None
     iteration: int = 0
+    seconds: float = 0.0  # of training, in all calls up to this iteration
     best: float | None = None  # score of a validation so far
     position: dict[str, Any] = field(init=False)  # of the sampler, after that iteration
 
@@ -73,6 +75,7 @@ class TrainingState:
             "format": FORMAT,
             "version": VERSION,
             "iteration": self.iteration,
+            "seconds": self.seconds,
             "settings": self.settings,
             "model": self.model.state_dict(),
             "average": self.average and self.average.state_dict(),
@@ -102,7 +105,7 @@ class TrainingState:
         self.scaler.load_state_dict(content["scaler"])
         self.sampler.load_state_dict(content["sampler"])
         self.iteration, self.position = content["iteration"], content["sampler"]
-        self.best = content["best"]
+        self.seconds, self.best = float(content["seconds"]), content["best"]
         torch.set_rng_state(content["rng"]["cpu"])
         if len(content["rng"]["cuda"]) == len(_cuda_rng_states()):
             torch.cuda.set_rng_state_all(content["rng"]["cuda"])

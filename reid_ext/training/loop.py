@@ -42,9 +42,10 @@ class Outcome(NamedTuple):
     """What a call of :func:`train` did; the losses are those of the last report."""
 
     iterations: int  # of this call, so 0 for a finished run that is resumed
-    seconds: float
-    images_per_second: float
+    seconds: float  # of the whole training, with the calls before this one
+    images_per_second: float  # in this call
     losses: dict[str, float]
+    seconds_of_call: float = 0.0
 
 
 def train(
@@ -108,7 +109,7 @@ def train(
         state.restore(checkpoint)
     if state.iteration >= recipe.iterations:
         take_over(model, average)
-        return Outcome(0, 0.0, 0.0, {})
+        return Outcome(0, state.seconds, 0.0, {})
     run = _Run(state, objective, optimizer, recipe, amp, checkpoint, validation, compiled)
     try:
         with ScalarLog(log_folder, wandb_project) as log, Profile(trace, device) as profile:
@@ -142,6 +143,7 @@ class _Run:
         self.amp = amp
         self.checkpoint = checkpoint
         self.first = state.iteration
+        self.counted = time.perf_counter()  # up to when state.seconds goes
         self.losses: dict[str, float] = {}
         self.validation = validation
         network = state.model
@@ -153,6 +155,7 @@ class _Run:
 
     def to_the_end(self, loader: Iterable[Batch], log: ScalarLog, profile: Profile) -> Outcome:
         start, note = time.perf_counter(), ""
+        self.counted = start
         left = self.recipe.iterations - self.first
         with Progress(left, "train", unit="iterations") as progress:
             for batch in _endless(loader, left):
@@ -171,8 +174,10 @@ class _Run:
                     self.validate(self.validation, log)
                 if last or done % self.recipe.save_every == 0:
                     self.save()
+        self.count_time()
         seconds = time.perf_counter() - start
-        return Outcome(left, seconds, self.images / seconds, self.losses)
+        rate = self.images / seconds
+        return Outcome(left, self.state.seconds, rate, self.losses, seconds)
 
     def step(self, batch: Batch) -> Losses:
         """One iteration, from a batch to updated parameters."""
@@ -220,6 +225,7 @@ class _Run:
         if state.best is None or score > state.best:
             state.best = score
             if validation.keep and distributed.is_main():
+                self.count_time()
                 state.save(validation.keep)
 
     def save(self) -> bool:
@@ -230,8 +236,15 @@ class _Run:
         nothing_new = self.state.iteration == self.first
         if self.checkpoint is None or nothing_new or not distributed.is_main():
             return False
+        self.count_time()
         self.state.save(self.checkpoint)
         return True
+
+    def count_time(self) -> None:
+        """Bring the time that the training took up to date."""
+        now = time.perf_counter()
+        self.state.seconds += now - self.counted
+        self.counted = now
 
 
 def _endless(loader: Iterable[Batch], number: int) -> Iterator[Batch]:

@@ -8,6 +8,8 @@ datasets follow them. ``EMBEDDED`` and
 
 from dataclasses import dataclass, replace
 
+from reid_ext._runtime.arguments import ArgumentError
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -64,10 +66,10 @@ class Recipe:
     def __post_init__(self) -> None:
         for name in _POSITIVE:
             if not getattr(self, name) > 0:
-                raise ValueError(f"Recipe: {name} must be above 0, got {getattr(self, name)}")
+                raise ArgumentError("Recipe", name, "be above 0", f"{getattr(self, name)}")
         for name in _SHARES:
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"Recipe: {name} must be in [0, 1], got {getattr(self, name)}")
+                raise ArgumentError("Recipe", name, "be in [0, 1]", f"{getattr(self, name)}")
 
     @property
     def batch_size(self) -> int:
