@@ -1,13 +1,13 @@
-"""Pseudo-labels for people without labels: their images, clustered by the neighbours they share.
+"""Pseudo-labels for unlabelled people: clusters of images that share their nearest neighbours.
 
-    python examples/cluster_pseudo_labels.py              # embedded dataset, minutes on a CPU
-    python examples/cluster_pseudo_labels.py --quick      # a tiny one, seconds, and poor clusters
+    python examples/cluster_pseudo_labels.py              # synthetic dataset, minutes on a CPU
+    python examples/cluster_pseudo_labels.py --quick      # a tiny dataset, seconds, poor clusters
     python examples/cluster_pseudo_labels.py --data ROOT  # Market-1501 itself
 
-A network learns from the labelled people and describes others, whose labels are not looked at:
-DBSCAN on their Jaccard distances gives each image a cluster, the label to train it on in the next
-epoch. Prints how many clusters there are, and how many of the pairs they put together are of one
-person: you must see about 55 %, where chance is 1 %. Needs scikit-learn.
+A network learns from the labelled people and extracts features of others, whose labels are not
+used. DBSCAN on their Jaccard distances gives each image a cluster, the label to train it on in the
+next epoch. Prints the number of clusters, and the share of the pairs within a cluster that show
+one person: expect about 55 % (chance is 1 %). Needs scikit-learn.
 """
 
 from dataclasses import replace

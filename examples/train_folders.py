@@ -5,10 +5,11 @@ r"""Train and evaluate re-identification on your own images.
     python examples/train_folders.py --data mine/list.csv --loss fidi   # a list, CSV or JSON
     python examples/train_folders.py --data mine --backbone small       # without a GPU, a start
 
-docs/datasets.md shows what folders and lists must look like. With images of two modalities in the
-list, each batch has as many of both. Where cameras are known, a query searches the others'; else
-all images. The recipe is expAT's, over as many passes through the images as through Market-1501's.
-Writes OUT/metrics.json, checkpoint.pt, cmc.png, ranked_list.png and TensorBoard events.
+docs/datasets.md shows what folders and lists must look like. If the list has images of two
+modalities, each batch holds equally many of both. If cameras are known, a query searches the
+images of the other cameras; otherwise it searches all images. The recipe is expAT's, with as many
+passes through your images as the original makes through Market-1501's. Writes OUT/metrics.json,
+config.toml, checkpoint.pt, cmc.png, ranked_list.png and TensorBoard events.
 """
 
 from reid_ext.training import command_line

@@ -9,11 +9,12 @@ import torch
 from test_training import TINY, Squares, run
 
 from reid_ext import data, models, training
+from reid_ext._runtime.arguments import ArgumentError
 from reid_ext.training.average import moving_average, take_over
 from reid_ext.training.checkpoint import read_checkpoint
 from reid_ext.training.in_parts import InParts
 from reid_ext.training.loop import Validation
-from reid_ext.training.overrides import overridden
+from reid_ext.training.overrides import checked_settings, settings_from_text
 
 MODALITIES = torch.tensor([0, 1] * 6)
 
@@ -178,34 +179,40 @@ def test_refuses_stripes_of_a_backbone_without_a_map():
         models.TwoStream("small", 3, stripes=-1)
 
 
-def test_overrides_read_what_the_recipe_holds():
-    recipe = overridden(
-        TINY, ["learning_rate=1e-4", "size=64x32", "milestones=10,20", "iterations=7", "neck=none"]
-    )
-    assert recipe == replace(
-        TINY, learning_rate=1e-4, size=(64, 32), milestones=(10, 20), iterations=7, neck="none"
-    )
+def test_settings_have_the_types_of_the_recipe():
+    text = ["learning_rate=1e-4", "size=64x32", "milestones=10,20", "iterations=7", "neck=none"]
+    changes = checked_settings(settings_from_text(text))
+    assert changes == {
+        "learning_rate": 1e-4,
+        "size": (64, 32),
+        "milestones": (10, 20),
+        "iterations": 7,
+        "neck": "none",
+    }
+    assert checked_settings({"size": [64, 32], "learning_rate": 1}) == {
+        "size": (64, 32),
+        "learning_rate": 1.0,
+    }
 
 
 @pytest.mark.parametrize(
     "assignment, message",
     [
-        ("learning_rat=1", "KEY must be a setting of the recipe, got 'learning_rat'; such as lea"),
-        (
-            "foo=1",
-            "KEY must be a setting of the recipe, got 'foo'; metrics.json of any run has all",
-        ),
-        ("modalities=2", "KEY must be a setting of the recipe, got 'modalities'"),
-        ("iterations=many", "iterations must be of type int, got 'many'"),
-        ("size=64", "size must be whole numbers such as 384x128, got '64'"),
-        ("size", "an argument must be KEY=VALUE, got 'size'"),
-        ("iterations=0", "iterations must be above 0, got 0"),
-        ("flip=2", r"flip must be in \[0, 1\], got 2.0"),
+        ("learning_rat=1", "name settings of the recipe, got 'learning_rat'; similar .*: learning"),
+        ("foo=1", "settings must name settings of the recipe, got 'foo'; metrics.json lists them"),
+        ("modalities=2", "settings must name settings of the recipe, got 'modalities'"),
+        ("iterations=many", "settings.iterations must be an integer, got 'many'"),
+        ("size=64", r"settings.size must be 2 integers such as 384x128, got \(64,\)"),
+        ("size=axb", "settings.size must be 2 integers such as 384x128, got 'axb'"),
+        ("size", "settings must be given as KEY=VALUE, got 'size'"),
+        ("iterations=0", "settings.iterations must be above 0, got 0"),
+        ("flip=2", r"settings.flip must be in \[0, 1\], got 2.0"),
+        ("learning_rate=nan", "settings.learning_rate must be a finite number, got nan"),
     ],
 )
-def test_overrides_refuse(assignment, message):
-    with pytest.raises(ValueError, match=message):
-        overridden(TINY, [assignment])
+def test_settings_raise_for_a_wrong_key_or_value(assignment, message):
+    with pytest.raises(ArgumentError, match=f"RunOptions: .*{message}"):
+        checked_settings(settings_from_text([assignment]))
 
 
 def test_fraction_of_identities_is_nested_and_keeps_all_their_images():

@@ -224,5 +224,8 @@ def _reader(kind: Callable[[str], Any]) -> Callable[[str], Any]:
 
 
 def _batch(text: str) -> Any:
-    parts = text.split("x")
-    return tuple(map(int, parts)) if all(part.isdecimal() for part in parts) else text
+    """Read PxK; any other text stays a text, which RunOptions rejects."""
+    identities, _, images = text.partition("x")
+    if identities.isdecimal() and images.isdecimal():
+        return int(identities), int(images)
+    return text

@@ -47,7 +47,7 @@ class RunOptions:
         metadata={
             "group": "data",
             "check": values.one_of(SETUPS),
-            "help": f"one of {', '.join(SETUPS)}",
+            "help": f"dataset to train on: {', '.join(SETUPS)}",
         }
     )
     data: str | Path | None = _option(
@@ -58,7 +58,7 @@ class RunOptions:
         metavar="ROOT",
     )
     split: dict[str, Any] = _option(
-        "data", dict, values.tables, "options of the dataset's reader, such as the trials of RegDB"
+        "data", dict, values.tables, "options of one dataset, such as the trials of RegDB"
     )
     views: str | Path | None = _option(
         "data",
@@ -70,7 +70,9 @@ class RunOptions:
     fraction: float = _option(
         "data", 1.0, values.share, "share of the training set to train on", metavar="F"
     )
-    fraction_of: str = _choice("data", "identities", PARTS, "what the share is a share of")
+    fraction_of: str = _choice(
+        "data", "identities", PARTS, "part taken by the fraction: identities, or images of each"
+    )
     cache: str | Path | None = _option(
         "data",
         None,
@@ -120,18 +122,25 @@ class RunOptions:
         "identities per batch and images of each modality per identity; default: the recipe's",
         metavar="PxK",
     )
-    seed: int = _option("training", 0, values.whole(0), "seed of weights and batches", metavar="N")
+    seed: int = _option(
+        "training",
+        0,
+        values.whole(0),
+        "seed of the initial weights and of the batches",
+        metavar="N",
+    )
     device: str | None = _option(
         "training",
         None,
         values.device,
-        "cpu, cuda or cuda:N; default: cuda if torch finds a GPU, otherwise cpu",
+        "device to train on: cpu, cuda or cuda:N; default: cuda if torch finds a GPU, else cpu",
     )
     precision: str | None = _choice(
         "training",
         None,
         PRECISIONS,
-        "of the network's products; default: the fastest of the device",
+        "of the products in the network; parameters and losses stay float32; default: the fastest "
+        "of the device",
     )
     workers: int | None = _option(
         "training",
@@ -140,7 +149,10 @@ class RunOptions:
         "processes that read images; default: by the number of cores",
         metavar="N",
     )
-    compile: bool = _switch("training", "compile the network with torch.compile")
+    compile: bool = _switch(
+        "training",
+        "compile the network with torch.compile, which takes minutes and pays in long runs",
+    )
     evaluate_on: str = _choice(
         "evaluation",
         "test",
@@ -160,7 +172,8 @@ class RunOptions:
         "evaluation", "also evaluate within each viewpoint and from one viewpoint to the others"
     )
     angles: bool = _switch(
-        "evaluation", "draw histograms of the angles between features, OUT/angles.png"
+        "evaluation",
+        "also draw histograms of the angles between features, OUT/angles.png; needs matplotlib",
     )
     out: str | Path | None = _option(
         "output",
@@ -169,10 +182,20 @@ class RunOptions:
         "output folder; default: runs/DATASET-LOSS-SEED",
         metavar="OUT",
     )
-    resume: bool = _switch("output", "continue from OUT/checkpoint.pt")
-    profile: bool = _switch("output", "write a trace of some iterations to OUT/trace.json")
+    resume: bool = _switch(
+        "output",
+        "continue from OUT/checkpoint.pt; on a CPU with the same bits as a run that was never "
+        "stopped",
+    )
+    profile: bool = _switch(
+        "output", "write a trace of ten iterations to OUT/trace.json and print where the time went"
+    )
     wandb: str | None = _option(
-        "output", None, values.text, "project of Weights & Biases to log to", metavar="PROJECT"
+        "output",
+        None,
+        values.text,
+        "project of Weights & Biases to log to; TensorBoard is written where it is installed",
+        metavar="PROJECT",
     )
 
     def __post_init__(self) -> None:
