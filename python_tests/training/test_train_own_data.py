@@ -136,7 +136,7 @@ def test_angles_without_matplotlib_are_refused_before_the_work(people, tmp_path,
     TREES["folders"](people, tmp_path / "tree")
     (tmp_path / "without").mkdir()
     (tmp_path / "without" / "matplotlib.py").write_text("raise ImportError")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "without"))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "without"), prepend=os.pathsep)
     done = run("folders", tmp_path, "--data", "tree", "--angles", *SMALL)
     assert done.returncode == 1 and "angles: figures need matplotlib, which is not" in done.stderr
     assert not (tmp_path / "out").exists()

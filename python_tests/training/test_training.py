@@ -293,7 +293,7 @@ def test_extract_of_nothing():
 
 
 def test_extract_refuses_other_outputs():
-    with pytest.raises(ValueError, match="output must be 'features' or 'pooled', got 'logits'"):
+    with pytest.raises(ValueError, match="must be one of 'features', 'pooled', got 'logits'"):
         training.extract(models.TwoStream("small", 3), Squares(), output="logits")
 
 

@@ -1,4 +1,4 @@
-"""The training loop: one recipe, one objective, checkpoints, progress; stops clean on Ctrl-C."""
+"""The training loop: recipe, objective, checkpoints and progress; Ctrl-C stops it cleanly."""
 
 import math
 import time
@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from reid_ext import distributed
+from reid_ext._runtime.arguments import ArgumentError
 from reid_ext._runtime.progress import Progress
 from reid_ext.data import Batch
 from reid_ext.models import Embedding, TwoStream
@@ -30,16 +31,16 @@ REPORT_EVERY = 10  # iterations; reading a loss waits for the device
 
 
 class Validation(NamedTuple):
-    """How a network is scored in the course of its training."""
+    """How a network is scored during its training."""
 
-    every: int  # iterations; and after the last
+    every: int  # iterations; the network is also scored after the last one
     score: Callable[[nn.Module], float]  # larger is better
     name: str = "validation"  # of the score
-    keep: str | Path | None = None  # where the checkpoint with the best score goes
+    keep: str | Path | None = None  # path of the checkpoint with the best score
 
 
 class Outcome(NamedTuple):
-    """What a call of :func:`train` did; the losses are those of the last report."""
+    """The result of a call of :func:`train`; the losses are those of the last report."""
 
     iterations: int  # of this call, so 0 for a finished run that is resumed
     seconds: float  # of the whole training, with the calls before this one
@@ -74,28 +75,29 @@ def train(
             [0, num_identities).
         objective: From :func:`build_objective`, for this model.
         recipe: Optimiser, schedule and lengths.
-        sampler: What the loader takes its batches from, for its place in the epoch.
+        sampler: The sampler of the loader; its position in the epoch is part of the checkpoint.
         device: Where to train.
-        precision: ``"float32"``, ``"bfloat16"`` or ``"float16"`` (CUDA only): of the network's
-            products. Parameters, neck and losses are float32.
-        checkpoint: File written every ``recipe.save_every`` iterations, at the end and on Ctrl-C.
-        resume: Continue from ``checkpoint``; on a CPU, with the bits of a run never stopped.
-        settings: Further facts that must be the same on resume, such as seed and dataset.
-        log_folder: For TensorBoard, if installed.
-        wandb_project: A project of Weights & Biases, which must be installed then, to log to.
-        validation: Scores the network now and then; the best is kept beside ``checkpoint``.
-        compiled: Whether torch.compile makes the network faster, after minutes of compiling.
+        precision: ``"float32"``, ``"bfloat16"`` or ``"float16"`` (CUDA only), for the products in
+            the network. Parameters, neck and losses are float32.
+        checkpoint: File to write every ``recipe.save_every`` iterations, at the end and on Ctrl-C.
+        resume: Continue from ``checkpoint``; on a CPU the result has the same bits as a run that
+            was never stopped.
+        settings: Further values that must be the same on resume, such as seed and dataset.
+        log_folder: Folder for TensorBoard, if it is installed.
+        wandb_project: A project of Weights & Biases to log to; wandb must be installed.
+        validation: Scores the network during the training.
+        compiled: Whether to compile the network with torch.compile, which takes minutes.
         trace: File for a trace of a few iterations, for chrome://tracing; a table is printed.
 
     Raises:
-        FileNotFoundError: ``resume`` without such a checkpoint.
-        ValueError: a checkpoint that is damaged, foreign or of other settings; a loss that is no
-            longer finite.
-        KeyboardInterrupt: after Ctrl-C, with a message that says how far the run came. The
-            iteration under way is finished first.
+        FileNotFoundError: ``resume`` is set and the checkpoint does not exist.
+        ValueError: the checkpoint is damaged, of another program or of other settings; or a loss
+            is no longer finite.
+        KeyboardInterrupt: after Ctrl-C and the end of the current iteration. The message has the
+            number of finished iterations.
     """
     if resume and checkpoint is None:
-        raise ValueError("train: checkpoint must be a path for resume=True, got None")
+        raise ArgumentError("train", "checkpoint", "be a path for resume=True", "None")
     device = torch.device(device)
     model.to(device).train()
     amp = Precision(precision, device)
@@ -123,7 +125,7 @@ def train(
 
 
 class _Run:
-    """One call of :func:`train`: the step, and what happens between steps."""
+    """One call of :func:`train`: the step, and the work between steps."""
 
     def __init__(
         self,
@@ -202,7 +204,7 @@ class _Run:
         return losses
 
     def report(self, losses: Losses, log: ScalarLog) -> None:
-        """Read the losses of the last step, and write them down."""
+        """Read the losses of the last step and log them."""
         done = self.state.iteration
         self.losses = {name: value.item() for name, value in losses.parts.items()}
         if not all(map(math.isfinite, self.losses.values())):
@@ -216,7 +218,7 @@ class _Run:
         log.write(scalars, done)
 
     def validate(self, validation: Validation, log: ScalarLog) -> None:
-        """Score the network as it would be used, and keep it if it is the best so far."""
+        """Score the network, with averaged parameters if there are any, and keep the best one."""
         state = self.state
         with torch.random.fork_rng():  # a run has the same bits with and without validation
             score = validation.score(state.average.module if state.average else state.model)
@@ -229,9 +231,9 @@ class _Run:
                 state.save(validation.keep)
 
     def save(self) -> bool:
-        """Write the checkpoint, if one is wanted and there is anything new; say whether.
+        """Write the checkpoint if there is a path and a new iteration; return whether it did.
 
-        Of several processes the first writes it, for all: they are in the same state.
+        Of several processes only the first writes it, because all are in the same state.
         """
         nothing_new = self.state.iteration == self.first
         if self.checkpoint is None or nothing_new or not distributed.is_main():
@@ -248,7 +250,7 @@ class _Run:
 
 
 def _endless(loader: Iterable[Batch], number: int) -> Iterator[Batch]:
-    """``number`` batches, over as many epochs as that takes."""
+    """Yield ``number`` batches, over as many epochs as necessary."""
     empty = 0
     while empty < 2:  # a run saved at the end of an epoch continues with an empty one
         epoch = iter(loader)
