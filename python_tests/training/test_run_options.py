@@ -173,12 +173,11 @@ def test_config_file_repeats_the_options(tmp_path):
 
 def test_flags_take_precedence_over_the_config_file(tmp_path):
     file = tmp_path / "config.toml"
-    file.write_text(
-        'seed = 3\nloss = "va"\n[settings]\nflip = 0\niterations = 9\n[split]\ntrials = [2]\n'
-    )
-    flags = ("--config", file, "--seed", 4, "--set", "iterations=5", "--trials", 1, 3)
-    options = parse(*flags, dataset="regdb")
-    assert (options.seed, options.loss) == (4, "va")
+    tables = "[settings]\nflip = 0\niterations = 9\n[split]\ntrials = [2]\n"
+    file.write_text(f'seed = 3\nloss = "va"\nquick = true\n{tables}')
+    flags = ("--seed", 4, "--no-quick", "--set", "iterations=5", "--trials", 1, 3)
+    options = parse("--config", file, *flags, dataset="regdb")
+    assert (options.seed, options.loss, options.quick) == (4, "va", False)
     assert options.settings == {"flip": 0.0, "iterations": 5} and options.split == {
         "trials": [1, 3]
     }
@@ -189,7 +188,7 @@ def test_flags_take_precedence_over_the_config_file(tmp_path):
     [
         ("epoch = 3", "--config: keys must be options of a run, got 'epoch' in .*mean epochs"),
         ("[settings]\nsizes = 3", "keys must be options of a run, got 'sizes' in .*mean size"),
-        ("epochs = ", "--config: path must be TOML, got .*config.toml"),
+        ("epochs = ", "--config: path must be valid TOML, got .*config.toml"),
         ('epochs = "3"', "--config .*config.toml: epochs must be an integer >= 1, got '3'"),
         ("settings = 3", "--config .*: settings must be a table"),
         ("[settings]\nflip = 2", "--config .*: settings.flip must be in"),

@@ -26,7 +26,7 @@ from reid_ext.training.pipeline import run
 from reid_ext.training.setups import SETUPS, Setup, SplitOption
 
 INTERRUPTED = 130  # exit status, as a shell reports Ctrl-C
-_NO_FLAG = ("dataset", "split")  # the script says the dataset; split has a flag for each option
+_NO_FLAG = ("dataset", "split")  # each script has one dataset; each split option has a flag
 _OF_ONE_GALLERY = ("rerank", "by_viewpoint")
 _CONFIG = "options of a run in a TOML file, such as OUT/config.toml; flags take precedence"
 
@@ -152,7 +152,7 @@ def _from_config(path: str, dataset: str) -> dict[str, Any]:
 
 
 def _parser(description: str, setup: Setup) -> argparse.ArgumentParser:
-    """All flags in groups; what is not given is not in the namespace."""
+    """All flags in groups; flags that are not given leave no attribute behind."""
     parser = argparse.ArgumentParser(
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -175,12 +175,12 @@ def _parser(description: str, setup: Setup) -> argparse.ArgumentParser:
 
 
 def _keywords(item: Field, hint: Any) -> dict[str, Any]:
-    """What argparse is told about an option. Values are checked by ``RunOptions``."""
+    """The arguments of ``add_argument`` for an option; ``RunOptions`` checks the values."""
     help = _with_default(item.metadata["help"], default_of(item.name))
     keywords: dict[str, Any] = {"dest": item.name, "help": help}
     kinds = get_args(hint) or (hint,)
     if hint is bool:
-        return {**keywords, "action": "store_true"}
+        return {**keywords, "action": argparse.BooleanOptionalAction}
     if item.name == "settings":
         keywords |= {"nargs": "+", "action": "extend"}
     for key in ("choices", "metavar"):
@@ -212,7 +212,7 @@ def _with_default(help: str, default: Any) -> str:
 
 
 def _reader(kind: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Read a number; a text that is none stays a text, which RunOptions rejects."""
+    """Read a number; any other text stays a text, which RunOptions rejects."""
 
     def read(text: str) -> Any:
         try:

@@ -20,7 +20,7 @@ else:
 
 _NAMES = tuple(item.name for item in fields(RunOptions))
 _TABLES = ("settings", "split")
-_OF_THE_CALL = ("resume",)  # says how to do a run, not which
+_LEFT_OUT = ("resume",)  # belongs to one call, not to the run
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
@@ -28,14 +28,14 @@ def read_config(path: str | Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ArgumentError: a file that is no TOML, or a key that is no option.
+        ArgumentError: the file is not valid TOML, or a key is not an option.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"read_config: path must be a file, got {path}")
     try:
         options = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:  # of TOML, or of UTF-8
-        raise ArgumentError("read_config", "path", "be TOML", f"{path}: {error}") from error
+        raise ArgumentError("read_config", "path", "be valid TOML", f"{path}: {error}") from error
     for names, given in ((_NAMES, options), (SETTINGS, options.get("settings", {}))):
         for key in given if isinstance(given, Mapping) else ():
             if key not in names:
@@ -50,7 +50,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
 def write_config(options: RunOptions, path: str | Path) -> None:
     """Write the options to ``path``, so that ``--config`` with it repeats the run.
 
-    Paths are written as absolute ones. ``resume`` is left out: the file says which run it is.
+    Paths are made absolute. ``resume`` is left out, because it belongs to one call.
     """
     lines = ["# To repeat this run, pass this file to the training script as --config.", ""]
     tables = []
@@ -59,10 +59,10 @@ def write_config(options: RunOptions, path: str | Path) -> None:
         if name in _TABLES:
             rows = [f"{key} = {_toml(v)}" for key, v in value.items() if v is not None]
             tables += ["", f"[{name}]", *rows] if rows else []
-        elif value is not None and name not in _OF_THE_CALL:
+        elif value is not None and name not in _LEFT_OUT:
             lines.append(f"{name} = {_toml(value)}")
-    with whole_file(Path(path)) as part:  # a name of a file may have bytes that are no UTF-8
-        text = "\n".join([*lines, *tables]) + "\n"
+    text = "\n".join([*lines, *tables]) + "\n"
+    with whole_file(Path(path)) as part:  # "replace": a file name may contain invalid UTF-8
         part.write_text(text, encoding="utf-8", errors="replace")
 
 
@@ -74,5 +74,5 @@ def _toml(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_toml, value))}]"
     text = str(value.absolute()) if isinstance(value, Path) else str(value)
-    # TOML's strings are JSON's, but that JSON leaves this one control character as it is.
+    # JSON strings are valid in TOML once this control character is escaped, too.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
