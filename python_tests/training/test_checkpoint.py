@@ -81,6 +81,9 @@ class Run:
         recipe=RECIPE,
         seed=0,
         workers=0,
+        resume=False,
+        settings=None,
+        precision="float32",
         **keywords,
     ):
         torch.manual_seed(keywords.pop("torch_seed", 0))
@@ -91,7 +94,13 @@ class Run:
             loader = StopAfter(loader, stop_after)
         goal = training.build_objective(objective, recipe, self.model)
         self.outcome = training.train(
-            self.model, loader, goal, recipe, sampler=sampler, checkpoint=checkpoint, **keywords
+            self.model,
+            loader,
+            goal,
+            recipe,
+            sampler=sampler,
+            execution=training.Execution(precision=precision),
+            saving=training.Saving(checkpoint, resume, settings or {}),
         )
 
 

@@ -13,7 +13,6 @@ from reid_ext._runtime.arguments import ArgumentError
 from reid_ext.training.average import moving_average, take_over
 from reid_ext.training.checkpoint import read_checkpoint
 from reid_ext.training.in_parts import InParts
-from reid_ext.training.loop import Validation
 from reid_ext.training.overrides import checked_settings, settings_from_text
 
 MODALITIES = torch.tensor([0, 1] * 6)
@@ -91,14 +90,14 @@ def test_average_follows_the_parameters():
 def test_a_run_ends_with_its_average_and_its_checkpoint_has_both(tmp_path):
     file = tmp_path / "checkpoint.pt"
     recipe = replace(TINY, iterations=6, average=0.5)
-    model, _ = run(recipe=recipe, checkpoint=file)
+    model, _ = run(recipe=recipe, saving=training.Saving(file))
     content = read_checkpoint(file)
     assert not torch.equal(content["model"]["classifier.weight"], model.classifier.weight)
     other = models.TwoStream("small", model.classifier.out_features)
     training.load_model(file, other)
     for own, loaded in zip(model.parameters(), other.parameters(), strict=True):
         assert torch.equal(own, loaded)
-    resumed, outcome = run(recipe=recipe, checkpoint=file, resume=True)
+    resumed, outcome = run(recipe=recipe, saving=training.Saving(file, resume=True))
     assert outcome.iterations == 0
     assert torch.equal(resumed.classifier.weight, model.classifier.weight)
 
@@ -106,7 +105,7 @@ def test_a_run_ends_with_its_average_and_its_checkpoint_has_both(tmp_path):
 def test_validation_scores_now_and_then_and_keeps_the_best(tmp_path):
     scores = iter([0.1, 0.3, 0.2])
     best = tmp_path / "best.pt"
-    validation = Validation(2, lambda model: next(scores), "mAP", best)
+    validation = training.Validation(2, lambda model: next(scores), "mAP", best)
     run(recipe=replace(TINY, iterations=5), validation=validation)
     assert next(scores, None) is None
     content = read_checkpoint(best)
@@ -122,14 +121,14 @@ def test_validation_changes_no_bit_of_the_run():
     torch.manual_seed(0)
     plain, _ = run(recipe=recipe)
     torch.manual_seed(0)
-    validated, _ = run(recipe=recipe, validation=Validation(1, score))
+    validated, _ = run(recipe=recipe, validation=training.Validation(1, score))
     for a, b in zip(plain.parameters(), validated.parameters(), strict=True):
         assert torch.equal(a, b)
 
 
 def test_trace_is_written(tmp_path, capsys):
     file = tmp_path / "trace.json"
-    run(recipe=replace(TINY, iterations=22), trace=file)
+    run(recipe=replace(TINY, iterations=22), records=training.Records(trace=file))
     names = {event.get("name") for event in json.loads(file.read_text())["traceEvents"]}
     assert any(name and name.startswith("aten::") for name in names)
     assert "Self CPU" in capsys.readouterr().out

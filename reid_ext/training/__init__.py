@@ -7,6 +7,7 @@ from reid_ext.training.checkpoint import TrainingState, load_model
 from reid_ext.training.config_file import read_config, write_config
 from reid_ext.training.extraction import extract
 from reid_ext.training.loop import Outcome, train
+from reid_ext.training.loop_arguments import Execution, Records, Saving, Validation
 from reid_ext.training.objective import OBJECTIVES, Objective, Targets, build_objective, method
 from reid_ext.training.optimizer import Optimizers, build_optimizer
 from reid_ext.training.options import RunOptions
@@ -37,13 +38,17 @@ __all__ = [
     "REGDB",
     "SYSU",
     "VERI776",
+    "Execution",
     "Objective",
     "Optimizers",
     "Outcome",
     "Recipe",
+    "Records",
     "RunOptions",
+    "Saving",
     "Targets",
     "TrainingState",
+    "Validation",
     "build_objective",
     "build_optimizer",
     "extract",

@@ -15,6 +15,8 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from reid_ext._runtime.writing import whole_file
+from reid_ext.training.objective import Objective
+from reid_ext.training.optimizer import Optimizers
 
 FORMAT = "reid_ext checkpoint"
 VERSION = 4  # 4 adds the seconds that the training took
@@ -50,8 +52,8 @@ class TrainingState:
     """
 
     model: nn.Module
-    objective: nn.Module
-    optimizer: Stateful
+    objective: Objective
+    optimizer: Optimizers
     scaler: torch.amp.GradScaler
     sampler: Stateful
     settings: dict[str, Any]

@@ -2,16 +2,15 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import nn
 
 from reid_ext import distributed
-from reid_ext._runtime.arguments import ArgumentError
 from reid_ext._runtime.progress import Progress
 from reid_ext.data import Batch
 from reid_ext.models import Embedding, TwoStream
@@ -20,6 +19,7 @@ from reid_ext.training.checkpoint import Stateful, TrainingState
 from reid_ext.training.in_parts import InParts
 from reid_ext.training.interrupt import interrupts_deferred
 from reid_ext.training.log import ScalarLog
+from reid_ext.training.loop_arguments import Execution, Records, Saving, Validation
 from reid_ext.training.objective import Losses, Objective, Targets
 from reid_ext.training.optimizer import Optimizers
 from reid_ext.training.precision import Precision
@@ -28,15 +28,6 @@ from reid_ext.training.recipe import Recipe
 from reid_ext.training.schedule import learning_rate_factor, ramp, set_learning_rates
 
 REPORT_EVERY = 10  # iterations; reading a loss waits for the device
-
-
-class Validation(NamedTuple):
-    """How a network is scored during its training."""
-
-    every: int  # iterations; the network is also scored after the last one
-    score: Callable[[nn.Module], float]  # larger is better
-    name: str = "validation"  # of the score
-    keep: str | Path | None = None  # path of the checkpoint with the best score
 
 
 class Outcome(NamedTuple):
@@ -56,65 +47,53 @@ def train(
     recipe: Recipe,
     *,
     sampler: Stateful,
-    device: str | torch.device = "cpu",
-    precision: str = "float32",
-    checkpoint: str | Path | None = None,
-    resume: bool = False,
-    settings: dict[str, Any] | None = None,
-    log_folder: str | Path | None = None,
-    wandb_project: str | None = None,
+    execution: Execution = Execution(),  # noqa: B008  (immutable)
+    saving: Saving | None = None,
+    records: Records = Records(),  # noqa: B008  (immutable)
     validation: Validation | None = None,
-    compiled: bool = False,
-    trace: str | Path | None = None,
 ) -> Outcome:
     """Train ``model`` in place for ``recipe.iterations`` iterations in all.
 
     Args:
-        model: Moved to ``device``, left in training mode.
+        model: Moved to the device, left in training mode.
         loader: From ``data.loader``; one iteration over it is one epoch. Its labels are in
             [0, num_identities).
         objective: From :func:`build_objective`, for this model.
         recipe: Optimiser, schedule and lengths.
         sampler: The sampler of the loader; its position in the epoch is part of the checkpoint.
-        device: Where to train.
-        precision: ``"float32"``, ``"bfloat16"`` or ``"float16"`` (CUDA only), for the products in
-            the network. Parameters, neck and losses are float32.
-        checkpoint: File to write every ``recipe.save_every`` iterations, at the end and on Ctrl-C.
-        resume: Continue from ``checkpoint``; on a CPU the result has the same bits as a run that
-            was never stopped.
-        settings: Further values that must be the same on resume, such as seed and dataset.
-        log_folder: Folder for TensorBoard, if it is installed.
-        wandb_project: A project of Weights & Biases to log to; wandb must be installed.
+        execution: Device and precision.
+        saving: The checkpoint to write, and whether to continue from it; None: no checkpoint.
+        records: What to log.
         validation: Scores the network during the training.
-        compiled: Whether to compile the network with torch.compile, which takes minutes.
-        trace: File for a trace of a few iterations, for chrome://tracing; a table is printed.
 
     Raises:
-        FileNotFoundError: ``resume`` is set and the checkpoint does not exist.
+        FileNotFoundError: the run is to be resumed and the checkpoint does not exist.
         ValueError: the checkpoint is damaged, of another program or of other settings; or a loss
             is no longer finite.
         KeyboardInterrupt: after Ctrl-C and the end of the current iteration. The message has the
             number of finished iterations.
     """
-    if resume and checkpoint is None:
-        raise ArgumentError("train", "checkpoint", "be a path for resume=True", "None")
-    device = torch.device(device)
+    device = torch.device(execution.device)
     model.to(device).train()
-    amp = Precision(precision, device)
-    facts = {**asdict(recipe), "objective": objective.name, "precision": precision}
+    amp = Precision(execution.precision, device)
     objective.to(device)
     optimizer = Optimizers(model, objective, recipe)
-    facts |= settings or {}
+    facts = {**asdict(recipe), "objective": objective.name, "precision": execution.precision}
+    facts |= dict(saving.settings) if saving else {}
     average = moving_average(model, recipe.average)
     state = TrainingState(model, objective, optimizer, amp.scaler, sampler, facts, average)
-    if resume and checkpoint is not None:
-        state.restore(checkpoint)
+    if saving and saving.resume:
+        state.restore(saving.checkpoint)
     if state.iteration >= recipe.iterations:
         take_over(model, average)
         return Outcome(0, state.seconds, 0.0, {})
-    run = _Run(state, objective, optimizer, recipe, amp, checkpoint, validation, compiled)
+    checkpoint = saving.checkpoint if saving else None
+    run = _Run(state, _network(model, recipe, execution), recipe, amp, checkpoint, validation)
     try:
-        with ScalarLog(log_folder, wandb_project) as log, Profile(trace, device) as profile:
+        with (
+            ScalarLog(records.folder, records.wandb_project) as log,
+            Profile(records.trace, device) as profile,
+        ):
             outcome = run.to_the_end(loader, log, profile)
         take_over(model, average)
         return outcome
@@ -124,35 +103,34 @@ def train(
         raise KeyboardInterrupt(done) from None
 
 
+def _network(model: TwoStream, recipe: Recipe, execution: Execution) -> nn.Module:
+    """The model as the forward pass uses it: in parts, in several processes, compiled."""
+    network: nn.Module = InParts(model, recipe.parts) if recipe.parts > 1 else model
+    network = distributed.data_parallel(network)
+    return cast(nn.Module, torch.compile(network)) if execution.compiled else network
+
+
 class _Run:
     """One call of :func:`train`: the step, and the work between steps."""
 
     def __init__(
         self,
         state: TrainingState,
-        objective: Objective,
-        optimizer: Optimizers,
+        network: nn.Module,
         recipe: Recipe,
         amp: Precision,
         checkpoint: str | Path | None,
         validation: Validation | None,
-        compiled: bool,
     ):
         self.state = state
-        self.objective = objective
-        self.optimizer = optimizer
+        self.network = network
         self.recipe = recipe
         self.amp = amp
         self.checkpoint = checkpoint
+        self.validation = validation
         self.first = state.iteration
         self.counted = time.perf_counter()  # up to when state.seconds goes
         self.losses: dict[str, float] = {}
-        self.validation = validation
-        network = state.model
-        if recipe.parts > 1:
-            network = InParts(cast(TwoStream, network), recipe.parts)
-        network = distributed.data_parallel(network)
-        self.network = torch.compile(network) if compiled else network
         self.images = 0
 
     def to_the_end(self, loader: Iterable[Batch], log: ScalarLog, profile: Profile) -> Outcome:
@@ -184,7 +162,8 @@ class _Run:
     def step(self, batch: Batch) -> Losses:
         """One iteration, from a batch to updated parameters."""
         state, device = self.state, self.amp.device
-        set_learning_rates(self.optimizer.main, learning_rate_factor(self.recipe, state.iteration))
+        factor = learning_rate_factor(self.recipe, state.iteration)
+        set_learning_rates(state.optimizer.main, factor)
         images = batch.images.to(device, non_blocking=True, memory_format=torch.channels_last)
         known = (batch.labels, batch.modalities, batch.views)
         targets = Targets(*(t.to(device, non_blocking=True) for t in known))
@@ -194,10 +173,10 @@ class _Run:
             embedding = Embedding(*map(distributed.gather_rows, embedding))
             targets = Targets(*map(distributed.gather_rows, targets))
         self.images += len(embedding.features)
-        losses = self.objective(embedding, targets, state.iteration)
-        self.optimizer.zero_grad()
+        losses = state.objective(embedding, targets, state.iteration)
+        state.optimizer.zero_grad()
         state.scaler.scale(losses.total).backward()
-        self.optimizer.step(state.scaler)
+        state.optimizer.step(state.scaler)
         if state.average is not None:
             state.average.update_parameters(state.model)
         state.advance()
@@ -213,7 +192,7 @@ class _Run:
                 "learning rate, lengthen warmup or metric_ramp, or use precision 'float32'"
             )
         scalars = {f"loss/{name}": value for name, value in self.losses.items()}
-        scalars["learning_rate"] = self.optimizer.main.param_groups[0]["lr"]
+        scalars["learning_rate"] = self.state.optimizer.main.param_groups[0]["lr"]
         scalars["metric_ramp"] = ramp(self.recipe, done - 1)
         log.write(scalars, done)
 

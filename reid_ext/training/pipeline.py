@@ -20,7 +20,8 @@ from reid_ext.training import results, scoring
 from reid_ext.training.config_file import write_config
 from reid_ext.training.extraction import extract
 from reid_ext.training.job import Job, jobs, shown_views
-from reid_ext.training.loop import Outcome, Validation, train
+from reid_ext.training.loop import Outcome, train
+from reid_ext.training.loop_arguments import Execution, Records, Saving, Validation
 from reid_ext.training.objective import build_objective
 from reid_ext.training.options import RunOptions
 from reid_ext.training.preprocessing import transforms
@@ -100,8 +101,13 @@ def trainings(options: RunOptions) -> Iterator[Trained]:
 def fit(job: Job) -> tuple[models.TwoStream, Outcome]:
     """Return the trained network and how the training went."""
     options, recipe = job.options, job.recipe
-    device, precision = str(options.device), str(options.precision)
-    is_main = distributed.is_main()
+    device, is_main = str(options.device), distributed.is_main()
+    trace = job.folder / "trace.json" if options.profile and is_main else None
+    facts = {
+        "dataset": job.dataset.name,
+        "seed": options.seed,
+        "fraction": (options.fraction, options.fraction_of),
+    }
     model = _network(job)
     outcome = train(
         model,
@@ -109,20 +115,10 @@ def fit(job: Job) -> tuple[models.TwoStream, Outcome]:
         build_objective(options.loss, recipe, model, shown_views(job.dataset, job.labels)),
         recipe,
         sampler=job.batches,
-        device=device,
-        precision=precision,
-        checkpoint=job.folder / "checkpoint.pt",
-        resume=job.resumes,
-        settings={
-            "dataset": job.dataset.name,
-            "seed": options.seed,
-            "fraction": (options.fraction, options.fraction_of),
-        },
-        log_folder=job.folder if is_main else None,
-        wandb_project=options.wandb,
+        execution=Execution(device, str(options.precision), options.compile),
+        saving=Saving(job.folder / "checkpoint.pt", job.resumes, facts),
+        records=Records(job.folder if is_main else None, options.wandb, trace),
         validation=_validation(job),
-        compiled=options.compile,
-        trace=job.folder / "trace.json" if options.profile and is_main else None,
     )
     return model, outcome
 

@@ -167,14 +167,14 @@ def train(folder: Path) -> None:
     recipe = replace(training.EMBEDDED_VISIBLE, iterations=20, save_every=2)
     model = models.TwoStream(models.build_backbone("small", None), 4, neck="shared")
     batches = _Batches()
+    checkpoint_file = folder / "checkpoint.pt"
     training.train(
         model,
         batches,
         training.build_objective("triplet", recipe, model),
         recipe,
         sampler=batches,
-        checkpoint=folder / "checkpoint.pt",
-        resume=(folder / "checkpoint.pt").exists(),
+        saving=training.Saving(checkpoint_file, resume=checkpoint_file.exists()),
     )
 
 
