@@ -5,10 +5,11 @@
     done
     python examples/ensemble.py runs/whole runs/top runs/middle runs/bottom
 
-Each run is a folder of a training script of Market-1501, DukeMTMC-reID, CUHK03-NP, MSMT17 or
-VeRi-776, embedded or real. The features of an image are those of all networks side by side, each of
-unit length, so that every network has an equal say. The released code of VA-reID does so with a
-network for the whole image and one for each third of it. Prints each network alone, and all.
+Each RUN is the output folder of a training script for Market-1501, DukeMTMC-reID, CUHK03-NP, MSMT17
+or VeRi-776, with the real or the synthetic dataset. The features of all networks are concatenated,
+each with unit length, so that all networks have the same weight. The released code of VA-reID does
+so with one network for the whole image and one for each third of it. Prints the results of each
+network and of all together.
 """
 
 import argparse
@@ -40,7 +41,7 @@ def arguments():
 
 
 def test_set(run):
-    """The dataset whose test images a run was evaluated on."""
+    """Return the dataset on whose test images a run was evaluated."""
     file = run / "metrics.json"
     if not file.is_file():
         raise FileNotFoundError(
