@@ -12,7 +12,7 @@ import torch
 from reid_ext import ArgumentError, data, evaluate, losses, ops, viz
 from reid_ext._runtime.terminal import in_words, is_out_of_memory
 from reid_ext.compat import fastreid
-from reid_ext.training.experiment import one_line_errors
+from reid_ext.training.command_line import one_line_errors
 
 SMALL = {"identities": (3, 0, 3), "images": (2, 1)}
 

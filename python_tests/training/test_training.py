@@ -146,12 +146,14 @@ def test_learns_the_squares(objective):
 
 
 def test_bfloat16_trains_too():
-    _, outcome = run(recipe=replace(TINY, iterations=10), precision="bfloat16")
+    _, outcome = run(
+        recipe=replace(TINY, iterations=10), execution=training.Execution(precision="bfloat16")
+    )
     assert math.isfinite(outcome.losses["expat"])
 
 
 def test_trains_on_the_device(device):
-    model, outcome = run(recipe=replace(TINY, iterations=10), device=device)
+    model, outcome = run(recipe=replace(TINY, iterations=10), execution=training.Execution(device))
     assert next(model.parameters()).device.type == device.type
     assert math.isfinite(outcome.losses["id"])
 
@@ -177,14 +179,9 @@ def test_loader_without_batches_stops_the_run():
         training.train(model, [], goal, TINY, sampler=sampler)
 
 
-def test_resume_needs_a_checkpoint():
-    with pytest.raises(ValueError, match="checkpoint must be a path"):
-        run(resume=True)
-
-
 def test_writes_curves_for_tensorboard(tmp_path):
     reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    run(recipe=replace(TINY, iterations=20), log_folder=tmp_path)
+    run(recipe=replace(TINY, iterations=20), records=training.Records(tmp_path))
     events = reader.EventAccumulator(str(tmp_path)).Reload()
     assert {"loss/id", "loss/expat", "learning_rate"} <= set(events.Tags()["scalars"])
     assert [point.step for point in events.Scalars("loss/id")] == [10, 20]
@@ -231,7 +228,7 @@ def test_extract_of_nothing():
 
 
 def test_extract_refuses_other_outputs():
-    with pytest.raises(ValueError, match="output must be 'features' or 'pooled', got 'logits'"):
+    with pytest.raises(ValueError, match="must be one of 'features', 'pooled', got 'logits'"):
         training.extract(models.TwoStream("small", 3), Squares(), output="logits")
 
 
