@@ -13,7 +13,7 @@ from reid_ext.evaluation.named import (
     evaluate_sysu,
     select_galleries,
 )
-from reid_ext.evaluation.protocols import PROTOCOLS, Protocol
+from reid_ext.evaluation.protocols import PROTOCOLS, Protocol, Reported, Setting, Trial
 from reid_ext.evaluation.ranking import (
     AVERAGE_PRECISIONS,
     Provenance,
@@ -37,7 +37,10 @@ __all__ = [
     "Provenance",
     "RankedLists",
     "Ranking",
+    "Reported",
+    "Setting",
     "SparseDistances",
+    "Trial",
     "Unmatched",
     "Verification",
     "bootstrap",

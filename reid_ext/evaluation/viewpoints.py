@@ -6,19 +6,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reid_ext._runtime.arguments import ArgumentError, Array, choice, integer, integers, matrix
+from reid_ext._runtime.arguments import ArgumentError, Array, Gallery, choice, integer
 from reid_ext.evaluation.ranking import Ranking, mean_of_trials
 from reid_ext.evaluation.retrieval import evaluate
+from reid_ext.features import FeatureSet
 
 KINDS = ("single", "cross")
 
 
 def evaluate_viewpoint(
-    features: Array,
+    features: Gallery | FeatureSet,
     *,
-    ids: Array,
-    cameras: Array,
-    views: Array,
+    ids: Array | None = None,
+    cameras: Array | None = None,
+    views: Array | None = None,
     view: int,
     kind: str = "single",
     splits: int = 10,
@@ -30,7 +31,8 @@ def evaluate_viewpoint(
     """Return CMC, mAP and mINP of the images of one viewpoint.
 
     Args:
-        features: (N, D), of the queries and the gallery of a test set together.
+        features: (N, D), of the queries and the gallery of a test set together: a
+            :class:`FeatureSet`, or an array with the labels below.
         ids: Identities, (N,).
         cameras: (N,), for the junk rule of ``protocol``. The source does not say whether images
             of the query's camera are left out; here they are, as in all else.
@@ -55,10 +57,18 @@ def evaluate_viewpoint(
     view = integer(where, "view", view)
     splits = integer(where, "splits", splits, 1)
     seed = integer(where, "seed", seed, 0)
-    rows = matrix(where, "features", features)
+    if not isinstance(features, FeatureSet):
+        names = {"features": "features", "identities": "ids", "cameras": "cameras"}
+        columns = {"identities": ids, "cameras": cameras, "views": views}
+        features = FeatureSet.of_arguments(where, names, features, columns)
+    rows = features.tensor()
+    missing = [name for name in ("identities", "cameras", "views") if name not in features.columns]
+    if missing:
+        argument = features.arguments.get(missing[0], missing[0])
+        raise ArgumentError(where, argument, "be given", "None")
     identity, camera, seen = (
-        integers(where, name, values, len(rows), "features", rows.device)
-        for name, values in (("ids", ids), ("cameras", cameras), ("views", views))
+        features.columns[name].to(rows.device)  # type: ignore[union-attr]
+        for name in ("identities", "cameras", "views")
     )
     inside, outside = (torch.nonzero(mask).flatten() for mask in (seen == view, seen != view))
     if len(inside) == 0 or (kind == "cross" and len(outside) == 0):

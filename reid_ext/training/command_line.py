@@ -27,7 +27,7 @@ from reid_ext.training.setups import SETUPS, Setup, SplitOption
 
 INTERRUPTED = 130  # exit status, as a shell reports Ctrl-C
 _NO_FLAG = ("dataset", "split")  # each script has one dataset; each split option has a flag
-_OF_ONE_GALLERY = ("rerank", "by_viewpoint")
+_OF_ONE_GALLERY = ("by_viewpoint",)
 _CONFIG = "options of a run in a TOML file, such as OUT/config.toml; flags take precedence"
 
 

@@ -210,10 +210,9 @@ class RunOptions:
             given = f"{self.epochs} and iterations={self.settings['iterations']}"
             requirement = "be left out where settings has iterations"
             raise ArgumentError(values.WHERE, "epochs", requirement, given, "give only one")
-        for name in ("rerank", "by_viewpoint"):
-            if getattr(self, name) and not self.setup.one_gallery:
-                requirement = f"be False for {self.dataset}, whose protocol draws its galleries"
-                raise ArgumentError(values.WHERE, name, requirement, "True")
+        if self.by_viewpoint and not self.setup.one_gallery:
+            requirement = f"be False for {self.dataset}, whose queries do not search one gallery"
+            raise ArgumentError(values.WHERE, "by_viewpoint", requirement, "True")
 
     @property
     def setup(self) -> Setup:

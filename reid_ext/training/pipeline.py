@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from reid_ext import data, distributed, models
 from reid_ext._runtime.arguments import ArgumentError
 from reid_ext.evaluation import Ranking, mean_of_trials
+from reid_ext.features import FeatureSet
 from reid_ext.training import results, scoring
 from reid_ext.training.config_file import write_config
 from reid_ext.training.extraction import extract
@@ -35,8 +36,8 @@ class Trained(NamedTuple):
     job: Job
     model: models.TwoStream
     outcome: Outcome
-    query: Tensor  # (Q, D)
-    gallery: Tensor  # (G, D)
+    query: FeatureSet
+    gallery: FeatureSet | None  # None where the protocol draws it from the queries
 
 
 def run(options: RunOptions) -> dict[str, Any]:
@@ -94,7 +95,7 @@ def trainings(options: RunOptions) -> Iterator[Trained]:
         query, gallery = test_features(job, model)
         if options.angles:
             title = f"{job.dataset.name}, {options.loss}"
-            results.draw_angles(job.dataset, query, gallery, job.out, title)
+            results.draw_angles(query, gallery, job.out, title)
         yield Trained(job, model, outcome, query, gallery)
 
 
@@ -123,8 +124,8 @@ def fit(job: Job) -> tuple[models.TwoStream, Outcome]:
     return model, outcome
 
 
-def test_features(job: Job, model: models.TwoStream) -> tuple[Tensor, Tensor]:
-    """Return the features of queries and gallery.
+def test_features(job: Job, model: models.TwoStream) -> tuple[FeatureSet, FeatureSet | None]:
+    """Return the features of queries and gallery; None for a gallery drawn from the queries.
 
     Each of several processes extracts its share; then all of them have all features.
     """
@@ -133,12 +134,15 @@ def test_features(job: Job, model: models.TwoStream) -> tuple[Tensor, Tensor]:
     workers = options.workers or 0
     _, transform = transforms(job.recipe)
 
-    def features(samples: Sequence[data.Sample]) -> Tensor:
+    def features(samples: Sequence[data.Sample]) -> FeatureSet:
         images = data.Images(_share(samples), transform, part=job.recipe.part)
         rows = extract(model, images, device=device, precision=precision, workers=workers)
-        return distributed.gather_rows(rows.to(device)).cpu()
+        whole = distributed.gather_rows(rows.to(device)).cpu()
+        return FeatureSet(whole, **data.columns(samples, job.dataset.name), source=source)
 
-    return features(job.dataset.query), features(job.dataset.gallery)
+    source = {"model": job.recipe.backbone, "loss": options.loss, "dataset": job.dataset.name}
+    one_set = scoring.protocol_of(job).one_set
+    return features(job.dataset.query), None if one_set else features(job.dataset.gallery)
 
 
 def _network(job: Job) -> models.TwoStream:

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from reid_ext import data, distributed, viz
 from reid_ext._runtime.writing import whole_file
-from reid_ext.evaluation import Ranking
+from reid_ext.evaluation import RankedLists, Ranking
+from reid_ext.features import FeatureSet
 from reid_ext.ops import cosine_matrix
 
 RANKS = (1, 5, 10, 20)
@@ -19,10 +19,11 @@ LISTED = 10  # gallery images of a ranked list
 ANGLE_QUERIES = 500  # times 20,000 images are 40 MB of angles
 
 
-def metrics(ranking: Ranking) -> dict[str, float | str]:
-    """Rank-1, -5, -10, -20, mAP and mINP as fractions, with the protocol's fingerprint."""
-    ranks: dict[str, float | str] = {f"rank{k}": ranking.rank(k) for k in RANKS}
-    return {"protocol": ranking.protocol, **ranks, "mAP": ranking.mAP, "mINP": ranking.mINP}
+def metrics(ranking: Ranking) -> dict[str, Any]:
+    """Rank-1, -5, -10, -20, mAP and mINP as fractions, and how they were made."""
+    ranks = {f"rank{k}": ranking.rank(k) for k in RANKS}
+    made = {"protocol": str(ranking.protocol), "provenance": ranking.protocol.to_dict()}
+    return {**made, **ranks, "mAP": ranking.mAP, "mINP": ranking.mINP}
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -53,27 +54,26 @@ def plot_cmc(rankings: Mapping[str, Ranking], path: Path, title: str) -> None:
 
 
 def draw_ranked_lists(
-    queries: Sequence[data.Sample],
+    lists: RankedLists,
+    query: Sequence[data.Sample],
     gallery: Sequence[data.Sample],
-    distances: Tensor,
     path: Path,
     title: str,
 ) -> None:
-    """Draw each query with its nearest gallery images, right and wrong.
+    """Draw each query of the lists with its gallery images, right and wrong.
 
-    ``distances`` has shape (len(queries), len(gallery)), infinite where an image is not ranked. Of
-    several processes the first draws.
+    ``query`` and ``gallery`` are the samples whose rows the lists name. Of several processes the
+    first draws.
     """
     if not distributed.is_main():
         return
-    nearest = distances.topk(min(LISTED, len(gallery)), largest=False)
-    shown = []
-    for indices, values in zip(nearest.indices, nearest.values, strict=True):
-        shown.append([gallery[i] for i in indices[torch.isfinite(values)].tolist()])
+    queries = [query[row] for row in lists.query.tolist()]
+    shown = [[gallery[row] for row in rows if row >= 0] for rows in lists.gallery.tolist()]
+    right = [flags[: len(row)] for flags, row in zip(lists.matches.tolist(), shown, strict=True)]
     sheet = viz.draw_ranked_list(
         [_pixels(q) for q in queries],
         [[_pixels(g) for g in row] for row in shown],
-        [[g.identity == q.identity for g in row] for q, row in zip(queries, shown, strict=True)],
+        right,
         query_captions=[_caption(q) for q in queries],
         gallery_captions=[[_caption(g) for g in row] for row in shown],
         title=title,
@@ -81,9 +81,7 @@ def draw_ranked_lists(
     viz.save_image(path, sheet)
 
 
-def draw_angles(
-    dataset: data.Dataset, query: Tensor, gallery: Tensor, folder: Path, title: str
-) -> None:
+def draw_angles(query: FeatureSet, gallery: FeatureSet | None, folder: Path, title: str) -> None:
     """Write angles.png, histograms within and between identities, and angles.json, their medians.
 
     Of queries and gallery images; with many, of a part of the queries. Needs matplotlib. Of
@@ -96,13 +94,12 @@ def draw_angles(
         return
     rows = torch.linspace(0, len(query) - 1, min(len(query), ANGLE_QUERIES)).long()
     itself = torch.tensor(False)
-    if len(gallery) == 0:  # a dataset whose galleries are drawn from its queries
-        gallery, dataset = query, dataset._replace(gallery=dataset.query)
+    if gallery is None:  # drawn from the queries
+        gallery = query
         itself = rows[:, None] == torch.arange(len(query))
-    ids = torch.tensor([dataset.query[row].identity for row in rows.tolist()])
-    other = torch.tensor([s.identity for s in dataset.gallery])
-    angles = cosine_matrix(query[rows], gallery, angle=True)
-    same = ids[:, None] == other
+    some = query[rows]
+    angles = cosine_matrix(some.tensor(), gallery.tensor(), angle=True)
+    same = some.columns["identities"][:, None] == gallery.columns["identities"]
     positive, negative = (angles[pairs].numpy() for pairs in (same & ~itself, ~same))
     viz.plot_angles(positive, negative, folder / "angles.png", title=title)
     degrees = {"positive": positive, "negative": negative}

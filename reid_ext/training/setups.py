@@ -24,15 +24,6 @@ from reid_ext.training.recipe import (
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """One evaluation of the test images: the protocol and its arguments."""
-
-    protocol: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    swapped: bool = False  # the gallery images are the queries, and the queries the gallery
-
-
-@dataclass(frozen=True)
 class SplitOption:
     """An option of a dataset's reader, such as the trial; a flag of its training script."""
 
@@ -58,21 +49,22 @@ class Setup:
         dataset: Name in ``data.load``, and in ``data.synthesize`` where there is a layout.
         short_name: First part of the name of the default output folder.
         recipe: Chooses the recipe for the real dataset, by the samples that were read.
-        evaluations: Lists the evaluations by their labels; the first gives the headline.
+        protocol: Names the protocol, by the samples that were read.
+        settings: Settings of the protocol, by the dataset's folder and the trial.
         synthetic_recipe: For the built-in synthetic dataset; None if none has this layout.
         data_is: What ``data`` must be.
         split: Options that are passed to ``read``.
         read: Reads the dataset: root, evaluate_on and the split options.
         trials: All trials, if each divides the identities anew and trains a model of its own.
-        one_gallery: Whether all queries search one gallery, so ``rerank`` and ``by_viewpoint`` are
-            available.
+        one_gallery: Whether all queries search one gallery, so ``by_viewpoint`` is available.
     """
 
     dataset: str
     short_name: str
     recipe: Callable[[data.Dataset], Sized]
-    evaluations: Callable[[data.Dataset], dict[str, Evaluation]]
     synthetic_recipe: Recipe | None = None
+    protocol: Callable[[data.Dataset], str] = lambda dataset: dataset.name
+    settings: Callable[[Path, int | None], dict[str, Any]] = lambda root, trial: {}
     data_is: str = "the folder of the dataset"
     split: Mapping[str, SplitOption] = field(default_factory=dict)
     read: Callable[..., data.Dataset] | None = None
@@ -90,11 +82,6 @@ def _always(recipe: Recipe, images: int | None = None) -> Callable[[data.Dataset
     return lambda dataset: Sized(recipe, images)
 
 
-def _by_name(dataset: data.Dataset) -> dict[str, Evaluation]:
-    """The protocol that has the dataset's name."""
-    return {dataset.name: Evaluation(dataset.name)}
-
-
 def _one_gallery(
     dataset: str, short_name: str, recipe: Recipe, split: Mapping[str, SplitOption] | None = None
 ) -> Setup:
@@ -102,33 +89,19 @@ def _one_gallery(
         dataset,
         short_name,
         _always(recipe),
-        _by_name,
         EMBEDDED_VISIBLE,
         split=split or {},
         one_gallery=True,
     )
 
 
-def _sysu_settings(dataset: data.Dataset) -> dict[str, Evaluation]:
-    return {
-        f"{mode}, {shots}-shot": Evaluation("sysu-mm01", {"mode": mode, "shots": shots})
-        for mode in ("all", "indoor")
-        for shots in (1, 10)
-    }
+def _sysu_settings(root: Path, trial: int | None) -> dict[str, Any]:
+    """The official draw of the galleries, where the dataset has its files."""
+    return {"permutations": data.sysu.load_permutations(root)}
 
 
-def _regdb_directions(dataset: data.Dataset) -> dict[str, Evaluation]:
-    return {
-        direction.replace("_", " "): Evaluation("regdb", {"direction": direction}, swapped)
-        for direction, swapped in (("visible_to_thermal", False), ("thermal_to_visible", True))
-    }
-
-
-def _llcm_directions(dataset: data.Dataset) -> dict[str, Evaluation]:
-    return {
-        "infrared to visible": Evaluation("llcm"),
-        "visible to infrared": Evaluation("llcm", swapped=True),
-    }
+def _regdb_settings(root: Path, trial: int | None) -> dict[str, Any]:
+    return {"trial": trial, "model_trial": trial}
 
 
 def _read_vehicleid(root: Path, **split: Any) -> data.Dataset:
@@ -148,10 +121,10 @@ def _own_recipe(dataset: data.Dataset) -> Sized:
     return Sized(MARKET1501, images=12_936)
 
 
-def _own_evaluations(dataset: data.Dataset) -> dict[str, Evaluation]:
+def _own_protocol(dataset: data.Dataset) -> str:
     """Images of the query's camera are junk if the images come from more than one camera."""
     cameras = {sample.camera for sample in [*dataset.query, *dataset.gallery]}
-    return {dataset.name: Evaluation("dukemtmc-reid" if len(cameras) > 1 else "generic")}
+    return "dukemtmc-reid" if len(cameras) > 1 else "generic"
 
 
 _TRAIN_ON = SplitOption("train", "identities to train on", ("train", "trainval"))
@@ -160,15 +133,15 @@ _ALL = (
         "sysu-mm01",
         "sysu",
         _always(SYSU),
-        _sysu_settings,
         EMBEDDED,
+        settings=_sysu_settings,
     ),
     Setup(
         "regdb",
         "regdb",
         _always(REGDB),
-        _regdb_directions,
         EMBEDDED,
+        settings=_regdb_settings,
         split={
             "trials": SplitOption(
                 None,
@@ -184,7 +157,6 @@ _ALL = (
         "llcm",
         "llcm",
         _always(replace(SYSU, name="llcm")),  # it has the same two modalities
-        _llcm_directions,
         data_is="the folder of LLCM",
     ),
     _one_gallery("market1501", "market1501", MARKET1501),
@@ -201,7 +173,6 @@ _ALL = (
         "vehicleid",
         "vehicleid",
         _always(replace(VERI776, name="vehicleid"), images=37_778),
-        _by_name,
         data_is="the folder of VehicleID",
         split={"size": SplitOption(800, "vehicles of the test list", data.vehicleid.SIZES)},
         read=_read_vehicleid,
@@ -210,7 +181,7 @@ _ALL = (
         "folders",
         "folders",
         _own_recipe,
-        _own_evaluations,
+        protocol=_own_protocol,
         data_is="your folder, or your list that ends in .csv or .json",
         split={
             "camera": SplitOption(
