@@ -200,5 +200,5 @@ def test_worker_says_what_else_goes_wrong(capsys):
 
 
 def test_loader_rejects_negative_workers(samples):
-    with pytest.raises(ValueError, match="loader: workers must be 0 or more, got -1"):
+    with pytest.raises(ValueError, match="loader: workers must be an integer >= 0, got -1"):
         data.loader(data.Images(samples, everything()), data.SequentialBatches(12, 3), workers=-1)

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from reid_ext import data
+from reid_ext.data.readers import registry
 
 TREES = {
     "dukemtmc-reid": (
@@ -83,7 +84,7 @@ def test_image_of_another_name_is_named(name, root, odd):
     ],
 )
 def test_camera_that_there_is_not_is_named(name, odd, cameras, tmp_path):
-    module = data.registry.MODULES[name]
+    module = registry.MODULES[name]
     folders = ("detected/bounding_box_train", "detected/query", "detected/bounding_box_test")
     for folder in folders if name == "cuhk03-np" else module.LAYOUT.folders:
         (tmp_path / folder).mkdir(parents=True)
@@ -125,9 +126,11 @@ def test_holds_out_the_last_identities_to_validate_on(name, root):
 
 @each
 def test_refuses_other_splits_and_unknown_arguments(name, root):
-    with pytest.raises(ValueError, match=f"{name}: evaluate_on must be 'test' or 'val', got 'x'"):
+    with pytest.raises(
+        ValueError, match=f"{name}: evaluate_on must be one of 'test', 'val', got 'x'"
+    ):
         data.load(name, root, evaluate_on="x")
-    with pytest.raises(ValueError, match=f"{name} must be given evaluate_on.* alone, got fold"):
+    with pytest.raises(ValueError, match=f"{name} must be given only evaluate_on.*, got fold"):
         data.load(name, root, fold=1)
 
 
@@ -139,10 +142,10 @@ def test_cuhk03_has_two_kinds_of_boxes(tmp_path):
                 (tmp_path / boxes / folder / f"0001_c1_{image:02d}.png").touch()
     assert len(data.load("cuhk03-np", tmp_path).train) == 1
     assert len(data.load("cuhk03-np", tmp_path, boxes="labeled").train) == 2
-    with pytest.raises(ValueError, match="boxes must be 'detected' or 'labeled', got 'labelled'"):
+    with pytest.raises(ValueError, match="boxes must be one of 'detected', 'labeled', got"):
         data.load("cuhk03-np", tmp_path, boxes="labelled")
 
 
 def test_unknown_dataset_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"name must be one of sysu-mm01, .*, got 'duke'"):
+    with pytest.raises(ValueError, match=r"name must be one of 'sysu-mm01', .*, got 'duke'"):
         data.load("duke", tmp_path)

@@ -57,7 +57,7 @@ def test_galleries_are_drawn_as_the_released_code_does(llcm):
 @pytest.mark.parametrize(
     "file, content, message",
     [
-        ("idx/test_id.txt", "five", r"test_id\.txt must have identities .*, got 'five'"),
+        ("idx/test_id.txt", "five", r"test_id\.txt must hold identities .*, got 'five'"),
         ("idx/test_id.txt", "", "got an empty file"),
         ("idx/test_id.txt", "77", "must have images of the 1 identities"),
         ("idx/train_nir.txt", "nir/0001/a.jpg 0", r"train_nir\.txt must be named like"),

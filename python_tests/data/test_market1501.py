@@ -80,7 +80,7 @@ def test_too_few_identities_to_hold_out(tmp_path):
 
 
 def test_refuses_other_splits(tmp_path):
-    with pytest.raises(ValueError, match="evaluate_on must be 'test' or 'val', got 'train'"):
+    with pytest.raises(ValueError, match="evaluate_on must be one of 'test', 'val', got 'train'"):
         data.load("market1501", tree(tmp_path, REAL), evaluate_on="train")
 
 
@@ -109,5 +109,5 @@ def test_training_folder_of_nobody_is_named(tmp_path):
     root = tree(tmp_path, [n for n in REAL if not n.startswith("bounding_box_train")])
     for name in ("0000_c1s1_000151_01.jpg", "-1_c1s1_000451_03.jpg"):
         (root / "bounding_box_train" / name).touch()
-    with pytest.raises(ValueError, match=r"bounding_box_train must .* none but of 0 and -1, who"):
+    with pytest.raises(ValueError, match=r"bounding_box_train must .* identities 0 and -1; unpack"):
         data.load("market1501", root)

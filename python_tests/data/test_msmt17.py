@@ -68,10 +68,13 @@ def test_holds_out_identities_of_both_lists_to_validate_on(root):
 @pytest.mark.parametrize(
     "line, message",
     [
-        ("0000/0000_000_01_x_0_0.jpg", r"lines like 'folder/image.jpg 12', got '0000.* in line 2"),
+        (
+            "0000/0000_000_01_x_0_0.jpg",
+            r"lines like 'folder/image.jpg 12' .*, got '0.* in line 2",
+        ),
         ("0000/0000_000_01_x_0_0.jpg one", "in line 2"),
         ("0000/a b_000_01_x_0_0.jpg 3", "in line 2"),
-        ("0000/0000_000_16_x_0_0.jpg 3", "the third field a camera from 1 to 15, got 0000/"),
+        ("0000/0000_000_16_x_0_0.jpg 3", "the third field a camera from 1 to 15, got '0000/"),
         ("0000/0000.jpg 3", "must be named like"),
     ],
 )

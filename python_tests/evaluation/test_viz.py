@@ -55,10 +55,10 @@ def test_plot_cmc_writes_a_picture_and_nothing_else(tmp_path, suffix):
 @pytest.mark.parametrize(
     "curves, message",
     [
-        ({}, "curves must have a curve .* got 0 curves"),
-        ({"a": []}, r"curve 'a' must have shape \(K,\).* got shape \(0,\)"),
+        ({}, "curves must have a curve, got none"),
+        ({"a": []}, r"curve 'a' must be a non-empty array of shape \(N,\) .* got shape \(0,\)"),
         ({"a": [[0.5]]}, r"curve 'a' .* got shape \(1, 1\)"),
-        ({"a": [51.5, 60]}, "curve 'a' .* fractions in .* with values from 51.5 to 60"),
+        ({"a": [51.5, 60]}, "curve 'a' .* got .* with values from 51.5 to 60"),
         ({"a": [float("nan")]}, "curve 'a' .* with values from nan to nan"),
     ],
 )
@@ -112,7 +112,7 @@ def test_ranked_list_takes_captions_and_title():
         ({"verdicts": [[True]]}, r"verdicts\[0\] must have length 2 like galleries\[0\], got 1"),
         ({"query_captions": []}, "query_captions must have 1 rows"),
         ({"gallery_captions": [["a"]]}, r"gallery_captions\[0\] must have length 2"),
-        ({"queries": [np.ones((4, 2))]}, r"queries\[0\] must be uint8 .*, got float64"),
+        ({"queries": [np.ones((4, 2))]}, r"queries\[0\] must be a uint8 array .*, got float64"),
         ({"galleries": [people((4, 2), (3, 4, 2))]}, r"galleries\[0\]\[1\] .*\(3, 4, 2\)"),
     ],
 )
@@ -153,7 +153,7 @@ def test_save_image_raises_for_wrong_arguments(tmp_path):
         viz.save_image(tmp_path / "a", gray)
     with pytest.raises(FileNotFoundError, match=r"folder that exists, got .*; make .*missing"):
         viz.save_image(tmp_path / "missing" / "a.png", gray)
-    with pytest.raises(ValueError, match="image must be uint8"):
+    with pytest.raises(ValueError, match="image must be a uint8"):
         viz.save_image(tmp_path / "a.png", gray.astype(int))
-    with pytest.raises(ValueError, match="image must be a NumPy array, got list"):
+    with pytest.raises(ValueError, match="image must be a uint8 array of shape"):
         viz.save_image(tmp_path / "a.png", [[0, 255]])

@@ -73,10 +73,10 @@ def test_drawn_hot_where_active_and_as_it_is_elsewhere():
     "changed, message",
     [
         ({"activation": np.full((2, 2), 1.5)}, r"activation must .* values from 1\.5 to 1\.5"),
-        ({"activation": np.ones(2)}, r"activation must have shape \(h, w\)"),
+        ({"activation": np.ones(2)}, r"activation must be a non-empty array of shape \(h, w\)"),
         ({"activation": np.ones((0, 2))}, "activation must"),
-        ({"image": np.ones((4, 2))}, "image must be uint8"),
-        ({"height": 0}, "height must be at least 1"),
+        ({"image": np.ones((4, 2))}, "image must be a uint8"),
+        ({"height": 0}, "height must be an integer >= 1"),
     ],
 )
 def test_drawing_refuses_by_name(changed, message):

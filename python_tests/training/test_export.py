@@ -156,7 +156,7 @@ def test_the_ending_must_be_that_of_the_format(tmp_path, capsys):
 
 
 def test_export_refuses_an_unknown_format(trained, tmp_path):
-    with pytest.raises(ValueError, match="export: file_format must be one of 'onnx'"):
+    with pytest.raises(ValueError, match="export_model: file_format must be one of 'onnx'"):
         export.export_model(export.load_embedder(trained[0]), tmp_path / "x", "tflite")
 
 
@@ -169,7 +169,7 @@ def test_place_that_cannot_be_written_is_named_before_the_work(
     for out in (f"/proc/model{ENDINGS[file_format]}", folder):
         assert command("export", trained[0], out, "--format", file_format) == 1
         err = capsys.readouterr().err
-        assert f"export: path must be a place that can be written, got {out}: " in err
+        assert f"export_model: path must be a place that can be written, got {out}: " in err
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
 
 
@@ -203,21 +203,21 @@ def test_onnx_of_another_program_says_its_dimension_by_an_image(tmp_path):
     with pytest.raises(ValueError, match=r"size must be given for .*theirs.onnx"):
         export.load_embedder(tmp_path / "theirs.onnx")
     embedder = export.load_embedder(tmp_path / "theirs.onnx", size=(8, 4))
-    with pytest.raises(ValueError, match=r"embedder must be of a checkpoint, .* got an ONNX"):
+    with pytest.raises(ValueError, match=r"embedder must come from a checkpoint, .* got an ONNX"):
         export.export_model(embedder, tmp_path / "again.onnx", "onnx")
 
 
 @pytest.mark.parametrize("inputs, output", [([["n", 5]], ["n"]), ([["n", 3, 8, 4]] * 3, ["n", 3])])
 def test_onnx_that_takes_no_images_is_refused(inputs, output, tmp_path):
     onnx_file(tmp_path / "other.onnx", inputs, output)
-    with pytest.raises(ValueError, match=r"must take images \(N, 3, H, W\) .* with input0"):
+    with pytest.raises(ValueError, match=r"must take images \(N, 3, H, W\), .* with input0"):
         OnnxModel(tmp_path / "other.onnx")
 
 
 @pytest.mark.parametrize(
     "settings, state, message",
     [
-        ({}, {}, "must be of a training script of reid_ext, got .* without 'backbone'"),
+        ({}, {}, "must come from a training script of reid_ext, got .* without 'backbone'"),
         (None, {"classifier.weight": torch.ones(5, 9)}, "must hold the parameters of its own"),
     ],
 )

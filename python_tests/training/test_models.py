@@ -188,7 +188,7 @@ def test_without_timm_the_error_says_how_to_install_it(monkeypatch):
     [
         ({"neck": "no"}, "neck must be one of 'shared', 'per_modality', 'none', got 'no'"),
         ({"stem": "two"}, "stem must be one of 'shared', 'per_modality', got 'two'"),
-        ({"num_identities": 0}, "num_identities must be positive, got 0"),
+        ({"num_identities": 0}, "num_identities must be an integer >= 1, got 0"),
     ],
 )
 def test_refuses_unknown_choices(keywords, message):

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from reid_ext._runtime.arguments import ArgumentError
 from reid_ext.data.image_size import number_of_pixels
 
 # Colour whatever the file holds, and no turning by a camera's notes: boxes were cut as stored.
@@ -47,16 +48,14 @@ def decode(path: str | Path) -> np.ndarray:
         ) from None
     pixels = number_of_pixels(content) or 0
     if pixels > MOST_PIXELS:
-        raise ValueError(
-            f"decode: path must be an image of at most {MOST_PIXELS} pixels, got {path} of {pixels}"
-            "; make it smaller, or take it out of the dataset"
-        )
+        requirement = f"be an image of at most {MOST_PIXELS} pixels"
+        advice = "make it smaller, or take it out of the dataset"
+        raise ArgumentError("decode", "path", requirement, f"{path} of {pixels}", advice)
     image = _decoded(content)
     if image is None:
-        raise ValueError(
-            f"decode: path must be an image that decodes, got {path} ({len(content)} bytes), which "
-            "does not or only in part; copy the file again, or take it out of the dataset"
-        )
+        got = f"{path} ({len(content)} bytes), which does not or only in part"
+        advice = "copy the file again, or take it out of the dataset"
+        raise ArgumentError("decode", "path", "be an image that decodes", got, advice)
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
@@ -64,10 +63,8 @@ def _content(path: str | Path) -> bytes:
     # Bytes and imdecode, not imread: that fails on names outside the system's code page.
     with open(path, "rb", opener=_opened_at_once) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ValueError(
-                f"decode: path must be a regular file, got {path}, a pipe or a device; take it "
-                "out of the dataset"
-            )
+            got, advice = f"{path}, a pipe or a device", "take it out of the dataset"
+            raise ArgumentError("decode", "path", "be a regular file", got, advice)
         return file.read()
 
 

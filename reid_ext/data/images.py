@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils import data
 
+from reid_ext._runtime.arguments import ArgumentError, choice
 from reid_ext.data.decoding import PARTS, decode, part_of
 from reid_ext.data.pixel_cache import InFile, InMemory, Pixels
 from reid_ext.data.sample import Sample
@@ -47,11 +48,7 @@ class Images(data.Dataset):
         cache: bool | str | Path = False,
         part: str = "whole",
     ):
-        if part not in PARTS:
-            raise ValueError(
-                f"Images: part must be one of {', '.join(map(repr, PARTS))}, got {part!r}"
-            )
-        self.part = part
+        self.part = choice("Images", "part", part, PARTS)
         self.samples = samples
         self.transform = transform
         self._paths = [str(sample.path) for sample in samples]
@@ -108,8 +105,8 @@ def _facts(sample: Sample, labels: Mapping[int, int] | None) -> tuple[int, int, 
     if labels is None:
         return sample.identity, *others
     if sample.identity not in labels:
-        raise ValueError(
-            f"Images: labels must have every identity of samples, got none for identity "
-            f"{sample.identity} of {sample.path}; make them with data.relabel(samples)"
-        )
+        requirement = "have every identity of samples"
+        got = f"none for identity {sample.identity} of {sample.path}"
+        advice = "make them with data.relabel(samples)"
+        raise ArgumentError("Images", "labels", requirement, got, advice)
     return labels[sample.identity], *others

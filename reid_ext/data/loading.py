@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils import data
 
+from reid_ext._runtime.arguments import integer
 from reid_ext.data.images import Images
 from reid_ext.data.samplers import Keys
 
@@ -47,8 +48,7 @@ def loader(
             same short message from a worker as from this process.
         ChildProcessError: while iterating, a worker died.
     """
-    if workers < 0:
-        raise ValueError(f"loader: workers must be 0 or more, got {workers}")
+    workers = integer("loader", "workers", workers, 0)
     batches: data.DataLoader = data.DataLoader(
         _Batches(images),
         sampler=batch_sampler,

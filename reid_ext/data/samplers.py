@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Sampler
 
+from reid_ext._runtime.arguments import ArgumentError, integer
+from reid_ext.data.readers.tree import some
 from reid_ext.data.sample import INFRARED, VISIBLE, Sample
 
 Keys = list[tuple[int, int]]
@@ -21,9 +23,8 @@ class SequentialBatches(Sampler[Keys]):
     """The indices 0..length-1 in order, to extract features; the last batch may be smaller."""
 
     def __init__(self, length: int, batch_size: int):
-        _check_at_least(1, "SequentialBatches", batch_size=batch_size)
-        self.length = length
-        self.batch_size = batch_size
+        self.length = integer("SequentialBatches", "length", length, 0)
+        self.batch_size = integer("SequentialBatches", "batch_size", batch_size, 1)
 
     def __len__(self) -> int:
         return -(-self.length // self.batch_size)
@@ -45,23 +46,17 @@ class _PassesOverIdentities(Sampler[Keys]):
         self, pools: list[Pool], identities: int, images: int, batches: int | None, seed: int
     ):
         where = type(self).__name__
-        _check_at_least(1, where, identities=identities, images=images)
-        _check_at_least(0, where, seed=seed)
-        if identities > len(pools[0]):
-            raise ValueError(
-                f"{where}: identities must be at most the {len(pools[0])} of samples, got "
-                f"{identities}; choose a smaller batch"
-            )
+        self.identities = integer(
+            where, "identities", identities, 1, len(pools[0]), "the identities of samples"
+        )
+        self.images = integer(where, "images", images, 1)
+        self.seed = integer(where, "seed", seed, 0)
         if batches is None:
             largest = max(sum(map(len, pool.values())) for pool in pools)
-            batches = -(-largest // (identities * images))
-        _check_at_least(1, where, batches=batches)
-        self.identities = identities
-        self.images = images
-        self.seed = seed
+            batches = -(-largest // (self.identities * self.images))
+        self._batches = integer(where, "batches", batches, 1)
         self.epoch = 0
         self.batch = 0
-        self._batches = batches
         self._pools = pools
 
     def __len__(self) -> int:
@@ -101,13 +96,12 @@ class _PassesOverIdentities(Sampler[Keys]):
         return {"epoch": self.epoch, "batch": self.batch, **self._settings()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue exactly where ``state`` was taken; ValueError when the settings differ."""
+        """Continue exactly where ``state`` was taken; ArgumentError if the settings differ."""
         for name, mine in self._settings().items():
             if state.get(name) != mine:
-                raise ValueError(
-                    f"{type(self).__name__}: {name} must be {state.get(name)} as in the saved "
-                    f"state, got {mine}; resume with the settings and images of the first run"
-                )
+                requirement = f"be {state.get(name)} as in the saved state"
+                advice = "resume with the settings and images of the first run"
+                raise ArgumentError(type(self).__name__, name, requirement, str(mine), advice)
         self.epoch, self.batch = state["epoch"], state["batch"]
 
     def _settings(self) -> dict[str, int]:
@@ -180,11 +174,10 @@ class TwoModalityBatches(_PassesOverIdentities):
         ):
             without = sorted(set(other) - set(lacking))
             if without:
-                raise ValueError(
-                    f"TwoModalityBatches: every identity of samples must have {kind} images, got "
-                    f"none for {len(without)}: {', '.join(map(str, without[:10]))}"
-                    f"{' ...' if len(without) > 10 else ''}; leave these identities out"
-                )
+                argument, requirement = "every identity of samples", f"have {kind} images"
+                got = f"none for {len(without)}: {some(without, 10)}"
+                advice = "leave these identities out"
+                raise ArgumentError("TwoModalityBatches", argument, requirement, got, advice)
         super().__init__([visible, infrared], identities, images, batches, seed)
 
 
@@ -221,9 +214,3 @@ def _pool(samples: Sequence[Sample], modalities: tuple[int, ...]) -> Pool:
 def _randomness(seed: int, *place: int) -> np.random.SeedSequence:
     """Independent randomness for each place; as entropy, (1,) and (1, 0) would be the same."""
     return np.random.SeedSequence(seed, spawn_key=place)
-
-
-def _check_at_least(least: int, where: str, **arguments: int) -> None:
-    for name, value in arguments.items():
-        if not isinstance(value, int) or value < least:
-            raise ValueError(f"{where}: {name} must be an int of {least} or more, got {value!r}")

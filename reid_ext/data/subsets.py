@@ -2,10 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from numbers import Integral, Real
 
 import numpy as np
 
+from reid_ext._runtime.arguments import choice, integer, number
 from reid_ext.data.sample import Sample
 
 PARTS = ("identities", "images")
@@ -27,16 +27,11 @@ def fraction(
         seed: Of the draw.
 
     Raises:
-        ValueError: a share outside (0, 1], another ``of``, or a seed that is none.
+        ArgumentError: ``share``, ``of`` or ``seed`` is invalid.
     """
-    if not isinstance(share, Real) or not 0 < share <= 1:
-        raise ValueError(f"fraction: share must be in (0, 1], got {share!r:.60}")
-    if not isinstance(of, str) or of not in PARTS:
-        parts = ", ".join(map(repr, PARTS))
-        raise ValueError(f"fraction: of must be one of {parts}, got {of!r:.60}")
-    if not isinstance(seed, Integral) or isinstance(seed, bool) or seed < 0:
-        raise ValueError(f"fraction: seed must be an integer >= 0, got {seed!r:.60}")
-    rng = np.random.default_rng(seed)
+    share = number("fraction", "share", share, most=1, above=0)
+    choice("fraction", "of", of, PARTS)
+    rng = np.random.default_rng(integer("fraction", "seed", seed, 0))
     if of == "identities":
         kept = set(_part(sorted({s.identity for s in samples}), share, rng))
         return [s for s in samples if s.identity in kept]

@@ -5,14 +5,18 @@ Cropping and flipping happen on bytes, where they are cheap; one look-up per val
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from numbers import Real
 from typing import Protocol
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
+
+from reid_ext._runtime.arguments import ArgumentError, described, number
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -113,18 +117,14 @@ class TrainingTransform:
     def __post_init__(self) -> None:
         _check_common(self, "TrainingTransform")
         for name in ("flip", "erase", "mix"):
-            value = getattr(self, name)
-            if not 0 <= value <= 1:
-                raise ValueError(f"TrainingTransform: {name} must be in [0, 1], got {value}")
+            number("TrainingTransform", name, getattr(self, name), 0, 1)
         for name in ("gain", "offset"):
-            value = getattr(self, name)
-            if not 0 <= value < math.inf:
-                raise ValueError(f"TrainingTransform: {name} must be 0 or more, got {value}")
-        if len(self.pad) != 2 or not all(0 <= self.pad[i] < self.size[i] for i in (0, 1)):
-            raise ValueError(
-                "TrainingTransform: pad must be two numbers of pixels, 0 or more and smaller than "
-                f"size {self.size}, got {self.pad}"
-            )
+            number("TrainingTransform", name, getattr(self, name), 0)
+        if not _are_numbers(self.pad, 2) or not all(
+            0 <= pad < size for pad, size in zip(self.pad, self.size, strict=True)
+        ):
+            requirement = f"be two numbers of pixels from 0 to below size {self.size}"
+            raise ArgumentError("TrainingTransform", "pad", requirement, described(self.pad))
 
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> Tensor:
         out = np.empty((3, *self.size), np.float32)
@@ -200,12 +200,20 @@ def _erase(out: np.ndarray, rng: np.random.Generator) -> None:
             return
 
 
-def _check_common(transform: EvaluationTransform | TrainingTransform, where: str) -> None:
-    if len(transform.size) != 2 or any(length < 1 for length in transform.size):
-        raise ValueError(
-            f"{where}: size must be a height and a width of 1 pixel or more, got {transform.size}"
-        )
-    if len(transform.mean) != 3:
-        raise ValueError(f"{where}: mean must have one value per channel, got {transform.mean}")
-    if len(transform.std) != 3 or any(value <= 0 for value in transform.std):
-        raise ValueError(f"{where}: std must have three values above 0, got {transform.std}")
+def _check_common(transform: EvaluationTransform | TrainingTransform, function: str) -> None:
+    for name, count, least, requirement in (
+        ("size", 2, 1, "be a height and a width of 1 pixel or more"),
+        ("mean", 3, -math.inf, "have one number per channel"),
+        ("std", 3, 1e-12, "have one number above 0 per channel"),
+    ):
+        values = getattr(transform, name)
+        if not _are_numbers(values, count) or min(values) < least:
+            raise ArgumentError(function, name, requirement, described(values))
+
+
+def _are_numbers(values: object, count: int) -> bool:
+    return (
+        isinstance(values, Sequence)
+        and len(values) == count
+        and all(isinstance(value, Real) and math.isfinite(value) for value in values)
+    )

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from reid_ext._runtime.arguments import ArgumentError
 from reid_ext.data.readers.tree import IMAGE_SUFFIXES, csv_rows, parsed_json, read_words, short
 from reid_ext.data.sample import Dataset, Sample
 
@@ -21,6 +22,7 @@ FINER = VIEWS | {"front_side": 0, "back_side": 2, "noise": 1}
 ORIENTATIONS = (0, 2, 1, 0, 2, 1, 0, 2)
 KEY_POINTS = 20  # of a vehicle: two numbers each
 KEY_POINT_FILES = ("keypoint_train.txt", "keypoint_test.txt")
+WHERE = "read_view_labels"
 LARGEST = 64 << 20  # bytes of a pickle
 
 
@@ -53,15 +55,13 @@ def read_view_labels(path: str | Path) -> dict[str, int]:
     labels: dict[str, int] = {}
     for file in _files(Path(path)):
         if file.suffix not in _READERS:
-            raise ValueError(
-                f"read_view_labels: path must end in {', '.join(_READERS)}, got {file.name!r}"
-            )
+            requirement = f"end in {', '.join(_READERS)}"
+            raise ArgumentError(WHERE, "path", requirement, repr(file.name))
         for name, view in _READERS[file.suffix](file):
             key = str(name).replace("\\", "/").rpartition("/")[2]
             if view is not None and labels.setdefault(key, view) != view:
-                raise ValueError(
-                    f"{file}: the images must have one view each, got two of {short(key)}"
-                )
+                got = f"two of {short(key)}"
+                raise ArgumentError(WHERE, str(file), "have one view for each image", got)
     return labels
 
 
@@ -119,27 +119,23 @@ class _PlainUnpickler(pickle.Unpickler):
 
 def _from_pickle(path: Path) -> list[tuple[str, int | None]]:
     if path.stat().st_size > LARGEST:
-        raise ValueError(
-            f"{path}: a pickle of views must be at most {LARGEST >> 20} MiB, got "
-            f"{path.stat().st_size >> 20}"
-        )
+        requirement = f"be a pickle of at most {LARGEST >> 20} MiB"
+        raise ArgumentError(WHERE, str(path), requirement, str(path.stat().st_size >> 20))
     content = path.read_bytes()
     try:  # those of Python 2 have byte strings
         labels = _PlainUnpickler(io.BytesIO(content), encoding="utf-8").load()
     except Exception as error:  # a damaged pickle can raise anything
-        raise ValueError(
-            f"{path} must be a pickle of plain values, file name to (view, name), got "
-            f"{short(str(error))}; nothing of it was run"
-        ) from error
+        requirement = "be a pickle of plain values, file name to (view, name)"
+        got, advice = short(str(error)), "no code in it was run"
+        raise ArgumentError(WHERE, str(path), requirement, got, advice) from error
     if not isinstance(labels, dict):
-        raise ValueError(f"{path} must hold a dict of file names, got {type(labels).__name__}")
+        kind = type(labels).__name__
+        raise ArgumentError(WHERE, str(path), "hold a dict of file names", kind)
     rows: list[tuple[str, int | None]] = []
     for name, value in labels.items():
         if not isinstance(name, str) or not _is_view_and_name(value):
-            raise ValueError(
-                f"{path}: {short(name)} must have a view and its name, such as (0, 'front_side'), "
-                f"got {short(value)}"
-            )
+            requirement = "have a view and its name, such as (0, 'front_side')"
+            raise ArgumentError(WHERE, f"{path}: {short(name)}", requirement, short(value))
         rows.append((name, int(value[0])))
     return rows
 
@@ -159,11 +155,10 @@ def _from_key_points(path: Path) -> list[tuple[str, int | None]]:
         orientation = words[-1]
         known = orientation in map(str, range(len(ORIENTATIONS)))
         if len(words) != 2 * KEY_POINTS + 2 or not (known or orientation == "-1"):
-            raise ValueError(
-                f"{path} must have lines of a path, {KEY_POINTS} key points and an orientation "
-                f"from 0 to {len(ORIENTATIONS) - 1}, got {len(words)} words that end in "
-                f"{short(orientation)} in line {number}; copy the file again"
-            )
+            last = f"an orientation from 0 to {len(ORIENTATIONS) - 1}"
+            requirement = f"have lines of a path, {KEY_POINTS} key points and {last}"
+            got = f"{len(words)} words that end in {short(orientation)} in line {number}"
+            raise ArgumentError(WHERE, str(path), requirement, got, "copy the file again")
         rows.append((words[0], ORIENTATIONS[int(orientation)] if known else None))
     return rows
 
@@ -172,14 +167,12 @@ def _from_csv(path: Path) -> list[tuple[str, int | None]]:
     try:
         rows, columns = csv_rows(path.read_text(encoding="utf-8-sig").splitlines())
     except ValueError as error:
-        raise ValueError(f"{path} must be CSV in UTF-8, got {error}") from error
+        raise ArgumentError(WHERE, str(path), "be CSV in UTF-8", str(error)) from error
     if not {"path", "view"} <= set(columns):
-        raise ValueError(f"{path} must have the columns path and view, got {short(columns)}")
+        raise ArgumentError(WHERE, str(path), "have the columns path and view", short(columns))
     if cut := next((row for row in rows if row["path"] is None or row["view"] is None), None):
-        raise ValueError(
-            f"{path} must have a path and a view in every row, an empty one where it is not known, "
-            f"got {short(list(cut.values()))}"
-        )
+        requirement = "have a path and a view in every row, an empty one where it is not known"
+        raise ArgumentError(WHERE, str(path), requirement, short(list(cut.values())))
     return [(row["path"], _view(path, row["path"], row["view"])) for row in rows]
 
 
@@ -187,9 +180,9 @@ def _from_json(path: Path) -> list[tuple[str, int | None]]:
     try:
         labels = parsed_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} must be JSON in UTF-8, got {error}") from error
+        raise ArgumentError(WHERE, str(path), "be JSON in UTF-8", str(error)) from error
     if not isinstance(labels, dict):
-        raise ValueError(f"{path} must be an object of paths and views, got another value")
+        raise ArgumentError(WHERE, str(path), "be an object of paths and views", "another value")
     return [(name, _view(path, name, view)) for name, view in labels.items()]
 
 
@@ -197,10 +190,8 @@ def _view(path: Path, name: str, view: Any) -> int | None:
     if view is None or view == "":
         return None
     if not isinstance(view, str | int) or str(view) not in VIEWS:
-        raise ValueError(
-            f"{path}: the view of {short(name)} must be one of {', '.join(VIEWS)}, got "
-            f"{short(view)}"
-        )
+        view_of = f"{path}: the view of {short(name)}"
+        raise ArgumentError(WHERE, view_of, f"be one of {', '.join(VIEWS)}", short(view))
     return VIEWS[str(view)]
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from reid_ext._runtime.arguments import ArgumentError
 from reid_ext.data.readers.tree import parsed_json
 
 VIEWS_FILE = "views.json"
@@ -16,9 +17,8 @@ def read_views(root: Path) -> dict[str, int]:
         views = parsed_json(path.read_text())
         whole = all(v in (0, 1, 2) for v in views.values())
     except (ValueError, AttributeError) as error:
-        raise ValueError(
-            f"{path} must be a JSON object of views, got {error}; delete it"
-        ) from error
+        requirement = "be a JSON object of views"
+        raise ArgumentError("data.load", str(path), requirement, str(error), "delete it") from error
     if not whole:
-        raise ValueError(f"{path} must hold the views 0, 1 and 2 alone, got others; delete it")
+        raise ArgumentError("data.load", str(path), "hold only 0, 1 and 2", "others", "delete it")
     return views

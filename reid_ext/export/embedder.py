@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from reid_ext._runtime.arguments import ArgumentError
 from reid_ext.models import Embedding, TwoStream, build_backbone
 from reid_ext.training.checkpoint import parameters, read_checkpoint
 
+FUNCTION = "load_embedder"
 TIMM = "timm:"
 WEIGHTS_FORMAT = "reid_ext weights"
 DEFAULT_SIZE = (256, 128)
@@ -62,20 +64,18 @@ def load_embedder(
         return Embedder(model.eval(), size or DEFAULT_SIZE, {})
     path = Path(source)
     if path.suffix in NOT_READ:
-        raise ValueError(
-            "load_embedder: source must be checkpoint.pt, weights.safetensors, model.onnx or "
-            f"timm:NAME, got {path}, which is for other programs; give what it was exported from"
-        )
+        requirement = "be checkpoint.pt, weights.safetensors, model.onnx or timm:NAME"
+        got, advice = f"{path}, which is for other programs", "give what it was exported from"
+        raise ArgumentError(FUNCTION, "source", requirement, got, advice)
     if path.suffix == ".onnx":
         from reid_ext.export.onnx_model import OnnxModel
 
         exported = OnnxModel(path)
         if size is not None and exported.fixed_size not in (None, size):
             height, width = exported.fixed_size or size
-            raise ValueError(
-                f"load_embedder: size must be the {height}x{width} that {path} was exported with, "
-                f"got {size[0]}x{size[1]}; leave it out, or export again with that size"
-            )
+            requirement = f"be the {height}x{width} that {path} was exported with"
+            advice = "leave it out, or export again with that size"
+            raise ArgumentError(FUNCTION, "size", requirement, f"{size[0]}x{size[1]}", advice)
         return Embedder(exported, _size(path, size, exported.size), exported.settings)
     if path.suffix == ".safetensors":
         settings, state = read_weights(path)
@@ -124,10 +124,9 @@ def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             raise ValueError("weights without settings")
         return json.loads(facts["settings"]), state
     except (SafetensorError, ValueError, KeyError) as error:
-        raise ValueError(
-            f"load_embedder: source must be weights that reid-ext export wrote, got {path} "
-            f"({error}); weights of a timm model go to --weights with timm:NAME"
-        ) from error
+        requirement = "be weights that reid-ext export wrote"
+        advice = "weights of a timm model go to --weights with timm:NAME"
+        raise ArgumentError(FUNCTION, "source", requirement, f"{path} ({error})", advice) from error
 
 
 def _two_stream(path: Path, settings: dict[str, Any], state: dict[str, Tensor]) -> TwoStream:
@@ -135,29 +134,25 @@ def _two_stream(path: Path, settings: dict[str, Any], state: dict[str, Tensor]) 
         backbone, neck = settings["backbone"], settings["neck"]
         identities = len(state["classifier.weight"])
     except KeyError as error:
-        raise ValueError(
-            f"load_embedder: source must be of a training script of reid_ext, got {path} without "
-            f"{error}; for another network export it to ONNX"
-        ) from error
+        requirement = "come from a training script of reid_ext"
+        got, advice = f"{path} without {error}", "export another network to ONNX"
+        raise ArgumentError(FUNCTION, "source", requirement, got, advice) from error
     stripes = settings.get("stripes", 0)
     model = TwoStream(build_backbone(backbone), identities, neck=neck, stripes=stripes)
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
         reason = str(error).split("\n")[1:2] or [str(error)]
-        raise ValueError(
-            f"load_embedder: source must hold the parameters of its own settings, got {path} "
-            f"({reason[0].strip()}); write it again"
-        ) from error
+        requirement = "hold the parameters of its own settings"
+        got = f"{path} ({reason[0].strip()})"
+        raise ArgumentError(FUNCTION, "source", requirement, got, "write it again") from error
     return model
 
 
 def _size(path: Path, given: tuple[int, int] | None, own: Any) -> tuple[int, int]:
     if given is None and own is None:
-        raise ValueError(
-            f"load_embedder: size must be given for {path}, which does not say the height and "
-            "width of its images; such as 256x128"
-        )
+        requirement = f"be given for {path}, which does not say the size of its images"
+        raise ArgumentError(FUNCTION, "size", requirement, "None", "for example 256x128")
     height, width = given or own
     return int(height), int(width)
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from reid_ext._runtime.arguments import ArgumentError, choice
 from reid_ext._runtime.writing import whole_file, writes
 from reid_ext.export.embedder import Embedder, ImagesToFeatures, load_embedder, write_weights
 from reid_ext.export.onnx_model import INPUTS, METADATA, OnnxModel
@@ -52,19 +53,16 @@ def export_model(embedder: Embedder, path: str | Path, file_format: str) -> Expo
     ``modalities`` (N,) int64; the output is ``features`` (N, D) float32.
 
     Raises:
-        ValueError: another format, or an ONNX file as source.
+        ArgumentError: another format, or an ONNX file as source.
         ImportError: a package is not installed, with the command that installs it.
         RuntimeError: the file's features differ from the network's.
     """
-    if file_format not in ENDINGS:
-        known = ", ".join(map(repr, ENDINGS))
-        raise ValueError(f"export_model: file_format must be one of {known}, got {file_format!r}")
+    choice("export_model", "file_format", file_format, ENDINGS)
     model, path = embedder.model, Path(path)
     if not isinstance(model, TwoStream):
-        raise ValueError(
-            "export_model: embedder must be of a checkpoint, weights or timm, got an ONNX file; "
-            "export the checkpoint that it came from"
-        )
+        requirement = "come from a checkpoint, weights or timm"
+        advice = "export the checkpoint that it came from"
+        raise ArgumentError("export_model", "embedder", requirement, "an ONNX file", advice)
     two = isinstance(model.neck, PerModalityNorm)
     was_training = model.training
     model.cpu().eval()

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from reid_ext._runtime.arguments import ArgumentError
 from reid_ext.models import Embedding
 
 METADATA = "reid_ext"  # the key of the settings in the file
@@ -38,10 +39,9 @@ class OnnxModel(nn.Module):
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         if len(inputs) not in (1, 2) or len(inputs[0].shape) != 4 or len(outputs[0].shape) != 2:
             shapes = ", ".join(f"{i.name} {i.shape}" for i in inputs)
-            raise ValueError(
-                f"load_embedder: source must take images (N, 3, H, W) and perhaps modalities (N,) "
-                f"and give features (N, D), got {path} with {shapes} to {outputs[0].shape}"
-            )
+            requirement = "take images (N, 3, H, W), perhaps modalities (N,), and give (N, D)"
+            got = f"{path} with {shapes} to {outputs[0].shape}"
+            raise ArgumentError("load_embedder", "source", requirement, got)
         self._names = [i.name for i in inputs]
         height, width = inputs[0].shape[2:]
         fixed = isinstance(height, int) and isinstance(width, int)
@@ -83,7 +83,5 @@ def _session(path: Path, providers: tuple[str, ...]) -> Any:
     try:
         return onnxruntime.InferenceSession(path, providers=list(providers))
     except Exception as error:  # onnxruntime has a class of its own for each state
-        raise ValueError(
-            f"load_embedder: source must be an ONNX file, got {path} "
-            f"({str(error).splitlines()[0]}); export it again"
-        ) from error
+        got, advice = f"{path} ({str(error).splitlines()[0]})", "export it again"
+        raise ArgumentError("load_embedder", "source", "be an ONNX file", got, advice) from error

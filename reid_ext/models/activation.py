@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reid_ext._runtime.arguments import ArgumentError, instance
 from reid_ext.models.two_stream import TwoStream
 
 
@@ -26,21 +27,18 @@ def activation_maps(
         for the score.
 
     Raises:
-        ValueError: a backbone without a feature map before its pooling, or another shape.
+        ArgumentError: a backbone without a feature map before its pooling, or another shape.
 
     Source:
         Selvaraju et al. 2017, "Grad-CAM", ICCV.
     """
-    if not isinstance(model.trunk, nn.Sequential):
-        raise ValueError(
-            "activation_maps: model must have the backbone 'small' or a ResNet, got a trunk of "
-            f"{type(model.trunk).__name__}, whose last feature map is not known"
-        )
+    function = "activation_maps"
+    if not isinstance(instance(function, "model", model, TwoStream).trunk, nn.Sequential):
+        got = f"a trunk of {type(model.trunk).__name__}, whose last feature map is not known"
+        raise ArgumentError(function, "model", "have the backbone 'small' or a ResNet", got)
     if reference is not None and reference.shape != (len(images), model.feature_dim):
-        raise ValueError(
-            f"activation_maps: reference must have shape ({len(images)}, {model.feature_dim}), "
-            f"got {tuple(reference.shape)}"
-        )
+        requirement = f"have shape ({len(images)}, {model.feature_dim})"
+        raise ArgumentError(function, "reference", requirement, str(tuple(reference.shape)))
     kept: list[Tensor] = []
     hook = model.trunk.register_forward_hook(lambda *call: kept.append(call[2]))
     was_training = model.training

@@ -12,7 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from reid_ext._runtime.arguments import ArgumentError, instance
 from reid_ext.models.small import small_parts
+
+FUNCTION = "build_backbone"
 
 
 class Backbone(nn.Module):
@@ -55,14 +58,14 @@ def build_backbone(name: str, weights: str | Path | None = None) -> Backbone:
     Raises:
         ImportError: a timm model is asked for and timm is not installed.
         FileNotFoundError: there is no file ``weights``.
-        ValueError: no such model, or weights that do not fit it.
+        ArgumentError: no such model, or weights that do not fit it.
     """
+    name = instance(FUNCTION, "name", name, str)
     if name == "small":
         if weights == "imagenet":
-            raise ValueError(
-                "build_backbone: weights must be None or a file for the backbone 'small', got "
-                "'imagenet'; there are none, it is trained from scratch"
-            )
+            requirement = "be None or a file for the backbone 'small'"
+            advice = "it has no ImageNet weights and is trained from scratch"
+            raise ArgumentError(FUNCTION, "weights", requirement, "'imagenet'", advice)
         backbone = Backbone(*small_parts())
         if weights is not None:
             _load_weights(backbone, weights)
@@ -79,10 +82,8 @@ def _timm_backbone(name: str, weights: str | Path | None) -> Backbone:
             'install it with pip install "reid_ext[train]", or use the backbone "small"'
         ) from error
     if not timm.is_model(name):
-        raise ValueError(
-            f"build_backbone: name must be 'small' or a timm model, got {name!r}; "
-            "timm.list_models() gives the names"
-        )
+        advice = "timm.list_models() gives the names"
+        raise ArgumentError(FUNCTION, "name", "be 'small' or a timm model", repr(name), advice)
     network = _create(timm, name, weights)
     if weights not in (None, "imagenet"):
         _load_weights(network, weights)
@@ -138,10 +139,9 @@ def _load_weights(network: nn.Module, weights: str | Path | None) -> None:
     ):
         if keys:
             shown = ", ".join(keys[:3]) + (", ..." if len(keys) > 3 else "")
-            raise ValueError(
-                f"build_backbone: weights must fit the model, got {path}, which {problem} "
-                f"({len(keys)} of {len(own)}): {shown}; use the weights of this same model"
-            )
+            got = f"{path}, which {problem} ({len(keys)} of {len(own)}): {shown}"
+            advice = "use the weights of this same model"
+            raise ArgumentError(FUNCTION, "weights", "fit the model", got, advice)
     network.load_state_dict(state, strict=False)
 
 
@@ -162,13 +162,11 @@ def _read_state(path: Path) -> dict[str, Tensor]:
             'install it with pip install "reid_ext[train]"'
         ) from None
     except Exception as error:
-        raise ValueError(
-            f"build_backbone: weights must be a readable state dict, got {path} "
-            f"({type(error).__name__}); fetch it again, or save it with torch.save"
-        ) from error
+        got, advice = f"{path} ({type(error).__name__})", "fetch it again, or use torch.save"
+        requirement = "be a readable state dict"
+        raise ArgumentError(FUNCTION, "weights", requirement, got, advice) from error
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise ValueError(
-            f"build_backbone: weights must be a state dict (names to tensors), got {path} with "
-            f"{type(state).__name__}; save model.state_dict() alone"
-        )
+        got, advice = f"{path} with {type(state).__name__}", "save model.state_dict() alone"
+        requirement = "be a state dict (names to tensors)"
+        raise ArgumentError(FUNCTION, "weights", requirement, got, advice)
     return state

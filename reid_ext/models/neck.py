@@ -11,6 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from reid_ext._runtime.arguments import choice
+
 NECKS = ("shared", "per_modality", "none")
 MODALITIES = 2
 
@@ -82,10 +84,7 @@ class PerModalityNorm(nn.Module):
 
 def build_neck(name: str, dim: int) -> nn.Module:
     """Return the norm ``name``, a name of ``NECKS``, over ``dim`` features."""
-    if name not in NECKS:
-        raise ValueError(
-            f"TwoStream: neck must be one of {', '.join(map(repr, NECKS))}, got {name!r}"
-        )
+    choice("TwoStream", "neck", name, NECKS)
     if name == "none":
         return NoNorm()
     return SharedNorm(dim) if name == "shared" else PerModalityNorm(dim)

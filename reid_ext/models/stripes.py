@@ -8,6 +8,7 @@ the branches open; stripes of the last map are those of PCB and MGN.
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reid_ext._runtime.arguments import ArgumentError, integer
 from reid_ext.models.backbone import Backbone
 from reid_ext.models.neck import build_neck
 
@@ -39,17 +40,13 @@ def build_stripes(
     """Return ``number`` stripes over the last map of ``backbone``.
 
     Raises:
-        ValueError: a negative number, or a backbone without a map.
+        ArgumentError: a negative number, or a backbone without a map.
     """
-    if number < 0:
-        raise ValueError(f"TwoStream: stripes must be at least 0, got {number}")
-    if number == 0:
+    if integer("TwoStream", "stripes", number, 0) == 0:
         return nn.ModuleList()
     if backbone.map_dim is None:
-        raise ValueError(
-            f"TwoStream: stripes must be 0 for a backbone without a last map, got {number}; use "
-            "'small' or a ResNet"
-        )
+        requirement, advice = "be 0 for a backbone without a last map", "use 'small' or a ResNet"
+        raise ArgumentError("TwoStream", "stripes", requirement, str(number), advice)
     dim = backbone.map_dim
     return nn.ModuleList(Stripe(dim, num_identities, neck, classifier_std) for _ in range(number))
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from reid_ext._runtime.arguments import ArgumentError, choice, instance, integer
 from reid_ext.models.backbone import Backbone, build_backbone
 from reid_ext.models.neck import MODALITIES, build_neck
 from reid_ext.models.stripes import Stripe, build_stripes, pool_stripes
@@ -56,9 +57,10 @@ class TwoStream(nn.Module):
         classifier_std: float = 0.001,
     ):
         super().__init__()
-        if num_identities < 1:
-            raise ValueError(f"TwoStream: num_identities must be positive, got {num_identities}")
-        backbone = build_backbone(backbone) if isinstance(backbone, str) else backbone
+        integer("TwoStream", "num_identities", num_identities, 1)
+        if isinstance(backbone, str):
+            backbone = build_backbone(backbone)
+        backbone = instance("TwoStream", "backbone", backbone, Backbone)
         self.stems = _stems(backbone, stem)
         self.trunk = backbone.trunk
         self.pool = backbone.pool
@@ -87,10 +89,9 @@ class TwoStream(nn.Module):
 
     def forward(self, images: Tensor, modalities: Tensor) -> Embedding:
         if modalities.shape != images.shape[:1]:
-            raise ValueError(
-                f"TwoStream: modalities must have shape ({len(images)},), one per image, got "
-                f"{tuple(modalities.shape)}"
-            )
+            requirement = f"have shape ({len(images)},), one for each image"
+            got = str(tuple(modalities.shape))
+            raise ArgumentError("TwoStream", "modalities", requirement, got)
         return self.embed(self.pooled(images, modalities), modalities)
 
     def pooled(self, images: Tensor, modalities: Tensor) -> Tensor:
@@ -126,15 +127,10 @@ class TwoStream(nn.Module):
 
 
 def _stems(backbone: Backbone, stem: str) -> nn.ModuleList:
-    if stem not in STEMS:
-        raise ValueError(
-            f"TwoStream: stem must be one of {', '.join(map(repr, STEMS))}, got {stem!r}"
-        )
-    if stem == "shared":
+    if choice("TwoStream", "stem", stem, STEMS) == "shared":
         return nn.ModuleList([backbone.stem])
     if isinstance(backbone.stem, nn.Identity):
-        raise ValueError(
-            "TwoStream: stem must be 'shared' for a backbone whose stem is not apart, got "
-            "'per_modality'; use 'small' or a ResNet"
-        )
+        requirement = "be 'shared' for a backbone without a separate stem"
+        advice = "use 'small' or a ResNet"
+        raise ArgumentError("TwoStream", "stem", requirement, "'per_modality'", advice)
     return nn.ModuleList([backbone.stem, copy.deepcopy(backbone.stem)])

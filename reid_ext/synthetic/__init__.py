@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from reid_ext._runtime import unfinished
+from reid_ext._runtime.arguments import choice
 from reid_ext._runtime.progress import Progress
 from reid_ext.synthetic import cuhk03, dukemtmc, market1501, msmt17, regdb, store, sysu, veri776
 from reid_ext.synthetic.layout import Layout
@@ -62,7 +63,7 @@ def synthesize(
             elsewhere the second is 0. The trials of regdb divide them anew.
         images: Two numbers per camera, by the layout. sysu-mm01, regdb: visible and infrared
             images of a person. market1501, dukemtmc-reid: images of a person, with one more as
-            query where it is tested, and how many people there are whom nobody looks for.
+            query where it is tested, and the number of distractor identities.
             cuhk03-np, msmt17, veri776: images and queries of a person.
         difficulty: Colour cast, blur, noise and bad framing, from 0 to 2.
         occlusion: Fraction of images with something before the person.
@@ -75,8 +76,7 @@ def synthesize(
         ``root`` as a path.
 
     Raises:
-        ValueError: an argument out of range, or ``root`` holds something else; the message says
-            which and what to do.
+        ArgumentError: an argument is out of range, or ``root`` holds something else.
         RuntimeError: a worker process died, e.g. since the call does not stand under
             ``if __name__ == "__main__":``.
     """
@@ -103,9 +103,8 @@ def synthesize(
 
 
 def settings_of(name: str, preset: str, **changes: Any) -> Settings:
-    """The settings of a preset with what ``changes`` has besides None; ValueError as synthesize."""
-    if not isinstance(name, str) or name not in LAYOUTS:
-        raise ValueError(f"synthesize: name must be one of {', '.join(LAYOUTS)}, got {name!r:.60}")
+    """The settings of a preset with the ``changes`` that are not None; errors as synthesize."""
+    choice("synthesize", "name", name, LAYOUTS)
     settings = settings_from(LAYOUTS[name].PRESETS, preset, **changes)
     LAYOUTS[name].check(settings)
     return settings

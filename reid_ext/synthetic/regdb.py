@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from reid_ext._runtime.arguments import ArgumentError
 from reid_ext.data import regdb as reader
 from reid_ext.synthetic.camera import Camera, draw_camera
 from reid_ext.synthetic.person import draw_person
@@ -45,11 +46,10 @@ class Task(NamedTuple):
 def check(settings: Settings) -> None:
     train, val, test = settings.identities
     if val or not train or not test:
-        raise ValueError(
-            "synthesize: identities must have persons to train and to test on and 0 to validate "
-            f"on for 'regdb', got {settings.identities}; its trials divide them, and its reader "
-            "holds out training identities"
-        )
+        requirement = "have persons to train and to test on and 0 to validate on for 'regdb'"
+        advice = "its trials divide them, and its reader holds out training identities"
+        got = str(settings.identities)
+        raise ArgumentError("synthesize", "identities", requirement, got, advice)
 
 
 def tasks(settings: Settings) -> list[Task]:

@@ -5,39 +5,37 @@ from pathlib import Path
 from typing import Any
 
 from reid_ext._runtime import unfinished
+from reid_ext._runtime.arguments import ArgumentError
 from reid_ext.data import SYNTHETIC_MANIFEST
 
 MANIFEST = SYNTHETIC_MANIFEST
+_ADVICE = "name another folder or delete this one"
 
 
 def is_finished(root: Path, manifest: dict[str, Any]) -> bool:
     """Whether ``root`` holds the data set of this manifest; False if there is nothing yet.
 
     Raises:
-        ValueError: ``root`` holds something else, which is left as it is.
+        ArgumentError: ``root`` holds something else, which is left as it is.
     """
     if not root.exists():
         return False
     if not root.is_dir():
-        raise ValueError(f"synthesize: root must be a folder, got the file {root}")
+        raise ArgumentError("synthesize", "root", "be a folder", f"the file {root}")
     if not (root / MANIFEST).is_file():
         names = sorted(path.name for path in root.iterdir())
         if not names:
             return False
-        shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
-        raise ValueError(
-            f"synthesize: root must be empty, absent or a folder that synthesize made, got {root} "
-            f"with {shown}; name another folder"
-        )
+        got = f"{root} with {', '.join(names[:4])}{', ...' if len(names) > 4 else ''}"
+        requirement = "be empty, absent or a folder that synthesize made"
+        raise ArgumentError("synthesize", "root", requirement, got, "name another folder")
     found = _read(root / MANIFEST)
     other = [key for key in manifest if found.get(key) != manifest[key]]
     if other:
         asked = ", ".join(f"{key} {manifest[key]}" for key in other)
-        holds = ", ".join(f"{key} {found.get(key)}" for key in other)
-        raise ValueError(
-            f"synthesize: root must hold the data set asked for ({asked}), got {root} with "
-            f"{holds}; name another folder or delete this one"
-        )
+        got = f"{root} with " + ", ".join(f"{key} {found.get(key)}" for key in other)
+        requirement = f"hold the requested data set ({asked})"
+        raise ArgumentError("synthesize", "root", requirement, got, _ADVICE)
     return True
 
 
@@ -47,10 +45,8 @@ def _read(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise ValueError(
-            f"synthesize: root must have a readable {path.name}, got {path} that is not a JSON "
-            f"object; name another folder or delete this one"
-        )
+        got, requirement = f"{path} that is not a JSON object", f"have a readable {path.name}"
+        raise ArgumentError("synthesize", "root", requirement, got, _ADVICE)
     return found
 
 

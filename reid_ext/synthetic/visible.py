@@ -13,6 +13,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from reid_ext._runtime.arguments import ArgumentError
 from reid_ext.synthetic.camera import HEIGHT, WIDTH, Camera, draw_camera
 from reid_ext.synthetic.palette import FEW_CLOTHS
 from reid_ext.synthetic.person import draw_person
@@ -70,16 +71,13 @@ class VisibleLayout:
     def check(self, settings: Settings) -> None:
         _, val, _ = settings.identities
         if val:
-            raise ValueError(
-                f"synthesize: identities must have 0 persons to validate on for {self.name!r}, got "
-                f"{settings.identities}; its reader holds out training identities for that"
-            )
+            requirement = f"have 0 persons to validate on for {self.name!r}"
+            got, advice = str(settings.identities), "its reader holds out training identities"
+            raise ArgumentError("synthesize", "identities", requirement, got, advice)
         last = max(task.identity for task in self.people(settings))
         if last > FOUR_DIGITS:
-            raise ValueError(
-                f"synthesize: identities and images must name {FOUR_DIGITS} people or fewer, got "
-                f"{last} with those nobody looks for"
-            )
+            requirement = f"name {FOUR_DIGITS} people or fewer, distractors included"
+            raise ArgumentError("synthesize", "identities and images", requirement, str(last))
 
     def tasks(self, settings: Settings) -> list[Task]:
         return self.people(settings)

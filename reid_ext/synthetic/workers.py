@@ -15,6 +15,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import cv2
 
+from reid_ext._runtime.arguments import integer
+
 Task = TypeVar("Task")
 Views = dict[str, int]  # relative path of an image -> the view it shows
 
@@ -29,10 +31,10 @@ class _Worker(NamedTuple):
 
 def number_of_workers(asked: int | None, num_images: int) -> int:
     """Processes to use: ``asked``, or as many as pay; never more than this process may use."""
-    if asked is not None and (isinstance(asked, bool) or not isinstance(asked, int) or asked < 1):
-        raise ValueError(f"synthesize: workers must be a whole number, 1 or more, got {asked!r}")
-    cores = len(os.sched_getaffinity(0))
-    return min(cores, 1 + num_images // IMAGES_WORTH_A_PROCESS if asked is None else asked)
+    wanted = 1 + num_images // IMAGES_WORTH_A_PROCESS
+    if asked is not None:
+        wanted = integer("synthesize", "workers", asked, 1)
+    return min(len(os.sched_getaffinity(0)), wanted)
 
 
 def render_all(

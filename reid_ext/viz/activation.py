@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 
+from reid_ext._runtime.arguments import integer
 from reid_ext.viz import canvas
 
 
@@ -16,18 +17,12 @@ def draw_activation(image: np.ndarray, activation: np.ndarray, *, height: int = 
         height: Of the result in pixels; the width follows.
 
     Raises:
-        ValueError: another shape, dtype or range, by its name.
+        ArgumentError: another shape, dtype or range.
     """
-    where = "draw_activation"
-    canvas.check_image(where, "image", image)
-    heat = np.asarray(activation, np.float32)
-    if heat.ndim != 2 or not heat.size or not ((heat >= 0) & (heat <= 1)).all():
-        raise ValueError(
-            f"{where}: activation must have shape (h, w) and be in [0, 1], got shape {heat.shape}"
-            + (f" with values from {heat.min():g} to {heat.max():g}" if heat.size else "")
-        )
-    if height < 1:
-        raise ValueError(f"{where}: height must be at least 1, got {height}")
+    function = "draw_activation"
+    image = canvas.read_image(function, "image", image)
+    heat = canvas.read_fractions(function, "activation", activation, ndim=2).astype(np.float32)
+    height = integer(function, "height", height, 1)
     rgb = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB) if image.ndim == 2 else image
     size = max(1, round(rgb.shape[1] * height / rgb.shape[0])), height
     rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_CUBIC)

@@ -10,6 +10,7 @@ from typing import TypeAlias
 import cv2
 import numpy as np
 
+from reid_ext._runtime.arguments import ArgumentError, described
 from reid_ext._runtime.writing import whole_file
 
 Color: TypeAlias = tuple[int, int, int]
@@ -89,13 +90,13 @@ def save_image(path: str | Path, image: np.ndarray) -> None:
         image: uint8 RGB of shape (H, W, 3), or gray of shape (H, W).
 
     Raises:
-        ValueError: an unknown suffix, or an image of another shape or dtype.
+        ArgumentError: an unknown suffix, or an image of another shape or dtype.
         FileNotFoundError: the folder is missing.
     """
     path = Path(path)
-    check_image("save_image", "image", image)
+    image = read_image("save_image", "image", image)
     if not cv2.haveImageWriter(path.name):
-        raise ValueError(f"save_image: path must end in .png or .jpg, got {path.name!r}")
+        raise ArgumentError("save_image", "path", "end in .png or .jpg", repr(path.name))
     if not path.parent.is_dir():
         raise FileNotFoundError(
             f"save_image: path must be in a folder that exists, got {path}; make {path.parent}"
@@ -106,12 +107,34 @@ def save_image(path: str | Path, image: np.ndarray) -> None:
         part.write_bytes(encoded)
 
 
-def check_image(where: str, name: str, image: np.ndarray) -> None:
-    if not isinstance(image, np.ndarray):
-        raise ValueError(f"{where}: {name} must be a NumPy array, got {type(image).__name__}")
-    rgb_or_gray = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
-    if image.dtype != np.uint8 or not rgb_or_gray or image.size == 0:
-        raise ValueError(
-            f"{where}: {name} must be uint8 of shape (H, W, 3) or (H, W), "
-            f"got {image.dtype} of shape {image.shape}"
-        )
+def read_image(function: str, argument: str, image: np.ndarray) -> np.ndarray:
+    """An RGB or gray image that is not empty."""
+    pixels = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.size > 0
+    if pixels and (image.ndim == 2 or image.shape[2:] == (3,)):
+        return image
+    requirement = "be a uint8 array of shape (H, W, 3) or (H, W)"
+    raise ArgumentError(function, argument, requirement, described(image))
+
+
+def read_fractions(
+    function: str, argument: str, values: object, *, ndim: int = 1, most: float = 1.0
+) -> np.ndarray:
+    """An array that is not empty of numbers from 0 to ``most``, as float64."""
+    array = as_numbers(function, argument, values)
+    if array.ndim == ndim and array.size and ((array >= 0) & (array <= most * (1 + 1e-6))).all():
+        return array
+    got = f"shape {array.shape}"
+    if array.size:
+        got += f" with values from {array.min():g} to {array.max():g}"
+    shape = "(N,)" if ndim == 1 else "(h, w)"
+    requirement = f"be a non-empty array of shape {shape} with values in [0, {most:.4g}]"
+    raise ArgumentError(function, argument, requirement, got)
+
+
+def as_numbers(function: str, argument: str, values: object) -> np.ndarray:
+    """An array of numbers as float64."""
+    try:
+        return np.asarray(values, np.float64)
+    except (TypeError, ValueError) as error:
+        requirement = "be an array of numbers"
+        raise ArgumentError(function, argument, requirement, described(values)) from error

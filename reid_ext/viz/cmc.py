@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from reid_ext._runtime.arguments import ArgumentError, instance, integer
 from reid_ext.viz import canvas
 
 # Told apart with any colour vision (Okabe and Ito); after the last they start again, dashed.
@@ -57,21 +58,17 @@ def draw_cmc(
         max_rank: The last rank shown; less where every curve is shorter.
 
     Raises:
-        ValueError: no curve, or one of another shape or range, by its name.
+        ArgumentError: no curve, or a curve of another shape or range.
     """
-    if not isinstance(curves, Mapping):
-        raise ValueError(f"draw_cmc: curves must map names to rates, got {type(curves).__name__}")
-    if not isinstance(title, str) or not isinstance(max_rank, int):
-        raise ValueError(
-            "draw_cmc: title must be a string and max_rank a whole number, got "
-            f"{type(title).__name__} and {type(max_rank).__name__}"
-        )
-    rates = {name: _checked(name, curve)[:max_rank] for name, curve in curves.items()}
-    if not rates or max_rank < 1:
-        raise ValueError(
-            f"draw_cmc: curves must have a curve and max_rank be at least 1, "
-            f"got {len(rates)} curves and max_rank {max_rank}"
-        )
+    function = "draw_cmc"
+    title = instance(function, "title", title, str)
+    max_rank = integer(function, "max_rank", max_rank, 1)
+    rates = {
+        name: canvas.read_fractions(function, f"curve {name!r}", curve)[:max_rank]
+        for name, curve in instance(function, "curves", curves, Mapping).items()  # type: ignore[type-abstract]
+    }
+    if not rates:
+        raise ArgumentError(function, "curves", "have a curve", "none")
     lowest, step = _rate_ticks(min(float(r.min()) for r in rates.values()))
     names = max(canvas.text_width(name, LABEL) for name in rates)
     axes = _Axes(
@@ -88,18 +85,6 @@ def draw_cmc(
         _draw_curve(image, axes, rate, i)
     _draw_legend(image, axes, rates)
     return image
-
-
-def _checked(name: str, curve: np.ndarray) -> np.ndarray:
-    rates = np.asarray(curve, dtype=np.float64)
-    if rates.ndim != 1 or not len(rates) or not ((rates >= 0) & (rates <= 1)).all():
-        got = f"shape {rates.shape}"
-        if rates.size:
-            got += f" with values from {rates.min():g} to {rates.max():g}"
-        raise ValueError(
-            f"draw_cmc: curve {name!r} must have shape (K,) and fractions in [0, 1], got {got}"
-        )
-    return rates
 
 
 def _draw_axes(image: np.ndarray, axes: _Axes) -> None:

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from reid_ext._runtime.arguments import ArgumentError
 from reid_ext._runtime.writing import whole_file
+from reid_ext.viz import canvas
 from reid_ext.viz.cmc import COLORS as RGB
 
 COLORS = [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in RGB]
@@ -28,13 +30,13 @@ def plot_angles(
         bins: Of the histograms, over [0, pi]: figures of two runs have the same axis.
 
     Raises:
-        ValueError: an empty array, another shape or range, or another ending.
+        ArgumentError: an empty array, another shape or range, or another ending.
         FileNotFoundError: the folder is missing.
         ImportError: matplotlib is not installed.
     """
     pairs = {"one identity": positive, "two identities": negative}
     degrees = {
-        name: np.rad2deg(_values("plot_angles", name, angles, 0, np.pi))
+        name: np.rad2deg(canvas.read_fractions("plot_angles", name, angles, most=np.pi))
         for name, angles in pairs.items()
     }
     figure, axes = _figure("plot_angles", path)
@@ -63,11 +65,11 @@ def plot_average_precision(
     """
     where = "plot_average_precision"
     if not values:
-        raise ValueError(f"{where}: values must have at least one run, got none")
+        raise ArgumentError(where, "values", "have at least one run", "none")
     shown = {}
     for name, ap in values.items():
-        valid = np.asarray(ap, np.float64)
-        shown[name] = _values(where, name, valid[~np.isnan(valid)], 0, 1)
+        valid = canvas.as_numbers(where, name, ap)
+        shown[name] = canvas.read_fractions(where, name, valid[~np.isnan(valid)])
     figure, axes = _figure(where, path)
     edges = np.linspace(0, 100, bins + 1)
     for i, (name, ap) in enumerate(shown.items()):
@@ -99,13 +101,14 @@ def plot_embedding(
         path: As in :func:`plot_angles`; so are ``title`` and the errors.
     """
     where = "plot_embedding"
-    xy, labels = np.asarray(points, np.float64), np.asarray(labels)
+    xy, labels = canvas.as_numbers(where, "points", points), np.asarray(labels)
     if xy.ndim != 2 or xy.shape[1] != 2 or not len(xy) or not np.isfinite(xy).all():
-        raise ValueError(f"{where}: points must have shape (N, 2) and be finite, got {xy.shape}")
+        got = f"shape {xy.shape}"
+        raise ArgumentError(where, "points", "have shape (N, 2) and be finite", got)
     triangles = np.zeros(len(xy), bool) if is_query is None else np.asarray(is_query, bool)
     for name, array in (("labels", labels), ("is_query", triangles)):
         if array.shape != (len(xy),):
-            raise ValueError(f"{where}: {name} must have shape ({len(xy)},), got {array.shape}")
+            raise ArgumentError(where, name, f"have shape ({len(xy)},)", str(array.shape))
     figure, axes = _figure(where, path)
     names = np.unique(labels)
     for i, name in enumerate(names):
@@ -137,12 +140,12 @@ def plot_camera_pairs(
         path: As in :func:`plot_angles`; so are ``title`` and the errors.
     """
     where = "plot_camera_pairs"
-    values = np.asarray(rates, np.float64)
+    values = canvas.as_numbers(where, "rates", rates)
     shape = len(query_cameras), len(gallery_cameras)
     if values.shape != shape or not values.size:
-        raise ValueError(f"{where}: rates must have shape {shape}, got {values.shape}")
+        raise ArgumentError(where, "rates", f"have shape {shape}", str(values.shape))
     if (~np.isnan(values)).any():
-        _values(where, "rates", values[~np.isnan(values)], 0, 1)
+        canvas.read_fractions(where, "rates", values[~np.isnan(values)])
     figure, axes = _figure(where, path)
     axes.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for row, column in np.ndindex(*shape):
@@ -157,26 +160,11 @@ def plot_camera_pairs(
     _save(figure, path)
 
 
-def _values(where: str, name: str, values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """The values (N,) as float64; ValueError where there is none or one out of range."""
-    array = np.asarray(values, np.float64)
-    room = 1e-6 * high
-    if array.ndim != 1 or not len(array) or not ((array >= low) & (array <= high + room)).all():
-        got = f"shape {array.shape}"
-        if array.size:
-            got += f" with values from {array.min():g} to {array.max():g}"
-        raise ValueError(
-            f"{where}: {name} must have shape (N,), N > 0, and values in [{low:g}, {high:.4g}], "
-            f"got {got}"
-        )
-    return array
-
-
 def _figure(where: str, path: str | Path) -> tuple[Any, Any]:
     """An empty figure, once the path is known to be good; pyplot and its state are not touched."""
     path = Path(path)
     if path.suffix not in ENDINGS:
-        raise ValueError(f"{where}: path must end in {', '.join(ENDINGS)}, got {path.name!r}")
+        raise ArgumentError(where, "path", f"end in {', '.join(ENDINGS)}", repr(path.name))
     if not path.parent.is_dir():
         raise FileNotFoundError(
             f"{where}: path must be in a folder that exists, got {path}; make {path.parent}"

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from reid_ext._runtime.arguments import ArgumentError
 from reid_ext.viz import canvas
 
 RIGHT: canvas.Color = (22, 145, 80)
@@ -39,7 +40,7 @@ def draw_ranked_list(
         height: Of an image cell in pixels; it is half as wide.
 
     Raises:
-        ValueError: lists of different length, or an image of another shape or dtype, by its name.
+        ArgumentError: lists of different length, or an image of another shape or dtype.
     """
     _check(queries, galleries, verdicts, query_captions, gallery_captions)
     captions = [list(c) for c in gallery_captions or []] or [[""] * len(g) for g in galleries]
@@ -81,7 +82,7 @@ def _check(
 ) -> None:
     where, rows = "draw_ranked_list", len(queries)
     if rows == 0:
-        raise ValueError(f"{where}: queries must have an image, got none")
+        raise ArgumentError(where, "queries", "have an image", "none")
     for name, given in (
         ("galleries", galleries),
         ("verdicts", verdicts),
@@ -89,19 +90,16 @@ def _check(
         ("gallery_captions", gallery_captions),
     ):
         if given is not None and len(given) != rows:
-            raise ValueError(
-                f"{where}: {name} must have {rows} rows like queries, got {len(given)}"
-            )
+            requirement = f"have {rows} rows like queries"
+            raise ArgumentError(where, name, requirement, str(len(given)))
     for row in range(rows):
-        canvas.check_image(where, f"queries[{row}]", queries[row])
+        canvas.read_image(where, f"queries[{row}]", queries[row])
         for i, image in enumerate(galleries[row]):
-            canvas.check_image(where, f"galleries[{row}][{i}]", image)
+            canvas.read_image(where, f"galleries[{row}][{i}]", image)
         for name, lists in (("verdicts", verdicts), ("gallery_captions", gallery_captions)):
             if lists is not None and len(lists[row]) != len(galleries[row]):
-                raise ValueError(
-                    f"{where}: {name}[{row}] must have length {len(galleries[row])} like "
-                    f"galleries[{row}], got {len(lists[row])}"
-                )
+                requirement = f"have length {len(galleries[row])} like galleries[{row}]"
+                raise ArgumentError(where, f"{name}[{row}]", requirement, str(len(lists[row])))
 
 
 def _draw_cell(

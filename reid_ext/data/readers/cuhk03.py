@@ -14,9 +14,9 @@ Source: Li et al., CVPR 2014; Zhong et al., CVPR 2017, and the files of its auth
 import re
 from pathlib import Path
 
+from reid_ext._runtime.arguments import choice
 from reid_ext.data.readers import image_folders
 from reid_ext.data.readers.expected import Count, Expected
-from reid_ext.data.readers.tree import check_choice
 from reid_ext.data.sample import Dataset
 
 NAME = "cuhk03-np"
@@ -34,7 +34,7 @@ def read(root: str | Path, evaluate_on: str = "test", boxes: str = "detected") -
         evaluate_on: As in :func:`image_folders.read`, as are the errors.
         boxes: ``"detected"`` or ``"labeled"``.
     """
-    check_choice(NAME, "boxes", boxes, BOXES)
+    choice(NAME, "boxes", boxes, BOXES)
     root = Path(root)
     if not (root / boxes).is_dir() and find_images(root):
         raise FileNotFoundError(

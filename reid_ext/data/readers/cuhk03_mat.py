@@ -16,9 +16,10 @@ import cv2
 import numpy as np
 
 from reid_ext._runtime import unfinished
+from reid_ext._runtime.arguments import ArgumentError, choice
 from reid_ext._runtime.progress import Progress
 from reid_ext.data.readers.cuhk03 import BOXES, IMAGES_MAT, NAME, find_images, folders
-from reid_ext.data.readers.tree import check_choice
+from reid_ext.data.readers.tree import read_mat
 
 CONFIG = "cuhk03_new_protocol_config_{}.mat"
 SPLITS = ("train_idx", "query_idx", "gallery_idx")  # the order of cuhk03.folders
@@ -53,7 +54,7 @@ def convert(source: str | Path, out: str | Path, boxes: str = "both") -> Path:
     Source:
         Li et al., CVPR 2014, for the images; Zhong et al., CVPR 2017, for the protocol.
     """
-    check_choice(NAME, "boxes", boxes, (*BOXES, "both"))
+    choice(NAME, "boxes", boxes, (*BOXES, "both"))
     source, out = Path(source), Path(out)
     _check_absent(out)
     images = find_images(source)
@@ -78,7 +79,7 @@ def convert(source: str | Path, out: str | Path, boxes: str = "both") -> Path:
 
 def _check_absent(out: Path) -> None:
     if out.exists():
-        raise ValueError(f"{NAME}: out must not be there yet, got {out}; name another folder")
+        raise ArgumentError(NAME, "out", "not exist yet", str(out), "name another folder")
 
 
 def _config(source: Path, kind: str) -> Path:
@@ -96,20 +97,17 @@ def _plan(path: Path, kind: str) -> list[_Image]:
     fields = _read_config(path)
     labels, names = fields["labels"], fields["filelist"]
     if len(labels) != len(names):
-        raise ValueError(
-            f"{NAME}: {path} must have a label for each file, got {len(labels)} labels of "
-            f"{len(names)} files; copy it again"
-        )
+        got = f"{len(labels)} labels of {len(names)} files"
+        raise ArgumentError(NAME, str(path), "have a label for each file", got, "copy it again")
     images = []
     for split, folder in zip(SPLITS, folders(kind), strict=True):
         for row in fields[split].astype(np.int64) - 1:
             name = str(np.ravel(names[row])[0]) if 0 <= row < len(names) else ""
             match = _LISTED.fullmatch(name)
             if not match:
-                raise ValueError(
-                    f"{NAME}: {split} of {path} must count files named like 1_001_1_01.png, got "
-                    f"{name!r} as number {row + 1}; copy it again"
-                )
+                requirement = "count files named like 1_001_1_01.png"
+                got, column = f"{name!r} as number {row + 1}", f"{split} of {path}"
+                raise ArgumentError(NAME, column, requirement, got, "copy it again")
             pair, person, view, number = map(int, match.groups())
             camera = 2 * (pair - 1) + view
             file = f"{int(labels[row]):04d}_c{camera}_{number:02d}.png"
@@ -118,23 +116,12 @@ def _plan(path: Path, kind: str) -> list[_Image]:
 
 
 def _read_config(path: Path) -> dict[str, np.ndarray]:
-    try:
-        from scipy.io import loadmat
-    except ImportError as error:
-        raise _not_installed(path, "scipy") from error
     wanted = ("labels", "filelist", *SPLITS)
-    try:
-        content = loadmat(path)
-    except Exception as error:  # scipy has no common error for content it cannot read
-        raise ValueError(
-            f"{NAME}: {path} must be a .mat file of version 5, got one that does not read "
-            f"({error}); copy it again"
-        ) from error
+    content = read_mat(NAME, path)
     if missing := [name for name in wanted if name not in content]:
-        raise ValueError(
-            f"{NAME}: {path} must have {', '.join(wanted)}, got a file without "
-            f"{', '.join(missing)}; take the one of the new protocol"
-        )
+        got, requirement = f"a file without {', '.join(missing)}", f"have {', '.join(wanted)}"
+        advice = "take the file of the new protocol"
+        raise ArgumentError(NAME, str(path), requirement, got, advice)
     return {name: np.ravel(content[name]) for name in wanted}
 
 
@@ -142,14 +129,15 @@ def _opened(path: Path) -> Any:
     try:
         import h5py
     except ImportError as error:
-        raise _not_installed(path, "h5py") from error
+        raise ImportError(
+            f"{NAME}: reading {path} needs h5py, which is not installed; "
+            "pip install 'reid_ext[mat]'"
+        ) from error
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        raise ValueError(
-            f"{NAME}: {path} must be a .mat file of version 7.3, got one that does not open "
-            f"({error}); unpack it again"
-        ) from error
+        got, requirement = f"one that does not open ({error})", "be a .mat file of version 7.3"
+        raise ArgumentError(NAME, str(path), requirement, got, "unpack it again") from error
 
 
 def _contents(file: Any, path: Path, kind: str, plan: list[_Image]) -> Iterator[tuple[str, bytes]]:
@@ -157,9 +145,8 @@ def _contents(file: Any, path: Path, kind: str, plan: list[_Image]) -> Iterator[
     try:
         pairs = [file[cell][()] for cell in np.ravel(file[kind][()])]  # (10, persons) references
     except (KeyError, ValueError, TypeError) as error:
-        raise ValueError(
-            f"{NAME}: {path} must hold the cells of 5 camera pairs as {kind!r}, got {error}"
-        ) from error
+        requirement = f"hold the cells of 5 camera pairs as {kind!r}"
+        raise ArgumentError(NAME, str(path), requirement, str(error)) from error
     for image in plan:
         try:
             pixels = file[pairs[image.pair - 1][image.number - 1, image.person - 1]][()]
@@ -172,16 +159,8 @@ def _contents(file: Any, path: Path, kind: str, plan: list[_Image]) -> Iterator[
         yield image.path, cv2.imencode(".png", bgr)[1].tobytes()
 
 
-def _no_image(path: Path, kind: str, image: _Image, got: str) -> ValueError:
-    return ValueError(
-        f"{NAME}: {path} must have an image of 3 colours, uint8, for {image.path} (pair "
-        f"{image.pair}, person {image.person}, number {image.number} of {kind!r}), got {got}; "
-        "unpack it again, and take the protocol file of the same boxes"
-    )
-
-
-def _not_installed(path: Path, package: str) -> ImportError:
-    return ImportError(
-        f"{NAME}: reading {path} needs {package}, which is not installed; "
-        "pip install 'reid_ext[mat]'"
-    )
+def _no_image(path: Path, kind: str, image: _Image, got: str) -> ArgumentError:
+    number = f"pair {image.pair}, person {image.person}, number {image.number} of {kind!r}"
+    requirement = f"have an image of 3 colours, uint8, for {image.path} ({number})"
+    advice = "unpack it again, and take the protocol file of the same boxes"
+    return ArgumentError(NAME, str(path), requirement, got, advice)

@@ -9,8 +9,9 @@ import os
 import re
 from pathlib import Path
 
+from reid_ext._runtime.arguments import ArgumentError, choice, described
 from reid_ext.data.readers.expected import UNKNOWN, Expected
-from reid_ext.data.readers.hold_out import check_evaluated, hold_out
+from reid_ext.data.readers.hold_out import EVALUATED, hold_out
 from reid_ext.data.readers.tree import IMAGE_SUFFIXES, check_folders, image_names, numbered
 from reid_ext.data.sample import Dataset, Sample
 
@@ -36,10 +37,10 @@ def read(root: str | Path, evaluate_on: str = "test", camera: str = "") -> Datas
 
     Raises:
         FileNotFoundError: a folder is missing.
-        ValueError: a split or an identity without images, a name without camera, ``camera`` no
-            such expression, or too few identities to hold out.
+        ArgumentError: a split or an identity has no images, a name has no camera, ``camera`` is
+            not such an expression, or there are too few identities to hold out.
     """
-    check_evaluated(NAME, evaluate_on)
+    choice(NAME, "evaluate_on", evaluate_on, EVALUATED)
     pattern = _camera_pattern(camera)
     root = Path(root)
     splits = SPLITS if evaluate_on == "test" else SPLITS[:1]
@@ -67,30 +68,30 @@ def expected(camera: str = "") -> Expected:
 def _camera_pattern(camera: str) -> re.Pattern[str] | None:
     if not camera:
         return None
-    where = f"{NAME}: camera must be a regular expression with a group around the number"
+    requirement = "be a regular expression with a group around the number"
+    advice = "such as '_c(\\d+)'"
     try:
         pattern = re.compile(camera)
-    except re.error as error:
-        raise ValueError(f"{where}, got {camera!r}: {error}") from error
+    except (re.error, TypeError) as error:
+        got = f"{described(camera)}: {error}"
+        raise ArgumentError(NAME, "camera", requirement, got, advice) from error
     if pattern.groups < 1:
-        raise ValueError(f"{where}, such as '_c(\\d+)', got {camera!r}")
+        raise ArgumentError(NAME, "camera", requirement, repr(camera), advice)
     return pattern
 
 
 def _identity_folders(folder: Path) -> list[str]:
     names = [e.name for e in os.scandir(folder) if e.is_dir() and not e.name.startswith(".")]
     if not names:
-        raise ValueError(f"{NAME}: {folder} must hold a folder for each identity, got none")
+        raise ArgumentError(NAME, str(folder), "hold a folder for each identity", "none")
     return names
 
 
 def _images(folder: Path) -> list[Path]:
     names = image_names(folder)
     if not names:
-        raise ValueError(
-            f"{NAME}: {folder} must hold images ({', '.join(IMAGE_SUFFIXES)}), got none; remove it "
-            "if there are none of this identity"
-        )
+        requirement = f"hold images ({', '.join(IMAGE_SUFFIXES)})"
+        raise ArgumentError(NAME, str(folder), requirement, "none", "remove it if empty")
     return [folder / name for name in names]
 
 
@@ -99,8 +100,6 @@ def _camera(path: Path, pattern: re.Pattern[str] | None) -> int:
         return 0
     match = pattern.search(path.name)
     if not match or not match[1].isdecimal():
-        raise ValueError(
-            f"{NAME}: camera must find a number in every image's name, got {pattern.pattern!r} and "
-            f"{path}"
-        )
+        got = f"{pattern.pattern!r} and {path}"
+        raise ArgumentError(NAME, "camera", "find a number in every image's name", got)
     return int(match[1])

@@ -1,15 +1,10 @@
 """A validation split for datasets that have none: some identities are not trained on."""
 
-from reid_ext.data.readers.tree import check_choice
+from reid_ext._runtime.arguments import ArgumentError
 from reid_ext.data.sample import VISIBLE, Dataset, Sample
 
 EVALUATED = ("test", "val")
 _ONE_IN = 6  # training identities
-
-
-def check_evaluated(name: str, evaluate_on: str) -> None:
-    """ValueError unless ``evaluate_on`` is "test" or "val"."""
-    check_choice(name, "evaluate_on", evaluate_on, EVALUATED)
 
 
 def hold_out(name: str, train: list[Sample]) -> Dataset:
@@ -42,9 +37,7 @@ def _divided(name: str, train: list[Sample]) -> tuple[set[int], set[int]]:
     """The identities to train on, and those held out."""
     identities = sorted({s.identity for s in train})
     if len(identities) < 2 * _ONE_IN:
-        raise ValueError(
-            f"{name}: evaluate_on='val' must have {2 * _ONE_IN} training identities or more, "
-            f"got {len(identities)}"
-        )
+        requirement = f"have {2 * _ONE_IN} training identities or more"
+        raise ArgumentError(name, "evaluate_on='val'", requirement, str(len(identities)))
     first = len(identities) - len(identities) // _ONE_IN
     return set(identities[:first]), set(identities[first:])

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from reid_ext.data.readers.hold_out import check_evaluated, hold_out
+from reid_ext._runtime.arguments import ArgumentError, choice
+from reid_ext.data.readers.hold_out import EVALUATED, hold_out
 from reid_ext.data.readers.tree import check_folders, image_names, some
 from reid_ext.data.sample import Dataset, Sample
 from reid_ext.data.view_names import read_views
@@ -44,7 +45,7 @@ def read(layout: Layout, root: str | Path, evaluate_on: str = "test") -> Dataset
         ValueError: a folder without images, an image whose name says no identity and camera, or
             too few identities to hold out.
     """
-    check_evaluated(layout.name, evaluate_on)
+    choice(layout.name, "evaluate_on", evaluate_on, EVALUATED)
     root = Path(root)
     check_folders(layout.name, root, layout.folders)
     views = read_views(root)
@@ -52,10 +53,10 @@ def read(layout: Layout, root: str | Path, evaluate_on: str = "test") -> Dataset
     train = _samples(layout, root, train_folder, views)
     train = [s for s in train if s.identity not in layout.nobody]
     if not train:
-        raise ValueError(
-            f"{layout.name}: {root / train_folder} must hold images of identities, got none but "
-            f"of {' and '.join(map(str, layout.nobody))}, who are nobody; unpack the archive again"
-        )
+        junk = " and ".join(map(str, layout.nobody))
+        got = f"only the junk and distractor identities {junk}"
+        folder, advice = str(root / train_folder), "unpack the archive again"
+        raise ArgumentError(layout.name, folder, "hold images of identities", got, advice)
     if evaluate_on == "val":
         return hold_out(layout.name, train)
     query = _samples(layout, root, query_folder, views)
@@ -71,10 +72,10 @@ def _samples(layout: Layout, root: Path, folder: str, views: dict[str, int]) -> 
             samples.append(Sample(root / folder / file_name, int(match[1]), int(match[2]), view))
         else:
             odd.append(file_name)
-    where = f"{layout.name}: {root / folder} must hold images named like {layout.example}"
-    if odd:
+    if odd or not samples:
         cameras = f"cameras {layout.cameras[0]} to {layout.cameras[-1]}"
-        raise ValueError(f"{where} ({cameras}), got {some(odd)}; rename or remove what is no such")
-    if not samples:
-        raise ValueError(f"{where}, got none; unpack the archive again")
+        requirement = f"hold images named like {layout.example} ({cameras})"
+        advice = "rename or remove these files" if odd else "unpack the archive again"
+        got = some(odd) if odd else "none"
+        raise ArgumentError(layout.name, str(root / folder), requirement, got, advice)
     return samples

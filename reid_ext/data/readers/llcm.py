@@ -12,9 +12,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from reid_ext._runtime.arguments import ArgumentError, choice
 from reid_ext.data.readers.expected import Count, Expected
-from reid_ext.data.readers.hold_out import check_evaluated, hold_out_by_modality
-from reid_ext.data.readers.tree import check_folders, image_names, read_list
+from reid_ext.data.readers.hold_out import EVALUATED, hold_out_by_modality
+from reid_ext.data.readers.tree import check_folders, image_names, read_list, read_numbers, short
 from reid_ext.data.sample import INFRARED, VISIBLE, Dataset, Sample
 
 NAME = "llcm"
@@ -41,7 +42,7 @@ def read(root: str | Path, evaluate_on: str = "test") -> Dataset:
         FileNotFoundError: a folder or a list is missing.
         ValueError: a line that cannot be read, or no images of the test identities.
     """
-    check_evaluated(NAME, evaluate_on)
+    choice(NAME, "evaluate_on", evaluate_on, EVALUATED)
     root = Path(root)
     check_folders(NAME, root, ("idx", "test_vis", "test_nir"))
     train = [sample for modality in KINDS for sample in _train(root, modality)]
@@ -81,22 +82,20 @@ def _train(root: Path, modality: int) -> list[Sample]:
 def _camera(image: str, path: Path) -> int:
     match = _CAMERA.search(image)
     if not match or int(match[1]) not in CAMERAS:
-        raise ValueError(
-            f"{NAME}: images of {path} must be named like 0001_c01_s185535_f7010_nir.jpg, the "
-            f"camera from 1 to 9, got {image}; restore the list of the dataset"
-        )
+        requirement = "be named like 0001_c01_s185535_f7010_nir.jpg, the camera from 1 to 9"
+        advice = "restore the list of the dataset"
+        raise ArgumentError(NAME, f"images of {path}", requirement, short(image), advice)
     return int(match[1])
 
 
 def _test_identities(path: Path) -> list[int]:
     if not path.is_file():
         raise FileNotFoundError(f"{NAME}: {path.parent} must hold {path.name}, got none")
-    words = path.read_text(encoding="utf-8-sig", errors="replace").replace(",", " ").split()
-    odd = [word for word in words if not (word.isascii() and word.isdigit())]
-    if odd or not words:
-        got = repr(odd[0]) if odd else "an empty file"
-        raise ValueError(f"{NAME}: {path} must have identities separated by commas, got {got}")
-    return sorted({int(word) for word in words})
+    identities = read_numbers(NAME, path)
+    if not identities:
+        requirement = "hold identities separated by commas"
+        raise ArgumentError(NAME, str(path), requirement, "an empty file", "restore the file")
+    return identities
 
 
 def _test(root: Path, modality: int, identities: Sequence[int]) -> list[Sample]:
@@ -109,8 +108,6 @@ def _test(root: Path, modality: int, identities: Sequence[int]) -> list[Sample]:
             names = image_names(folder) if folder.is_dir() else []
             samples += [Sample(folder / n, identity, camera, modality=modality) for n in names]
     if not samples:
-        raise ValueError(
-            f"{NAME}: {place} must have images of the {len(identities)} identities of test_id.txt, "
-            "got none; unpack the archive again"
-        )
+        requirement = f"have images of the {len(identities)} identities of test_id.txt"
+        raise ArgumentError(NAME, str(place), requirement, "none", "unpack the archive again")
     return samples

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from reid_ext._runtime.arguments import ArgumentError, choice
 from reid_ext.data.readers.expected import UNKNOWN, Expected
-from reid_ext.data.readers.hold_out import check_evaluated, hold_out, hold_out_by_modality
+from reid_ext.data.readers.hold_out import EVALUATED, hold_out, hold_out_by_modality
 from reid_ext.data.readers.tree import csv_rows, is_whole_number, numbered, parsed_json, short, some
 from reid_ext.data.sample import INFRARED, VISIBLE, Dataset, Sample
 
@@ -42,7 +43,7 @@ def read(root: str | Path, evaluate_on: str = "test") -> Dataset:
         ValueError: a file of another form, a row that cannot be read, by its number, a split
             without rows, or too few identities to hold out.
     """
-    check_evaluated(NAME, evaluate_on)
+    choice(NAME, "evaluate_on", evaluate_on, EVALUATED)
     path = Path(root)
     rows = _rows(path)
     for row, values in enumerate(rows, start=1):
@@ -57,7 +58,7 @@ def read(root: str | Path, evaluate_on: str = "test") -> Dataset:
         both = len({s.modality for s in train}) == 2
         return hold_out_by_modality(NAME, train) if both else hold_out(NAME, train)
     if missing := [split for split in SPLITS if not samples[split]]:
-        raise ValueError(f"{NAME}: {path} must have rows of split {some(missing)}, got none")
+        raise ArgumentError(NAME, str(path), f"have rows of split {some(missing)}", "none")
     return Dataset(NAME, *(samples[split] for split in SPLITS))
 
 
@@ -73,15 +74,15 @@ def _rows(path: Path) -> Sequence[Mapping[str, Any]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{NAME}: {path} must be UTF-8, got {error}; save it as such") from error
+        raise ArgumentError(NAME, str(path), "be UTF-8", str(error), "save it as UTF-8") from error
     if path.suffix.lower() == ".json":
         rows = _json_rows(path, text)
     elif path.suffix.lower() == ".csv":
         rows = _csv_rows(path, text)
     else:
-        raise ValueError(f"{NAME}: root must end in .csv or .json, got {path}")
+        raise ArgumentError(NAME, "root", "end in .csv or .json", str(path))
     if not rows:
-        raise ValueError(f"{NAME}: {path} must have rows, got none")
+        raise ArgumentError(NAME, str(path), "have rows", "none")
     return rows
 
 
@@ -89,32 +90,34 @@ def _csv_rows(path: Path, text: str) -> Sequence[Mapping[str, Any]]:
     try:
         return csv_rows(text.splitlines())[0]
     except ValueError as error:
-        raise ValueError(f"{NAME}: {path} must be CSV, got {error}") from error
+        raise ArgumentError(NAME, str(path), "be CSV", str(error)) from error
 
 
 def _json_rows(path: Path, text: str) -> Sequence[Mapping[str, Any]]:
     try:
         rows = parsed_json(text)
     except ValueError as error:
-        raise ValueError(f"{NAME}: {path} must be JSON, got {error}") from error
+        raise ArgumentError(NAME, str(path), "be JSON", str(error)) from error
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ValueError(f"{NAME}: {path} must be a list of objects, got another form")
+        raise ArgumentError(NAME, str(path), "be a list of objects", "another form")
     return rows
 
 
 def _check(path: Path, row: int, values: Mapping[str, Any]) -> None:
-    """ValueError unless the row says what every row must."""
-    where = f"{NAME}: row {row} of {path}"
+    """ArgumentError unless the row has the required fields, and valid values in all fields."""
+    place = f"row {row} of {path}"
     if missing := [name for name in REQUIRED if not _text(values, name)]:
-        raise ValueError(f"{where} must have {', '.join(REQUIRED)}, got no {', '.join(missing)}")
+        got = f"no {', '.join(missing)}"
+        raise ArgumentError(NAME, place, f"have {', '.join(REQUIRED)}", got)
     camera = _text(values, "camera")
     if camera and not is_whole_number(camera):
-        raise ValueError(f"{where} must have a whole number as camera, got {short(camera)}")
+        raise ArgumentError(NAME, place, "have a whole number as camera", short(camera))
     allowed = {"split": SPLITS, "view": tuple(VIEWS)[1:], "modality": tuple(MODALITIES)[1:]}
     for name, choices in allowed.items():
         value = _text(values, name)
         if value and value not in choices:
-            raise ValueError(f"{where} must have {name} {' or '.join(choices)}, got {short(value)}")
+            requirement = f"have {name} {' or '.join(choices)}"
+            raise ArgumentError(NAME, place, requirement, short(value))
 
 
 def _sample(folder: Path, identity: int, values: Mapping[str, Any]) -> Sample:

@@ -12,9 +12,10 @@ Source: Wei et al., CVPR 2018, and the files of the dataset.
 
 from pathlib import Path
 
+from reid_ext._runtime.arguments import ArgumentError, choice
 from reid_ext.data.readers.expected import Count, Expected
-from reid_ext.data.readers.hold_out import check_evaluated, hold_out
-from reid_ext.data.readers.tree import check_choice, check_folders, read_list
+from reid_ext.data.readers.hold_out import EVALUATED, hold_out
+from reid_ext.data.readers.tree import check_folders, read_list, short
 from reid_ext.data.sample import Dataset, Sample
 from reid_ext.data.view_names import read_views
 
@@ -40,8 +41,8 @@ def read(root: str | Path, evaluate_on: str = "test", train_on: str = "train") -
         FileNotFoundError: a folder or a list is missing.
         ValueError: a line or a camera that cannot be read, or too few identities to hold out.
     """
-    check_evaluated(NAME, evaluate_on)
-    check_choice(NAME, "train_on", train_on, ("train", "trainval"))
+    choice(NAME, "evaluate_on", evaluate_on, EVALUATED)
+    choice(NAME, "train_on", train_on, ("train", "trainval"))
     root = Path(root)
     train_folder, test_folder = _folders(root)
     views = read_views(root)
@@ -91,8 +92,9 @@ def _camera(image: str, path: Path) -> int:
     fields = image.rsplit("/", 1)[-1].split("_")
     camera = int(fields[2]) if len(fields) > 2 and fields[2].isdecimal() else 0
     if camera not in CAMERAS:
-        raise ValueError(
-            f"{NAME}: images of {path} must be named like 0000_000_01_0303morning_0008_0.jpg, the "
-            f"third field a camera from 1 to 15, got {image}; restore the list"
+        name = "0000_000_01_0303morning_0008_0.jpg"
+        requirement = f"be named like {name}, the third field a camera from 1 to 15"
+        raise ArgumentError(
+            NAME, f"images of {path}", requirement, short(image), "restore the list"
         )
     return camera

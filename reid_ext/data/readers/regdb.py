@@ -12,9 +12,10 @@ Source: Nguyen et al., Sensors 2017; the lists that Ye et al. released.
 
 from pathlib import Path
 
+from reid_ext._runtime.arguments import ArgumentError, choice
 from reid_ext.data.readers.expected import Count, Expected
-from reid_ext.data.readers.hold_out import check_evaluated, hold_out_by_modality
-from reid_ext.data.readers.tree import check_choice, check_folders, read_list, some
+from reid_ext.data.readers.hold_out import EVALUATED, hold_out_by_modality
+from reid_ext.data.readers.tree import check_folders, read_list, some
 from reid_ext.data.sample import INFRARED, VISIBLE, Dataset, Sample
 from reid_ext.data.view_names import read_views
 
@@ -44,8 +45,8 @@ def read(root: str | Path, evaluate_on: str = "test", trial: int = 1) -> Dataset
         ValueError: a line that cannot be read, identities that only one modality has, or too few
             of them to hold out.
     """
-    check_evaluated(NAME, evaluate_on)
-    check_choice(NAME, "trial", trial, TRIALS)
+    choice(NAME, "evaluate_on", evaluate_on, EVALUATED)
+    choice(NAME, "trial", trial, TRIALS)
     root = Path(root)
     check_folders(NAME, root, ("Visible", "Thermal", "idx"))
     views = read_views(root)
@@ -91,8 +92,7 @@ def _check_both(root: Path, trial: int, visible: list[Sample], thermal: list[Sam
     """Training draws every identity in both modalities, so each must have both."""
     alone = {s.identity for s in visible} ^ {s.identity for s in thermal}
     if alone:
-        raise ValueError(
-            f"{NAME}: train_visible_{trial}.txt and train_thermal_{trial}.txt of {root / 'idx'} "
-            f"must have the same identities, got {some(sorted(alone))} in one of them only; "
-            "restore the lists of the dataset"
-        )
+        lists = f"train_visible_{trial}.txt and train_thermal_{trial}.txt of {root / 'idx'}"
+        got = f"{some(sorted(alone))} in one of them only"
+        advice = "restore the lists of the dataset"
+        raise ArgumentError(NAME, lists, "have the same identities", got, advice)

@@ -5,6 +5,7 @@ from inspect import signature
 from pathlib import Path
 from types import ModuleType
 
+from reid_ext._runtime.arguments import ArgumentError, choice
 from reid_ext.data.readers import (
     cuhk03,
     dukemtmc,
@@ -39,11 +40,8 @@ READERS: dict[str, Callable[..., Dataset]] = {name: module.read for name, module
 
 
 def module_of(where: str, name: str) -> ModuleType:
-    """The module of dataset ``name``; ValueError for a name that is none."""
-    if not isinstance(name, str) or name not in MODULES:
-        known = ", ".join(MODULES)
-        raise ValueError(f"{where}: name must be one of {known}, got {name!r:.60}")
-    return MODULES[name]
+    """The module of dataset ``name``; ArgumentError if there is no such dataset."""
+    return MODULES[choice(where, "name", name, MODULES)]
 
 
 def load(name: str, root: str | Path, **split: str | int) -> Dataset:
@@ -55,7 +53,7 @@ def load(name: str, root: str | Path, **split: str | int) -> Dataset:
         split: What the reader of this dataset offers; see ``read`` in its module.
 
     Raises:
-        ValueError: an unknown name or split, or files that contradict each other.
+        ArgumentError: an unknown name or split, or files that contradict each other.
         FileNotFoundError: a folder or file that the dataset must have.
     """
     check_split("data.load", name, split)
@@ -63,9 +61,8 @@ def load(name: str, root: str | Path, **split: str | int) -> Dataset:
 
 
 def check_split(where: str, name: str, split: Iterable[str]) -> None:
-    """ValueError for a dataset or an argument of its reader that there is not."""
+    """ArgumentError for an unknown dataset or an unknown argument of its reader."""
     offered = list(signature(module_of(where, name).read).parameters)[1:]
     if unknown := sorted(set(split) - set(offered)):
-        raise ValueError(
-            f"{where}: {name} must be given {', '.join(offered)} alone, got {', '.join(unknown)}"
-        )
+        requirement = f"be given only {', '.join(offered)}"
+        raise ArgumentError(where, name, requirement, ", ".join(unknown))

@@ -16,11 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from reid_ext._runtime.arguments import ArgumentError, choice
 from reid_ext.data.readers.expected import Count, Expected
-from reid_ext.data.readers.tree import check_choice, is_image, is_whole_number, short, some
+from reid_ext.data.readers.hold_out import EVALUATED
+from reid_ext.data.readers.tree import check_folders, is_image, read_mat, read_numbers, some
 from reid_ext.data.sample import INFRARED, VISIBLE, Dataset, Sample
 from reid_ext.data.view_names import read_views
 
+NAME = "sysu-mm01"
 VISIBLE_CAMERAS = (1, 2, 4, 5)
 INFRARED_CAMERAS = (3, 6)
 CAMERAS = tuple(range(1, 7))
@@ -46,15 +49,14 @@ def read(root: str | Path, evaluate_on: str = "test", train_on: str = "train") -
         ValueError: an identity in two splits, a folder without images, a training identity
             without visible or without infrared images.
     """
-    check_choice("sysu-mm01", "evaluate_on", evaluate_on, ("test", "val"))
-    check_choice("sysu-mm01", "train_on", train_on, ("train", "trainval"))
+    choice(NAME, "evaluate_on", evaluate_on, EVALUATED)
+    choice(NAME, "train_on", train_on, ("train", "trainval"))
     if train_on == "trainval" and evaluate_on == "val":
-        raise ValueError(
-            "sysu-mm01: evaluate_on must be 'test' when train_on is 'trainval', got 'val'; "
-            "an identity that was trained on measures nothing"
-        )
+        advice = "scores on training identities say nothing about new ones"
+        requirement = "be 'test' when train_on is 'trainval'"
+        raise ArgumentError(NAME, "evaluate_on", requirement, "'val'", advice)
     root = Path(root)
-    _check_folders(root)
+    check_folders(NAME, root, ("exp", *(f"cam{camera}" for camera in CAMERAS)))
     identities = read_identities(root)
     chosen = identities["train"] + (identities["val"] if train_on == "trainval" else [])
     train = _samples(root, VISIBLE_CAMERAS + INFRARED_CAMERAS, chosen)
@@ -64,11 +66,10 @@ def read(root: str | Path, evaluate_on: str = "test", train_on: str = "train") -
     gallery = _samples(root, VISIBLE_CAMERAS, evaluated)
     for role, samples, kind in (("query", query, "infrared"), ("gallery", gallery, "visible")):
         if not samples:
-            raise ValueError(
-                f"sysu-mm01: {role} must have {kind} images of the {len(evaluated)} {evaluate_on} "
-                f"identities, got none; check {root}/exp/{evaluate_on}_id and the camera folders"
-            )
-    return Dataset("sysu-mm01", train, query, gallery)
+            requirement = f"have {kind} images of the {len(evaluated)} {evaluate_on} identities"
+            advice = f"check {root}/exp/{evaluate_on}_id and the camera folders"
+            raise ArgumentError(NAME, role, requirement, "none", advice)
+    return Dataset(NAME, train, query, gallery)
 
 
 def expected(train_on: str = "train") -> Expected:
@@ -84,10 +85,9 @@ def read_identities(root: str | Path) -> dict[str, list[int]]:
     for first, second in (("train", "val"), ("train", "test"), ("val", "test")):
         shared = sorted(set(identities[first]) & set(identities[second]))
         if shared:
-            raise ValueError(
-                f"sysu-mm01: an identity must be in one split only, got {_some(shared)} in both "
-                f"{first} and {second} of {exp}; restore the files of the dataset"
-            )
+            got = f"{_some(shared)} in both {first} and {second} of {exp}"
+            advice = "restore the files of the dataset"
+            raise ArgumentError(NAME, "an identity", "be in one split only", got, advice)
     return identities
 
 
@@ -122,12 +122,11 @@ def load_permutations(root: str | Path) -> dict[tuple[int, int], np.ndarray] | N
     path = Path(root) / "exp" / "rand_perm_cam.mat"
     if not path.is_file():
         return None
-    cameras = _read_mat(path).ravel()
+    cameras = _read_variable(path)
     if cameras.dtype != object or len(cameras) != 6:
-        raise ValueError(
-            f"sysu-mm01: {path} must hold 6 cells, one per camera, got {len(cameras)} values of "
-            f"type {cameras.dtype}; restore the file of the dataset"
-        )
+        got = f"{len(cameras)} values of type {cameras.dtype}"
+        requirement = "hold 6 cells, one per camera"
+        raise ArgumentError(NAME, str(path), requirement, got, "restore the file")
     permutations = {}
     for camera, identities in enumerate(cameras, start=1):
         for identity, cell in enumerate(np.ravel(identities), start=1):
@@ -149,8 +148,8 @@ def _odd_names(root: Path) -> list[str]:
     if not odd:
         return []
     return [
-        f"sysu-mm01: the folders of {root} must hold images named like 0001.jpg, got {some(odd)}; "
-        "rename or remove what is no such"
+        f"{NAME}: the folders of {root} must hold images named like 0001.jpg, got {some(odd)}; "
+        "rename or remove these files"
     ]
 
 
@@ -164,7 +163,7 @@ def _differences(root: Path) -> list[str]:
             wrong.append(f"{folder} must have {trials.shape[1]} images, got {there}")
     if not wrong:
         return []
-    return [f"sysu-mm01: exp/rand_perm_cam.mat and the folders differ: {some(wrong)}"]
+    return [f"{NAME}: exp/rand_perm_cam.mat and the folders differ: {some(wrong)}"]
 
 
 def _as_permutations(trials: np.ndarray, path: Path, camera: int, identity: int) -> np.ndarray:
@@ -172,76 +171,39 @@ def _as_permutations(trials: np.ndarray, path: Path, camera: int, identity: int)
     numbers = np.arange(1, trials.shape[1] + 1)
     numeric = trials.ndim == 2 and trials.dtype.kind in "iuf"
     if not numeric or not (np.sort(trials, axis=1) == numbers).all():
-        raise ValueError(
-            f"sysu-mm01: each row of {path}, camera {camera}, identity {identity} must be a "
-            f"permutation of 1..{trials.shape[1]}, got other values; restore the file"
-        )
+        rows = f"each row of {path}, camera {camera}, identity {identity}"
+        requirement = f"be a permutation of 1..{trials.shape[1]}"
+        raise ArgumentError(NAME, rows, requirement, "other values", "restore the file")
     return trials.astype(np.int64)
-
-
-def _check_folders(root: Path) -> None:
-    if not root.is_dir():
-        raise FileNotFoundError(
-            f"sysu-mm01: root must be the folder of the dataset, got {root}, which is not a folder"
-        )
-    names = ["exp"] + [f"cam{camera}" for camera in range(1, 7)]
-    missing = [name for name in names if not (root / name).is_dir()]
-    if missing:
-        raise FileNotFoundError(
-            f"sysu-mm01: root must hold the folders cam1 .. cam6 and exp, got {root} without "
-            f"{', '.join(missing)}; give the folder in which the archive of SYSU-MM01 was unpacked"
-        )
 
 
 def _read_split(exp: Path, split: str) -> list[int]:
     text, mat = exp / f"{split}_id.txt", exp / f"{split}_id.mat"
     if text.is_file():
-        words = text.read_text(encoding="utf-8-sig", errors="replace").replace(",", " ").split()
-        odd = [word for word in words if not is_whole_number(word)]
-        path, numbers = text, [] if odd else [int(word) for word in words]
-    elif mat.is_file():
-        values = np.ravel(_read_mat(mat)).tolist()
-        odd = [str(value) for value in values if not _is_whole(value)]
-        path, numbers = mat, [] if odd else [int(value) for value in values]
-    else:
+        return read_numbers(NAME, text)
+    if not mat.is_file():
         raise FileNotFoundError(
-            f"sysu-mm01: exp must hold {text.name} or {mat.name}, got neither in {exp}; copy the "
-            "exp folder of the dataset"
+            f"{NAME}: exp must hold {text.name} or {mat.name}, got neither in {exp}; copy the exp "
+            "folder of the dataset"
         )
-    if odd:
-        raise ValueError(
-            f"sysu-mm01: {path} must hold identities separated by commas, got {short(odd[0])}; "
-            "restore the file of the dataset"
-        )
-    return sorted(set(numbers))
+    values = _read_variable(mat).tolist()
+    if odd := [value for value in values if not _is_whole(value)]:
+        requirement = "hold identities, which are whole numbers"
+        raise ArgumentError(NAME, str(mat), requirement, repr(str(odd[0])), "restore the file")
+    return sorted({int(value) for value in values})
 
 
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int | float) and value >= 0 and value % 1 == 0
 
 
-def _read_mat(path: Path) -> np.ndarray:
-    """The only variable of a version 5 .mat file."""
-    try:
-        from scipy.io import loadmat
-    except ImportError as error:
-        raise ImportError(
-            f"sysu-mm01: reading {path} needs scipy, which is not installed; pip install scipy"
-        ) from error
-    try:
-        content = loadmat(path)
-    except Exception as error:  # scipy has no common error for content it cannot read
-        raise ValueError(
-            f"sysu-mm01: {path} must be a .mat file of version 5, got one that does not read "
-            f"({error}); restore the file of the dataset"
-        ) from error
-    names = [name for name in content if not name.startswith("__")]
-    if len(names) != 1:
-        raise ValueError(
-            f"sysu-mm01: {path} must hold one variable, got {len(names)} ({some(names)}); restore "
-            "the file of the dataset"
-        )
-    return content[names[0]]
+def _read_variable(path: Path) -> np.ndarray:
+    """The values of the only variable of a .mat file."""
+    content = read_mat(NAME, path)
+    if len(content) != 1:
+        got = f"{len(content)} ({some(content)})"
+        raise ArgumentError(NAME, str(path), "hold one variable", got, "restore the file")
+    return np.ravel(next(iter(content.values())))
 
 
 def _samples(root: Path, cameras: Iterable[int], identities: Iterable[int]) -> list[Sample]:
@@ -265,27 +227,25 @@ def _image_names(folder: Path) -> list[str]:
     except FileNotFoundError:
         return []
     if not names:
-        raise ValueError(
-            f"sysu-mm01: {folder} must hold images named 0001.jpg, 0002.jpg and so on, got none; "
-            "copy its images again, or delete the folder if this camera never saw the identity"
-        )
+        requirement = "hold images named 0001.jpg, 0002.jpg and so on"
+        advice = "copy them again, or delete the folder if this camera never saw the identity"
+        raise ArgumentError(NAME, str(folder), requirement, "none", advice)
     return names
 
 
 def _check_modalities(samples: Iterable[Sample], identities: Iterable[int]) -> None:
     """Training draws every identity in both modalities, so each must have both."""
     if not identities:
-        raise ValueError("sysu-mm01: train must name at least one identity, got an empty list")
+        raise ArgumentError(NAME, "train", "name at least one identity", "an empty list")
     seen = {(sample.identity, sample.modality) for sample in samples}
     for modality, kind in ((VISIBLE, "visible"), (INFRARED, "infrared")):
         without = sorted(i for i in identities if (i, modality) not in seen)
         if without:
             cameras = VISIBLE_CAMERAS if modality == VISIBLE else INFRARED_CAMERAS
-            raise ValueError(
-                f"sysu-mm01: every training identity must have {kind} images, got none for "
-                f"{_some(without)} in cameras {', '.join(map(str, cameras))}; copy their folders, "
-                "or take them out of the training list in exp"
-            )
+            got = f"none for {_some(without)} in cameras {', '.join(map(str, cameras))}"
+            advice = "copy their folders, or take them out of the training list in exp"
+            requirement = f"have {kind} images"
+            raise ArgumentError(NAME, "every training identity", requirement, got, advice)
 
 
 def _some(identities: list[int]) -> str:

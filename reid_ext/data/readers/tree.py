@@ -1,13 +1,16 @@
-"""What readers share: arguments, folders and file lists, and what is said when one is not right."""
+"""What the readers share: folders, lists and MATLAB files, and the errors about them."""
 
 import csv
 import json
 import os
 import reprlib
 from collections.abc import Iterable, Iterator, Sequence
-from numbers import Integral
 from pathlib import Path, PurePath
 from typing import Any
+
+import numpy as np
+
+from reid_ext._runtime.arguments import ArgumentError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 UNREAD_SUFFIXES = (".webp", ".tif", ".tiff", ".gif", ".heic", ".avif", ".jfif")
@@ -16,15 +19,6 @@ MOST_DIGITS = 18  # of a number that fits int64
 _shortened = reprlib.Repr()
 _shortened.maxlevel = 3
 _shortened.maxstring = _shortened.maxother = 80
-
-
-def check_choice(name: str, argument: str, value: object, choices: Sequence[object]) -> None:
-    """ValueError unless ``value`` is one of ``choices``; ``name`` is the dataset's."""
-    plain = isinstance(value, str | Integral) and not isinstance(value, bool)
-    if not plain or value not in choices:
-        two, words = len(choices) == 2, [repr(choice) for choice in choices]
-        allowed = " or ".join(words) if two else f"one of {', '.join(words)}"
-        raise ValueError(f"{name}: {argument} must be {allowed}, got {value!r:.60}")
 
 
 def check_folders(name: str, root: Path, folders: Sequence[str]) -> None:
@@ -56,12 +50,12 @@ def image_names(folder: Path) -> list[str]:
 
 
 def read_list(name: str, path: Path) -> Iterator[tuple[str, int]]:
-    """Yield image path and label of each line "path label" of a list; empty lines are nothing.
+    """Yield image path and label of each line "path label" of a list; skip empty lines.
 
     Raises:
         FileNotFoundError: there is no such list.
-        ValueError: a line of another form or with a path that leads out of the list's folder, by
-            its number, or a list without lines.
+        ArgumentError: a line of another form, or with a path out of the list's folder (the error
+            gives its number), or a list without lines.
     """
     if not path.is_file():
         raise FileNotFoundError(
@@ -72,14 +66,45 @@ def read_list(name: str, path: Path) -> Iterator[tuple[str, int]]:
     for number, words in read_words(path):
         empty = False
         if len(words) != 2 or not (is_whole_number(words[1]) and _is_below(words[0])):
-            raise ValueError(
-                f"{name}: {path} must have lines like 'folder/image.jpg 12', got "
-                f"{short(' '.join(words))} in line {number}; a path leads nowhere but below the "
-                "dataset's folder: restore the list of the dataset"
-            )
+            got = f"{short(' '.join(words))} in line {number}"
+            requirement = "have lines like 'folder/image.jpg 12' with paths below the dataset"
+            advice = "restore the list of the dataset"
+            raise ArgumentError(name, str(path), requirement, got, advice)
         yield words[0], int(words[1])
     if empty:
-        raise ValueError(f"{name}: {path} must list images, got an empty file; copy it again")
+        raise ArgumentError(name, str(path), "list images", "an empty file", "copy it again")
+
+
+def read_numbers(name: str, path: Path) -> list[int]:
+    """Read the identities of a text file, separated by commas, each once and ascending."""
+    words = path.read_text(encoding="utf-8-sig", errors="replace").replace(",", " ").split()
+    if odd := [word for word in words if not is_whole_number(word)]:
+        requirement = "hold identities separated by commas"
+        raise ArgumentError(name, str(path), requirement, short(odd[0]), "restore the file")
+    return sorted({int(word) for word in words})
+
+
+def read_mat(name: str, path: Path) -> dict[str, np.ndarray]:
+    """Read the variables of a .mat file of version 5.
+
+    Raises:
+        ArgumentError: the file is not of this version, or damaged.
+        ImportError: scipy is not installed.
+    """
+    try:
+        from scipy.io import loadmat
+    except ImportError as error:
+        raise ImportError(
+            f"{name}: reading {path} needs scipy, which is not installed; "
+            "pip install 'reid_ext[mat]'"
+        ) from error
+    try:
+        content = loadmat(path)
+    except Exception as error:  # scipy has no common error for content it cannot read
+        got = f"one that does not read ({error})"
+        requirement = "be a .mat file of version 5"
+        raise ArgumentError(name, str(path), requirement, got, "copy it again") from error
+    return {key: value for key, value in content.items() if not key.startswith("__")}
 
 
 def read_words(path: Path) -> Iterator[tuple[int, list[str]]]:

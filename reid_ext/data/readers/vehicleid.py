@@ -8,9 +8,10 @@ Source: Liu et al., CVPR 2016, and the README of the dataset.
 
 from pathlib import Path
 
+from reid_ext._runtime.arguments import choice
 from reid_ext.data.readers.expected import Count, Expected
-from reid_ext.data.readers.hold_out import check_evaluated, hold_out
-from reid_ext.data.readers.tree import check_choice, check_folders, read_list
+from reid_ext.data.readers.hold_out import EVALUATED, hold_out
+from reid_ext.data.readers.tree import check_folders, read_list
 from reid_ext.data.sample import Dataset, Sample
 
 NAME = "vehicleid"
@@ -37,8 +38,8 @@ def read(root: str | Path, evaluate_on: str = "test", size: int = 800) -> Datase
         FileNotFoundError: a folder or a list is missing.
         ValueError: another size, or a line that cannot be read.
     """
-    check_evaluated(NAME, evaluate_on)
-    check_choice(NAME, "size", size, SIZES)
+    choice(NAME, "evaluate_on", evaluate_on, EVALUATED)
+    choice(NAME, "size", size, SIZES)
     root = Path(root)
     check_folders(NAME, root, ("image", "train_test_split"))
     train = _samples(root, "train_list")
