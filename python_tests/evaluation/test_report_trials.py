@@ -7,47 +7,11 @@ import numpy as np
 import pytest
 import torch
 from cli_cases import typed, write
-from test_report import Reader, side
+from report_cases import TRIALS, Reader, sysu_run, sysu_sides
 
 from reid_ext import evaluate_sysu
-from reid_ext.evaluation import select_galleries
 from reid_ext.report import Run, write_report
 from reid_ext.report.camera_pairs import camera_pairs
-
-TRIALS = 4
-
-
-def sides(folder=None):
-    """Infrared queries and visible gallery, as SYSU-MM01's cameras see them."""
-    query, gallery = side(24, 1, folder=folder), side(90, 2, folder=folder)
-    random = np.random.default_rng(0)
-    query.cameras[:] = random.choice([3, 6], 24)
-    gallery.cameras[:] = random.choice([1, 2, 4, 5], 90)
-    return query, gallery
-
-
-def sysu_run(name="a", folder=None):
-    """A run of the second trial, made by hand."""
-    query, gallery = sides(folder)
-    mean = evaluate_sysu(
-        query.features,
-        gallery.features,
-        query_ids=query.identities,
-        gallery_ids=gallery.identities,
-        query_cameras=query.cameras,
-        gallery_cameras=gallery.cameras,
-        trials=TRIALS,
-    )
-    drawn = select_galleries(gallery.identities, gallery.cameras, trials=TRIALS)[1]
-    return Run(
-        name,
-        query,
-        gallery.rows(drawn),
-        mean.trials[1],
-        protocol="sysu-mm01",
-        mean=mean,
-        trial="trial 2 of 4",
-    )
 
 
 @pytest.fixture
@@ -60,7 +24,7 @@ def files(tmp_path):
             "modalities": np.full(len(of.identities), modality),
         }
 
-    query, gallery = sides()
+    query, gallery = sysu_sides()
     return write(tmp_path, {"infrared": arrays(query, 1), "visible": arrays(gallery, 0)})
 
 
@@ -69,7 +33,7 @@ def run(capsys):
     return lambda *arguments: typed(capsys, *arguments)
 
 
-def test_junk_is_what_the_protocol_leaves_out():
+def test_junk_follows_the_sysu_rule():
     one = sysu_run()
     rows = np.arange(24)
     unit = [torch.nn.functional.normalize(s.features) for s in (one.query, one.gallery)]
@@ -81,7 +45,7 @@ def test_junk_is_what_the_protocol_leaves_out():
         assert float(one.ranking.average_precision[q]) == pytest.approx(ap)
 
 
-def test_camera_pairs_of_one_place_have_no_match():
+def test_camera_pairs_are_nan_for_one_place():
     one = sysu_run()
     found = camera_pairs(one)
     assert found.query_cameras == [3, 6] and found.gallery_cameras == [1, 2, 4, 5]
@@ -100,7 +64,7 @@ def test_camera_pairs_of_one_place_have_no_match():
         assert found.mAP[row, 2] == pytest.approx(np.nanmean(of_four[one.query.cameras == camera]))
 
 
-def test_spread_and_precisions_are_those_of_all_trials():
+def test_spread_and_precisions_cover_all_trials():
     one = sysu_run()
     maps = [trial.mAP for trial in one.mean.trials]
     spread = one.spread()
@@ -111,7 +75,7 @@ def test_spread_and_precisions_are_those_of_all_trials():
     )
 
 
-def test_page_has_every_trial_and_says_whose_images_it_shows(tmp_path):
+def test_report_lists_trials_and_names_the_one_shown(tmp_path):
     one = sysu_run()
     write_report(tmp_path / "out.html", [one])
     page = (tmp_path / "out.html").read_text()
@@ -127,15 +91,15 @@ def test_page_has_every_trial_and_says_whose_images_it_shows(tmp_path):
     assert f"AP {100 * ap:.1f} %, first match" in page
 
 
-def test_page_of_a_run_without_trials_beside_one_says_so(tmp_path):
-    query, gallery = sides()
+def test_report_says_when_a_run_has_no_trials(tmp_path):
+    query, gallery = sysu_sides()
     one = Run("b", query, gallery, sysu_run().ranking, protocol="generic")
     write_report(tmp_path / "out.html", [sysu_run(), one])
     table = re.findall(r'<section id="trials".*?</section>', (tmp_path / "out.html").read_text())[0]
     assert table.endswith("One evaluation, without trials.</p></div></div></section>")
 
 
-def test_one_trial_has_no_spread(run, files, tmp_path):
+def test_report_has_no_spread_when_there_is_one_trial(run, files, tmp_path):
     flags = ("--protocol", "sysu-mm01", "--trials", 1, "--report", tmp_path / "out.html")
     status, out, _ = run("evaluate", *files, *flags)
     page = (tmp_path / "out.html").read_text()
@@ -143,11 +107,11 @@ def test_one_trial_has_no_spread(run, files, tmp_path):
     assert "±" not in page and "Band: " not in page and "largest of" not in page + out
 
 
-def test_sysu_by_the_command(run, files, tmp_path):
+def test_command_writes_a_sysu_report(run, files, tmp_path):
     flags = ("--protocol", "sysu-mm01", "--mode", "indoor", "--trials", 3, "--seed", 5)
     flags += ("--cmc", "per_image", "--shots", 10, "--report", tmp_path / "out.html")
     status, out, _ = run("evaluate", *files, *flags, "--json")
-    query, gallery = sides()
+    query, gallery = sysu_sides()
     want = evaluate_sysu(
         query.features,
         gallery.features,
@@ -173,7 +137,7 @@ def test_sysu_by_the_command(run, files, tmp_path):
     assert "least to largest of 10 trials: mAP" in out
 
 
-def test_regdb_by_the_command(run, files, tmp_path):
+def test_command_writes_a_regdb_report(run, files, tmp_path):
     infrared, visible = files
     flags = ("--protocol", "regdb", "--json", "--report", tmp_path / "out.html")
     status, out, _ = run("evaluate", infrared, visible, *flags)
@@ -192,7 +156,7 @@ def test_regdb_by_the_command(run, files, tmp_path):
     assert names.count("section") == 9
 
 
-def test_direction_must_be_that_of_the_files(run, files):
+def test_command_raises_when_direction_and_files_differ(run, files):
     flags = ("--protocol", "regdb", "--direction", "visible_to_thermal")
     status, _, err = run("evaluate", *files, *flags)
     assert status == 1 and f"{files[0]} is a query of thermal_to_visible" in err
@@ -216,12 +180,12 @@ def test_direction_must_be_that_of_the_files(run, files):
         ),
     ],
 )
-def test_flags_of_other_protocols_are_refused(flags, message, run, files):
+def test_command_rejects_flags_of_other_protocols(flags, message, run, files):
     status, _, err = run("evaluate", *files, *flags)
     assert status == 2 and message in err and err.count("\n") == 1
 
 
-def test_sysu_without_cameras_is_refused(run, files, tmp_path):
+def test_command_rejects_sysu_without_cameras(run, files, tmp_path):
     arrays = dict(np.load(files[1]))
     del arrays["cameras"]
     np.savez(tmp_path / "visible.npz", **arrays)

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from viewpoint_cases import TARGETS, reference
+from reference.classification_losses import viewpoint
+from viewpoint_cases import TARGETS
 
 from reid_ext import losses, ops
 from reid_ext.losses.viewpoint import (
@@ -37,7 +38,7 @@ def test_loss_is_the_sum_of_its_parts(labels, device):
     weight = loss.view_weight.detach().flatten(0, 1)
     want = {
         "identity": ops.adaptive_label_smoothing_loss(x @ loss.identity_weight.detach().T, y),
-        "viewpoint": reference(x @ weight.T, y, v, targets=labels, present=loss.present).nanmean(),
+        "viewpoint": viewpoint(x @ weight.T, y, v, targets=labels, present=loss.present).nanmean(),
         "regularisation": angular_regularisation(*loss.parameters(), loss.present).detach(),
     }
     torch.testing.assert_close(loss.parts, want)

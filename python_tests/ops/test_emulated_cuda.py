@@ -11,7 +11,8 @@ import emulated
 import pytest
 import torch
 from emulated import BACKWARD, FORWARD, RANDOM
-from ranking_cases import corners, draw, lists, whole
+from ranking_cases import draw, lists
+from reference.exact import corners, whole
 
 from reid_ext import ops
 

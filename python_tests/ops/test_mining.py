@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from mining_cases import METRICS, assert_mined, batch, check, reference
+from mining_cases import METRICS, assert_mined, batch, check
+from reference.exact import corners, whole
+from reference.mining import hardest_pairs
 
 from reid_ext import ops
 
@@ -14,16 +16,6 @@ SIGNED = [torch.int8, torch.int16, torch.int32, torch.int64]
 
 
 UNSIGNED = [torch.uint8, torch.uint16, torch.uint32, torch.uint64]
-
-
-def whole(rows, dim, device, dtype=torch.float64):
-    """Rows of small integers: products are exact in any order, and distances are often equal."""
-    return torch.randint(-2, 3, (rows, dim), device=device).to(dtype)
-
-
-def corners(rows, dim, device, dtype=torch.float64):
-    """Rows of -1 and 1. With dim a power of 4 their cosines are exact too."""
-    return whole(rows, dim, device).ge(0).to(dtype) * 2 - 1
 
 
 REFUSED = [
@@ -155,7 +147,7 @@ def test_labels_and_groups_of_any_integer_type(dtype, device):
     integers = [t.to(dtype) for t in (y, key_y, groups, key_groups)]
     names = ["labels", "key_labels", "groups", "key_groups"]
     got = ops.mine_hardest(x, keys=keys, **dict(zip(names, integers, strict=True)))
-    assert_mined(got, reference(x, y, keys, key_y, groups, key_groups))
+    assert_mined(got, hardest_pairs(x, y, keys, key_y, groups, key_groups))
 
 
 def test_labels_of_any_size(device):
@@ -242,6 +234,7 @@ def test_rejects_unknown_metric(device):
         ops.mine_hardest(*batch(4, 3, device), metric="angle")
 
 
+@pytest.mark.slow
 def test_more_pairs_than_32_bits_count(device):
     n = 46_400  # n * n > 2 ** 31; whole numbers 0 .. n - 1 on a line, identities by parity
     order = torch.randperm(n, generator=torch.Generator().manual_seed(0)).to(device)

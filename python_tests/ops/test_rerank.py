@@ -2,7 +2,9 @@
 
 import pytest
 import torch
-from torch.nn import functional as F
+from reference import reranking
+from reference.distances import distances
+from reference.exact import whole
 
 from reid_ext import ops
 
@@ -10,41 +12,9 @@ METRICS = ["cosine", "euclidean", "squared_euclidean"]
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-5}
 
 
-def distances(x, metric):
-    """In float64; of small integers they are exact."""
-    x = x.cpu().double()
-    if metric == "cosine":
-        unit = F.normalize(x)
-        return 1 - unit @ unit.T
-    squared = ((x[:, None] - x) ** 2).sum(2)
-    return squared.sqrt() if metric == "euclidean" else squared
-
-
-def encoding(p, k1, k2):
-    """V: weights exp(-p) on the expanded k1-reciprocal sets, averaged over the k2 nearest."""
-    n = len(p)
-    order = p.argsort(dim=1, stable=True)
-
-    def reciprocal(k):
-        forward = torch.zeros(n, n, dtype=torch.bool).scatter_(1, order[:, : k + 1], True)
-        return forward & forward.T
-
-    wide, half = reciprocal(k1), reciprocal(round(k1 / 2))  # half to even, as the released code
-    shared = wide.double() @ half.double()  # (i, c): |R(i, k1) and R(c, k1 / 2)|
-    expanding = wide & (3 * shared > 2 * half.sum(1))
-    members = wide | (expanding.double() @ half.double() > 0)
-    weights = torch.exp(-p) * members
-    weights = weights / weights.sum(1, keepdim=True).clamp(min=1e-300)
-    return weights if k2 == 1 else weights[order[:, :k2]].mean(1)
-
-
 def reference(query, gallery, k1=20, k2=6, lambda_value=0.3, metric="squared_euclidean"):
-    d = distances(torch.cat([query, gallery]), metric)
-    p = (d / d.amax(1, keepdim=True)) ** 2
-    v, q = encoding(p, k1, k2), len(query)
-    shared = torch.stack([torch.minimum(row, v).sum(1) for row in v[:q]])
-    jaccard = 1 - shared / (2 - shared)
-    return ((1 - lambda_value) * jaccard + lambda_value * p[:q])[:, q:]
+    x = torch.cat([query, gallery]).cpu().double()
+    return reranking.k_reciprocal(distances(x, x, metric), len(query), k1, k2, lambda_value)
 
 
 def people(q, g, device, dtype=torch.float64, dim=12):
@@ -53,11 +23,6 @@ def people(q, g, device, dtype=torch.float64, dim=12):
     of = torch.randint(len(centres), (q + g,))
     x = (centres[of] + 0.7 * torch.randn(q + g, dim, dtype=torch.float64)).to(device, dtype)
     return x[:q], x[q:]
-
-
-def whole(rows, dim, device, dtype=torch.float64):
-    """Small integers: squared distances are exact in any order, and often equal."""
-    return torch.randint(-2, 3, (rows, dim), device=device).to(dtype)
 
 
 def check(query, gallery, **options):
@@ -175,7 +140,8 @@ def test_nearest_are_the_head_of_a_stable_sort(count, dtype, device):
 @pytest.mark.parametrize("metric", METRICS)
 def test_given_distances_give_the_same(metric, dtype, device):
     query, gallery = people(30, 90, device)
-    d = distances(torch.cat([query, gallery]), metric).to(device, dtype)
+    x = torch.cat([query, gallery])
+    d = distances(x, x, metric).to(dtype)
     got = ops.k_reciprocal_from_distances(d[:30, 30:], d[:30, :30], d[30:, 30:])
     want = reference(query, gallery, metric=metric)
     torch.testing.assert_close(got.cpu().double(), want, rtol=0, atol=TOLERANCE[dtype])

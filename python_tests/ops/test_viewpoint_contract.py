@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from viewpoint_cases import ALPHA, batch, reference
+from reference.classification_losses import viewpoint
+from viewpoint_cases import ALPHA, batch
 
 from reid_ext import ops
 
@@ -68,7 +69,7 @@ def test_each_row_has_its_own_incoming_gradient(device):
     logits, labels, views, _ = batch(5, 4, 3, device)
     weight = torch.randn(5, device=device, dtype=torch.float64)
     grads = []
-    for loss in (lambda *a: ops.viewpoint_loss(*a, aggregation="none"), reference):
+    for loss in (lambda *a: ops.viewpoint_loss(*a, aggregation="none"), viewpoint):
         leaf = logits.detach().requires_grad_()
         (weight * loss(leaf, labels, views)).sum().backward()
         grads.append(leaf.grad)

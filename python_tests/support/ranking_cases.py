@@ -1,4 +1,4 @@
-"""What the tests of ranking share: features with exact, often equal distances; a plain sort."""
+"""What the tests of ranking share: lists from masks, and ranks from the streaming ops."""
 
 import contextlib
 import itertools
@@ -15,15 +15,6 @@ def lists(mask, device="cpu"):
     mask = np.asarray(mask)
     offsets = np.concatenate([[0], mask.sum(1).cumsum()])
     return ops.Lists(*(torch.tensor(t, device=device) for t in (offsets, np.nonzero(mask)[1])))
-
-
-def reference(distances, positive, junk):
-    """Places of the positives in a stable sort (NaN last) of each row without its junk."""
-    ranks = []
-    for d, p, j in zip(distances.cpu().double().numpy(), positive, junk, strict=True):
-        order = np.argsort(d, kind="stable")
-        ranks += (np.flatnonzero(p[order[~j[order]]]) + 1).tolist()
-    return ranks
 
 
 ESTIMATES = ("float32", "bfloat16")
@@ -66,27 +57,7 @@ def streamed_ranks(query, pieces, positive, junk, metric, estimate="float32"):
     return ranks
 
 
-def distances(query, gallery, metric):
-    """In float64; where features are small integers, or corners for cosine, exact."""
-    query, gallery = query.cpu().double(), gallery.cpu().double()
-    if metric == "cosine":
-        norms = gallery.norm(dim=1)
-        return -(query @ gallery.T) / torch.where(norms == 0, 1, norms)
-    mode = "donot_use_mm_for_euclid_dist"
-    return torch.cdist(query, gallery, compute_mode=mode)
-
-
 def draw(q, g, rng=None):
     """Which gallery images are a query's positives and which are its junk: about a third each."""
     kind = (rng or np.random.default_rng(0)).integers(0, 3, (q, g))
     return kind == 1, kind == 2
-
-
-def whole(rows, dim, device, dtype=torch.float64):
-    """Rows of small integers: distances are exact in any order, and often equal."""
-    return torch.randint(-2, 3, (rows, dim), device=device).to(dtype)
-
-
-def corners(rows, dim, device, dtype=torch.float64):
-    """Rows of -1 and 1. With dim a power of 4 their cosines are exact too."""
-    return whole(rows, dim, device).ge(0).to(dtype) * 2 - 1

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from test_training import TINY, Squares, run
+from squares import TINY, Squares, run
 
 from reid_ext import data, models, training
 from reid_ext.training.average import moving_average, take_over

@@ -306,6 +306,8 @@ def boolean_mask(
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool or tuple(mask.shape) != sizes:
         requirement = f"be bool of shape {sizes}, one for each {what}"
         raise ArgumentError(function, argument, requirement, described(mask))
+    if mask.is_meta:
+        raise ArgumentError(function, argument, "be a mask with values", "a meta tensor")
     return dense(function, argument, mask)
 
 

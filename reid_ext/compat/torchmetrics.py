@@ -10,17 +10,17 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from reid_ext.evaluation._engine.inputs import (
-    METRICS,
-    check_at_least,
-    check_choice,
+from reid_ext._runtime.arguments import (
+    ArgumentError,
+    alike,
+    choice,
     described,
-    read_integers,
-    read_matrix,
+    integer,
+    integers,
+    matrix,
 )
-from reid_ext.evaluation.protocols import CLASSIC, PROTOCOLS
-from reid_ext.evaluation.ranking import AVERAGE_PRECISIONS, Ranking
-from reid_ext.evaluation.retrieval import evaluate
+from reid_ext.evaluation import AVERAGE_PRECISIONS, PROTOCOLS, Ranking, evaluate
+from reid_ext.ops import METRICS
 
 WHERE = "ReIDRetrieval"
 RANKS = (1, 5, 10, 20)
@@ -57,10 +57,11 @@ class ReIDRetrieval(Metric):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_choice(WHERE, "protocol", protocol, (*PROTOCOLS, CLASSIC))
-        check_choice(WHERE, "metric", metric, METRICS)
-        check_choice(WHERE, "average_precision", average_precision, AVERAGE_PRECISIONS)
-        check_at_least(WHERE, "max_rank", max_rank, max(RANKS))
+        one_gallery = [name for name, p in PROTOCOLS.items() if not p.draws]
+        choice(WHERE, "protocol", protocol, one_gallery)
+        choice(WHERE, "metric", metric, METRICS)
+        choice(WHERE, "average_precision", average_precision, AVERAGE_PRECISIONS)
+        max_rank = integer(WHERE, "max_rank", max_rank, max(RANKS))
         self.options: dict[str, Any] = {
             "protocol": protocol,
             "metric": metric,
@@ -90,19 +91,11 @@ class ReIDRetrieval(Metric):
                 hands out twice then counts once, and ties go to the lower index. Without, images
                 count as they come.
         """
-        x = read_matrix(WHERE, "features", features)
+        x = matrix(WHERE, "features", features)
         for before in self.features[:1]:
-            for of, got, first in (
-                ("feature length", x.shape[1], before.shape[1]),
-                ("dtype", x.dtype, before.dtype),
-                ("device", x.device, before.device),
-            ):
-                if got != first:
-                    raise ValueError(
-                        f"{WHERE}: features must have {of} {first} as those before, got {got}"
-                    )
+            alike(WHERE, "features", x, "the batches before", before)
         columns = [
-            read_integers(WHERE, name, values, len(x), "features", x.device)
+            integers(WHERE, name, values, len(x), "features", x.device)
             for name, values in (
                 ("identities", identities),
                 ("cameras", cameras),
@@ -116,7 +109,7 @@ class ReIDRetrieval(Metric):
     def compute(self) -> dict[str, Tensor]:
         """Return the metrics of all batches so far; ValueError if no query has a match."""
         if not len(self.features):
-            raise ValueError(f"{WHERE}: update must come before compute, got no batch")
+            raise ArgumentError(WHERE, "update", "be called before compute", "no batch")
         features, labels = dim_zero_cat(self.features), dim_zero_cat(self.labels)
         (query, query_labels), (gallery, gallery_labels) = (
             _of_set(features, labels, is_query) for is_query in (1, 0)
@@ -146,10 +139,8 @@ def _flags(is_query: Tensor | bool, n: int) -> Tensor:
         return torch.full((n,), int(is_query), device="cpu")
     if isinstance(is_query, Tensor) and is_query.dtype == torch.bool:
         return is_query.long().expand(n) if is_query.ndim == 0 else is_query.long()
-    raise ValueError(
-        f"{WHERE}: is_query must be a bool, or a bool tensor of shape ({n},), "
-        f"got {described(is_query)}"
-    )
+    requirement = f"be a bool, or a bool tensor of shape ({n},)"
+    raise ArgumentError(WHERE, "is_query", requirement, described(is_query))
 
 
 def _of_set(features: Tensor, labels: Tensor, is_query: int) -> tuple[Tensor, Tensor]:

@@ -6,8 +6,8 @@ In place of ``from torchreid.metrics.rank import evaluate_rank`` write
 
 import numpy as np
 
+from reid_ext._runtime.arguments import Array
 from reid_ext.compat._evaluate_rank import ranking_of
-from reid_ext.evaluation._engine.inputs import Array
 
 
 def evaluate_rank(

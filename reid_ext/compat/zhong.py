@@ -7,9 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from reid_ext import ops
-from reid_ext.evaluation._engine import inputs
-from reid_ext.evaluation._engine.inputs import Array
-from reid_ext.evaluation.reranking import check_finite, check_fraction
+from reid_ext._runtime.arguments import ArgumentError, Array, finite, integer, matrix, number
 
 
 def re_ranking(
@@ -43,24 +41,24 @@ def re_ranking(
     Source:
         Zhong et al. 2017, "Re-ranking Person Re-identification with k-reciprocal Encoding", CVPR.
     """
-    where = "compat.re_ranking"
+    function = "compat.re_ranking"
     given = {"q_g_dist": q_g_dist, "q_q_dist": q_q_dist, "g_g_dist": g_g_dist}
-    matrices = {name: inputs.read_distances(where, m, name) for name, m in given.items()}
+    matrices = {name: matrix(function, name, values) for name, values in given.items()}
     across = matrices["q_g_dist"]
-    _check_like(where, "q_q_dist", matrices["q_q_dist"], len(across), across)
-    _check_like(where, "g_g_dist", matrices["g_g_dist"], across.shape[1], across)
-    for name, matrix in matrices.items():
-        check_finite(where, name, matrix)
-    inputs.check_at_least(where, "k1", k1, 1)
-    inputs.check_at_least(where, "k2", k2, 1)
-    check_fraction(where, "lambda_value", lambda_value)
+    _check_like(function, "q_q_dist", matrices["q_q_dist"], len(across), across)
+    _check_like(function, "g_g_dist", matrices["g_g_dist"], across.shape[1], across)
+    for name, values in matrices.items():
+        finite(function, name, values)
     final = ops.k_reciprocal_from_distances(
-        *matrices.values(), k1=int(k1), k2=int(k2), lambda_value=lambda_value
+        *matrices.values(),
+        k1=integer(function, "k1", k1, 1),
+        k2=integer(function, "k2", k2, 1),
+        lambda_value=number(function, "lambda_value", lambda_value, 0, 1),
     ).float()
     return final if isinstance(q_g_dist, Tensor) else final.numpy()
 
 
-def _check_like(where: str, name: str, matrix: Tensor, side: int, across: Tensor) -> None:
+def _check_like(function: str, name: str, matrix: Tensor, side: int, across: Tensor) -> None:
     wanted: tuple[tuple[object, object], ...] = (
         (tuple(matrix.shape), (side, side)),
         (matrix.dtype, across.dtype),
@@ -68,7 +66,5 @@ def _check_like(where: str, name: str, matrix: Tensor, side: int, across: Tensor
     )
     for what, (got, want) in zip(("shape", "dtype", "device"), wanted, strict=True):
         if got != want:
-            raise ValueError(
-                f"{where}: {name} must have {what} {want} to go with q_g_dist of shape "
-                f"{tuple(across.shape)}, got {got}"
-            )
+            requirement = f"have {what} {want} to go with q_g_dist of shape {tuple(across.shape)}"
+            raise ArgumentError(function, name, requirement, str(got))

@@ -7,24 +7,24 @@ gathered. What follows is sparse, some microseconds an image, and every process 
 then each makes the distances of its stretch of the queries. No matrix over all pairs is ever made.
 """
 
-from typing import Any, overload
+from typing import overload
 
 from torch import Tensor
 
 from reid_ext import ops
+from reid_ext._runtime.arguments import Array, finite, integer
 from reid_ext.distributed.collectives import Group, all_to_all, gather_rows, rank, world_size
 from reid_ext.distributed.shards import Shard, check_alike, refused_together, stretch
-from reid_ext.evaluation._engine import inputs
-from reid_ext.evaluation._engine.inputs import METRICS, Array
-from reid_ext.evaluation.reranking import check_finite, check_fraction, check_numbers
+from reid_ext.evaluation import read_options
+from reid_ext.features import FeatureSet
 
 WHERE = "distributed.rerank"
 
 
 @overload
 def rerank(
-    query: Tensor,
-    gallery: Tensor,
+    query: Tensor | FeatureSet,
+    gallery: Tensor | FeatureSet,
     *,
     query_rows: Array | None = ...,
     gallery_rows: Array | None = ...,
@@ -40,8 +40,8 @@ def rerank(
 
 @overload
 def rerank(
-    query: Tensor,
-    gallery: Tensor,
+    query: Tensor | FeatureSet,
+    gallery: Tensor | FeatureSet,
     *,
     query_rows: Array | None = ...,
     gallery_rows: Array | None = ...,
@@ -56,8 +56,8 @@ def rerank(
 
 
 def rerank(
-    query: Tensor,
-    gallery: Tensor,
+    query: Tensor | FeatureSet,
+    gallery: Tensor | FeatureSet,
     *,
     query_rows: Array | None = None,
     gallery_rows: Array | None = None,
@@ -72,7 +72,8 @@ def rerank(
     """Return what :func:`reid_ext.rerank` returns of all shards together, for these queries.
 
     Args:
-        query: This process's queries, features of shape (q, D); q may be 0, and differ.
+        query: This process's queries: a :class:`FeatureSet`, or features of shape (q, D); q may be
+            0, and differ between processes.
         gallery: This process's gallery images, (g, D), dtype and device like ``query``.
         query_rows: Place of each query in the whole set, (q,). None: shards in order of ranks.
         gallery_rows: Place of each image in the whole gallery, (g,): the order of the columns, and
@@ -93,20 +94,21 @@ def rerank(
         O(N D) for the features, and O(N).
 
     Raises:
-        ValueError: as :func:`reid_ext.rerank`, in all processes.
+        ArgumentError: as :func:`reid_ext.rerank`, in all processes.
     """
-    options: dict[str, Any] = {"k1": k1, "k2": k2, "metric": metric}
     with refused_together(WHERE, group):
-        inputs.check_choice(WHERE, "metric", metric, METRICS)
-        check_fraction(WHERE, "lambda_value", lambda_value)
         q = Shard(WHERE, "query", query, query_rows)
         g = Shard(WHERE, "gallery", gallery, gallery_rows)
         check_alike(q, g)
-        check_finite(WHERE, "query", q.features)
-        check_finite(WHERE, "gallery", g.features)
+        finite(WHERE, "query", q.features)
+        finite(WHERE, "gallery", g.features)
     q.join(group)
     g.join(group)
-    check_numbers(WHERE, "k_reciprocal", k1, k2, 0.0, top, q.length, g.length)
+    given = {"k1": k1, "k2": k2, "lambda_value": lambda_value, "metric": metric}
+    options = read_options(WHERE, "k_reciprocal", given, q.length, g.length)
+    lambda_value = options.pop("lambda_value")
+    if top is not None:
+        top = integer(WHERE, "top", top, 1, g.length, "the gallery's images")
     both = q.all(q.features, group), g.all(g.features, group)
     part, parts = rank(group), world_size(group)
     scan = _merged(ops.k_reciprocal_scan(*both, **options, part=part, parts=parts), group)

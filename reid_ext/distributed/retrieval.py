@@ -5,47 +5,45 @@ is computed where the image lies, and each process counts what it has before it;
 ranks. So 16 bytes per positive and the queries' features travel, whatever the gallery's size.
 """
 
-import torch
+from typing import Any
+
 from torch import Tensor
 from torch import distributed as dist
 
-from reid_ext import ops
+from reid_ext._runtime.arguments import Array
 from reid_ext.distributed.collectives import Group, is_distributed
 from reid_ext.distributed.shards import Shard, check_alike, refused_together
-from reid_ext.evaluation._engine import inputs, matches, streaming
-from reid_ext.evaluation._engine.blocks import Blocks
-from reid_ext.evaluation._engine.compute import check_compute, op_compute, precision
-from reid_ext.evaluation._engine.exclusion import Rules
-from reid_ext.evaluation._engine.inputs import METRICS, Array
-from reid_ext.evaluation._engine.task import Labels, Report, Task, read_task
-from reid_ext.evaluation.ranking import Ranking
-from reid_ext.ops import Lists
+from reid_ext.evaluation import Ranking, rank_shard
+from reid_ext.features import FeatureSet
 
-WHERE = "distributed.evaluate"
+FUNCTION = "distributed.evaluate"
+LABELS = ("identities", "cameras")
 
 
 def evaluate(
-    query: Tensor,
-    gallery: Tensor,
+    query: Tensor | FeatureSet,
+    gallery: Tensor | FeatureSet,
     *,
-    query_ids: Array,
-    gallery_ids: Array,
+    query_ids: Array | None = None,
+    gallery_ids: Array | None = None,
     query_cameras: Array | None = None,
     gallery_cameras: Array | None = None,
     query_rows: Array | None = None,
     gallery_rows: Array | None = None,
     protocol: str = "market1501",
-    metric: str = "cosine",
+    metric: str | None = None,
     max_rank: int = 50,
-    average_precision: str = "step",
+    average_precision: str | None = None,
     compute: str = "exact",
     group: Group = None,
+    **settings: Any,
 ) -> Ranking:
     """Return what :func:`reid_ext.evaluate` returns of all shards together, in every process.
 
     Args:
-        query: This process's queries, features of shape (q, D); q may be 0, and differ.
-        gallery: This process's gallery images, (g, D).
+        query: This process's queries: a :class:`FeatureSet`, or features of shape (q, D); q may be
+            0, and differ between processes.
+        gallery: This process's gallery images, (g, D), likewise.
         query_ids: Identities of shape (q,), and so on for the other labels.
         gallery_ids: Identities of shape (g,).
         query_cameras: As in :func:`reid_ext.evaluate`; so are arguments that are not named here.
@@ -58,84 +56,61 @@ def evaluate(
         group: Process group; None: the default one.
 
     Raises:
-        ValueError: as :func:`reid_ext.evaluate`, in all processes.
+        ArgumentError: as :func:`reid_ext.evaluate`, in all processes; a protocol without a single
+            gallery for all queries.
     """
-    with refused_together(WHERE, group):
-        inputs.check_choice(WHERE, "metric", metric, METRICS)
+    with refused_together(FUNCTION, group):
         q = _Labelled("query", query, query_ids, query_cameras, query_rows)
         g = _Labelled("gallery", gallery, gallery_ids, gallery_cameras, gallery_rows)
         check_alike(q, g)
-        check_compute(WHERE, compute, query)
     q.join(group)
     g.join(group)
-    labels = Labels(q.ids, g.ids, q.cameras, g.cameras, protocol, Rules())
-    report = Report(max_rank, average_precision, metric)
-    task = read_task(WHERE, labels, report, (q.length, g.length), query.device)
-    queries, images = q.all(q.features, group), g.features[g.mine]
-    with precision(compute):
-        ranks = _ranks(queries, images, g.places, task, metric, compute, group)
-    return task.ranking(ranks)
+
+    def add_up(x: Tensor) -> None:
+        if is_distributed(group):
+            dist.all_reduce(x, group=group)
+
+    names = {"features": "query", "identities": "query_ids", "cameras": "query_cameras"}
+    queries = FeatureSet.of_arguments(FUNCTION, names, q.all(q.features, group), q.columns)
+    return rank_shard(
+        FUNCTION,
+        queries,
+        g.columns,
+        g.features[g.mine],
+        g.places,
+        add_up,
+        protocol=protocol,
+        metric=metric,
+        max_rank=max_rank,
+        average_precision=average_precision,
+        compute=compute,
+        **settings,
+    )
 
 
 class _Labelled(Shard):
     """Rows of one process with their labels; after :meth:`join` those of the whole set."""
 
     def __init__(
-        self, name: str, features: Tensor, ids: Array, cameras: Array | None, rows: Array | None
+        self,
+        name: str,
+        features: Tensor | FeatureSet,
+        ids: Array | None,
+        cameras: Array | None,
+        rows: Array | None,
     ):
-        super().__init__(WHERE, name, features, rows)
-        self.ids = self.read("ids", ids)
-        self.cameras = None if cameras is None else self.read("cameras", cameras)
-        self.given["cameras"] = cameras is not None
+        super().__init__(FUNCTION, name, features, rows)
+        given: dict[str, Any] = {"identities": ids, "cameras": cameras}
+        if isinstance(features, FeatureSet):
+            given = {label: features.columns.get(label) for label in LABELS}
+        names = {"identities": "ids", "cameras": "cameras"}
+        self.columns = {
+            label: self.read(names[label], values)
+            for label, values in given.items()
+            if values is not None or label == "identities"
+        }
+        self.given["cameras"] = "cameras" in self.columns
 
     def join(self, group: Group) -> None:
         super().join(group)
-        self.ids = self.all(self.ids, group)
-        if self.cameras is not None:
-            self.cameras = self.all(self.cameras, group)
-
-
-def _ranks(
-    query: Tensor,
-    gallery: Tensor,
-    places: Tensor,
-    task: Task,
-    metric: str,
-    compute: str,
-    group: Group,
-) -> Tensor:
-    """Ranks of the positives, (P,): the images of this process are at ``places`` of the gallery."""
-    if task.kept is not None:
-        kept = task.kept[places]
-        gallery, places = gallery[kept], (task.kept.cumsum(0) - 1)[places[kept]]
-    positives = task.positives
-    here, row = _found(positives.indices, places)
-    pairs = query, gallery, matches.rows(positives)[here], row[here]
-    values = ops.pair_values(*pairs, metric=metric, compute=op_compute(compute))
-    thresholds = values.new_zeros(len(positives.indices))
-    thresholds[here] = values
-    _sum(thresholds, group)
-    # Rows of the shard stand for their places: so many of them are before that of a positive.
-    before = Lists(positives.offsets, torch.searchsorted(places, positives.indices))
-    listed = streaming.merged(positives, task.junk)
-    in_shard, of_row = _found(listed.indices, places)
-    listed = matches.keep(Lists(listed.offsets, of_row), in_shard)
-    counts = torch.zeros_like(positives.indices)
-    if len(gallery) > 0:
-        blocks = Blocks(WHERE, gallery, query, len(gallery))
-        counts = streaming.counts_before(query, blocks, thresholds, before, listed, metric, compute)
-    _sum(counts, group)
-    return streaming.ranks_of(counts, thresholds, positives)
-
-
-def _found(indices: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-    """Which indices are among the ascending places, and at which of them."""
-    at = torch.searchsorted(places, indices)
-    if len(places) == 0:
-        return torch.zeros_like(indices, dtype=torch.bool), at
-    return places[at.clamp(max=len(places) - 1)] == indices, at
-
-
-def _sum(x: Tensor, group: Group) -> None:
-    if is_distributed(group):
-        dist.all_reduce(x, group=group)
+        self.columns = {label: self.all(x, group) for label, x in self.columns.items()}

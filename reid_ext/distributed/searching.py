@@ -8,17 +8,18 @@ import torch
 from torch import Tensor
 
 from reid_ext import evaluation
+from reid_ext._runtime.arguments import Array, choice, integer
 from reid_ext.distributed.collectives import Group, all_to_all, gather_rows, rank, world_size
 from reid_ext.distributed.shards import Shard, check_alike, refused_together, stretch
-from reid_ext.evaluation._engine import inputs
-from reid_ext.evaluation._engine.inputs import METRICS, Array
+from reid_ext.features import FeatureSet
+from reid_ext.ops import METRICS
 
 WHERE = "distributed.search"
 
 
 def search(
-    query: Tensor,
-    gallery: Tensor,
+    query: Tensor | FeatureSet,
+    gallery: Tensor | FeatureSet,
     k: int,
     *,
     query_rows: Array | None = None,
@@ -30,7 +31,8 @@ def search(
     """Return what :func:`reid_ext.search` returns of all shards together, for these queries.
 
     Args:
-        query: This process's queries, features of shape (q, D); q may be 0, and differ.
+        query: This process's queries: a :class:`FeatureSet`, or features of shape (q, D); q may be
+            0, and differ between processes.
         gallery: This process's gallery images, (g, D), dtype and device like ``query``.
         k: How many, from 1 to the size of the whole gallery.
         query_rows: As in :func:`reid_ext.distributed.rerank`; so are ``gallery_rows``, ``gathered``
@@ -46,18 +48,17 @@ def search(
         depend on how many images are multiplied at a time.
 
     Raises:
-        ValueError: as :func:`reid_ext.search`, in all processes.
+        ArgumentError: as :func:`reid_ext.search`, in all processes.
     """
     with refused_together(WHERE, group):
-        inputs.check_choice(WHERE, "metric", metric, METRICS)
-        inputs.check_at_least(WHERE, "k", k, 1)
+        choice(WHERE, "metric", metric, METRICS)
+        k = integer(WHERE, "k", k, 1)
         q = Shard(WHERE, "query", query, query_rows)
         g = Shard(WHERE, "gallery", gallery, gallery_rows)
         check_alike(q, g)
     q.join(group)
     g.join(group)
-    if k > g.length:
-        raise ValueError(f"{WHERE}: k must be at most the gallery's rows, {g.length}, got {k}")
+    integer(WHERE, "k", k, 1, g.length, "the gallery's rows")
     found = _of_shard(q.all(q.features, group), g, k, metric)
     shares = [stretch(q.length, part, world_size(group)) for part in range(world_size(group))]
     mine = shares[rank(group)].stop - shares[rank(group)].start

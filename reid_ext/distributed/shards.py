@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
+from reid_ext._runtime.arguments import ArgumentError, Array, alike, integers, matrix
 from reid_ext.distributed.collectives import (
     Group,
     all_to_all,
@@ -17,8 +18,7 @@ from reid_ext.distributed.collectives import (
     row_counts,
     world_size,
 )
-from reid_ext.evaluation._engine import inputs
-from reid_ext.evaluation._engine.inputs import Array
+from reid_ext.features import FeatureSet
 
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
@@ -39,10 +39,9 @@ def refused_together(where: str, group: Group) -> Iterator[None]:
         refused = row_counts(int(refusal is not None), group, _device(group))
         if refusal is None and any(refused):
             first = refused.index(1)
-            refusal = ValueError(
-                f"{where}: arguments must fit in every process, got a refusal in process {first}; "
-                "its own error says which"
-            )
+            value = f"an error in process {first}"
+            advice = "its own message says which argument"
+            refusal = ArgumentError(where, "arguments", "be valid in every process", value, advice)
     if refusal is not None:
         raise refusal
 
@@ -69,24 +68,17 @@ class Shard:
     mine: Tensor  # rows of this shard that count
     places: Tensor  # their places in the whole set, ascending
 
-    def __init__(self, where: str, name: str, features: Tensor, rows: Array | None):
-        if not isinstance(features, Tensor) or features.ndim != 2:
-            got = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
-            raise ValueError(f"{where}: {name} must be a tensor of shape (N, D), got {got}")
-        if features.dtype not in _DTYPES:
-            allowed = "float32, float64, bfloat16 or float16"
-            raise ValueError(f"{where}: {name} must be {allowed}, got {features.dtype}")
+    def __init__(self, where: str, name: str, features: Tensor | FeatureSet, rows: Array | None):
+        x = features.tensor() if isinstance(features, FeatureSet) else features
         self.where, self.name = where, name
-        self.features = features.detach()
+        self.features = matrix(where, name, x, empty=True)
         self.rows = None if rows is None else self.read("rows", rows)
         self.given = {"rows": rows is not None}  # what all processes must give, or none
 
     def read(self, kind: str, values: Any) -> Tensor:
         """Integers, one for each row."""
-        features, given = self.features, f"{self.name}_{kind}"
-        return inputs.read_integers(
-            self.where, given, values, len(features), self.name, features.device
-        )
+        x, given = self.features, f"{self.name}_{kind}"
+        return integers(self.where, given, values, len(x), self.name, x.device)
 
     def join(self, group: Group) -> None:
         """Agree with the other processes on the order of all rows.
@@ -127,10 +119,8 @@ class Shard:
     def _check_same(self, what: str, values: Iterable[Any]) -> None:
         values = list(values)
         if len(set(values)) > 1:
-            raise ValueError(
-                f"{self.where}: {self.name} must have the same {what} in every process, got "
-                f"{', '.join(map(str, values))}"
-            )
+            requirement = f"have the same {what} in every process"
+            raise ArgumentError(self.where, self.name, requirement, ", ".join(map(str, values)))
 
     def all(self, values: Tensor, group: Group) -> Tensor:
         """The values of the whole set, in its order, from those of each process's rows."""
@@ -159,14 +149,5 @@ class Shard:
 
 
 def check_alike(query: Shard, gallery: Shard) -> None:
-    """Refuse a gallery of another length, dtype or device than the queries of this process."""
-    q, g = query.features, gallery.features
-    for of, mine, other in (
-        ("feature length", g.shape[1], q.shape[1]),
-        ("dtype", g.dtype, q.dtype),
-        ("device", g.device, q.device),
-    ):
-        if mine != other:
-            raise ValueError(
-                f"{query.where}: gallery must have {of} {other} like query, got {mine}"
-            )
+    """Raise for a gallery of another length, dtype or device than this process's queries."""
+    alike(query.where, "gallery", gallery.features, "query", query.features)

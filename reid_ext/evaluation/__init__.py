@@ -1,25 +1,41 @@
 """Retrieval metrics: CMC, mAP and mINP by the rules of each dataset's protocol."""
 
-from reid_ext.evaluation._engine.exclusion import Pairs
+from reid_ext.evaluation._engine.pairs import Pairs, Unmatched
 from reid_ext.evaluation.confidence import Confidence, Interval, bootstrap
 from reid_ext.evaluation.jaccard import SparseDistances, jaccard_distance
+from reid_ext.evaluation.lists import RankedLists, left_out, ranked_lists, trials
 from reid_ext.evaluation.multi_query import pool_queries
-from reid_ext.evaluation.ranking import Ranking, Unmatched
-from reid_ext.evaluation.regdb import evaluate_regdb, mean_of_trials
-from reid_ext.evaluation.reranking import rerank
+from reid_ext.evaluation.named import (
+    evaluate_llcm,
+    evaluate_regdb,
+    evaluate_sampled_gallery,
+    evaluate_single_shot,
+    evaluate_sysu,
+    select_galleries,
+)
+from reid_ext.evaluation.protocols import PROTOCOLS, Protocol
+from reid_ext.evaluation.ranking import (
+    AVERAGE_PRECISIONS,
+    Provenance,
+    Ranking,
+    mean_of_trials,
+)
+from reid_ext.evaluation.reranking import read_options, rerank
 from reid_ext.evaluation.retrieval import evaluate, evaluate_distances
-from reid_ext.evaluation.sampled_gallery import evaluate_llcm, evaluate_sampled_gallery
 from reid_ext.evaluation.searching import search
-from reid_ext.evaluation.single_shot import evaluate_single_shot
-from reid_ext.evaluation.sysu import evaluate_sysu
-from reid_ext.evaluation.sysu_gallery import select_galleries
+from reid_ext.evaluation.sharding import rank_shard
 from reid_ext.evaluation.verification import Verification, verify
 from reid_ext.evaluation.viewpoints import evaluate_viewpoint
 
 __all__ = [
+    "AVERAGE_PRECISIONS",
+    "PROTOCOLS",
     "Confidence",
     "Interval",
     "Pairs",
+    "Protocol",
+    "Provenance",
+    "RankedLists",
     "Ranking",
     "SparseDistances",
     "Unmatched",
@@ -34,10 +50,15 @@ __all__ = [
     "evaluate_sysu",
     "evaluate_viewpoint",
     "jaccard_distance",
+    "left_out",
     "mean_of_trials",
     "pool_queries",
+    "rank_shard",
+    "ranked_lists",
+    "read_options",
     "rerank",
     "search",
     "select_galleries",
+    "trials",
     "verify",
 ]

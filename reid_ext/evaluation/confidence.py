@@ -1,12 +1,11 @@
 """How far the metrics of a ranking depend on which queries happened to be asked."""
 
-from numbers import Real
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from reid_ext.evaluation._engine.inputs import check_at_least, described
+from reid_ext._runtime.arguments import ArgumentError, described, integer, number
 from reid_ext.evaluation.ranking import Ranking
 
 
@@ -41,23 +40,20 @@ def bootstrap(
         seed: Of the draws.
 
     Raises:
-        ValueError: an argument out of range, or a mean over trials.
+        ArgumentError: an argument out of range, or a mean over trials.
 
     Source:
         Efron and Tibshirani 1993, "An Introduction to the Bootstrap", ch. 13 (percentile interval).
     """
-    where = "bootstrap"
+    function = "bootstrap"
     if not isinstance(ranking, Ranking):
-        raise ValueError(f"{where}: ranking must be a Ranking, got {described(ranking)}")
-    if not isinstance(level, Real) or not 0 < level < 1:
-        raise ValueError(f"{where}: level must be between 0 and 1, got {described(level)}")
-    resamples = check_at_least(where, "resamples", resamples, 1)
-    seed = check_at_least(where, "seed", seed, 0)
+        raise ArgumentError(function, "ranking", "be a Ranking", described(ranking))
+    level = number(function, "level", level, above=0, below=1)
+    resamples = integer(function, "resamples", resamples, 1)
+    seed = integer(function, "seed", seed, 0)
     if ranking.trials:
-        raise ValueError(
-            f"{where}: ranking must be of one evaluation, got the mean of {len(ranking.trials)} "
-            "trials; pass one of its .trials"
-        )
+        got = f"the mean of {len(ranking.trials)} trials"
+        raise ArgumentError(function, "ranking", "be of one evaluation", got, "pass one of .trials")
     valid = ~ranking.first_match.isnan()
     n, k = int(valid.sum()), len(ranking.cmc)
     generator = torch.Generator().manual_seed(seed)

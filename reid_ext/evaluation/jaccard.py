@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from reid_ext import ops
-from reid_ext.evaluation._engine import inputs
-from reid_ext.evaluation._engine.inputs import Array
-from reid_ext.evaluation.reranking import check_finite, check_fraction
+from reid_ext._runtime.arguments import Gallery, choice, finite, integer, number
+from reid_ext.evaluation._engine.inputs import read_rows
+from reid_ext.features import FeatureSet
 
 CONVENTIONS = ("clustering", "reranking")
 
@@ -44,7 +44,7 @@ class SparseDistances(NamedTuple):
 
 
 def jaccard_distance(
-    features: Array,
+    features: Gallery | FeatureSet,
     k1: int = 30,
     k2: int = 6,
     *,
@@ -58,9 +58,9 @@ def jaccard_distance(
     have distance 1: they are left out.
 
     Args:
-        features: Shape (N, D), float32, float64, bfloat16 or float16: a tensor on any device, an
-            array or nested lists. Compared by squared Euclidean distance; normalise them first
-            where the clustering method is described so.
+        features: A :class:`FeatureSet`, or shape (N, D), float32, float64, bfloat16 or float16: a
+            tensor on any device, an array or nested lists. Compared by squared Euclidean distance;
+            normalise them first if the clustering method asks for it.
         k1: Neighbours of an image that count.
         k2: Nearest images over which weights are averaged, itself included; 1: none are.
         convention: ``"clustering"``: the numbers of OpenUnReID, SpCL and ClusterContrast, where
@@ -75,22 +75,18 @@ def jaccard_distance(
         Memory besides is O(N).
 
     Raises:
-        ValueError: an argument that does not fit, by its name; features that are not finite.
+        ArgumentError: an invalid argument; features that are not finite.
 
     Source:
         Zhong et al. 2017, CVPR, sec. 3; for clustering Ge et al. 2020, "Self-paced Contrastive
         Learning", NeurIPS, and its released code.
     """
-    where = "jaccard_distance"
-    inputs.check_choice(where, "convention", convention, CONVENTIONS)
-    x = inputs.read_distances(where, features, "features")
-    check_finite(where, "features", x)
-    inputs.check_at_least(where, "k1", k1, 1)
-    inputs.check_at_least(where, "k2", k2, 1)
-    most = len(x) - (convention == "reranking")
-    if k1 > most:
-        raise ValueError(f"{where}: k1 must be at most {most} with {len(x)} images, got {k1}")
-    check_fraction(where, "max_distance", max_distance)
-    clustering = convention == "clustering"
-    rows = ops.jaccard(x, k1=int(k1), k2=int(k2), clustering=clustering, max_distance=max_distance)
+    function = "jaccard_distance"
+    clustering = choice(function, "convention", convention, CONVENTIONS) == "clustering"
+    x = finite(function, "features", read_rows(function, "features", features))
+    most = len(x) if clustering else len(x) - 1
+    k1 = integer(function, "k1", k1, 1, most, f"of {len(x)} images")
+    k2 = integer(function, "k2", k2, 1)
+    number(function, "max_distance", max_distance, 0, 1)
+    rows = ops.jaccard(x, k1=k1, k2=k2, clustering=clustering, max_distance=max_distance)
     return SparseDistances(*rows)

@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from reid_ext.evaluation._engine import inputs
-from reid_ext.evaluation._engine.inputs import Array
+from reid_ext._runtime.arguments import Array, choice, integers, matrix
 
 POOLINGS = ("mean", "max")
 
@@ -26,17 +25,17 @@ def pool_queries(
         :func:`evaluate`.
 
     Raises:
-        ValueError: an argument that does not fit, by its name.
+        ArgumentError: an invalid argument.
 
     Source:
         Zheng et al. 2015 (Market-1501), sec. 4.1: multiple queries, average and max pooling.
     """
     where = "pool_queries"
-    inputs.check_choice(where, "pooling", pooling, POOLINGS)
-    x = inputs.read_matrix(where, "query", query)
+    choice(where, "pooling", pooling, POOLINGS)
+    x = matrix(where, "query", query)
     labels = torch.stack(
         [
-            inputs.read_integers(where, name, values, len(x), "query", x.device)
+            integers(where, name, values, len(x), "query", x.device)
             for name, values in (("query_ids", query_ids), ("query_cameras", query_cameras))
         ],
         1,

@@ -1,39 +1,80 @@
-"""CMC, average precision and inverse negative penalty, from the ranks of the true matches alone."""
+"""Ranking: CMC, average precision and inverse negative penalty, and how they were made."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from reid_ext.evaluation._engine.inputs import check_at_least, described
-from reid_ext.evaluation._engine.matches import rows
+from reid_ext._runtime.arguments import ArgumentError, described, integer
+from reid_ext.evaluation._engine.pairs import Unmatched, query_of
 from reid_ext.ops import Lists
 
 AVERAGE_PRECISIONS = ("step", "trapezoid")
+ALL_MATCHED = Unmatched()
 NO_RANKS = Lists(*(torch.zeros(n, dtype=torch.int64, device="cpu") for n in (1, 0)))
+TIES = "ties by gallery index, NaN last"
 
 
-class Unmatched(NamedTuple):
-    """Queries without a match, by what took their last one."""
+@dataclass(frozen=True)
+class Provenance:
+    """How a ranking was made. ``str()`` is a line to print, :meth:`to_dict` is for JSON.
 
-    no_image: int = 0  # the gallery has no image of the identity
-    protocol: int = 0  # all of them are junk of the protocol: same camera, or location
-    rules: int = 0  # the user's junk and candidates
+    Attributes:
+        protocol: Name of the protocol.
+        settings: Its settings, such as ``mode`` and ``shots`` of SYSU-MM01.
+        junk: The rules by which pairs were left out, in words.
+        cmc: What the CMC counts: ``"images"``, or identities by their nearest image.
+        average_precision: ``"step"`` or ``"trapezoid"``.
+        metric: The distance, or ``"given distances"``.
+        rerank: The arguments of the re-ranking; None: the distances were used as they are.
+        compute: ``"exact"``, ``"bf16"`` or ``"tf32"``.
+        dtype: Of the features or distances.
+        queries: How many there were.
+        gallery: Gallery images ranked, the fewest of all trials.
+        ignored: Gallery images left out for every query.
+        trials: Of how many evaluations this is the mean.
+    """
+
+    protocol: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    junk: tuple[str, ...] = ()
+    cmc: str = "images"
+    average_precision: str = "step"
+    metric: str = "cosine"
+    rerank: Mapping[str, Any] | None = None
+    compute: str = "exact"
+    dtype: str = "float32"
+    queries: int = 0
+    gallery: int = 0
+    ignored: int = 0
+    trials: int = 1
 
     def __str__(self) -> str:
-        reasons = (
-            (self.no_image, "no gallery image of their identity"),
-            (self.protocol, "only such that the protocol makes junk"),
-            (self.rules, "only such that junk or candidates leave out"),
-        )
-        return ", ".join(f"{count} have {reason}" for count, reason in reasons if count)
+        parts = [f"junk {', '.join(self.junk) or 'none'}", TIES]
+        if self.cmc != "images":
+            parts.append(f"CMC {self.cmc}")
+        parts += [f"AP {self.average_precision}", self._distance()]
+        ignored = f" ({self.ignored} ignored)" if self.ignored else ""
+        parts.append(f"{self.queries} queries x {self.gallery} gallery images{ignored}")
+        if self.trials > 1:
+            parts.append(f"mean of {self.trials} trials")
+        return f"{self.protocol}{_listed(self.settings)}: {'; '.join(parts)}"
+
+    def _distance(self) -> str:
+        words = self.metric if self.compute == "exact" else f"{self.metric} in {self.compute}"
+        return words if self.rerank is None else f"{words}, re-ranked{_listed(self.rerank)}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as JSON takes them, and ``text``, the printed line."""
+        return {**asdict(self), "junk": list(self.junk), "ties": TIES, "text": str(self)}
 
 
-ALL_MATCHED = Unmatched()
+def _listed(values: Mapping[str, Any]) -> str:
+    words = ", ".join(f"{name} {value}" for name, value in values.items() if value is not None)
+    return f" ({words})" if words else ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,19 +83,19 @@ class Ranking:
 
     Attributes:
         cmc: Shape (max_rank,); ``cmc[k - 1]`` is the share of queries with a true match among the
-            first k. Longer than the gallery: it goes on with its last value.
+            first k. Beyond the length of the gallery it repeats its last value.
         mAP: Mean average precision.
         mINP: Mean inverse negative penalty: matches / rank of the last one (Ye et al. 2021, AGW).
         average_precision: Shape (Q,), NaN for a query without a match.
         inverse_negative_penalty: Shape (Q,), NaN for a query without a match.
         first_match: Rank of each query's first match as the CMC counts it, (Q,) float64, NaN for
-            a query without one; of a mean over trials empty, each trial has its own.
-        match_ranks: Ranks of every query's matches, ascending, on the CPU; of a mean over trials
-            empty.
+            a query without one; empty for a mean over trials of the same queries.
+        match_ranks: Ranks of every query's matches, ascending, on the CPU; empty for a mean over
+            trials.
         num_valid: Queries with a match, the only ones that count in the means.
         unmatched: Why the others have none: :class:`Unmatched`.
-        protocol: How the numbers were made: junk rule, ties, AP rule, metric, sizes.
-        trials: The rankings of which this one is the mean; empty if there was one evaluation only.
+        protocol: How the numbers were made: :class:`Provenance`.
+        trials: The rankings of which this one is the mean; empty for a single evaluation.
     """
 
     cmc: Tensor
@@ -65,18 +106,13 @@ class Ranking:
     first_match: Tensor
     match_ranks: Lists
     num_valid: int
-    protocol: str
+    protocol: Provenance
     unmatched: Unmatched = ALL_MATCHED
     trials: list["Ranking"] = field(default_factory=list)
 
     def rank(self, k: int) -> float:
-        """``cmc[k - 1]``; ValueError if k is not in 1..max_rank."""
-        is_integer = isinstance(k, int | np.integer) and not isinstance(k, bool)
-        if not is_integer or not 1 <= k <= len(self.cmc):
-            raise ValueError(
-                f"Ranking.rank: k must be in 1..{len(self.cmc)} (max_rank), got {described(k)}"
-            )
-        return float(self.cmc[k - 1])
+        """``cmc[k - 1]``; raises ArgumentError if k is not in 1..max_rank."""
+        return float(self.cmc[integer("Ranking.rank", "k", k, 1, len(self.cmc), "max_rank") - 1])
 
     def mAP_at(self, k: int | None = None) -> float:
         """Mean over the queries with a match of AP@k, which looks at the first k images only.
@@ -85,11 +121,11 @@ class Ranking:
         Without ``k`` it is each query's number of matches: MAP@R (Musgrave et al. 2020).
         """
         if k is not None:
-            check_at_least("Ranking.mAP_at", "k", k, 1)
+            k = integer("Ranking.mAP_at", "k", k, 1)
         if self.trials:
             return sum(trial.mAP_at(k) for trial in self.trials) / len(self.trials)
         offsets, rank = self.match_ranks.offsets, self.match_ranks.indices
-        query, matches = rows(self.match_ranks), offsets.diff()
+        query, matches = query_of(self.match_ranks), offsets.diff()
         first = matches if k is None else torch.full_like(matches, k)
         hit = torch.arange(1, len(rank) + 1, device=rank.device) - offsets[query]
         precision = (hit / rank.double()).masked_fill(rank > first[query], 0)
@@ -103,7 +139,7 @@ class Ranking:
             return [None if math.isnan(value) else value for value in values.tolist()]
 
         return {
-            "protocol": self.protocol,
+            "protocol": self.protocol.to_dict(),
             "cmc": self.cmc.tolist(),
             "mAP": self.mAP,
             "mINP": self.mINP,
@@ -127,30 +163,32 @@ class Ranking:
 
 def from_ranks(
     ranks: Lists,
-    *,
+    provenance: Provenance,
     max_rank: int,
-    average_precision: str,
-    protocol: str,
+    *,
     unmatched: Unmatched = ALL_MATCHED,
     first_ranks: Tensor | None = None,
+    cmc: Tensor | None = None,
 ) -> Ranking:
     """Metrics from the 1-based ranks of each query's true matches.
 
+    ``provenance.average_precision`` chooses between ``"step"``, the mean over the matches of the
+    precision at each, and ``"trapezoid"``, the mean of that precision and of the one a rank
+    before (1 before rank 1), as in Oxford5k's compute_ap and VeRi-776's official code.
+
     Args:
         ranks: CSR lists, ascending within a query; at least one query has a match.
+        provenance: For :attr:`Ranking.protocol`.
         max_rank: Length of the CMC.
-        average_precision: ``"step"``: the mean over the matches of the precision at each.
-            ``"trapezoid"``: the mean of that precision and of the one a rank before (1 before
-            rank 1), as in Oxford5k's compute_ap and VeRi-776's official code.
-        protocol: For :attr:`Ranking.protocol`.
         unmatched: For :attr:`Ranking.unmatched`.
         first_ranks: Shape (Q,): what the CMC takes as the rank of the first match, if not that.
+        cmc: Shape (max_rank,): the CMC itself, if it is not made of first matches.
     """
     offsets, rank = ranks.offsets.cpu(), ranks.indices.cpu().double()
-    query = rows(Lists(offsets, rank))
+    query = query_of(Lists(offsets, rank))
     hit = torch.ones_like(rank).cumsum(0) - offsets[query]  # 1, 2, … per query
     precision = hit / rank
-    if average_precision == "trapezoid":
+    if provenance.average_precision == "trapezoid":
         before = (hit - 1) / (rank - 1).clamp(min=1)
         precision = (precision + torch.where(rank == 1, 1.0, before)) / 2
 
@@ -163,9 +201,11 @@ def from_ranks(
     first = rank[offsets[:-1][valid]] if first_ranks is None else first_ranks.cpu()[valid]
     first_match = torch.full_like(ap, torch.nan)
     first_match[valid] = first.double()
-    at_rank = torch.bincount(first.long().clamp(max=max_rank + 1), minlength=max_rank + 2)
+    if cmc is None:
+        at_rank = torch.bincount(first.long().clamp(max=max_rank + 1), minlength=max_rank + 2)
+        cmc = at_rank[1 : max_rank + 1].cumsum(0) / valid.sum().double()
     return Ranking(
-        cmc=at_rank[1 : max_rank + 1].cumsum(0) / valid.sum().double(),
+        cmc=cmc,
         mAP=float(ap[valid].mean()),
         mINP=float(inp[valid].mean()),
         average_precision=ap,
@@ -173,24 +213,50 @@ def from_ranks(
         first_match=first_match,
         match_ranks=Lists(offsets, ranks.indices.cpu()),
         num_valid=int(valid.sum()),
-        protocol=protocol,
+        protocol=provenance,
         unmatched=unmatched,
     )
 
 
-def mean(trials: Sequence[Ranking], protocol: str) -> Ranking:
-    """The mean of evaluations of the same queries."""
-    count = len(trials)
+def mean_of_trials(trials: Sequence[Ranking], *, same_queries: bool = False) -> Ranking:
+    """Return the mean CMC, mAP and mINP of several evaluations.
+
+    Args:
+        trials: One ranking or more, all of one ``max_rank``.
+        same_queries: Whether all trials have the same queries, as those of SYSU-MM01; then values
+            per query are means over the trials, and otherwise those of all trials one after the
+            other, as RegDB's.
+
+    Raises:
+        ArgumentError: not a list of rankings, or rankings of different ``max_rank``.
+    """
+    given = isinstance(trials, list | tuple) and all(isinstance(t, Ranking) for t in trials)
+    if not given or not trials:
+        requirement = "be a list of one Ranking or more"
+        raise ArgumentError("mean_of_trials", "trials", requirement, described(trials))
+    lengths = sorted({len(trial.cmc) for trial in trials})
+    if len(lengths) > 1:
+        raise ArgumentError("mean_of_trials", "trials", "have one max_rank", str(lengths))
+    count, first = len(trials), trials[0]
+    ap, inp, ranks = (
+        [getattr(trial, name) for trial in trials]
+        for name in ("average_precision", "inverse_negative_penalty", "first_match")
+    )
+    fewest = min(trial.protocol.gallery for trial in trials)
     return Ranking(
         cmc=torch.stack([t.cmc for t in trials]).mean(0),
         mAP=sum(t.mAP for t in trials) / count,
         mINP=sum(t.mINP for t in trials) / count,
-        average_precision=torch.stack([t.average_precision for t in trials]).mean(0),
-        inverse_negative_penalty=torch.stack([t.inverse_negative_penalty for t in trials]).mean(0),
-        first_match=trials[0].first_match.new_empty(0),
+        average_precision=torch.stack(ap).mean(0) if same_queries else torch.cat(ap),
+        inverse_negative_penalty=torch.stack(inp).mean(0) if same_queries else torch.cat(inp),
+        first_match=ranks[0].new_empty(0) if same_queries else torch.cat(ranks),
         match_ranks=NO_RANKS,
-        num_valid=trials[0].num_valid,
-        protocol=protocol,
-        unmatched=trials[0].unmatched,
+        num_valid=first.num_valid if same_queries else sum(t.num_valid for t in trials),
+        protocol=replace(first.protocol, trials=count, gallery=fewest),
+        unmatched=first.unmatched if same_queries else _all_unmatched(trials),
         trials=list(trials),
     )
+
+
+def _all_unmatched(trials: Sequence[Ranking]) -> Unmatched:
+    return Unmatched(*map(sum, zip(*(trial.unmatched for trial in trials), strict=True)))

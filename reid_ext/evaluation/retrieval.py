@@ -1,141 +1,129 @@
-"""evaluate and evaluate_distances: the protocols with one gallery for all queries."""
+"""evaluate and evaluate_distances: CMC, mAP and mINP by the rules of any protocol."""
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any, cast
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from reid_ext import ops
-from reid_ext.evaluation._engine import inputs, streaming
-from reid_ext.evaluation._engine.blocks import Blocks, is_streamed, joined
-from reid_ext.evaluation._engine.compute import (
-    check_compute,
-    distance_blocks,
-    op_compute,
-    precision,
+from reid_ext._runtime import arguments
+from reid_ext._runtime.arguments import ArgumentError, Array, Gallery
+from reid_ext.evaluation._engine import compute, streaming
+from reid_ext.evaluation._engine.blocks import Blocks, is_streamed
+from reid_ext.evaluation._engine.distances import order_keys
+from reid_ext.evaluation._engine.pairs import Matches, Rule, Rules, Side
+from reid_ext.evaluation.protocols import PROTOCOLS, Protocol, Trial
+from reid_ext.evaluation.ranking import (
+    AVERAGE_PRECISIONS,
+    Provenance,
+    Ranking,
+    from_ranks,
+    mean_of_trials,
 )
-from reid_ext.evaluation._engine.exclusion import Rule, Rules
-from reid_ext.evaluation._engine.inputs import METRICS, Array, Gallery
-from reid_ext.evaluation._engine.task import Labels, Report, read_task
-from reid_ext.evaluation.protocols import CLASSIC, PROTOCOLS, REGDB, SYSU
-from reid_ext.evaluation.ranking import Ranking
-from reid_ext.evaluation.reranking import rerank as rerank_distances
-from reid_ext.evaluation.single_shot import evaluate_single_shot
+from reid_ext.evaluation.reranking import rerank_by
+from reid_ext.features import FeatureSet
+from reid_ext.ops import METRICS, Lists
+
+GIVEN = "given distances"
 
 
 def evaluate(
-    query: Gallery,
-    gallery: Gallery,
+    query: Gallery | FeatureSet,
+    gallery: Gallery | FeatureSet | None = None,
     *,
-    query_ids: Array,
-    gallery_ids: Array,
+    query_ids: Array | None = None,
+    gallery_ids: Array | None = None,
     query_cameras: Array | None = None,
     gallery_cameras: Array | None = None,
-    protocol: str = "market1501",
+    protocol: str | Protocol = "market1501",
     junk: Rule | None = None,
     candidates: Rule | None = None,
-    metric: str = "cosine",
+    metric: str | None = None,
     max_rank: int = 50,
-    average_precision: str = "step",
+    average_precision: str | None = None,
     compute: str = "exact",
     rerank: bool | Mapping[str, Any] = False,
+    **settings: Any,
 ) -> Ranking:
     """Return CMC, mAP and mINP of a gallery ranked by its distance to each query.
 
     The ranks are those of a stable sort by distance: gallery index breaks ties, NaN comes last.
-    Junk is left out before ranking; queries without a match do not count. Neither the (Q, G)
-    distances nor a sorted list is ever stored.
+    Junk is left out before ranking; queries without a match do not count. Protocols with one
+    gallery and a plain CMC store neither the (Q, G) distances nor a sorted list.
 
     Args:
-        query: Features of shape (Q, D), float32, float64, bfloat16 or float16: a tensor on any
-            device, an array or nested lists, or blocks as below. They need not be normalised.
-        gallery: Features of shape (G, D), dtype and device like ``query``. Or a NumPy memory map,
-            or blocks of rows (a list of tensors or arrays, or an object whose ``__iter__`` makes
-            them anew): gone through twice, a block at a time, and sent to the device of ``query``.
-        query_ids: Identities of shape (Q,), any integer type: tensor, array or list.
+        query: A :class:`FeatureSet`; or features of shape (Q, D), float32, float64, bfloat16 or
+            float16: a tensor on any device, an array, nested lists, or blocks as below. They need
+            not be normalised.
+        gallery: Likewise, (G, D), dtype and device like ``query``. It may also be a NumPy memory
+            map or come in blocks of rows (a list of tensors or arrays, or an object whose
+            ``__iter__`` makes them anew): they are read twice, a block at a time, and sent to the
+            device of ``query``. None for protocols that draw their galleries from the queries.
+        query_ids: Identities of shape (Q,), any integer type: tensor, array or list. These four
+            are columns of a FeatureSet, and left out with one.
         gallery_ids: Identities of shape (G,).
-        query_cameras: Cameras of shape (Q,); every protocol but ``"generic"`` needs them.
+        query_cameras: Cameras of shape (Q,); every protocol but ``"generic"``, ``"regdb"`` and
+            ``"vehicleid"`` needs them.
         gallery_cameras: Cameras of shape (G,).
-        protocol: ``"market1501"``, ``"dukemtmc-reid"``, ``"cuhk03-np"``, ``"msmt17"`` or
-            ``"veri776"``: gallery images of the query's identity and camera are junk. Market-1501
-            also drops gallery identity -1 (copying what stays) and keeps 0, its distractors.
-            ``"cuhk03-classic"``: :func:`evaluate_single_shot`, by its expectation, of the whole
-            matrix of exact distances; blocks are put together. ``"generic"``: no junk.
-        junk: Pairs to leave out as well: a bool mask (Q, G), or a function of :class:`Pairs` that
+        protocol: A name from ``evaluation.PROTOCOLS`` or a :class:`Protocol`. Of
+            ``"market1501"``, ``"dukemtmc-reid"``, ``"cuhk03-np"``, ``"msmt17"`` and ``"veri776"``
+            gallery images of the query's identity and camera are junk; Market-1501 also ignores
+            gallery identity -1 and keeps 0, its distractors. ``"generic"`` has no junk.
+            ``"sysu-mm01"``, ``"regdb"``, ``"llcm"``, ``"vehicleid"`` and ``"cuhk03-classic"`` have
+            the rules and settings of their files.
+        junk: Further pairs to leave out: a bool mask (Q, G), or a function of :class:`Pairs` that
             returns one for some of the queries, so that no whole mask is needed. With
             ``protocol="generic"`` it is the only junk rule.
-        candidates: The only pairs to rank, likewise: a time window, cameras that can be reached.
-        metric: ``"cosine"``, ``"euclidean"`` or ``"squared_euclidean"``.
-        max_rank: Length of the CMC; beyond the gallery it goes on with its last value.
+        candidates: The only pairs to rank, likewise: a time window, or cameras within reach.
+        metric: ``"cosine"``, ``"euclidean"`` or ``"squared_euclidean"``; None: the protocol's.
+        max_rank: Length of the CMC; beyond the gallery it repeats its last value.
         average_precision: ``"step"`` (mean of the precision at each match; what most code uses)
-            or ``"trapezoid"`` (official code of Market-1501 and VeRi-776).
-        compute: ``"exact"``: the ranks of the full-precision distances, found by a product in
-            bfloat16 where the processor is faster at it. Approximate: ``"bf16"`` (features rounded
-            to bfloat16) and ``"tf32"`` (CUDA only); neither with ``rerank``.
-
+            or ``"trapezoid"`` (official code of Market-1501 and VeRi-776); None: the protocol's.
+        compute: ``"exact"``: the ranks of the full-precision distances, found by estimates where
+            these are faster. Approximate: ``"bf16"`` (features rounded to bfloat16) and ``"tf32"``
+            (CUDA only); neither with ``rerank`` or a protocol that needs the (Q, G) distances.
         rerank: Rank by re-ranked distances, a (Q, G) matrix: True, or arguments of
-            :func:`reid_ext.rerank` but ``top``, whose metric is then this one. Blocks are put
-            together.
+            :func:`reid_ext.rerank` other than ``top``, whose metric is then this one. Blocks are
+            joined.
+        **settings: Settings of the protocol, such as ``mode`` and ``shots`` of ``"sysu-mm01"``.
+
+    Returns:
+        :class:`Ranking`; for a protocol with several trials their mean, with all of them in
+        ``.trials``.
 
     Raises:
-        ValueError: an argument that does not fit, by its name; or no query has a match, and why.
+        ArgumentError: an invalid argument, or no query has a match; the message says why.
+
+    Example:
+        >>> import torch, reid_ext
+        >>> features = torch.eye(4)
+        >>> ranking = reid_ext.evaluate(
+        ...     features[:2], features, query_ids=[1, 2], gallery_ids=[1, 2, 1, 2],
+        ...     query_cameras=[1, 1], gallery_cameras=[2, 2, 2, 2],
+        ... )
+        >>> ranking.rank(1)
+        1.0
     """
-    where = "evaluate"
-    inputs.check_choice(where, "metric", metric, METRICS)
-    if isinstance(protocol, str) and protocol in (SYSU, REGDB):
-        other = "evaluate_sysu" if protocol == SYSU else "evaluate_regdb"
-        raise ValueError(
-            f"{where}: protocol must be of one gallery, got {protocol!r}; call {other}"
-        )
-    inputs.check_choice(where, "protocol", protocol, (*PROTOCOLS, CLASSIC))
-    rules = Rules(junk, candidates)
-    labels = Labels(query_ids, gallery_ids, query_cameras, gallery_cameras, protocol, rules)
-    report = Report(max_rank, average_precision, metric)
-    if not isinstance(rerank, bool | Mapping):
-        got = inputs.described(rerank)
-        raise ValueError(
-            f"{where}: rerank must be True, False or arguments of rerank, such as "
-            f"{{'method': 'aqe'}}, got {got}"
-        )
-    if isinstance(rerank, Mapping) and "top" in rerank:
-        got = inputs.described(rerank["top"])
-        raise ValueError(f"{where}: rerank must be without top, got {got}; all is ranked")
-    query = joined(where, "query", query)
-    if protocol == CLASSIC or rerank is not False:
-        gallery = joined(where, "gallery", gallery)
-    if rerank is not False:
-        inputs.check_choice(where, "compute", compute, ("exact",))
-        q, g = inputs.read_features(where, query, gallery)
-        if protocol == CLASSIC:  # what is wrong with the labels is said before the work
-            _check_classic(where, labels)
-        else:
-            read_task(where, labels, report, (len(q), len(g)), q.device)
-        return _reranked(q, g, labels, report, {} if rerank is True else dict(rerank))
-    if protocol == CLASSIC:
-        inputs.check_choice(where, "compute", compute, ("exact",))
-        q, g = inputs.read_features(where, query, gallery)
-        with precision(compute), torch.autocast(q.device.type, enabled=False):
-            distances = torch.cat([d for _, d in distance_blocks(q, g, metric, len(q))])
-        return _classic(where, distances, labels, report)
-    in_blocks = is_streamed(query, gallery)
-    if in_blocks:
-        q = inputs.read_matrix(where, "query", query)
-        length = inputs.rows_of(where, gallery, gallery_ids)
-        blocks = Blocks(where, gallery, q, length)
-    else:
-        q, g = inputs.read_features(where, query, gallery)
-        length = len(g)
-    check_compute(where, compute, q)
-    task = read_task(where, labels, report, (len(q), length), q.device)
-    lists = task.positives, task.junk
-    if in_blocks:
-        return task.ranking(streaming.rank_positives(q, blocks, *lists, task.kept, metric, compute))
-    g = g if task.kept is None else g[task.kept]
-    with precision(compute):
-        ranks = ops.rank_positives(q, g, *lists, metric=metric, compute=op_compute(compute))
-    return task.ranking(ranks)
+    function = "evaluate"
+    task = Evaluation.read(
+        function,
+        protocol=protocol,
+        rules=Rules(junk, candidates),
+        metric=metric,
+        max_rank=max_rank,
+        average_precision=average_precision,
+        compute=compute,
+        rerank=rerank,
+        settings=settings,
+    )
+    sets = read_sets(
+        task,
+        (query, query_ids, query_cameras),
+        (gallery, gallery_ids, gallery_cameras),
+    )
+    return task.rank(*sets)
 
 
 def evaluate_distances(
@@ -145,87 +133,341 @@ def evaluate_distances(
     gallery_ids: Array,
     query_cameras: Array | None = None,
     gallery_cameras: Array | None = None,
-    protocol: str = "market1501",
+    protocol: str | Protocol = "market1501",
     junk: Rule | None = None,
     candidates: Rule | None = None,
     metric: str | None = None,
     max_rank: int = 50,
-    average_precision: str = "step",
+    average_precision: str | None = None,
     compute: str = "exact",
+    rerank: Mapping[str, Any] | None = None,
+    **settings: Any,
 ) -> Ranking:
     """Return CMC, mAP and mINP of distances computed elsewhere, such as re-ranked ones.
 
     Args:
         distances: Shape (Q, G), smaller is closer, float32, float64, bfloat16 or float16: a
             tensor on any device, an array or nested lists. NaN ranks last.
-        metric: What they are, for the fingerprint alone; None: "given distances".
+        query_ids: Identities of shape (Q,), and so on for the other labels.
+        metric: What the distances are, for the provenance alone; None: "given distances".
+        rerank: How the distances were re-ranked, for the provenance alone.
 
     The other arguments, the rules and the errors are those of :func:`evaluate`.
     """
-    where = "evaluate_distances"
+    function = "evaluate_distances"
     if metric is not None:
-        inputs.check_choice(where, "metric", metric, METRICS)
-    inputs.check_choice(where, "protocol", protocol, (*PROTOCOLS, CLASSIC))
-    inputs.check_choice(where, "compute", compute, ("exact",))
-    d = inputs.read_distances(where, distances)
-    rules = Rules(junk, candidates)
-    labels = Labels(query_ids, gallery_ids, query_cameras, gallery_cameras, protocol, rules)
-    report = Report(max_rank, average_precision, metric or "given distances")
-    if protocol == CLASSIC:
-        return _classic(where, d, labels, report)
-    task = read_task(where, labels, report, (len(d), d.shape[1]), d.device)
-    d = d if task.kept is None else d[:, task.kept]
-    ranks = ops.rank_positives_from_distances(d, task.positives, task.junk)
-    return task.ranking(ranks)
-
-
-def _reranked(
-    query: Tensor, gallery: Tensor, labels: Labels, report: Report, options: dict[str, Any]
-) -> Ranking:
-    distances = rerank_distances(query, gallery, **{"metric": report.metric, **options})
-    ranking = evaluate_distances(
-        distances,
-        query_ids=labels.query_ids,
-        gallery_ids=labels.gallery_ids,
-        query_cameras=labels.query_cameras,
-        gallery_cameras=labels.gallery_cameras,
-        protocol=labels.protocol,
-        junk=labels.rules.junk,
-        candidates=labels.rules.candidates,
-        max_rank=report.max_rank,
-        average_precision=report.average_precision,
+        arguments.choice(function, "metric", metric, METRICS)
+    task = Evaluation.read(
+        function,
+        protocol=protocol,
+        rules=Rules(junk, candidates),
+        metric=None,
+        max_rank=max_rank,
+        average_precision=average_precision,
+        compute=arguments.choice(function, "compute", compute, ("exact",)),
+        rerank=False,
+        settings=settings,
     )
-    return call_reranked(ranking, report.metric, options)
-
-
-def call_reranked(ranking: Ranking, metric: str, options: Mapping[str, Any]) -> Ranking:
-    """A ranking of given distances, whose fingerprint says how they were re-ranked."""
-    how = ", ".join(f"{name} {value}" for name, value in options.items())
-    what = f"{metric}, re-ranked" + (f" ({how})" if how else "")
-    return replace(ranking, protocol=ranking.protocol.replace("given distances", what))
-
-
-def _check_classic(where: str, labels: Labels) -> None:
-    if labels.rules.are_given():
-        raise ValueError(
-            f"{where}: junk and candidates must be None for protocol {CLASSIC!r}, got a rule"
-        )
-    if labels.query_cameras is None or labels.gallery_cameras is None:
-        raise ValueError(
-            f"{where}: query_cameras and gallery_cameras must be given for protocol {CLASSIC!r}, "
-            "got None"
-        )
-
-
-def _classic(where: str, distances: Tensor, labels: Labels, report: Report) -> Ranking:
-    _check_classic(where, labels)
-    return evaluate_single_shot(
-        distances,
-        query_ids=labels.query_ids,
-        gallery_ids=labels.gallery_ids,
-        query_cameras=cast(Array, labels.query_cameras),
-        gallery_cameras=cast(Array, labels.gallery_cameras),
-        metric=report.metric if report.metric in METRICS else None,
-        max_rank=report.max_rank,
-        average_precision=report.average_precision,
+    if task.protocol.one_set:
+        requirement = f"be of one gallery, not {task.protocol.name!r}, which draws from one set"
+        raise ArgumentError(function, "protocol", requirement, repr(task.protocol.name))
+    d = arguments.matrix(function, "distances", distances)
+    labels = {
+        "query": {"identities": query_ids, "cameras": query_cameras},
+        "gallery": {"identities": gallery_ids, "cameras": gallery_cameras},
+    }
+    q, g = (
+        _side_of_labels(function, name, columns, rows, d.device)
+        for (name, columns), rows in zip(labels.items(), d.shape, strict=True)
     )
+    return task.rank_distances(d, q, g, metric or GIVEN, rerank)
+
+
+class Trialled(NamedTuple):
+    """One trial: its queries and gallery as sides, and who matches whom."""
+
+    trial: Trial
+    query: Side
+    gallery: Side
+    matches: Matches
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The checked arguments of an evaluation, besides its features and labels."""
+
+    function: str
+    protocol: Protocol
+    settings: Mapping[str, Any]
+    rules: Rules
+    metric: str
+    max_rank: int
+    average_precision: str
+    compute: str
+    rerank: Mapping[str, Any] | None
+
+    @classmethod
+    def read(
+        cls,
+        function: str,
+        *,
+        protocol: str | Protocol,
+        rules: Rules,
+        metric: str | None,
+        max_rank: int,
+        average_precision: str | None,
+        compute: str,
+        rerank: bool | Mapping[str, Any],
+        settings: Mapping[str, Any],
+    ) -> "Evaluation":
+        """Check what was given; ArgumentError names the argument."""
+        if not isinstance(protocol, Protocol):
+            protocol = PROTOCOLS[arguments.choice(function, "protocol", protocol, PROTOCOLS)]
+        metric = metric if metric is not None else protocol.metric
+        ap = average_precision if average_precision is not None else protocol.average_precision
+        read = protocol.read_settings(function, settings)
+        options = _read_rerank(function, rerank)
+        if options is not None or protocol.needs_keys(read):
+            arguments.choice(function, "compute", compute, ("exact",))
+        return cls(
+            function,
+            protocol,
+            read,
+            rules,
+            arguments.choice(function, "metric", metric, METRICS),
+            arguments.integer(function, "max_rank", max_rank, 1),
+            arguments.choice(function, "average_precision", ap, AVERAGE_PRECISIONS),
+            compute,
+            options,
+        )
+
+    def trials(self, query: Side, gallery: Side) -> list[Trialled]:
+        """The evaluations to make, with the matches of each."""
+        q = self.protocol.prepare(query, self.settings)
+        g = q if self.protocol.one_set else self.protocol.prepare(gallery, self.settings)
+        found = []
+        for trial in self.protocol.trials(q, g, self.settings):
+            is_whole = trial.query is None and trial.gallery is None
+            if self.rules.given and (not is_whole or self.protocol.needs_keys(self.settings)):
+                name = self.protocol.name
+                requirement = f"be None for protocol {name!r}"
+                raise ArgumentError(self.function, self.rules.given[0], requirement, "a rule")
+            sides = q.take(trial.query), g.take(trial.gallery)
+            matches = self.protocol.match(*sides, self.settings, self.rules)
+            found.append(Trialled(trial, *sides, matches))
+        return found
+
+    def rank(self, query: FeatureSet, gallery: FeatureSet) -> Ranking:
+        """The ranking by features."""
+        q = query.tensor()
+        g: Any = gallery.features
+        needs_matrix = self.rerank is not None or self.protocol.needs_keys(self.settings)
+        if needs_matrix or not is_streamed(q, g):
+            g = gallery.tensor()
+            arguments.alike(self.function, "gallery", g, "query", q)
+        compute.check_compute(self.function, self.compute, q)
+        trials = self.trials(
+            side_of(self.function, "query", query, q.device),
+            side_of(self.function, "gallery", gallery, q.device),
+        )
+        keys = None
+        if self.rerank is None and needs_matrix:
+            keys = SharedKeys(q, g, self.metric, [t.trial for t in trials])
+        of_trials = [None if keys is None else keys(one.trial) for one in trials]
+        rankings = [
+            self._rank_trial(q, g, one, of_trial)
+            for one, of_trial in zip(trials, of_trials, strict=True)
+        ]
+        return self._mean(rankings)
+
+    def rank_distances(
+        self,
+        distances: Tensor,
+        query: Side,
+        gallery: Side,
+        metric: str,
+        rerank: Mapping[str, Any] | None,
+    ) -> Ranking:
+        """The ranking by given distances (Q, G)."""
+        rankings = []
+        for one in self.trials(query, gallery):
+            d = distances if one.trial.gallery is None else distances[:, one.trial.gallery]
+            provenance = self.provenance(one, metric, distances.dtype, rerank)
+            rankings.append(self._of_keys(d, one, provenance))
+        return self._mean(rankings)
+
+    def _rank_trial(
+        self, q: Tensor, g: Tensor | Any, one: Trialled, keys: Tensor | None
+    ) -> Ranking:
+        provenance = self.provenance(one, self.metric, q.dtype, self.rerank)
+        if keys is not None:
+            return self._of_keys(keys, one, provenance)
+        rows = one.trial
+        if rows.query is not None or rows.gallery is not None:
+            q, g = _rows(q, rows.query), _rows(g, rows.gallery)
+        if self.rerank is not None:
+            d = rerank_by(self.function, q, g, self.metric, self.rerank)
+            return self._of_keys(d, one, provenance)
+        m = one.matches
+        if isinstance(g, Tensor) and not is_streamed(q, g):
+            with compute.precision(self.compute):
+                ranks = ops.rank_positives(
+                    q,
+                    m.gallery(g),
+                    m.positives,
+                    m.junk,
+                    metric=self.metric,
+                    compute=compute.op_compute(self.compute),
+                )
+        else:
+            blocks = Blocks(self.function, g, q, one.gallery.rows)
+            ranks = streaming.rank_positives(
+                q, blocks, m.positives, m.junk, m.kept, self.metric, self.compute
+            )
+        lists = Lists(m.positives.offsets, ranks)
+        return from_ranks(lists, provenance, self.max_rank, unmatched=m.unmatched)
+
+    def _of_keys(self, keys: Tensor, one: Trialled, provenance: Provenance) -> Ranking:
+        m = one.matches
+        keys = m.gallery(keys, 1)
+        gallery = one.gallery if m.kept is None else one.gallery.take(m.kept.nonzero()[:, 0])
+        ranks = ops.rank_positives_from_distances(keys, m.positives, m.junk)
+        curve = self.protocol.curve(keys, m, one.query, gallery, self.settings, self.max_rank)
+        return from_ranks(
+            Lists(m.positives.offsets, ranks),
+            provenance,
+            self.max_rank,
+            unmatched=m.unmatched,
+            first_ranks=curve.first_ranks,
+            cmc=curve.cmc,
+        )
+
+    def provenance(
+        self,
+        one: Trialled,
+        metric: str,
+        dtype: torch.dtype,
+        rerank: Mapping[str, Any] | None,
+    ) -> Provenance:
+        p = self.protocol
+        junk = [p.junk] * bool(p.junk)
+        if p.ignored_identity is not None:
+            junk.append(f"gallery identity {p.ignored_identity}")
+        if self.rules.given:
+            junk.append(f"the {' and '.join(self.rules.given)} given")
+        return Provenance(
+            protocol=p.name,
+            settings=p.describe(self.settings),
+            junk=tuple(junk),
+            cmc=p.cmc_of(self.settings),
+            average_precision=self.average_precision,
+            metric=metric,
+            rerank=rerank,
+            compute=self.compute,
+            dtype=str(dtype).removeprefix("torch."),
+            queries=one.query.rows,
+            gallery=one.gallery.rows - one.matches.ignored,
+            ignored=one.matches.ignored,
+        )
+
+    def _mean(self, rankings: list[Ranking]) -> Ranking:
+        if not self.protocol.draws:
+            return rankings[0]
+        return mean_of_trials(rankings, same_queries=self.protocol.same_queries)
+
+
+class SharedKeys:
+    """The order keys of all trials, computed once for the gallery images that any trial uses."""
+
+    def __init__(self, q: Tensor, g: Tensor, metric: str, trials: list[Trial]) -> None:
+        rows = [trial.gallery for trial in trials if trial.gallery is not None]
+        self.used = torch.cat(rows).unique() if rows else None
+        self.keys = order_keys(q, _rows(g, self.used), metric)
+
+    def __call__(self, trial: Trial) -> Tensor:
+        """The keys (Q, G) of one trial."""
+        if self.used is None or trial.gallery is None:
+            return self.keys
+        columns = torch.searchsorted(self.used, trial.gallery).to(self.keys.device)
+        return self.keys.index_select(1, columns)
+
+
+Given = tuple[Gallery | FeatureSet | None, Array | None, Array | None]
+
+
+def read_sets(task: Evaluation, query: Given, gallery: Given) -> tuple[FeatureSet, FeatureSet]:
+    """The two sets, from feature sets or from features with labels as separate arguments."""
+    q = _read_set(task.function, "query", *query)
+    if not task.protocol.one_set:
+        if gallery[0] is None:
+            requirement = f"be given for protocol {task.protocol.name!r}"
+            raise ArgumentError(task.function, "gallery", requirement, "None")
+        return q, _read_set(task.function, "gallery", *gallery)
+    if any(value is not None for value in gallery):
+        requirement = f"be left out for protocol {task.protocol.name!r}"
+        got = arguments.described(gallery[0])
+        advice = "it draws its galleries from the queries"
+        raise ArgumentError(task.function, "gallery", requirement, got, advice)
+    return q, q
+
+
+def _read_set(
+    function: str,
+    name: str,
+    features: Gallery | FeatureSet | None,
+    ids: Array | None,
+    cameras: Array | None,
+) -> FeatureSet:
+    labels = {"identities": ids, "cameras": cameras}
+    names = {"features": name, "identities": f"{name}_ids", "cameras": f"{name}_cameras"}
+    if not isinstance(features, FeatureSet):
+        if name == "query" and isinstance(features, Iterator):  # queries are few and read once
+            features = list(features)
+        if ids is None:
+            raise ArgumentError(function, f"{name}_ids", "be given with features", "None")
+        return FeatureSet.of_arguments(function, names, features, labels)  # type: ignore[arg-type]
+    for column, values in labels.items():
+        if values is not None:
+            requirement = f"be left out when {name} is a FeatureSet, which has its own columns"
+            got = arguments.described(values)
+            raise ArgumentError(function, names[column], requirement, got)
+    return features
+
+
+def side_of(function: str, name: str, features: FeatureSet, device: torch.device) -> Side:
+    """The integer columns of a set, on a device."""
+    columns = {
+        column: values.to(device)
+        for column, values in features.columns.items()
+        if isinstance(values, Tensor) and values.dtype == torch.int64
+    }
+    return Side(function, name, len(features), columns, features.arguments)
+
+
+def _side_of_labels(
+    function: str, name: str, columns: Mapping[str, Any], rows: int, device: torch.device
+) -> Side:
+    names = {"identities": f"{name}_ids", "cameras": f"{name}_cameras"}
+    read = {
+        column: arguments.integers(function, names[column], values, rows, "distances", device)
+        for column, values in columns.items()
+        if values is not None
+    }
+    return Side(function, name, rows, read, names)
+
+
+def _rows(x: Tensor, rows: Tensor | None) -> Tensor:
+    return x if rows is None else x[rows.to(x.device)]
+
+
+def _read_rerank(function: str, rerank: bool | Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The arguments of a re-ranking; None for none."""
+    if not isinstance(rerank, bool | Mapping):
+        requirement = "be True, False or a mapping of arguments of rerank"
+        raise ArgumentError(function, "rerank", requirement, arguments.described(rerank))
+    if isinstance(rerank, bool):
+        return {} if rerank else None
+    if "top" in rerank:
+        got = arguments.described(rerank["top"])
+        raise ArgumentError(function, "rerank", "be without top", f"top {got}")
+    return dict(rerank)

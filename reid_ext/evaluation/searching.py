@@ -4,21 +4,28 @@ import torch
 from torch import Tensor
 
 from reid_ext import ops
-from reid_ext.evaluation._engine import inputs
+from reid_ext._runtime.arguments import ArgumentError, Gallery, choice, integer
 from reid_ext.evaluation._engine.blocks import Block, Blocks, Upload, is_streamed
 from reid_ext.evaluation._engine.compute import precision
-from reid_ext.evaluation._engine.inputs import METRICS, Array, Gallery
+from reid_ext.evaluation._engine.inputs import as_set, read_features, read_rows
+from reid_ext.features import FeatureSet
+from reid_ext.ops import METRICS
 
 
 def search(
-    query: Array, gallery: Gallery, k: int, *, metric: str = "cosine"
+    query: Gallery | FeatureSet,
+    gallery: Gallery | FeatureSet,
+    k: int,
+    *,
+    metric: str = "cosine",
 ) -> tuple[Tensor, Tensor]:
     """Return the k nearest gallery images of every query, nearest first.
 
     Args:
-        query: Features of shape (Q, D), float32, float64, bfloat16 or float16.
-        gallery: Features of shape (G, D), dtype and device like ``query``; or a NumPy memory map,
-            or blocks of rows, as in :func:`evaluate`: gone through once.
+        query: A :class:`FeatureSet`, or features of shape (Q, D), float32, float64, bfloat16 or
+            float16.
+        gallery: Likewise, (G, D), dtype and device like ``query``; or a NumPy memory map, or
+            blocks of rows, as in :func:`evaluate`: they are read once.
         k: How many, from 1 to G.
         metric: ``"cosine"`` (1 - cos), ``"euclidean"`` or ``"squared_euclidean"``.
 
@@ -27,28 +34,29 @@ def search(
         on the device of ``query``. Equal distances by index. Memory is O(Q k) and a tile.
 
     Raises:
-        ValueError: an argument that does not fit, by its name.
+        ArgumentError: an invalid argument.
     """
-    where = "search"
-    inputs.check_choice(where, "metric", metric, METRICS)
-    inputs.check_at_least(where, "k", k, 1)
-    if not is_streamed(query, gallery):
-        q, whole = inputs.read_features(where, query, gallery)
-        _check_k(k, len(whole))
+    function = "search"
+    choice(function, "metric", metric, METRICS)
+    k = integer(function, "k", k, 1)
+    q = read_rows(function, "query", query)
+    rows = as_set(function, "gallery", gallery).features
+    if not is_streamed(q, rows):
+        q, whole = read_features(function, q, rows)
+        integer(function, "k", k, 1, len(whole), "the gallery's rows")
         with precision("exact"):
             nearest = ops.nearest(q, k, keys=whole, metric=metric)
         return nearest.distances, nearest.indices
-    q = inputs.read_matrix(where, "query", query)
-    blocks = Blocks(where, gallery, q, None)
+    blocks = Blocks(function, rows, q, None)
     best: tuple[Tensor, Tensor] | None = None
-    rows = 0
+    seen = 0
     with precision("exact"):
         for block in Upload(q.device)(blocks) if q.is_cuda else blocks:
             best = _merged(best, q, block, k, metric)
-            rows = block.first + len(block.features)
+            seen = block.first + len(block.features)
     if best is None:
-        raise ValueError(f"{where}: gallery must have a block of rows, got none")
-    _check_k(k, rows)
+        raise ArgumentError(function, "gallery", "have a block of rows", "none")
+    integer(function, "k", k, 1, seen, "the gallery's rows")
     return best
 
 
@@ -65,8 +73,3 @@ def _merged(
     indices = torch.cat([best[1], indices], 1)
     order = distances.argsort(dim=1, stable=True)[:, :k]  # the earlier index first
     return distances.gather(1, order), indices.gather(1, order)
-
-
-def _check_k(k: int, rows: int) -> None:
-    if k > rows:
-        raise ValueError(f"search: k must be at most the gallery's rows, {rows}, got {k}")

@@ -12,13 +12,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from reid_ext.evaluation._engine import inputs
-from reid_ext.evaluation._engine.compute import distance_blocks, precision
-from reid_ext.evaluation._engine.exclusion import Rules
-from reid_ext.evaluation._engine.inputs import METRICS, Array
-from reid_ext.evaluation._engine.matches import rows
-from reid_ext.evaluation._engine.task import Labels, Report, Task, read_task
-from reid_ext.evaluation.protocols import PROTOCOLS
+from reid_ext._runtime.arguments import ArgumentError, Array, Gallery, described, finite
+from reid_ext.evaluation._engine.compute import precision
+from reid_ext.evaluation._engine.distances import distance_blocks
+from reid_ext.evaluation._engine.inputs import read_features
+from reid_ext.evaluation._engine.pairs import Matches, Rules, query_of
+from reid_ext.evaluation.protocols import Protocol
+from reid_ext.evaluation.retrieval import Evaluation, read_sets, side_of
+from reid_ext.features import FeatureSet
 
 PAIRS_AT_ONCE = 1 << 22
 
@@ -34,14 +35,14 @@ class Verification(NamedTuple):
 
 
 def verify(
-    query: Array,
-    gallery: Array,
+    query: Gallery | FeatureSet,
+    gallery: Gallery | FeatureSet,
     *,
-    query_ids: Array,
-    gallery_ids: Array,
+    query_ids: Array | None = None,
+    gallery_ids: Array | None = None,
     query_cameras: Array | None = None,
     gallery_cameras: Array | None = None,
-    protocol: str = "market1501",
+    protocol: str | Protocol = "market1501",
     metric: str = "cosine",
     false_positive_rates: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1),
 ) -> Verification:
@@ -52,45 +53,61 @@ def verify(
     neither positive nor negative.
 
     Args:
-        query: Features of shape (Q, D), as in :func:`evaluate`.
-        gallery: Features of shape (G, D).
+        query: A :class:`FeatureSet`, or features of shape (Q, D), as in :func:`evaluate`.
+        gallery: Likewise, (G, D).
         query_ids: Identities of shape (Q,).
         gallery_ids: Identities of shape (G,).
         query_cameras: Cameras of shape (Q,); every protocol but ``"generic"`` needs them.
         gallery_cameras: Cameras of shape (G,).
-        protocol: As in :func:`evaluate`, but for ``"cuhk03-classic"``.
+        protocol: As in :func:`evaluate`, but one that draws no galleries.
         metric: ``"cosine"``, ``"euclidean"`` or ``"squared_euclidean"``.
         false_positive_rates: In [0, 1). Memory grows with the largest of them: at 0.01 one in a
             hundred of all distances is held.
 
     Raises:
-        ValueError: an argument that does not fit, by its name; features that are not finite; no
-            positive or no negative pair.
+        ArgumentError: an invalid argument; features that are not finite; no positive or no
+            negative pair.
     """
-    where = "verify"
-    inputs.check_choice(where, "metric", metric, METRICS)
-    inputs.check_choice(where, "protocol", protocol, tuple(PROTOCOLS))
-    rates = _read_rates(where, false_positive_rates)
-    q, g = inputs.read_features(where, query, gallery)
-    for name, features in (("query", q), ("gallery", g)):
-        if not bool(features.isfinite().all()):
-            raise ValueError(f"{where}: {name} must be finite, got NaN or infinite features")
-    labels = Labels(query_ids, gallery_ids, query_cameras, gallery_cameras, protocol, Rules())
-    task = read_task(where, labels, Report(1, "step", metric), (len(q), len(g)), q.device)
-    g = g if task.kept is None else g[task.kept]
-    negatives = len(q) * len(g) - len(task.positives.indices) - len(task.junk.indices)
+    function = "verify"
+    rates = _read_rates(function, false_positive_rates)
+    task = Evaluation.read(
+        function,
+        protocol=protocol,
+        rules=Rules(),
+        metric=metric,
+        max_rank=1,
+        average_precision=None,
+        compute="exact",
+        rerank=False,
+        settings={},
+    )
+    if task.protocol.draws:
+        name = task.protocol.name
+        requirement = "be one that draws no galleries"
+        raise ArgumentError(function, "protocol", requirement, repr(name))
+    sets = read_sets(
+        task, (query, query_ids, query_cameras), (gallery, gallery_ids, gallery_cameras)
+    )
+    q, g = read_features(function, *sets)
+    finite(function, "query", q)
+    finite(function, "gallery", g)
+    query_side = side_of(function, "query", sets[0], q.device)
+    gallery_side = side_of(function, "gallery", sets[1], q.device)
+    matches = task.trials(query_side, gallery_side)[0].matches
+    g = matches.gallery(g)
+    negatives = len(q) * len(g) - len(matches.positives.indices) - len(matches.junk.indices)
     if negatives == 0:
-        raise ValueError(f"{where}: gallery_ids must differ from query_ids in some pair, got none")
+        requirement = "differ from query_ids in some pair"
+        raise ArgumentError(function, "gallery_ids", requirement, "no negative pair")
     accepted = (rates * negatives).floor()
     accepted += (accepted + 1) / negatives <= rates  # 29 of 100 are 0.29, 0.29 * 100 is below 29
     accepted = accepted.long().clamp(max=negatives - 1)
     with precision("exact"), torch.autocast(q.device.type, enabled=False):
-        near, positive = _distances(q, g, task, metric, int(accepted.max()) + 1)
+        near, positive = _distances(q, g, matches, task.metric, int(accepted.max()) + 1)
     if not bool(positive.isfinite().all()) or len(near) <= int(accepted.max()):
-        raise ValueError(
-            f"{where}: query and gallery must have finite distances, got features too long for "
-            f"{q.dtype}; normalise them"
-        )
+        got = f"features too long for {q.dtype}"
+        requirement = "have finite distances"
+        raise ArgumentError(function, "query and gallery", requirement, got, "normalise them")
     threshold = near.cpu()[accepted]
     below = torch.searchsorted(positive.sort().values.cpu(), threshold)
     return Verification(
@@ -98,31 +115,31 @@ def verify(
     )
 
 
-def _read_rates(where: str, values: Sequence[float]) -> Tensor:
+def _read_rates(function: str, values: Sequence[float]) -> Tensor:
     try:
         rates = torch.tensor(list(values), dtype=torch.float64, device="cpu")
     except (TypeError, ValueError, RuntimeError):
         rates = torch.empty(0, device="cpu")
     if rates.ndim != 1 or len(rates) == 0 or not bool(((rates >= 0) & (rates < 1)).all()):
-        raise ValueError(
-            f"{where}: false_positive_rates must be a list of numbers in [0, 1), "
-            f"got {inputs.described(values)}"
-        )
+        requirement = "be a list of numbers in [0, 1)"
+        raise ArgumentError(function, "false_positive_rates", requirement, described(values))
     return rates
 
 
-def _distances(q: Tensor, g: Tensor, task: Task, metric: str, k: int) -> tuple[Tensor, Tensor]:
+def _distances(
+    q: Tensor, g: Tensor, matches: Matches, metric: str, k: int
+) -> tuple[Tensor, Tensor]:
     """The k smallest distances of negative pairs, ascending, and those of all positive pairs."""
     positive, near = [], q.new_empty(0, dtype=torch.float64 if q.dtype == torch.float64 else None)
-    of_positive, of_junk = rows(task.positives), rows(task.junk)
+    of_positive, of_junk = query_of(matches.positives), query_of(matches.junk)
     limit = math.inf
     for first, d in distance_blocks(q, g, metric, PAIRS_AT_ONCE // len(g)):
-        here = _entries(task.positives.offsets, first, len(d))
-        at = of_positive[here] - first, task.positives.indices[here]
+        here = _entries(matches.positives.offsets, first, len(d))
+        at = of_positive[here] - first, matches.positives.indices[here]
         positive.append(d[at])
         d[at] = torch.inf
-        here = _entries(task.junk.offsets, first, len(d))
-        d[of_junk[here] - first, task.junk.indices[here]] = torch.inf
+        here = _entries(matches.junk.offsets, first, len(d))
+        d[of_junk[here] - first, matches.junk.indices[here]] = torch.inf
         near = torch.cat([near.to(d.dtype), d[d < limit]])
         if len(near) > 2 * k:
             near = near.topk(k, largest=False).values

@@ -6,15 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reid_ext.evaluation._engine.inputs import (
-    Array,
-    check_at_least,
-    check_choice,
-    read_integers,
-    read_matrix,
-)
-from reid_ext.evaluation.ranking import Ranking
-from reid_ext.evaluation.regdb import mean_of_trials
+from reid_ext._runtime.arguments import ArgumentError, Array, choice, integer, integers, matrix
+from reid_ext.evaluation.ranking import Ranking, mean_of_trials
 from reid_ext.evaluation.retrieval import evaluate
 
 KINDS = ("single", "cross")
@@ -58,19 +51,19 @@ def evaluate_viewpoint(
         Zhu et al. 2020, arXiv:1912.01300, supplement.
     """
     where = "evaluate_viewpoint"
-    check_choice(where, "kind", kind, KINDS)
-    view = check_at_least(where, "view", view, -(2**63))
-    check_at_least(where, "splits", splits, 1)
-    seed = check_at_least(where, "seed", seed, 0)
-    rows = read_matrix(where, "features", features)
+    choice(where, "kind", kind, KINDS)
+    view = integer(where, "view", view)
+    splits = integer(where, "splits", splits, 1)
+    seed = integer(where, "seed", seed, 0)
+    rows = matrix(where, "features", features)
     identity, camera, seen = (
-        read_integers(where, name, values, len(rows), "features", rows.device)
+        integers(where, name, values, len(rows), "features", rows.device)
         for name, values in (("ids", ids), ("cameras", cameras), ("views", views))
     )
     inside, outside = (torch.nonzero(mask).flatten() for mask in (seen == view, seen != view))
     if len(inside) == 0 or (kind == "cross" and len(outside) == 0):
         what = "of" if len(inside) == 0 else "of others than"
-        raise ValueError(f"{where}: views must have images {what} view {view}, got none")
+        raise ArgumentError(where, "views", f"have images {what} view {view}", "none")
 
     def ranked(query: Tensor, among: Tensor) -> Ranking:
         return evaluate(
@@ -91,7 +84,8 @@ def evaluate_viewpoint(
         generator = torch.Generator().manual_seed(seed)
         draws = (_one_of_each(inside, identity[inside], generator) for _ in range(splits))
         result = mean_of_trials([ranked(*draw) for draw in draws])
-    return replace(result, protocol=f"{kind}-viewpoint, view {view}: {result.protocol}")
+    settings = {"viewpoints": kind, "view": view, **result.protocol.settings}
+    return replace(result, protocol=replace(result.protocol, settings=settings))
 
 
 def _one_of_each(

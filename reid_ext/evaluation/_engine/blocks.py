@@ -1,13 +1,13 @@
 """A gallery that is read in blocks: rows of a tensor or memory map, or blocks made on demand."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, cast
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from reid_ext.evaluation._engine.inputs import Array, Gallery, read_matrix
+from reid_ext._runtime.arguments import ArgumentError, Gallery, alike, matrix
 
 BLOCK_BYTES = 32 << 20  # of features read at once
 STREAMED_ROWS = 1 << 17  # with more, a tile of rank_positives has fewer than 128 queries
@@ -27,11 +27,6 @@ class Blocks:
     """
 
     def __init__(self, where: str, source: Gallery, query: Tensor, length: int | None) -> None:
-        if isinstance(source, Iterator):
-            raise ValueError(
-                f"{where}: gallery must be iterable twice, got {type(source).__name__}, which ends "
-                "after one pass; pass a list of blocks, or an object whose __iter__ starts anew"
-            )
         self.where, self.source, self.query, self.length = where, source, query, length
 
     def __iter__(self) -> Iterator[Block]:
@@ -45,11 +40,9 @@ class Blocks:
         if self.length is not None and first < self.length:
             raise self._wrong_length(str(first))
 
-    def _wrong_length(self, got: str) -> ValueError:
-        return ValueError(
-            f"{self.where}: gallery must have as many rows in its blocks as gallery_ids, "
-            f"{self.length}, got {got}"
-        )
+    def _wrong_length(self, got: str) -> ArgumentError:
+        requirement = f"have as many rows in its blocks as there are labels, {self.length}"
+        return ArgumentError(self.where, "gallery", requirement, got)
 
     def _pieces(self) -> Iterator[Tensor]:
         if isinstance(self.source, Tensor | np.ndarray):
@@ -59,51 +52,20 @@ class Blocks:
             yield from map(self._read, self.source)
 
     def _read(self, block: Any) -> Tensor:
-        features = read_matrix(self.where, "gallery", block)
-        query = self.query
-        place = query.device if features.is_cuda else features.device  # any block may be on the CPU
-        for of, got, wanted in (
-            ("feature length", features.shape[1], query.shape[1]),
-            ("dtype", features.dtype, query.dtype),
-            ("device", features.device, place),
-        ):
-            if got != wanted:
-                raise ValueError(
-                    f"{self.where}: gallery must have {of} {wanted} like query, got {got}"
-                )
+        features, query = matrix(self.where, "gallery", block), self.query
+        if not features.is_cuda:  # any block may be on the CPU
+            query = query.new_empty(0, query.shape[1], device=features.device)
+        alike(self.where, "gallery", features, "query", query)
         return features
 
 
-def is_streamed(query: Array, gallery: Gallery) -> bool:
+def is_streamed(query: Tensor, gallery: Gallery) -> bool:
     """Whether a gallery is too long for one tile, not in memory, or not where the query is."""
-    if isinstance(gallery, np.memmap):
+    if isinstance(gallery, np.memmap) or not isinstance(gallery, Tensor | np.ndarray):
         return True
-    if isinstance(gallery, np.ndarray) and isinstance(query, Tensor) and query.is_cuda:
+    if isinstance(gallery, np.ndarray) and query.is_cuda:
         return True
-    if isinstance(gallery, Tensor | np.ndarray):
-        return gallery.ndim == 2 and len(gallery) > STREAMED_ROWS
-    return _is_in_blocks(gallery)
-
-
-def _is_in_blocks(features: Gallery) -> bool:
-    if isinstance(features, Tensor) or hasattr(features, "__array__"):  # a table, over its columns
-        return False
-    if isinstance(features, Sequence):  # nested lists are one array
-        return len(features) > 0 and getattr(features[0], "ndim", 0) == 2
-    return isinstance(features, Iterable)
-
-
-def joined(where: str, name: str, features: Gallery) -> Array:
-    """Features in one piece, those in blocks put together: queries, which are few, for one."""
-    if not _is_in_blocks(features):
-        return cast(Array, features)
-    pieces = [read_matrix(where, name, block) for block in features]
-    if len({(piece.shape[1], piece.dtype, piece.device) for piece in pieces}) != 1:
-        raise ValueError(
-            f"{where}: {name} must have blocks of one feature length, dtype and device, got others"
-        )
-    with torch.autocast(pieces[0].device.type, enabled=False):
-        return torch.cat(pieces)
+    return len(gallery) > STREAMED_ROWS
 
 
 class Upload:

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from reid_ext._runtime import arguments
 from reid_ext._runtime.arguments import ArgumentError
@@ -77,19 +76,3 @@ def check_compute(function: str, compute: str, query: Tensor) -> None:
     if compute == "tf32" and query.device.type == "cpu":
         requirement, advice = "be 'exact' or 'bf16' on the CPU", "only GPUs have TF32"
         raise ArgumentError(function, "compute", requirement, repr(compute), advice)
-
-
-def distance_blocks(q: Tensor, g: Tensor, metric: str, rows: int) -> Iterator[tuple[int, Tensor]]:
-    """Distances (rows, G) of some queries at a time, with the number of the first of them."""
-    if q.dtype in (torch.bfloat16, torch.float16):
-        q, g = q.float(), g.float()
-    if metric == "cosine":
-        q, g = F.normalize(q, dim=1), F.normalize(g, dim=1)
-    squares = g.square().sum(1)
-    for first in range(0, len(q), max(1, rows)):
-        some = q[first : first + max(1, rows)]
-        if metric == "cosine":
-            yield first, 1 - some @ g.T
-            continue
-        squared = (some.square().sum(1, True) + squares - 2 * some @ g.T).clamp(min=0)
-        yield first, squared.sqrt() if metric == "euclidean" else squared

@@ -37,7 +37,7 @@ def propagate(x: Tensor, k1: int, k2: int) -> Tensor:
     return adjacency
 
 
-def distance_blocks(rows: Tensor, queries: int) -> Iterator[Tensor]:
+def neighbourhood_distances(rows: Tensor, queries: int) -> Iterator[Tensor]:
     """1 - cosine of query and gallery rows, the first ``queries`` rows being queries."""
     gallery = rows.narrow_copy(0, queries, rows.shape[0] - queries).transpose(0, 1)
     for first in range(0, queries, _BLOCK_ROWS):

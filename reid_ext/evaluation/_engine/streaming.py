@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from reid_ext import ops
-from reid_ext.evaluation._engine import matches
 from reid_ext.evaluation._engine.blocks import Block, Blocks, Upload
 from reid_ext.evaluation._engine.compute import op_compute, precision
+from reid_ext.evaluation._engine.pairs import query_of
 from reid_ext.ops import Lists
 
 HALF = (torch.float16, torch.bfloat16)
@@ -77,7 +77,7 @@ def ranks_of(counts: Tensor, thresholds: Tensor, positives: Lists) -> Tensor:
     """The ranks of the positives, those of a query ascending."""
     ranks = counts + _place_among_own(thresholds, positives) + 1
     order = ranks.argsort(stable=True)
-    return ranks[order[matches.rows(positives)[order].argsort(stable=True)]]
+    return ranks[order[query_of(positives)[order].argsort(stable=True)]]
 
 
 def _kept(gallery: Blocks, mask: Tensor | None) -> Iterable[Block]:
@@ -99,7 +99,7 @@ def _thresholds(
     compute = op_compute(compute)
     is_rounded = query.dtype in HALF or (compute == "approximate" and query.is_cuda)
     order = positives.indices.argsort()
-    rows, queries = positives.indices[order], matches.rows(positives)[order]
+    rows, queries = positives.indices[order], query_of(positives)[order]
     values = []
     done = 0
     for first, block in blocks:
@@ -118,7 +118,7 @@ def _thresholds(
 
 def _place_among_own(values: Tensor, positives: Lists) -> Tensor:
     """How many positives of its query come before each: by value, then index, NaN last."""
-    of_query = matches.rows(positives)
+    of_query = query_of(positives)
     order = values.argsort(stable=True)
     order = order[of_query[order].argsort(stable=True)]
     place = torch.arange(len(order), device=order.device) - positives.offsets[of_query[order]]
@@ -128,7 +128,7 @@ def _place_among_own(values: Tensor, positives: Lists) -> Tensor:
 def merged(a: Lists, b: Lists) -> Lists:
     """The entries of both lists of each query, ascending."""
     indices = torch.cat([a.indices, b.indices])
-    of_query = torch.cat([matches.rows(a), matches.rows(b)])
+    of_query = torch.cat([query_of(a), query_of(b)])
     order = indices.argsort()
     order = order[of_query[order].argsort(stable=True)]
     return Lists(a.offsets + b.offsets, indices[order])

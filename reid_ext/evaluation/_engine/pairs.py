@@ -1,0 +1,314 @@
+"""Which gallery images match a query, and which are junk: lists in CSR form, from columns.
+
+A :class:`Side` is the queries or the gallery by their columns alone; features are looked at
+elsewhere. Everything is vectorised on the device of the columns, and the order within a query is
+that of the gallery.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from reid_ext._runtime.arguments import ArgumentError, Array, boolean_mask
+from reid_ext.ops import Lists
+
+PAIRS_AT_ONCE = 1 << 25
+
+
+class Side:
+    """The queries or the gallery of an evaluation: integer columns on one device.
+
+    Args:
+        function: The public function that was called.
+        name: ``"query"`` or ``"gallery"``.
+        rows: How many images there are.
+        columns: int64 tensors of shape (rows,).
+        arguments: The argument that each column came from; other columns are called
+            ``<name>.<column>`` in errors.
+    """
+
+    def __init__(
+        self,
+        function: str,
+        name: str,
+        rows: int,
+        columns: Mapping[str, Tensor],
+        arguments: Mapping[str, str] | None = None,
+    ) -> None:
+        self.function, self.name, self.rows = function, name, rows
+        self.columns, self.arguments = dict(columns), dict(arguments or {})
+
+    def called(self, column: str) -> str:
+        """What the caller knows a column as."""
+        return self.arguments.get(column, f"{self.name}.{column}")
+
+    def error(
+        self, column: str, requirement: str, value: str, advice: str = "", like: str = ""
+    ) -> ArgumentError:
+        """An error about a column; ``like`` is another argument that the requirement ends with."""
+        return ArgumentError(self.function, self.called(column), requirement, value, advice, like)
+
+    def __getitem__(self, column: str) -> Tensor:
+        return self.columns[column]
+
+    def take(self, rows: Tensor | None) -> "Side":
+        """Some of the images; None: all."""
+        if rows is None:
+            return self
+        columns = {name: values[rows.to(values.device)] for name, values in self.columns.items()}
+        return Side(self.function, self.name, len(rows), columns, self.arguments)
+
+    def with_column(self, name: str, values: Tensor) -> "Side":
+        """The same images with one column more."""
+        columns = self.columns | {name: values}
+        return Side(self.function, self.name, self.rows, columns, self.arguments)
+
+
+class Pairs(NamedTuple):
+    """Some queries and the gallery, shaped so that comparing them gives one value per pair.
+
+    Tensors of queries have shape (q, 1), those of the gallery (1, G), all int64; ``*_rows`` are
+    row numbers, to look up whatever else is known of an image. Cameras are None if not given.
+    """
+
+    query_rows: Tensor
+    gallery_rows: Tensor
+    query_ids: Tensor
+    gallery_ids: Tensor
+    query_cameras: Tensor | None
+    gallery_cameras: Tensor | None
+
+
+Rule: TypeAlias = Array | Callable[[Pairs], Tensor]
+
+
+class Rules(NamedTuple):
+    """What the user says of the pairs: which are junk, and which may be ranked at all."""
+
+    junk: Rule | None = None
+    candidates: Rule | None = None
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The names of those that were given; masks cannot be compared."""
+        return tuple(name for name, rule in self._asdict().items() if rule is not None)
+
+
+class Unmatched(NamedTuple):
+    """Queries without a match, by what removed their last one."""
+
+    no_image: int = 0  # the gallery has no image of the identity
+    protocol: int = 0  # the protocol makes all of them junk: same camera, or location
+    rules: int = 0  # the user's junk and candidates leave out the rest
+
+    def __str__(self) -> str:
+        reasons = (
+            (self.no_image, "without a gallery image of their identity"),
+            (self.protocol, "whose matches are all junk by the protocol"),
+            (self.rules, "whose matches are all left out by junk or candidates"),
+        )
+        return ", ".join(f"{count} {reason}" for count, reason in reasons if count)
+
+
+class Matches(NamedTuple):
+    """Who matches whom. The lists index the gallery without its ignored rows."""
+
+    positives: Lists
+    junk: Lists
+    kept: Tensor | None  # (G,) bool; None when no row is ignored
+    unmatched: Unmatched
+    ignored: int = 0
+
+    def gallery(self, values: Tensor, dim: int = 0) -> Tensor:
+        """The values of gallery images that the lists index."""
+        if self.kept is None:
+            return values
+        return values.index_select(dim, self.kept.nonzero()[:, 0].to(values.device))
+
+
+def match(
+    query: Side, gallery: Side, same: Sequence[str], ignored_identity: int | None, rules: Rules
+) -> Matches:
+    """Find matches and junk.
+
+    Args:
+        query: The queries.
+        gallery: The gallery.
+        same: Gallery images that agree with the query in all these columns are junk.
+        ignored_identity: Gallery images of this identity are left out for every query.
+        rules: Further rules by pair.
+
+    Raises:
+        ArgumentError: no query has a match; the error says what removed the last one.
+    """
+    kept, whole = None, gallery
+    if ignored_identity is not None and bool((gallery["identities"] == ignored_identity).any()):
+        kept = gallery["identities"] != ignored_identity
+        gallery = gallery.take(kept.nonzero()[:, 0])
+    same_identity = equal_labels(query["identities"], gallery["identities"])
+    none = Lists(torch.zeros_like(same_identity.offsets), same_identity.indices[:0])
+    positives, junk = same_identity, none
+    if same:
+        agree = torch.ones_like(same_identity.indices, dtype=torch.bool)
+        of_query = query_of(same_identity)
+        for column in same:
+            agree &= query[column][of_query] == gallery[column][same_identity.indices]
+        positives = keep(same_identity, ~agree)
+        if "identities" in same:
+            junk = keep(same_identity, agree)
+        else:
+            junk = _agreeing(query, gallery, same)
+    _check_some_match(query, gallery, positives, same_identity)
+    by_protocol = positives
+    if rules.given:
+        positives, junk = _exclude(rules, query, whole, kept, by_protocol, junk)
+        if len(positives.indices) == 0:
+            raise ArgumentError(
+                query.function,
+                " and ".join(rules.given),
+                "leave some query a match",
+                f"rules that leave out all {len(by_protocol.indices)} matching pairs",
+                "True in junk leaves a pair out, True in candidates keeps it",
+            )
+    unmatched = _unmatched(same_identity, by_protocol, positives)
+    return Matches(positives, junk, kept, unmatched, whole.rows - gallery.rows)
+
+
+def left_out(
+    query: Side, gallery: Side, same: Sequence[str], ignored_identity: int | None, rules: Rules
+) -> Tensor:
+    """(Q, G) bool: the pairs that :func:`match` leaves out."""
+    masks = _masks(rules, query, gallery)
+    out = _left_out_by(masks, _pairs(query, gallery, slice(None)), query.function)
+    if same:
+        out |= torch.stack([query[c][:, None] == gallery[c] for c in same]).all(0)
+    if ignored_identity is not None:
+        out |= gallery["identities"] == ignored_identity
+    return out
+
+
+def equal_labels(query: Tensor, gallery: Tensor) -> Lists:
+    """The gallery indices whose label equals that of each query; labels (Q,) and (G,) int64."""
+    order = torch.argsort(gallery, stable=True)
+    ordered = gallery[order]
+    query = query.contiguous()
+    first = torch.searchsorted(ordered, query)
+    counts = torch.searchsorted(ordered, query, right=True) - first
+    offsets = F.pad(counts.cumsum(0), (1, 0))
+    position = torch.repeat_interleave(first - offsets[:-1], counts)  # in `ordered`, less the entry
+    entry = torch.arange(len(position), device=query.device)
+    return Lists(offsets, order[position + entry])
+
+
+def _agreeing(query: Side, gallery: Side, columns: Sequence[str]) -> Lists:
+    """The pairs that agree in all of the columns."""
+    both = torch.stack([torch.cat([query[c], gallery[c]]) for c in columns], 1)
+    code = both.unique(dim=0, return_inverse=True)[1]
+    return equal_labels(code[: query.rows], code[query.rows :])
+
+
+def query_of(lists: Lists) -> Tensor:
+    """The query of each entry, (P,)."""
+    return torch.repeat_interleave(lists.offsets.diff())
+
+
+def keep(lists: Lists, mask: Tensor) -> Lists:
+    """The entries where the mask (P,) is true."""
+    kept_before = F.pad(mask.cumsum(0), (1, 0))
+    return Lists(kept_before[lists.offsets], lists.indices[mask])
+
+
+def _unmatched(same_identity: Lists, by_protocol: Lists, positives: Lists) -> Unmatched:
+    images, after, left = (t.offsets.diff() for t in (same_identity, by_protocol, positives))
+    return Unmatched(
+        no_image=int((images == 0).sum()),
+        protocol=int(((images > 0) & (after == 0)).sum()),
+        rules=int(((after > 0) & (left == 0)).sum()),
+    )
+
+
+def _check_some_match(query: Side, gallery: Side, positives: Lists, same_identity: Lists) -> None:
+    if len(positives.indices) > 0:
+        return
+    if len(same_identity.indices) == 0:
+        counts = [
+            f"{len(side['identities'].unique())} identities in {side.rows} {images}"
+            for side, images in ((query, "queries"), (gallery, "gallery images"))
+        ]
+        got = f"{' and '.join(counts)}, none in common"
+        like = query.called("identities")
+        raise gallery.error("identities", "share an identity with", got, like=like)
+    got = (
+        f"{len(same_identity.indices)} pairs of one identity, all of which are junk because the "
+        "gallery image is of the query's camera or location"
+    )
+    raise gallery.error("cameras", "leave some query a match", got, "check the cameras")
+
+
+def _exclude(
+    rules: Rules, query: Side, gallery: Side, kept: Tensor | None, positives: Lists, junk: Lists
+) -> tuple[Lists, Lists]:
+    """Positives and junk after the rules; ``gallery`` is the whole, the lists are of kept rows."""
+    masks = _masks(rules, query, gallery)
+    of_positive, of_junk = query_of(positives), query_of(junk)
+    stays, counts, indices = [], [], []
+    step = max(1, PAIRS_AT_ONCE // gallery.rows)
+    for first in range(0, query.rows, step):
+        last = min(first + step, query.rows)
+        out = _left_out_by(masks, _pairs(query, gallery, slice(first, last)), query.function)
+        out = out if kept is None else out[:, kept]
+        here = slice(int(junk.offsets[first]), int(junk.offsets[last]))
+        out[of_junk[here] - first, junk.indices[here]] = True
+        here = slice(int(positives.offsets[first]), int(positives.offsets[last]))
+        stays.append(~out[of_positive[here] - first, positives.indices[here]])
+        counts.append(out.sum(1))
+        indices.append(out.nonzero()[:, 1])
+    offsets = F.pad(torch.cat(counts).cumsum(0), (1, 0))
+    return keep(positives, torch.cat(stays)), Lists(offsets, torch.cat(indices))
+
+
+def _masks(rules: Rules, query: Side, gallery: Side) -> Rules:
+    """The rules, with masks as bool tensors."""
+
+    def read(name: str, rule: Rule | None) -> Rule | None:
+        if rule is None or callable(rule):
+            return rule
+        return boolean_mask(query.function, name, rule, (query.rows, gallery.rows))
+
+    return Rules(read("junk", rules.junk), read("candidates", rules.candidates))
+
+
+def _pairs(query: Side, gallery: Side, some: slice) -> Pairs:
+    device = query["identities"].device
+
+    def columns(side: Side, shape: Any) -> tuple[Tensor, Tensor, Tensor | None]:
+        cameras = side.columns.get("cameras")
+        return (
+            shape(torch.arange(side.rows, device=device)),
+            shape(side["identities"]),
+            None if cameras is None else shape(cameras),
+        )
+
+    q_rows, q_ids, q_cameras = columns(query, lambda x: x[some, None])
+    g_rows, g_ids, g_cameras = columns(gallery, lambda x: x[None])
+    return Pairs(q_rows, g_rows, q_ids, g_ids, q_cameras, g_cameras)
+
+
+def _left_out_by(rules: Rules, pairs: Pairs, function: str) -> Tensor:
+    """(q, G) bool."""
+    sizes = len(pairs.query_rows), pairs.gallery_rows.shape[1]
+    out = torch.zeros(sizes, dtype=torch.bool, device=pairs.query_rows.device)
+
+    def of(name: str, rule: Any) -> Tensor:
+        if callable(rule):
+            return boolean_mask(function, name, rule(pairs), sizes).to(out.device)
+        return rule[pairs.query_rows[:, 0].to(rule.device)].to(out.device)
+
+    if rules.junk is not None:
+        out |= of("junk", rules.junk)
+    if rules.candidates is not None:
+        out |= ~of("candidates", rules.candidates)
+    return out

@@ -1,0 +1,68 @@
+"""RegDB: visible against thermal images, either way; every gallery image is ranked.
+
+RegDB has ten trials, each with its own split of the identities, so each has a model of its own:
+one trained on trial 1 has seen test identities of trial 2. Papers report the mean.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reid_ext._runtime.arguments import ArgumentError
+from reid_ext.evaluation._engine.pairs import Side
+from reid_ext.evaluation.protocols.protocol import Protocol, Reported, Setting
+
+DIRECTIONS = ("visible_to_thermal", "thermal_to_visible")
+NUMBERS = tuple(range(1, 11))
+
+
+@dataclass(frozen=True)
+class RegDB(Protocol):
+    """The RegDB protocol; its settings say which of the ten trials the features belong to."""
+
+    def read_settings(self, function: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        settings = super().read_settings(function, given)
+        trial, of_model = settings["trial"], settings["model_trial"]
+        if of_model is not None and of_model != trial:
+            requirement = f"be the trial that is evaluated ({trial})"
+            advice = "a model of another trial was trained on some of these identities"
+            raise ArgumentError(function, "model_trial", requirement, str(of_model), advice)
+        return settings
+
+    def prepare(self, side: Side, settings: Mapping[str, Any]) -> Side:
+        side = super().prepare(side, settings)
+        modalities = side.columns.get("modalities")
+        if settings["direction"] is None or modalities is None or side.rows == 0:
+            return side
+        is_query = side.name == "query"
+        wanted = int((settings["direction"] == DIRECTIONS[0]) != is_query)  # 1: thermal
+        if bool((modalities != wanted).any()):
+            requirement = f"be {wanted} (0 visible, 1 thermal) for {settings['direction']}"
+            raise side.error(
+                "modalities", requirement, str(1 - wanted), "exchange query and gallery"
+            )
+        return side
+
+    def describe(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        shown = super().describe(settings)
+        shown.pop("model_trial", None)
+        return {"direction": settings["direction"] or "as given", **shown}
+
+
+PROTOCOL = RegDB(
+    name="regdb",
+    title="RegDB",
+    reference="Nguyen et al., Sensors 2017; the evaluation code that Ye et al. 2021 released",
+    columns=("identities",),
+    same=(),
+    junk="",
+    settings=(
+        Setting("direction", None, "modality of the queries and of the gallery", DIRECTIONS),
+        Setting("trial", None, "the trial whose test identities these are", NUMBERS),
+        Setting("model_trial", None, "the trial that the model was trained on", NUMBERS),
+    ),
+    reported=(
+        Reported("visible to thermal", {"direction": DIRECTIONS[0]}),
+        Reported("thermal to visible", {"direction": DIRECTIONS[1]}, exchanged=True),
+    ),
+)
