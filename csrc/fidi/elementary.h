@@ -1,72 +1,29 @@
-// exp(-z), 1 - exp(-z), log(1 + t) and t - log(1 + t) as plain arithmetic: the same on host and
-// device, and a loop over them vectorises, which calls of the C library do not.
+// exp(-z), 1 - exp(-z), log(1 + t) and t - log(1 + t) as plain arithmetic, like exponential.h.
 //
 // float32|float64. exp(-z), 1 - exp(-z) and log(1 + t) are within 3 units in the last place,
 // t - log(1 + t) within 16, however small it is; fidi_test.cpp holds them to it. NaN stays NaN.
 #pragma once
 
-#include <cstdint>
-#include <cstring>
-
+#include "common/exponential.h"
 #include "common/targets.h"
 
 namespace reid_ext::fidi {
 
-// Of an IEEE type: its layout, and how far its series go (what is left out rounds away).
 template <typename T>
-struct Real;
-
+constexpr T kFarthest = 700;  // exp(-kFarthest) is still a normal number
 template <>
-struct Real<float> {
-  using Bits = uint32_t;
-  using Integer = int32_t;
-  static constexpr int kMantissa = 23, kBias = 127, kExpTerms = 7, kLogTerms = 4;
-  static constexpr float kLn2High = 0x1.62e4p-1f;  // short: its product with an exponent is exact
-  static constexpr float kLn2Low = 0x1.7f7d1cp-20f;
-  static constexpr float kRound = 0x1.8p23f;  // added and taken off again: the nearest integer
-  static constexpr float kFarthest = 87;      // exp(-87) is still a normal number
-};
+constexpr float kFarthest<float> = 87;
 
+template <typename T>
+constexpr int kLogTerms = 10;  // of a series; what is left out rounds away
 template <>
-struct Real<double> {
-  using Bits = uint64_t;
-  using Integer = int64_t;
-  static constexpr int kMantissa = 52, kBias = 1023, kExpTerms = 13, kLogTerms = 10;
-  static constexpr double kLn2High = 0x1.62e42fefa2p-1;
-  static constexpr double kLn2Low = 0x1.9ef35793c7673p-41;
-  static constexpr double kRound = 0x1.8p52;
-  static constexpr double kFarthest = 700;
-};
-
-template <typename To, typename From>
-REID_HD To bits_as(From from) {
-  static_assert(sizeof(To) == sizeof(From), "another type of the same size");
-  To to;
-  std::memcpy(&to, &from, sizeof(to));
-  return to;
-}
-
-template <int n>
-constexpr double kFactorial = n * kFactorial<n - 1>;
-template <>
-constexpr double kFactorial<0> = 1;
-
-// (exp(r) - 1) / r = 1 + r / 2! + r^2 / 3! + ..., from its term k on, over r^k
-template <int k, typename T>
-REID_HD T exp_series(T r) {
-  constexpr T term = T(1 / kFactorial<k + 1>);
-  if constexpr (k + 1 == Real<T>::kExpTerms) {
-    return term;
-  } else {
-    return term + r * exp_series<k + 1>(r);
-  }
-}
+constexpr int kLogTerms<float> = 4;
 
 // (artanh(q) - q) / q^3 = 1 / 3 + q^2 / 5 + q^4 / 7 + ..., from its term k on, over q^2k
 template <int k, typename T>
 REID_HD T artanh_series(T q2) {
   constexpr T term = T(1) / T(2 * k + 3);
-  if constexpr (k + 1 == Real<T>::kLogTerms) {
+  if constexpr (k + 1 == kLogTerms<T>) {
     return term;
   } else {
     return term + q2 * artanh_series<k + 1>(q2);
@@ -81,15 +38,9 @@ struct Decay {
 // For z >= 0; beyond kFarthest u stays what it is there, so that one may divide by it.
 template <typename T>
 REID_HD Decay<T> decay(T z) {
-  using R = Real<T>;
-  const T x = z > R::kFarthest ? -R::kFarthest : -z;
-  const T shifted = x * T(1.4426950408889634) + R::kRound;  // x / ln 2
-  const T n = shifted - R::kRound;
-  const auto exponent = bits_as<typename R::Bits>(shifted) - bits_as<typename R::Bits>(R::kRound);
-  const T scale = bits_as<T>((exponent + R::kBias) << R::kMantissa);  // 2^n
-  const T r = (x - n * R::kLn2High) - n * R::kLn2Low;
-  const T change = scale * (r * exp_series<0>(r));  // scale * (exp(r) - 1)
-  return {scale + change, (T(1) - scale) - change};
+  const Exponential<T> e = exponential(z > kFarthest<T> ? -kFarthest<T> : -z);
+  const T change = e.power * e.change;
+  return {e.power + change, (T(1) - e.power) - change};
 }
 
 template <typename T>

@@ -68,7 +68,7 @@ struct Pair {
 template <typename T>
 REID_HD Pair<T> negative(const Curve<T>& curve, T squared) {
   const T d = std::sqrt(squared), z = curve.beta * d;
-  const T loss = z > Real<T>::kFarthest ? T(0) : curve.largest * decay(z).u;
+  const T loss = z > kFarthest<T> ? T(0) : curve.largest * decay(z).u;
   const T slope = -curve.slope_scale * curve.beta * loss;
   return {loss, d == T(0) ? T(0) : slope / d};
 }

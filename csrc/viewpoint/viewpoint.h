@@ -36,7 +36,7 @@
 #include <tuple>
 
 #include "common/check.h"
-#include "common/fast_exp.h"
+#include "common/exponential.h"
 #include "common/metric.h"
 
 namespace reid_ext::viewpoint {

@@ -1,7 +1,8 @@
 """Every path that is chosen at run time, forced in turn, against the same float64 references.
 
 The instruction set of the kernels (AVX-512, AVX2, neither) by a build of each; who multiplies
-matrices, and with which instructions, by environment variables of this package, torch and oneDNN.
+matrices, in which precision and with which instructions, by environment variables of this package,
+torch and oneDNN.
 """
 
 import json
@@ -22,6 +23,7 @@ PRODUCTS: dict[str, dict[str, str]] = {
     "oneDNN": {"REID_EXT_CPU_PRODUCT": "onednn"},
     "oneDNN, AVX2": {"REID_EXT_CPU_PRODUCT": "onednn", "ONEDNN_MAX_CPU_ISA": "AVX2"},
     "oneDNN, SSE": {"REID_EXT_CPU_PRODUCT": "onednn", "ONEDNN_MAX_CPU_ISA": "SSE41"},
+    "estimates in bfloat16": {"REID_EXT_CPU_ESTIMATE": "bfloat16"},
 }
 FUZZERS = "rankings,losses,rerankings"
 
