@@ -1,4 +1,4 @@
-"""What docs/datasets.md shows runs as it stands, and names every dataset."""
+"""docs/datasets.md names every dataset, and the files that it names exist."""
 
 import re
 from pathlib import Path

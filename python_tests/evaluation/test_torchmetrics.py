@@ -152,6 +152,7 @@ def gathered(rank):
 
 
 @pytest.mark.distributed
+@pytest.mark.slow
 def test_two_processes_give_what_one_gives(tmp_path):
     want = direct(problem(), metric="euclidean").mAP
     assert [got.item() for got in processes.run(gathered, 2, tmp_path)] == [want, want]

@@ -24,6 +24,7 @@ def run(*flags, folder):
     )
 
 
+@pytest.mark.slow
 def test_tables_are_means_over_the_seeds_beside_the_papers(tmp_path):
     listed = run("va", "--list", "--seeds", 0, 1, "--out", "out", folder=tmp_path)
     for line in listed.stdout.splitlines():
@@ -59,6 +60,7 @@ def test_every_run_is_of_a_script_that_is_there_and_takes_its_flags(tmp_path):
                 assert checked_settings(settings_from_text(changes))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flags, message",
     [
@@ -72,6 +74,7 @@ def test_wrong_use_ends_with_2(flags, message, tmp_path):
     assert done.returncode == 2 and message in done.stderr
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_ends_it_with_a_line(tmp_path):
     done = run("expat", "--seeds", 0, "--data", "market1501=nowhere", folder=tmp_path)
     assert done.returncode == 1 and "Traceback" not in done.stderr

@@ -12,6 +12,7 @@ import torch
 from reid_ext import training
 from reid_ext.training import job
 
+pytestmark = pytest.mark.slow
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SCRIPTS = ("sysu", "regdb", "market1501", "dukemtmc", "cuhk03", "msmt17", "veri776")
 

@@ -13,7 +13,7 @@ import torch
 
 from reid_ext.training.job import is_under_way
 
-pytestmark = pytest.mark.distributed
+pytestmark = [pytest.mark.distributed, pytest.mark.slow]
 SCRIPT = Path(squares_in_processes.__file__)
 PATIENCE = 240  # seconds that a run may take on a busy machine before it counts as hung
 

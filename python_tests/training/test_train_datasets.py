@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import pytest
 
+pytestmark = pytest.mark.slow
 EXAMPLES = Path(__file__).parents[2] / "examples"
 RUNS = {  # script: loss, flags of its own, name, start of the protocol
     "regdb": ("expat", ["--trials", 2, 5], "regdb", "mean of 2 trials: regdb: visible_to_thermal"),

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import pytest
 
+pytestmark = pytest.mark.slow
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 

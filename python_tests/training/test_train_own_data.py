@@ -12,6 +12,7 @@ import pytest
 
 from reid_ext import data
 
+pytestmark = pytest.mark.slow
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SMALL = ("--quick", "--workers", 0, "--backbone", "small", "--batch", "4x2", "--out", "out")
 

@@ -137,7 +137,13 @@ def test_unknown_objective():
         training.build_objective("expAT", TINY, models.TwoStream("small", 3))
 
 
-@pytest.mark.parametrize("objective", training.OBJECTIVES)
+@pytest.mark.parametrize(
+    "objective",
+    [
+        pytest.param(name, marks=() if name == "expat" else pytest.mark.slow)
+        for name in training.OBJECTIVES
+    ],
+)
 def test_learns_the_squares(objective):
     untrained = models.TwoStream("small", IDENTITIES)
     model, outcome = run(objective)

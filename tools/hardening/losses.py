@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from part import Budget, Failures, Row, smallest
+from part import Budget, Failures, Row, attempt
 from reference import pairwise_losses as formulas
 from reference.choices import watched
 from reference.classification_losses import label_smoothing, viewpoint
@@ -49,22 +49,7 @@ def _one(check: Callable[..., int], seed: list[int], failures: Failures) -> int:
         sizes = {"rows": int(rng.integers(1300)), "keys": int(rng.integers(2500))}
         sizes["dim"] = int(rng.choice([2, 7]))
 
-    def run(of: dict[str, int]) -> int:
-        return check(np.random.default_rng([*seed, 1]), of)
-
-    def fails(of: dict[str, int]) -> bool:
-        try:
-            run(of)
-        except Exception:
-            return True
-        return False
-
-    try:
-        return run(sizes)
-    except Exception as error:
-        least = smallest(sizes, lambda of: of["dim"] > 0 and fails(of))
-        failures.add(f"seed {[*seed, 1]}, {least}: {str(error) or repr(error):.500}")
-        return 0
+    return attempt(check, [*seed, 1], sizes, failures, {"dim": 1})
 
 
 def features(rng: np.random.Generator, n: int, dim: int, dtype: torch.dtype) -> Tensor:

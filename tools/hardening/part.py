@@ -70,6 +70,38 @@ class Failures:
         return [*self.found, f"and {self.more} more"] if self.more else self.found
 
 
+def attempt(
+    check: Callable[[np.random.Generator, dict[str, int]], int],
+    seed: list[int],
+    sizes: dict[str, int],
+    failures: Failures,
+    least: dict[str, int] | None = None,
+) -> int:
+    """The number that a check returns; a failure is added with the smallest sizes that fail.
+
+    No size goes below that in ``least``.
+    """
+
+    def run(of: dict[str, int]) -> int:
+        return check(np.random.default_rng(seed), of)
+
+    def fails(of: dict[str, int]) -> bool:
+        if any(of[name] < size for name, size in (least or {}).items()):
+            return False
+        try:
+            run(of)
+        except Exception:
+            return True
+        return False
+
+    try:
+        return run(sizes)
+    except Exception as error:
+        found = smallest(sizes, fails)
+        failures.add(f"seed {seed}, {found}: {str(error) or repr(error):.500}")
+        return 0
+
+
 def smallest(sizes: dict[str, int], fails: Callable[[dict[str, int]], bool]) -> dict[str, int]:
     """Sizes as small as found, one after the other and again, of a problem that still fails."""
     while True:

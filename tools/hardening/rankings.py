@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from part import Budget, Failures, Row, smallest
+from part import Budget, Failures, Row, attempt
 from reference.distances import order_values
 from reference.exact import exact_rows
 from reference.ranking import Scores, ranked_pairs, same_pairs, scores, sysu_ranked_pairs
@@ -64,22 +64,7 @@ def _one(
         "dim": int(rng.choice([1, 4, 16, 64])),
     }
 
-    def run(of: dict[str, int]) -> int:
-        return check(np.random.default_rng([seed, number, 1]), of)
-
-    def fails(of: dict[str, int]) -> bool:
-        try:
-            run(of)
-        except Exception:
-            return True
-        return False
-
-    try:
-        return run(sizes)
-    except Exception as error:
-        least = smallest(sizes, fails)
-        failures.add(f"{check.__name__}, seed [{seed}, {number}, 1], {least}: {error!r:.300}")
-        return 0
+    return attempt(check, [seed, number, 1], sizes, failures)
 
 
 def laid_out(rng: np.random.Generator, x: torch.Tensor) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
-from part import Budget, Failures, Row, smallest
+from part import Budget, Failures, Row, attempt
 from reference import reranking
 from reference.distances import distances, unit
 
@@ -41,18 +41,10 @@ def _one(
     if seed[-1] % LARGE == LARGE - 1:
         sizes = {"queries": int(rng.integers(1, 60)), "images": int(rng.integers(2, 600))}
 
-    def fails(of: dict[str, int]) -> bool:
-        try:
-            check(np.random.default_rng([*seed, 1]), max(1, of["queries"]), max(2, of["images"]))
-        except Exception:
-            return True
-        return False
+    def of_sizes(rng: np.random.Generator, of: dict[str, int]) -> bool:
+        return check(rng, of["queries"], of["images"])
 
-    try:
-        return check(np.random.default_rng([*seed, 1]), sizes["queries"], sizes["images"])
-    except Exception as error:
-        failures.add(f"seed {[*seed, 1]}, {smallest(sizes, fails)}: {str(error)!r:.400}")
-        return True
+    return attempt(of_sizes, [*seed, 1], sizes, failures, {"queries": 1, "images": 2})
 
 
 def whole(rng: np.random.Generator, n: int) -> torch.Tensor:
