@@ -51,7 +51,10 @@ def test_bench_gives_ratios_and_leaves_the_threads_alone(capsys):
 
 @pytest.mark.parametrize(
     "flags, message",
-    [(["--threads", "0"], "--threads must be at least 1"), (["--device", "x"], "--device must be")],
+    [
+        (["--threads", "0"], "--threads must be"),
+        (["--device", "x"], "--device must be"),
+    ],
 )
 def test_bench_refuses_wrong_use(flags, message, capsys):
     assert cli.main(["bench", *flags]) == 2 and message in capsys.readouterr().err
