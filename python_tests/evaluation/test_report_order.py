@@ -97,3 +97,13 @@ def test_every_protocol_has_a_page(tmp_path):
         page = written(tmp_path, one)
         assert str(one.ranking.protocol) in page
         assert (f"Hardest queries, {one.trial}" in page) == bool(one.ranking.trials)
+
+
+def test_caption_has_the_rank_of_the_image_and_of_the_cmc(tmp_path):
+    one = Run.of("a", *sysu_sets(), protocol="sysu-mm01", trials=1)
+    page = written(tmp_path, one)
+    offsets, ranks = one.first.match_ranks
+    for q in facts.hardest(one, 12).tolist():
+        image, of_cmc = int(ranks[offsets[q]]), int(one.first.first_match[q])
+        counted = f", which the CMC counts as rank {of_cmc}" if of_cmc != image else ""
+        assert f"first match at rank {image}{counted}</p>" in page

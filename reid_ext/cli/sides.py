@@ -86,12 +86,9 @@ def read_one_set(file: Path, device: torch.device) -> Sides:
 
 def _check_files(*paths: Path) -> None:
     for path in paths:
-        if path.is_dir():
-            raise FileNotFoundError(
-                f"{path} must be a feature file (.npz), got a folder; name a file in it"
-            )
         if not path.is_file():
-            raise FileNotFoundError(f"{path} must be a feature file (.npz), but there is none")
+            got = "got a folder; name a file in it" if path.is_dir() else "but there is none"
+            raise FileNotFoundError(f"{path} must be a feature file (.npz), {got}")
 
 
 def _look_alike(query: FeatureSet, gallery: FeatureSet) -> bool:

@@ -52,7 +52,9 @@ def _article(runs: Sequence[Run], q: int, lists: Sequence[list[Listed]]) -> Mark
     parts: list[str] = [tag("h3", f"Query {q}: {known}")]
     for run, listed in zip(runs, lists, strict=True):
         ap = float(run.first.average_precision[q])
-        words = f"AP {100 * ap:.1f} %, first match at rank {_rank(run, q)}"
+        words = f"AP {100 * ap:.1f} %, first match at rank {_first_image(run, q)}"
+        if _rank(run, q) != _first_image(run, q):  # such as a CMC that ranks identities
+            words += f", which the CMC counts as rank {_rank(run, q)}"
         if len(runs) > 1:
             words = f"{run.name}: {words}"
         parts.append(tag("p", words, class_="caption"))
@@ -65,7 +67,14 @@ def _article(runs: Sequence[Run], q: int, lists: Sequence[list[Listed]]) -> Mark
     return tag("article", *parts, id=f"query-{q}")
 
 
+def _first_image(run: Run, q: int) -> str:
+    """The rank of a query's first match among the images of its list."""
+    offsets, ranks = run.first.match_ranks
+    return str(int(ranks[offsets[q]])) if offsets[q] < offsets[q + 1] else "—"
+
+
 def _rank(run: Run, q: int) -> str:
+    """The rank of a query's first match as the CMC counts it."""
     first = run.first.first_match
     value = float(first[q]) if len(first) else float("nan")
     return "—" if np.isnan(value) else f"{value:.0f}"
