@@ -1,13 +1,13 @@
 """The tables of the three papers: losses by datasets, parts of VA-reID, amount of training data.
 
-    python examples/ablation.py                     # all, on the embedded data; hours on a CPU
-    python examples/ablation.py va data --seeds 0   # two of them, with one seed
-    python examples/ablation.py --list              # what there is, and what it would run
+    python examples/ablation.py                     # all, synthetic data; hours on a CPU
+    python examples/ablation.py va data --seeds 0   # two tables, with one seed
+    python examples/ablation.py --list              # list the commands without running them
     python examples/ablation.py expat --data market1501=ROOT1 dukemtmc=ROOT2
 
-Each run is a call of examples/train_NAME.py, kept in OUT/runs; one that is there is not run again.
-Writes OUT/TABLE.md with means over the seeds, the seeds' range, and the paper's numbers where it
-has any, and prints it.
+Each run is a call of examples/train_NAME.py. Its results stay in OUT/runs and are not computed
+again. Writes OUT/TABLE.md with the means over the seeds, the range over the seeds and the paper's
+numbers if there are any, and prints it.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from reid_ext.training import experiment
+from reid_ext.training.command_line import one_line_errors
 
 HERE = Path(__file__).parent
 
@@ -49,7 +49,7 @@ def va(label, market, duke, *flags, loss="va", reranked=False):
 
 
 def data_rows():
-    """Less data; of the embedded people two fifths are as many as a batch has."""
+    """Less data: two fifths of the synthetic identities are as many as a batch needs."""
     parts = (("identities", (0.4, 0.7)), ("images", (0.25, 0.5)))
     return tuple(
         of_loss(loss, f"`{loss}`, {share:.0%} of the {of}", *_fraction(share, of))
@@ -135,8 +135,8 @@ def arguments():
     flag("--seeds", type=int, nargs="+", default=[0, 1, 2])
     flag("--data", nargs="+", default=[], metavar="NAME=ROOT", help="real datasets")
     flag("--out", type=Path, default=Path("runs/ablation"))
-    flag("--list", action="store_true", help="print the commands alone")
-    flag("--quick", action="store_true", help="the scripts' smallest runs: shows that all works")
+    flag("--list", action="store_true", help="only print the commands")
+    flag("--quick", action="store_true", help="the smallest runs of the scripts, as a test")
     args = parser.parse_args()
     if unknown := set(args.tables) - TABLES.keys():
         parser.error(f"TABLE must be one of {', '.join(TABLES)}, got {', '.join(sorted(unknown))}")
@@ -152,7 +152,7 @@ def datasets():
 
 
 def command(args, dataset, row, seed):
-    """The folder of a run, by what it is of, and the command that makes it."""
+    """Return the folder of a run, named after its flags, and the command that makes it."""
     what = "-".join(flag.strip("-") for flag in (dataset, *row.flags, str(seed)))
     folder = args.out / "runs" / what
     call = [sys.executable, str(HERE / f"train_{dataset}.py"), *row.flags, "--seed", str(seed)]
@@ -162,7 +162,7 @@ def command(args, dataset, row, seed):
 
 
 def metrics(args, dataset, row, seed):
-    """The metrics of a run, which is made where there is none."""
+    """Return the metrics of a run; start the run if there are none yet."""
     folder, call = command(args, dataset, row, seed)
     file = folder / "metrics.json"
     if not file.exists():
@@ -176,7 +176,7 @@ def metrics(args, dataset, row, seed):
 
 
 def cell(results):
-    """Means of rank-1 and mAP in percent, and how far the seeds of rank-1 lie apart."""
+    """Return the means of rank-1 and mAP in percent, and half the range of rank-1."""
     rank1 = [100 * r["rank1"] for r in results]
     mean = sum(rank1) / len(rank1)
     mean_ap = sum(100 * r["mAP"] for r in results) / len(results)
@@ -185,7 +185,7 @@ def cell(results):
 
 
 def markdown(args, table):
-    """The table as Markdown: for each dataset what was measured, and what the paper has."""
+    """Return the table in Markdown: for each dataset the measured values and the paper's."""
     shown = [(d, any(row.paper.get(d) for row in table.rows)) for d in table.datasets]
     head = ["rank-1 (mAP), %"]
     for dataset, has_paper in shown:
@@ -224,5 +224,5 @@ def main():
 
 
 if __name__ == "__main__":
-    with experiment.one_line_errors():
+    with one_line_errors():
         main()

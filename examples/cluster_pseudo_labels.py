@@ -1,23 +1,25 @@
-"""Pseudo-labels for people without labels: their images, clustered by the neighbours they share.
+"""Pseudo-labels for unlabelled people: clusters of images that share their nearest neighbours.
 
-    python examples/cluster_pseudo_labels.py              # embedded dataset, minutes on a CPU
-    python examples/cluster_pseudo_labels.py --quick      # a tiny one, seconds, and poor clusters
+    python examples/cluster_pseudo_labels.py              # synthetic dataset, minutes on a CPU
+    python examples/cluster_pseudo_labels.py --quick      # a tiny dataset, seconds, poor clusters
     python examples/cluster_pseudo_labels.py --data ROOT  # Market-1501 itself
 
-A network learns from the labelled people and describes others, whose labels are not looked at:
-DBSCAN on their Jaccard distances gives each image a cluster, the label to train it on in the next
-epoch. Prints how many clusters there are, and how many of the pairs they put together are of one
-person: you must see about 55 %, where chance is 1 %. Needs scikit-learn.
+A network learns from the labelled people and extracts features of others, whose labels are not
+used. DBSCAN on their Jaccard distances gives each image a cluster, the label to train it on in the
+next epoch. Prints the number of clusters, and the share of the pairs within a cluster that show
+one person: expect about 55 % (chance is 1 %). Needs scikit-learn.
 """
 
-import functools
+from dataclasses import replace
 
 import numpy as np
 from sklearn.cluster import DBSCAN
 from torch.nn import functional as F
 
-from reid_ext import data, jaccard_distance, training
-from reid_ext.training import experiment, one_gallery, stages
+from reid_ext import jaccard_distance
+from reid_ext.training.command_line import one_line_errors, parse
+from reid_ext.training.pipeline import trainings
+from reid_ext.training.resources import allocated
 
 RADIUS = 0.5  # of DBSCAN, in Jaccard distance
 NOISE = -1  # DBSCAN's label of images in no cluster
@@ -48,19 +50,15 @@ def compare(labels, identities):
 
 
 def main():
-    args = experiment.arguments(__doc__, training.OBJECTIVES, "cluster", one_gallery.flags)
-    root, recipe = stages.prepare(
-        args, "market1501", training.MARKET1501, training.EMBEDDED_VISIBLE
-    )
-    dataset = data.load("market1501", root)
-    rank = functools.partial(one_gallery.rank, args, dataset)
-    model, _, recipe = stages.train(args, dataset, recipe, rank)
-    _, features = stages.embed(args, dataset, model, recipe)
-    identities = np.array([sample.identity for sample in dataset.gallery])
+    options = parse(__doc__, "market1501")
+    folder = options.out or f"runs/cluster-{options.loss}-{options.seed}"
+    with allocated(replace(options, out=folder)) as options:
+        (trained,) = trainings(options)
+    identities = np.array([sample.identity for sample in trained.job.dataset.gallery])
     people = identities > 0  # no distractors
-    compare(pseudo_labels(features[people]), identities[people])
+    compare(pseudo_labels(trained.gallery[people]), identities[people])
 
 
 if __name__ == "__main__":
-    with experiment.one_line_errors():
+    with one_line_errors():
         main()

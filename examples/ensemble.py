@@ -5,10 +5,11 @@
     done
     python examples/ensemble.py runs/whole runs/top runs/middle runs/bottom
 
-Each run is a folder of a training script of Market-1501, DukeMTMC-reID, CUHK03-NP, MSMT17 or
-VeRi-776, embedded or real. The features of an image are those of all networks side by side, each of
-unit length, so that every network has an equal say. The released code of VA-reID does so with a
-network for the whole image and one for each third of it. Prints each network alone, and all.
+Each RUN is the output folder of a training script for Market-1501, DukeMTMC-reID, CUHK03-NP, MSMT17
+or VeRi-776, with the real or the synthetic dataset. The features of all networks are concatenated,
+each with unit length, so that all networks have the same weight. The released code of VA-reID does
+so with one network for the whole image and one for each third of it. Prints the results of each
+network and of all together.
 """
 
 import argparse
@@ -20,8 +21,9 @@ from torch.nn import functional as F
 
 from reid_ext import data, evaluate, export, training
 from reid_ext.evaluation.protocols import PROTOCOLS
-from reid_ext.training import experiment
-from reid_ext.training import results as report
+from reid_ext.training import results
+from reid_ext.training.command_line import known_device, one_line_errors
+from reid_ext.training.job import synthetic_root
 
 
 def arguments():
@@ -32,14 +34,14 @@ def arguments():
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument(
         "--device",
-        type=experiment.known_device,
+        type=known_device,
         default="cuda" if torch.cuda.is_available() else "cpu",
     )
     return parser.parse_args()
 
 
 def test_set(run):
-    """The dataset whose test images a run was evaluated on."""
+    """Return the dataset on whose test images a run was evaluated."""
     file = run / "metrics.json"
     if not file.is_file():
         raise FileNotFoundError(
@@ -56,8 +58,7 @@ def test_set(run):
     if name not in PROTOCOLS:
         known = ", ".join(PROTOCOLS)
         raise ValueError(f"RUN must be of one of the datasets {known}, got {run} of {name}")
-    preset = "tiny" if settings["quick"] else "default"
-    root = settings["data"] or experiment.cache_folder() / f"{name}-{preset}"
+    root = settings["data"] or synthetic_root(name, settings["quick"])
     return data.load(name, root, evaluate_on=settings["evaluate_on"])
 
 
@@ -93,9 +94,9 @@ def main():
         str(run): ranked(dataset, *side) for run, side in zip(args.runs, sides, strict=True)
     }
     rankings["all"] = ranked(dataset, *(torch.cat(rows, 1) for rows in zip(*sides, strict=True)))
-    print(report.table(rankings))
+    print(results.table(rankings))
 
 
 if __name__ == "__main__":
-    with experiment.one_line_errors():
+    with one_line_errors():
         main()

@@ -1,13 +1,13 @@
-"""Galleries too large to compare with: candidates by an approximate index, their order by us.
+"""Search in very large galleries: faiss finds candidates, and reid_ext ranks them exactly.
 
     pip install faiss-cpu
-    python examples/faiss_search.py                      # 50,000 made-up images, under a minute
+    python examples/faiss_search.py                      # 50,000 random vectors, under a minute
     python examples/faiss_search.py --gallery 1000000 --lists 4096
 
-faiss keeps the gallery compressed, 16 bytes an image, and visits the lists nearest to a query. Of
-its candidates the distances are then computed from the features themselves, which may lie in a
-memory map. Prints how many of the ten nearest images are found: by the index alone you must see
-about 0.7, re-scored above 0.9. The index is the faster one only where galleries are large.
+faiss compresses the gallery to 16 bytes per image and searches the lists nearest to a query. The
+distances of its candidates are then computed from the full features, which may be in a memory map.
+Prints the recall of the ten nearest images: expect about 0.7 for the index alone, and more than 0.9
+after re-scoring. The index is faster only if the gallery is large.
 """
 
 import argparse
@@ -18,12 +18,12 @@ import torch
 from torch.nn import functional as F
 
 from reid_ext import ops, search
-from reid_ext.training import experiment
+from reid_ext.training.command_line import one_line_errors
 
 try:
     import faiss
 except ImportError:
-    faiss = None  # said in main, in one line
+    faiss = None  # main reports it
 
 DIM, IMAGES_PER_PERSON, QUERIES = 128, 20, 500
 BYTES, BITS = 16, 8  # of a compressed image, and of each of its codes
@@ -95,5 +95,5 @@ def main():
 
 
 if __name__ == "__main__":
-    with experiment.one_line_errors():
+    with one_line_errors():
         main()

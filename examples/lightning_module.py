@@ -1,11 +1,11 @@
-"""Our network, loss and evaluation in a Lightning module. Runs on a CPU in about a minute.
+"""The network, loss and evaluation of reid_ext in Lightning. Runs on a CPU in about a minute.
 
     pip install lightning torchmetrics
     python examples/lightning_module.py --steps 60
 
-Made-up people in Market-1501's layout are rendered to runs/lightning. The batches, the loss and the
-metric are those of this package; the loop, the optimiser's place and the devices are Lightning's.
-You must see rank-1 rise from about 0.2 before training to above 0.7 after it.
+A synthetic dataset in Market-1501's layout is rendered to runs/lightning. The batches, the loss and
+the metric are those of reid_ext; Lightning runs the loop and the optimiser and chooses the device.
+Expect rank-1 to rise from about 0.2 before training to more than 0.7 after it.
 """
 
 import argparse

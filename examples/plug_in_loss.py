@@ -1,11 +1,12 @@
-"""A loss of this package in any training loop, and other packages' losses in its place.
+"""A loss of reid_ext in any training loop, and losses of other packages in its place.
 
     python examples/plug_in_loss.py                        # FIDI
     python examples/plug_in_loss.py --loss expat
     python examples/plug_in_loss.py --loss ntxent          # needs pytorch-metric-learning
 
-Made-up people: each is a random vector, seen through a fixed random matrix and noise. Prints mAP of
-people never trained on before and after; you must see it grow from about 0.1 to above 0.4.
+Each synthetic person is a random vector, seen through a fixed random matrix and noise. Prints the
+mAP of people that are not in the training set, before and after training. Expect it to rise from
+about 0.1 to more than 0.4.
 """
 
 import argparse
@@ -21,7 +22,7 @@ NOISE = 8.0
 
 
 def ntxent():
-    """A loss of pytorch-metric-learning, on the hardest pairs, in the same place."""
+    """Return a loss of pytorch-metric-learning on the hardest pairs."""
     from pytorch_metric_learning.losses import NTXentLoss
 
     from reid_ext.compat import metric_learning

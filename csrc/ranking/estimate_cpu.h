@@ -18,7 +18,8 @@
 
 #include "common/metric.h"
 #include "common/rows_cpu.h"
-#include "ranking/stream.h"
+#include "ranking/choice_cpu.h"
+#include "ranking/ranking.h"
 
 namespace reid_ext::ranking {
 
@@ -102,7 +103,7 @@ struct Columns {
   }
 };
 
-// The share of one query in the error; all 0 for an estimate that is taken as it is.
+// The share of one query in the error; all 0 where an estimate is taken for the value itself.
 template <typename T>
 struct QueryError {
   T per_norm = 0, per_dropped = 0, relative = 0, always = 0;
@@ -110,7 +111,6 @@ struct QueryError {
 
 template <typename T>
 QueryError<T> query_error(T norm, T dropped, int64_t d, Estimate estimate) {
-  if (estimate == Estimate::kTaken) return {};
   const T sums = T(3) * T(d + 2) * kRounding<T>, most = (norm + dropped) * T(kMargin);
   const T last = estimate == Estimate::kInFull ? T(0) : T(kMargin) / 256;
   return {dropped * T(kMargin) + sums * most, most * (1 + sums), last + 8 * kRounding<T>, T(1)};

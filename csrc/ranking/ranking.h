@@ -47,10 +47,26 @@ inline Lists read_lists(const char* op, const std::string& name, const Tensor& o
   return {torch::stable::contiguous(offsets), torch::stable::contiguous(indices)};
 }
 
+// Which values the ranks are of. How exact ranks are found is the kernel's choice.
+enum class Compute {
+  kExact,        // values in the precision of the features
+  kApproximate,  // values by products in bfloat16; of float32 features on the CPU
+};
+
+inline Compute read_compute(const char* op, int64_t compute, const Tensor& query) {
+  STD_TORCH_CHECK(compute == 0 || compute == 1, op,
+                  ": compute must be 0 (exact) or 1 (approximate), got ", compute);
+  STD_TORCH_CHECK(compute == 0 || (query.is_cpu() && query.scalar_type() == ScalarType::Float), op,
+                  ": compute must be 0 (exact) unless features are float32 on the CPU, got ",
+                  compute);
+  return static_cast<Compute>(compute);
+}
+
 // What both ops work on: features with their metric, or distances.
 struct Problem {
   std::optional<Tensor> query, gallery, distances;
   Metric metric = Metric::kSquaredEuclidean;
+  Compute compute = Compute::kExact;
   Lists positives, junk;
   int64_t q = 0, g = 0;
 
@@ -59,12 +75,14 @@ struct Problem {
 
 inline Problem read(const char* op, const Tensor& query, const Tensor& gallery,
                     const Tensor& positive_offsets, const Tensor& positive_indices,
-                    const Tensor& junk_offsets, const Tensor& junk_indices, int64_t metric) {
+                    const Tensor& junk_offsets, const Tensor& junk_indices, int64_t metric,
+                    int64_t compute) {
   check_matrix(op, "query", query);
   const int64_t g = gallery.dim() > 0 ? gallery.size(0) : 0;
   check_like(op, "gallery", gallery, {g, query.size(1)}, "query", query);
   Problem p;
   p.metric = read_metric(op, metric);
+  p.compute = read_compute(op, compute, query);
   p.query = torch::stable::contiguous(query);
   p.gallery = torch::stable::contiguous(gallery);
   p.q = query.size(0);
@@ -90,7 +108,8 @@ inline Problem read(const char* op, const Tensor& distances, const Tensor& posit
 // The CPU kernels, named here for ranking_test.cpp; every other caller uses the dispatcher.
 Tensor rank_positives_cpu(const Tensor& query, const Tensor& gallery,
                           const Tensor& positive_offsets, const Tensor& positive_indices,
-                          const Tensor& junk_offsets, const Tensor& junk_indices, int64_t metric);
+                          const Tensor& junk_offsets, const Tensor& junk_indices, int64_t metric,
+                          int64_t compute);
 Tensor rank_positives_from_distances_cpu(const Tensor& distances, const Tensor& positive_offsets,
                                          const Tensor& positive_indices, const Tensor& junk_offsets,
                                          const Tensor& junk_indices);

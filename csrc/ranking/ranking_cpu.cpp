@@ -1,15 +1,17 @@
 // Schemas of the ranking ops and their CPU kernels. See ranking.h for the contract.
 //
-// A block of queries is multiplied with the whole gallery, so that a positive's own distance is the
-// very number it is compared with. Of each row only what is not behind the last positive is kept
-// (a few percent), of that what is not behind the one before it, and so on: how many are kept is a
-// rank. Memory is one block.
+// Features are multiplied in full here or, where that is faster, estimated by estimated_cpu.h. In
+// full, a block of queries is multiplied with the whole gallery, so that a positive's own distance
+// is the very number it is compared with. Of each row only what is not behind the last positive is
+// kept (a few percent), of that what is not behind the one before it, and so on: how many are kept
+// is a rank. Memory is one block.
 #include <algorithm>
 #include <limits>
 #include <vector>
 
 #include "common/product_cpu.h"
 #include "common/rows_cpu.h"
+#include "ranking/estimated_cpu.h"
 #include "ranking/ranking.h"
 #include "ranking/row_cpu.h"
 #include "ranking/row_lists_cpu.h"
@@ -78,12 +80,19 @@ void rank_row(const Distances& distances, int64_t g, const Row& row, Scratch<T>&
   }
 }
 
+struct CheckedLists {
+  RowLists positives, junk;
+
+  CheckedLists(const char* op, const Problem& p)
+      : positives(op, "positive_", p.positives, p.q), junk(op, "junk_", p.junk, p.q) {
+    check_range(op, "positive_indices", p.positives.indices, p.g, "the gallery");
+    check_range(op, "junk_indices", p.junk.indices, p.g, "the gallery");
+  }
+};
+
 template <typename T>
-Tensor rank(const char* op, const Problem& p) {
-  const RowLists positives(op, "positive_", p.positives, p.q);
-  const RowLists junk(op, "junk_", p.junk, p.q);
-  check_range(op, "positive_indices", p.positives.indices, p.g, "the gallery");
-  check_range(op, "junk_indices", p.junk.indices, p.g, "the gallery");
+Tensor ranks_in_full(const Problem& p, const CheckedLists& lists) {
+  const RowLists &positives = lists.positives, &junk = lists.junk;  // captured by the lambda below
   Tensor ranks = torch::stable::new_empty(p.positives.indices, {p.positives.indices.numel()});
   int64_t* out = ranks.mutable_data_ptr<int64_t>();
   const int64_t rows = std::min(p.q, block_rows(p.g, sizeof(T), kBlockRows));
@@ -126,15 +135,27 @@ Tensor rank(const char* op, const Problem& p) {
   return ranks;
 }
 
+// Estimates that are taken as they are, those that were asked for, or those that pay.
+Estimate estimate_for(const Problem& p) {
+  if (p.compute == Compute::kApproximate) return Estimate::kBFloat16;
+  const Estimate estimate = fastest_estimate(*p.query);
+  const bool sampled = estimate != Estimate::kInFull && !forced_estimate();
+  return sampled && !estimates_pay(p) ? Estimate::kInFull : estimate;
+}
+
 }  // namespace
 
 Tensor rank_positives_cpu(const Tensor& query, const Tensor& gallery,
                           const Tensor& positive_offsets, const Tensor& positive_indices,
-                          const Tensor& junk_offsets, const Tensor& junk_indices, int64_t metric) {
+                          const Tensor& junk_offsets, const Tensor& junk_indices, int64_t metric,
+                          int64_t compute) {
   const char* op = "rank_positives";
   const Problem p = read(op, query, gallery, positive_offsets, positive_indices, junk_offsets,
-                         junk_indices, metric);
-  return by_dtype(p.like(), [&](auto zero) { return rank<decltype(zero)>(op, p); });
+                         junk_indices, metric, compute);
+  const CheckedLists lists(op, p);
+  const Estimate estimate = estimate_for(p);
+  if (estimate != Estimate::kInFull) return ranks_by_estimates(p, estimate);
+  return by_dtype(p.like(), [&](auto zero) { return ranks_in_full<decltype(zero)>(p, lists); });
 }
 
 Tensor rank_positives_from_distances_cpu(const Tensor& distances, const Tensor& positive_offsets,
@@ -143,13 +164,15 @@ Tensor rank_positives_from_distances_cpu(const Tensor& distances, const Tensor& 
   const char* op = "rank_positives_from_distances";
   const Problem p =
       read(op, distances, positive_offsets, positive_indices, junk_offsets, junk_indices);
-  return by_dtype(p.like(), [&](auto zero) { return rank<decltype(zero)>(op, p); });
+  const CheckedLists lists(op, p);
+  return by_dtype(p.like(), [&](auto zero) { return ranks_in_full<decltype(zero)>(p, lists); });
 }
 
 STABLE_TORCH_LIBRARY_FRAGMENT(reid_ext, m) {
   m.def(
       "rank_positives(Tensor query, Tensor gallery, Tensor positive_offsets,"
-      " Tensor positive_indices, Tensor junk_offsets, Tensor junk_indices, int metric) -> Tensor");
+      " Tensor positive_indices, Tensor junk_offsets, Tensor junk_indices, int metric, int compute)"
+      " -> Tensor");
   m.def(
       "rank_positives_from_distances(Tensor distances, Tensor positive_offsets,"
       " Tensor positive_indices, Tensor junk_offsets, Tensor junk_indices) -> Tensor");

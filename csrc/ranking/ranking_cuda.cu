@@ -78,9 +78,10 @@ Tensor rank(const Problem& p) {
 
 Tensor rank_positives_cuda(const Tensor& query, const Tensor& gallery,
                            const Tensor& positive_offsets, const Tensor& positive_indices,
-                           const Tensor& junk_offsets, const Tensor& junk_indices, int64_t metric) {
+                           const Tensor& junk_offsets, const Tensor& junk_indices, int64_t metric,
+                           int64_t compute) {
   const Problem p = read("rank_positives", query, gallery, positive_offsets, positive_indices,
-                         junk_offsets, junk_indices, metric);
+                         junk_offsets, junk_indices, metric, compute);
   const DeviceGuard guard(p.like().get_device_index());
   return by_dtype(p.like(), [&](auto zero) { return rank<decltype(zero)>(p); });
 }

@@ -1,12 +1,14 @@
 // The CPU side of ranking without Python: a ranking by hand, counts against the definition over
-// blocks, ties and NaN, and the lists that are refused.
+// blocks, ties and NaN, each estimate and when it pays, and the lists that are refused.
 // Run by ctest, which also runs it under sanitizers.
 #include "ranking/ranking.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <limits>
 
 #include "common/testing.h"
+#include "ranking/estimated_cpu.h"
 
 namespace {
 
@@ -16,6 +18,7 @@ using reid_ext::Tensor;
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr int64_t kExact = int64_t(Compute::kExact);
 
 struct OfQueries {  // lists of gallery indices
   std::vector<int64_t> offsets = {0}, indices;
@@ -84,11 +87,14 @@ void test_against_sorting(int64_t q, int64_t g) {
          (std::to_string(q) + " queries, " + std::to_string(g) + " images, sorted").c_str());
 }
 
-void test_features_against_sorting(int64_t q, int64_t g, int64_t metric) {
-  std::vector<double> query(q * 4), gallery(g * 4), distances(q * g);
+template <typename T>
+void test_features_against_sorting(int64_t q, int64_t g, int64_t metric, const char* estimate) {
+  setenv("REID_EXT_CPU_ESTIMATE", estimate, 1);
+  std::vector<T> query(q * 4), gallery(g * 4);
+  std::vector<double> distances(q * g);
   unsigned state = 9;
-  for (std::vector<double>* features : {&query, &gallery}) {
-    for (double& v : *features) v = next(state) % 2 ? 1 : -1;  // of length 2: exact, often equal
+  for (std::vector<T>* features : {&query, &gallery}) {
+    for (T& v : *features) v = next(state) % 2 ? 1 : -1;  // of length 2: exact, often equal
   }
   for (int64_t i = 0; i < q * g; ++i) {
     for (int64_t k = 0; k < 4; ++k) distances[i] -= query[i / g * 4 + k] * gallery[i % g * 4 + k];
@@ -96,11 +102,52 @@ void test_features_against_sorting(int64_t q, int64_t g, int64_t metric) {
   OfQueries positives = draw(q, g, 0), junk = draw(q, g, 1);
   const Tensor got = rank_positives_cpu(matrix(query, 4, 4), matrix(gallery, 4, 4),
                                         vector(positives.offsets), vector(positives.indices),
-                                        vector(junk.offsets), vector(junk.indices), metric);
+                                        vector(junk.offsets), vector(junk.indices), metric, kExact);
   const std::vector<int64_t> want = by_sorting(distances, q, g, positives, junk);
   expect(got.numel() == int64_t(want.size()) &&
              std::equal(want.begin(), want.end(), got.const_data_ptr<int64_t>()),
-         ("features by metric " + std::to_string(metric) + ", sorted").c_str());
+         ("features by metric " + std::to_string(metric) + ", " + estimate + ", sorted").c_str());
+  unsetenv("REID_EXT_CPU_ESTIMATE");
+}
+
+// 30 images of each of 70 people, who are apart by so much; each person is a query.
+void test_estimates_pay(float apart, bool want) {
+  const int64_t q = 70, g = 2100, d = 32, people = 70;
+  std::vector<float> query(q * d), gallery(g * d);
+  unsigned state = 11;
+  const auto noise = [&] { return float(next(state) % 1000) / 1000 - 0.5f; };
+  const auto centre = [&](int64_t person, int64_t k) {
+    return apart * float(std::sin(double(person * d + k) * double(person + 1)));
+  };
+  for (int64_t k = 0; k < q * d; ++k) query[k] = centre(k / d % people, k % d) + noise();
+  for (int64_t k = 0; k < g * d; ++k) gallery[k] = centre(k / d % people, k % d) + noise();
+  OfQueries own, none;
+  for (int64_t i = 0; i < q; ++i) {
+    for (int64_t j = i; j < g; j += people) own.indices.push_back(j);
+    own.close_query();
+    none.close_query();
+  }
+  const Problem p =
+      read("test", matrix(query, d, d), matrix(gallery, d, d), vector(own.offsets),
+           vector(own.indices), vector(none.offsets), vector(none.indices), 2, kExact);
+  expect(estimates_pay(p) == want, want ? "estimates pay for people who are far apart"
+                                        : "estimates do not pay for people who are not");
+}
+
+void test_choice_by_environment() {
+  std::vector<float> one = {1};
+  std::vector<double> wide = {1};
+  const auto chosen = [&](const char* estimate) {
+    setenv("REID_EXT_CPU_ESTIMATE", estimate, 1);
+    return fastest_estimate(matrix(one, 1, 1));
+  };
+  expect(chosen("float32") == Estimate::kInFull, "float32 is a product in full");
+  expect(chosen("bfloat16") == Estimate::kBFloat16, "bfloat16 whatever the processor");
+  expect(fastest_estimate(matrix(wide, 1, 1)) == Estimate::kInFull, "float64 has no estimate");
+  expect(contains(error_of([&] { chosen("int8"); }),
+                  "REID_EXT_CPU_ESTIMATE must be float32 or bfloat16, got int8"),
+         "an unknown estimate is an error");
+  unsetenv("REID_EXT_CPU_ESTIMATE");
 }
 
 void test_refuses(const OfQueries& positives, const std::string& message) {
@@ -116,12 +163,19 @@ int main() {
   test_against_sorting(0, 5);
   test_against_sorting(600, 20);  // blocks of queries
   for (int64_t metric = 0; metric < 3; ++metric) {
-    test_features_against_sorting(300, 200, metric);
+    test_features_against_sorting<double>(300, 200, metric, "float32");
+    test_features_against_sorting<float>(300, 200, metric, "float32");
+    test_features_against_sorting<float>(300, 200, metric, "bfloat16");
   }
+  test_estimates_pay(3, true);
+  test_estimates_pay(0, false);
+  test_choice_by_environment();
   test_refuses({{0, 1, 2}, {0, 2}}, "positive_indices must be in [0, 2), the gallery, got 2");
   test_refuses({{0, 1, 2}, {-1, 0}}, "positive_indices must be in [0, 2), the gallery, got -1");
-  test_refuses({{0, 1, 1}, {0, 1}}, "positive_offsets must rise from 0 to the 2 positive_indices");
-  test_refuses({{0, 9, 2}, {0, 1}}, "positive_offsets must rise from 0 to the 2 positive_indices");
+  test_refuses({{0, 1, 1}, {0, 1}},
+               "positive_offsets must rise from 0 to the number of indices, 2");
+  test_refuses({{0, 9, 2}, {0, 1}},
+               "positive_offsets must rise from 0 to the number of indices, 2");
   test_refuses({{0, 2}, {0, 1}}, "positive_offsets must have shape (3,)");
   return failures;
 }

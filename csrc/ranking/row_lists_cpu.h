@@ -10,8 +10,8 @@ inline void check_offsets(const char* op, const char* name, const int64_t* offse
                           int64_t length) {
   bool ordered = offsets[0] == 0 && offsets[q] == length;
   for (int64_t i = 0; i < q; ++i) ordered &= offsets[i] <= offsets[i + 1];
-  STD_TORCH_CHECK(ordered, op, ": ", name, "offsets must rise from 0 to the ", length, " ", name,
-                  "indices, got offsets from ", offsets[0], " to ", offsets[q]);
+  STD_TORCH_CHECK(ordered, op, ": ", name, "offsets must rise from 0 to the number of indices, ",
+                  length, ", got offsets from ", offsets[0], " to ", offsets[q]);
 }
 
 // Each in [0, size), the number of `of`.

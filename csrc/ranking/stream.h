@@ -6,7 +6,8 @@
 // metric.h, and count_before how many images of a block come before such a threshold. Positives and
 // junk are listed, and not counted. On the CPU a library's product, in full or in bfloat16, is an
 // estimate with a known error: the pairs that it leaves open get their pair_values. So a rank is
-// exactly that of a stable sort by pair_values, however the gallery was cut.
+// exactly that of a stable sort by pair_values, however the gallery was cut. Which estimate a block
+// gets is decided in the kernel, by choice_cpu.h and by how many pairs the first tile leaves open.
 //
 //   query       (Q, D)    float32|float64
 //   block       (B, D)    like query; its first image has gallery index `first`
@@ -18,29 +19,11 @@
 //   listed      offsets (Q + 1,) and indices (L,), ascending for each query, as in ranking.h
 //   values      (P,)      like query
 //   counts      (P,)      int64
-//
-// open_pairs says how many pairs of a sample bfloat16 leaves open: whether it pays.
 #pragma once
 
 #include "ranking/ranking.h"
 
 namespace reid_ext::ranking {
-
-// What count_before makes of the products of a block.
-enum class Estimate {
-  kInFull,    // in the precision of the features; exact
-  kBFloat16,  // in bfloat16, pairs too close to tell computed in full; exact, CPU
-  kTaken,     // in bfloat16, as they come; approximate, CPU
-};
-
-inline Estimate read_estimate(const char* op, int64_t estimate, const Tensor& query) {
-  STD_TORCH_CHECK(estimate >= 0 && estimate <= 2, op,
-                  ": estimate must be 0 (in full), 1 (bfloat16) or 2 (bfloat16, as it comes), got ",
-                  estimate);
-  STD_TORCH_CHECK(estimate == 0 || (query.is_cpu() && query.scalar_type() == ScalarType::Float), op,
-                  ": estimate must be 0 but for float32 features on the CPU, got ", estimate);
-  return static_cast<Estimate>(estimate);
-}
 
 struct Pairs {
   Tensor query, block, pair_query, pair_row;
@@ -72,14 +55,14 @@ struct Stream {
   Tensor query, block, thresholds, indices, offsets;
   Lists listed;
   Metric metric;
-  Estimate estimate;
+  Compute compute;
   int64_t first, q, b, d;
 };
 
 inline Stream read_stream(const Tensor& query, const Tensor& block, int64_t first,
                           const Tensor& thresholds, const Tensor& indices, const Tensor& offsets,
                           const Tensor& listed_offsets, const Tensor& listed_indices,
-                          int64_t metric, int64_t estimate) {
+                          int64_t metric, int64_t compute) {
   const char* op = "count_before";
   check_matrix(op, "query", query);
   const int64_t b = block.dim() > 0 ? block.size(0) : 0;
@@ -96,7 +79,7 @@ inline Stream read_stream(const Tensor& query, const Tensor& block, int64_t firs
           torch::stable::contiguous(offsets),
           read_lists(op, "listed", listed_offsets, listed_indices, query.size(0), query),
           read_metric(op, metric),
-          read_estimate(op, estimate, query),
+          read_compute(op, compute, query),
           first,
           query.size(0),
           b,
@@ -109,6 +92,6 @@ Tensor pair_values_cpu(const Tensor& query, const Tensor& block, const Tensor& p
 Tensor count_before_cpu(const Tensor& query, const Tensor& block, int64_t first,
                         const Tensor& thresholds, const Tensor& indices, const Tensor& offsets,
                         const Tensor& listed_offsets, const Tensor& listed_indices, int64_t metric,
-                        int64_t estimate);
+                        int64_t compute);
 
 }  // namespace reid_ext::ranking

@@ -170,9 +170,9 @@ Tensor pair_values_cuda(const Tensor& query, const Tensor& block, const Tensor& 
 Tensor count_before_cuda(const Tensor& query, const Tensor& block, int64_t first,
                          const Tensor& thresholds, const Tensor& indices, const Tensor& offsets,
                          const Tensor& listed_offsets, const Tensor& listed_indices, int64_t metric,
-                         int64_t estimate) {
+                         int64_t compute) {
   const Stream s = read_stream(query, block, first, thresholds, indices, offsets, listed_offsets,
-                               listed_indices, metric, estimate);
+                               listed_indices, metric, compute);
   const DeviceGuard guard(s.query.get_device_index());
   return by_dtype(s.query, [&](auto zero) { return counts_of<decltype(zero)>(s); });
 }

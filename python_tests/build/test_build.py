@@ -33,6 +33,7 @@ def test_reports_how_it_was_built():
     assert (info["cuda_toolkit"] == "none") == info["cuda_ops"].startswith("not built: ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choice", ["torch", "onednn"])
 def test_cpu_product_can_be_chosen(choice):
     code = "import reid_ext; print(reid_ext.build_info()['cpu_product'])"
@@ -62,6 +63,7 @@ print((in_use().in_use - before) / 5000)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choice", ["torch", "onednn"])
 def test_products_leave_no_memory_behind(choice):
     if not hasattr(ctypes.CDLL(None), "mallinfo2"):
@@ -74,6 +76,7 @@ def test_products_leave_no_memory_behind(choice):
     assert float(done.stdout) < 8  # bytes a product
 
 
+@pytest.mark.slow
 def test_unknown_cpu_product_is_refused():
     code = "import reid_ext; reid_ext.build_info()"
     environment = {**os.environ, "REID_EXT_CPU_PRODUCT": "mkl"}
@@ -119,6 +122,7 @@ def test_finder_sees_this_torch_without_importing_it():
     assert found == [torch.__version__, "False"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("cmake"), reason="needs cmake")
 @pytest.mark.parametrize(
     "asked, answer",

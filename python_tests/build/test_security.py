@@ -82,6 +82,7 @@ def test_sources_load_no_code(path):
             assert given[keyword].value is value
 
 
+@pytest.mark.slow
 def test_import_opens_no_connection(tmp_path):
     code = (
         "import socket, sys\n"

@@ -1,4 +1,4 @@
-"""What reid-ext prints where: tables on a terminal, plain lines in a pipe; bench; completion."""
+"""Output of reid-ext on a terminal and in a pipe, and the commands bench and completion."""
 
 import json
 import shutil
@@ -15,13 +15,13 @@ from reid_ext.cli.command import Table
 TABLE = Table(["op", "ms"], [["a[b]", "1.5"], ["longer", "10"]])
 
 
-def test_a_pipe_gets_aligned_lines(capsys):
+def test_show_prints_aligned_lines_in_a_pipe(capsys):
     terminal.show(["first", TABLE])
     want = ["first", "op       ms", "a[b]    1.5", "longer   10"]
     assert capsys.readouterr().out.splitlines() == want
 
 
-def test_a_terminal_gets_a_table(capsys, monkeypatch):
+def test_show_prints_a_table_on_a_terminal(capsys, monkeypatch):
     pytest.importorskip("rich")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
@@ -31,7 +31,7 @@ def test_a_terminal_gets_a_table(capsys, monkeypatch):
     assert "a[b]" in out and "┃" in out
 
 
-def test_a_terminal_without_rich_gets_aligned_lines(capsys, monkeypatch):
+def test_show_prints_aligned_lines_without_rich(capsys, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setitem(sys.modules, "rich.console", None)
@@ -39,7 +39,7 @@ def test_a_terminal_without_rich_gets_aligned_lines(capsys, monkeypatch):
     assert capsys.readouterr().out.splitlines() == str(TABLE).splitlines()
 
 
-def test_bench_gives_ratios_and_leaves_the_threads_alone(capsys):
+def test_bench_reports_ratios_and_restores_threads(capsys):
     threads = torch.get_num_threads()
     assert cli.main(["bench", "--seconds", "0", "--threads", "1", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
@@ -56,12 +56,12 @@ def test_bench_gives_ratios_and_leaves_the_threads_alone(capsys):
         (["--device", "x"], "--device must be"),
     ],
 )
-def test_bench_refuses_wrong_use(flags, message, capsys):
+def test_bench_returns_2_for_wrong_flags(flags, message, capsys):
     assert cli.main(["bench", *flags]) == 2 and message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_knows_the_commands(shell, capsys, tmp_path):
+def test_completion_lists_the_commands(shell, capsys, tmp_path):
     pytest.importorskip("shtab")
     assert cli.main(["completion", shell]) == 0
     script = capsys.readouterr().out
@@ -84,7 +84,7 @@ def test_completion_in_bash_completes(capsys, tmp_path):
     assert done.stdout.split() == ["doctor"], done.stderr
 
 
-def test_completion_without_shtab_says_how_to_install_it(capsys, monkeypatch):
+def test_completion_says_how_to_install_missing_shtab(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "shtab", None)
     assert cli.main(["completion", "bash"]) == 1
     needs = 'completion needs shtab, which is not installed; install it with pip install "shtab"'

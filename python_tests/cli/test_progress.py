@@ -21,7 +21,7 @@ def clock(monkeypatch):
     return now
 
 
-def test_log_has_a_line_at_start_and_end(clock):
+def test_progress_logs_a_line_at_start_and_end(clock):
     log = io.StringIO()
     with Progress(200, "render", stream=log) as progress:
         for _ in range(200):
@@ -32,7 +32,7 @@ def test_log_has_a_line_at_start_and_end(clock):
     assert end == "render: done, 200/200 images in 2.0 s (100 images/s)"
 
 
-def test_terminal_shows_rate_time_left_and_note(clock):
+def test_progress_shows_rate_time_left_and_note(clock):
     screen = Terminal()
     with Progress(300, "epoch 1", stream=screen) as progress:
         clock[0] += 2
@@ -41,7 +41,7 @@ def test_terminal_shows_rate_time_left_and_note(clock):
     assert drawn == "epoch 1 [########................] 100/300 images  50/s  00:04 left  loss 1.5"
 
 
-def test_shorter_line_covers_the_longer_one(clock):
+def test_progress_pads_a_shorter_line(clock):
     screen = Terminal()
     with Progress(10, "x", stream=screen) as progress:
         clock[0] += 1
@@ -52,7 +52,7 @@ def test_shorter_line_covers_the_longer_one(clock):
     assert len(short) >= len(long)
 
 
-def test_terminal_is_not_redrawn_for_each_item(clock):
+def test_progress_does_not_redraw_for_each_item(clock):
     screen = Terminal()
     with Progress(1000, "x", stream=screen) as progress:
         for _ in range(1000):
@@ -61,7 +61,7 @@ def test_terminal_is_not_redrawn_for_each_item(clock):
     assert len(re.findall("\r", screen.getvalue())) < 15
 
 
-def test_error_is_reported_as_stopped_and_passed_on():
+def test_progress_reports_stopped_when_the_block_raises():
     log = io.StringIO()
     with (
         pytest.raises(KeyboardInterrupt),
@@ -72,14 +72,14 @@ def test_error_is_reported_as_stopped_and_passed_on():
     assert "render: stopped, 4/9 people" in log.getvalue()
 
 
-def test_nothing_to_do(clock):
+def test_progress_ends_when_there_is_nothing_to_do(clock):
     log = io.StringIO()
     with Progress(0, "render", stream=log):
         pass
     assert log.getvalue().endswith("render: done, 0/0 images in 0.0 s (0 images/s)\n")
 
 
-def test_hours_are_shown(clock):
+def test_progress_shows_hours(clock):
     screen = Terminal()
     with Progress(3, "x", stream=screen) as progress:
         clock[0] += 3600

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all: whoever else writes, and whatever stopped before."""
+"""Files that are written as a whole or not at all, with concurrent writers and after kills."""
 
 import errno
 import fcntl
@@ -19,7 +19,7 @@ def names(path):
     return sorted(p.name for p in path.parent.iterdir())
 
 
-def test_file_is_there_after_the_block_alone(path):
+def test_whole_file_replaces_only_after_the_block(path):
     path.write_text("old")
     with whole_file(path) as part:
         part.write_text("new")
@@ -27,7 +27,7 @@ def test_file_is_there_after_the_block_alone(path):
     assert path.read_text() == "new" and names(path) == ["metrics.json"]
 
 
-def test_nothing_is_left_where_the_block_raises(path):
+def test_whole_file_leaves_nothing_when_the_block_raises(path):
     path.write_text("old")
     with pytest.raises(KeyboardInterrupt), whole_file(path) as part:
         part.write_text("half")
@@ -35,7 +35,7 @@ def test_nothing_is_left_where_the_block_raises(path):
     assert path.read_text() == "old" and names(path) == ["metrics.json"]
 
 
-def test_what_a_killed_process_left_is_taken_over(path):
+def test_whole_file_reuses_the_part_of_a_killed_process(path):
     for _ in range(3):
         if (child := os.fork()) == 0:
             with whole_file(path) as part:
@@ -49,7 +49,7 @@ def test_what_a_killed_process_left_is_taken_over(path):
     assert path.read_text() == "new" and names(path) == ["metrics.json"]
 
 
-def test_two_writers_do_not_meet(path):
+def test_whole_file_keeps_two_writers_apart(path):
     with whole_file(path) as late:
         late.write_text("la")
         with whole_file(path) as early:
@@ -60,7 +60,7 @@ def test_two_writers_do_not_meet(path):
     assert path.read_text() == "late" and names(path) == ["metrics.json"]
 
 
-def test_file_locked_just_before_it_took_its_place_is_not_emptied(path, monkeypatch):
+def test_whole_file_keeps_a_part_renamed_before_its_lock(path, monkeypatch):
     """Between opening the unfinished file and locking it, its writer came to its end."""
     other = path.with_name(".metrics.part.json")
     other.write_text("the other's")
@@ -76,7 +76,7 @@ def test_file_locked_just_before_it_took_its_place_is_not_emptied(path, monkeypa
     assert path.read_text() == "the other's" and names(path) == ["metrics.json"]
 
 
-def test_file_system_without_locks_will_do(path, monkeypatch):
+def test_whole_file_works_without_file_locks(path, monkeypatch):
     def none(*_):
         raise OSError(errno.ENOLCK, "No locks available")
 
@@ -86,7 +86,7 @@ def test_file_system_without_locks_will_do(path, monkeypatch):
     assert path.read_text() == "new" and names(path) == ["metrics.json"]
 
 
-def test_link_in_the_unfinished_file_s_place_is_not_followed(path, tmp_path):
+def test_whole_file_does_not_follow_a_link(path, tmp_path):
     (tmp_path / "victim").write_text("kept")
     path.with_name(".metrics.part.json").symlink_to(tmp_path / "victim")
     with pytest.raises(OSError, match="symbolic links"), whole_file(path):
@@ -94,7 +94,7 @@ def test_link_in_the_unfinished_file_s_place_is_not_followed(path, tmp_path):
     assert (tmp_path / "victim").read_text() == "kept" and not path.exists()
 
 
-def test_folder_is_refused_before_the_work(tmp_path):
+def test_whole_file_rejects_a_folder_before_the_block(tmp_path):
     with (
         pytest.raises(IsADirectoryError, match=f"it is a folder: .*{tmp_path.name}"),
         whole_file(tmp_path),

@@ -11,6 +11,7 @@ import pytest
 EXAMPLE = Path(__file__).parents[2] / "examples" / "cluster_pseudo_labels.py"
 
 
+@pytest.mark.slow
 def test_clusters_people_it_was_not_trained_on(tmp_path):
     pytest.importorskip("sklearn")
     environment = {**os.environ, "REID_EXT_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}

@@ -10,15 +10,6 @@ ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "datasets.md").read_text()
 
 
-def test_python_blocks_run_one_after_the_other(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
-    assert len(blocks) == 4
-    names = {}
-    for block in blocks:
-        exec(block, names)
-
-
 def test_every_dataset_is_in_the_table_of_layouts():
     rows = re.findall(r"^\| `([^`]+)` \| .* \|(.*)\|$", TEXT.split("Who counts")[0], re.MULTILINE)
     assert [name for name, _ in rows] == list(MODULES)

@@ -5,6 +5,7 @@ import importlib.util
 import re
 import runpy
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -23,6 +24,7 @@ DATASETS = {  # as the pages call their folders
     "/data/RegDB": "regdb",
 }
 NEEDS = {"onnx": "onnxscript", "safetensors": "safetensors", "completion": "shtab"}
+SLOW = ("datasets", "cli")  # they render datasets and train
 NEEDS |= {"timm:resnet50": "timm", "convert": None}  # a .mat file of gigabytes: test_cuhk03_mat
 FASTER = {"timm:resnet50": ["--weights", "none"], "synthesize": ["--preset", "tiny"]}
 
@@ -42,15 +44,22 @@ def scripts(page):
     return found + re.findall(rf"`python {script}`", text)
 
 
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    path = tmp_path_factory.mktemp("trained") / "checkpoint.pt"
+    write_checkpoint(path, "shared")
+    return path
+
+
 @pytest.fixture
-def stage(tmp_path, monkeypatch):
+def stage(checkpoint, tmp_path, monkeypatch):
     """A folder with the feature files and networks that the commands read."""
     monkeypatch.chdir(tmp_path)
     for folder in ("features", "softmax"):
         (tmp_path / folder).symlink_to(".")
     (tmp_path / "runs/market1501-expat-0").mkdir(parents=True)
     for path in ("checkpoint.pt", "runs/market1501-expat-0/checkpoint.pt"):
-        write_checkpoint(tmp_path / path, "shared")
+        shutil.copy(checkpoint, tmp_path / path)
     return tmp_path
 
 
@@ -60,7 +69,14 @@ def run_blocks(page):
         exec(block, names)
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if commands(p)], ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(p, id=p.stem, marks=pytest.mark.slow if p.stem in SLOW else ())
+        for p in PAGES
+        if commands(p)
+    ],
+)
 def test_commands_run(page, stage, capsys):
     run_blocks(ROOT / "docs" / "cli.md")  # which write feature files
     if page.stem == "quickstart":

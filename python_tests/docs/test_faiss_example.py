@@ -11,6 +11,7 @@ import pytest
 EXAMPLE = Path(__file__).parents[2] / "examples" / "faiss_search.py"
 
 
+@pytest.mark.slow
 def test_rescored_candidates_find_more_than_the_index():
     pytest.importorskip("faiss")
     flags = ["--gallery", "20000", "--lists", "32", "--visited", "8"]
@@ -26,6 +27,7 @@ def test_rescored_candidates_find_more_than_the_index():
     assert alone < rescored and rescored > 0.8
 
 
+@pytest.mark.slow
 def test_without_faiss_says_so_in_one_line(tmp_path):
     (tmp_path / "faiss.py").write_text("raise ImportError('not here')")
     places = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]

@@ -11,6 +11,7 @@ import pytest
 EXAMPLE = Path(__file__).parents[2] / "examples" / "lightning_module.py"
 
 
+@pytest.mark.slow
 def test_learns_in_a_few_steps(tmp_path):
     pytest.importorskip("lightning")
     pytest.importorskip("torchmetrics")

@@ -26,14 +26,14 @@ def test_regdb_ranks_every_image(direction):
     got = evaluate_regdb(query, gallery, query_ids=q_ids, gallery_ids=g_ids, direction=direction)
     want = evaluate(query, gallery, query_ids=q_ids, gallery_ids=g_ids, protocol="generic")
     assert got.mAP == want.mAP and torch.equal(got.cmc, want.cmc)
-    assert got.protocol.startswith(f"regdb: {direction}; junk none")
+    assert str(got.protocol).startswith(f"regdb (direction {direction}): junk none")
 
 
 def test_a_model_of_another_trial_is_refused():
     (query, q_ids), (gallery, g_ids) = features(21), features(14, 1)
     labels = {"query_ids": q_ids, "gallery_ids": g_ids}
     fits = evaluate_regdb(query, gallery, **labels, trial=3, model_trial=3)
-    assert "trial 3" in fits.protocol
+    assert "trial 3" in str(fits.protocol)
     with pytest.raises(ValueError, match=r"model_trial must be the trial .* \(2\), got 1"):
         evaluate_regdb(query, gallery, **labels, trial=2, model_trial=1)
     with pytest.raises(ValueError, match="trial must be one of 1, 2"):
@@ -48,8 +48,8 @@ def test_mean_of_trials_with_different_queries():
     assert mean.mAP == pytest.approx((one.mAP + two.mAP) / 2)
     torch.testing.assert_close(mean.cmc, (one.cmc + two.cmc) / 2)
     assert len(mean.average_precision) == 50 and mean.num_valid == one.num_valid + two.num_valid
-    assert mean.trials == [one, two] and mean.protocol.startswith("mean of 2 trials: generic")
-    with pytest.raises(ValueError, match="trials must be a list of Rankings, one at least, got"):
+    assert mean.trials == [one, two] and str(mean.protocol).startswith("generic: junk none")
+    with pytest.raises(ValueError, match="trials must be a list of one Ranking or more, got"):
         mean_of_trials([])
     with pytest.raises(ValueError, match=r"trials must have one max_rank, got \[5, 50\]"):
         mean_of_trials([one, dataclasses.replace(two, cmc=two.cmc[:5])])
@@ -94,7 +94,7 @@ def test_bootstrap_counts_queries_with_a_match_alone():
 @pytest.mark.parametrize(
     "keywords, message",
     [
-        ({"level": 1.0}, "level must be between 0 and 1, got 1.0"),
+        ({"level": 1.0}, "level must be a finite number > 0 and < 1, got 1.0"),
         ({"resamples": 0}, "resamples must be an integer >= 1, got 0"),
         ({"seed": -1}, "seed must be an integer >= 0, got -1"),
     ],
@@ -120,4 +120,4 @@ def test_ranking_as_json():
     content = json.loads(json.dumps(ranking.to_dict()))
     assert content["cmc"] == [0, 1] and content["mAP"] == 0.5 and content["num_valid"] == 1
     assert content["average_precision"] == [0.5, None] and content["trials"] == []
-    assert content["protocol"] == ranking.protocol
+    assert content["protocol"] == ranking.protocol.to_dict()

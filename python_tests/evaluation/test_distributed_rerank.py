@@ -153,10 +153,10 @@ def test_alone_both_are_those_of_one_process():
     "changed, message",
     [
         ({"query": torch.ones(3, 4).long()}, "query must be float32, .* got torch.int64"),
-        ({"gallery": torch.ones(4)}, r"gallery must be a tensor of shape \(N, D\), got \(4,\)"),
-        ({"k1": 7}, "k1 must be at most 6, the number of other images, got 7"),
-        ({"top": 5}, "top must be at most 4, the gallery's images, got 5"),
-        ({"lambda_value": 2}, r"lambda_value must be in \[0, 1\], got 2"),
+        ({"gallery": torch.ones(4)}, r"gallery must have shape \(N, D\), got shape \(4,\)"),
+        ({"k1": 7}, "k1 must be .* at most 6 .*other images.*, got 7"),
+        ({"top": 5}, "top must be .* at most 4 .*images.*, got 5"),
+        ({"lambda_value": 2}, r"lambda_value must be a finite number >= 0 and <= 1, got 2"),
         ({"query_rows": [0, 1]}, r"query_rows must have shape \(3,\)"),
     ],
 )
@@ -167,5 +167,5 @@ def test_reranking_refuses_by_name(changed, message):
 
 
 def test_search_refuses_more_than_the_gallery():
-    with pytest.raises(ValueError, match=r"distributed.search: k must be at most .* 4, got 5"):
+    with pytest.raises(ValueError, match=r"distributed.search: k must be .* at most 4 .*, got 5"):
         distributed.search(torch.randn(3, 4), torch.randn(4, 4), 5)

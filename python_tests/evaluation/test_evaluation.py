@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from reference.distances import distances
+from reference.exact import whole
+from reference.ranking import ranked_pairs, same_pairs, scores
 
 from reid_ext.evaluation import Ranking, evaluate, evaluate_distances
 
@@ -113,32 +116,9 @@ def test_query_without_match_does_not_count():
     assert got.inverse_negative_penalty.isnan().tolist() == [False, True, True]
 
 
-def reference(distances, query, gallery, protocol, trapezoid, max_rank):
-    """CMC, AP and INP as a loop over queries, each with a stable sort of its kept gallery."""
-    cmc, ap, inp = [], [], []
-    for d, (identity, camera) in zip(distances, zip(*query, strict=True), strict=True):
-        kept = (gallery[0] != -1) | (protocol != "market1501")
-        if protocol != "generic":
-            kept = kept & ~((gallery[0] == identity) & (gallery[1] == camera))
-        order = np.argsort(d[kept], kind="stable")
-        hits = np.flatnonzero(gallery[0][kept][order] == identity)
-        if len(hits) == 0:
-            ap.append(np.nan)
-            inp.append(np.nan)
-            continue
-        precision = np.arange(1, len(hits) + 1) / (hits + 1)
-        if trapezoid:
-            old = [1.0 if r == 0 else j / r for j, r in enumerate(hits)]
-            precision = (precision + old) / 2
-        cmc.append(np.arange(max_rank) >= hits[0])
-        ap.append(precision.mean())
-        inp.append(len(hits) / (hits[-1] + 1))
-    return np.mean(cmc, axis=0), np.array(ap), np.array(inp)
-
-
 def problem(queries, gallery, identities, device, dtype=torch.float32, dim=5):
     """Integer features, so that ties are many and every distance is exact."""
-    q, g = (torch.randint(-2, 3, (n, dim), device=device).to(dtype) for n in (queries, gallery))
+    q, g = (whole(n, dim, device, dtype) for n in (queries, gallery))
     labels = {
         "query_ids": torch.randint(0, identities, (queries,)),
         "gallery_ids": torch.randint(-1, identities, (gallery,)),
@@ -149,14 +129,13 @@ def problem(queries, gallery, identities, device, dtype=torch.float32, dim=5):
 
 
 def squared_distances(q, g):
-    q, g = q.double().cpu().numpy(), g.double().cpu().numpy()
-    return ((q[:, None] - g[None]) ** 2).sum(-1)
+    return distances(q.double().cpu(), g.double().cpu(), "squared_euclidean").numpy()
 
 
 def assert_equals_reference(got, distances, labels, protocol, trapezoid=False):
-    query = labels["query_ids"].numpy(), labels["query_cameras"].numpy()
-    gallery = labels["gallery_ids"].numpy(), labels["gallery_cameras"].numpy()
-    cmc, ap, inp = reference(distances, query, gallery, protocol, trapezoid, len(got.cmc))
+    same = same_pairs(labels["query_ids"], labels["gallery_ids"])
+    ranked, counting = ranked_pairs(protocol, **labels), {"trapezoid": trapezoid}
+    cmc, ap, inp = scores(distances, same, ranked, max_rank=len(got.cmc), **counting)
     np.testing.assert_allclose(got.cmc, cmc)
     np.testing.assert_allclose(got.average_precision, ap)
     np.testing.assert_allclose(got.inverse_negative_penalty, inp)
@@ -234,7 +213,7 @@ def test_ignored_gallery_images_do_not_change_the_order_of_ties():
         gallery_cameras=[2] * 6,
     )
     assert got.mAP == pytest.approx((1 / 2 + 2 / 3) / 2)
-    assert "1 queries x 4 gallery images (2 ignored)" in got.protocol
+    assert "1 queries x 4 gallery images (2 ignored)" in str(got.protocol)
 
 
 def test_ranking_prints_a_table():
@@ -247,7 +226,7 @@ def test_ranking_prints_a_table():
 
 
 def test_rank_beyond_max_rank_is_refused():
-    with pytest.raises(ValueError, match=r"k must be in 1\.\.5 \(max_rank\), got 6"):
+    with pytest.raises(ValueError, match=r"k must be .* at most 5 \(max_rank\), got 6"):
         one_query("+", max_rank=5).rank(6)
 
 
@@ -266,13 +245,13 @@ def arguments(**changed):
 @pytest.mark.parametrize(
     "changed, message",
     [
-        ({"query": torch.ones(3)}, r"query must have 2 dimensions, none of them empty, .*\(3,\)"),
-        ({"gallery": torch.ones(0, 4)}, r"gallery must have 2 dimensions, .*\(0, 4\)"),
+        ({"query": torch.ones(3)}, r"query must have shape .* got shape \(3,\)"),
+        ({"gallery": torch.ones(0, 4)}, r"gallery must have shape .* got shape \(0, 4\)"),
         ({"gallery": torch.ones(4, 5)}, "gallery must have feature length 4 like query, got 5"),
         ({"gallery": torch.eye(4).double()}, "gallery must have dtype .*32 like query, got .*64"),
         (
             {"gallery": torch.eye(4, device="meta")},
-            "gallery must be a dense .*, got a meta",
+            "gallery must be a tensor with values, got a meta",
         ),
         ({"gallery": torch.eye(4).long()}, "gallery must be float32.* got torch.int64"),
         ({"gallery": np.eye(4, dtype=int)}, "gallery must be float32.* got int64"),
@@ -293,11 +272,11 @@ def arguments(**changed):
         ({"compute": "bfloat16"}, "compute must be one of 'exact', 'bf16', 'tf32', got 'bfloat16'"),
         (
             {"gallery_ids": [5, 5, 6, -1]},
-            "share an identity with query_ids, got 3 identities in 3 queries and 2 in 3 gallery",
+            "share an identity with query_ids, got 3 identities in 3 queries and 2 identities in 3",
         ),
         (
             {"gallery_cameras": [1, 1, 1, 1]},
-            "got 3 pairs of one identity, each of them junk because .* of the query's camera",
+            "got 3 pairs of one identity, all of which are junk because .* of the query's camera",
         ),
     ],
 )
@@ -320,7 +299,7 @@ def test_given_distances_take_the_same_keywords_as_features():
     ids = {"query_ids": [0, 1, 2], "gallery_ids": [0, 1, 2, 0, 1], "protocol": "generic"}
     got = evaluate_distances(distances, **ids, metric="euclidean", compute="exact")
     assert got.mAP == evaluate_distances(distances, **ids).mAP
-    assert "; euclidean; " in got.protocol
+    assert "; euclidean; " in str(got.protocol)
     with pytest.raises(ValueError, match="evaluate_distances: metric must be"):
         evaluate_distances(distances, **ids, metric="angle")
     with pytest.raises(ValueError, match="evaluate_distances: compute must be"):

@@ -6,7 +6,6 @@ import torch
 
 from reid_ext import evaluation
 from reid_ext.compat import fastreid, torchreid
-from reid_ext.evaluation._engine import pairs
 
 IDS = {"query_ids": [1, 2, 3], "gallery_ids": [1, 2, 3, 4]}
 LABELS = IDS | {"query_cameras": [1, 1, 1], "gallery_cameras": [2, 2, 2, 2]}
@@ -43,8 +42,6 @@ CALLS = {
     "compat.torchreid.evaluate_rank": (torchreid.evaluate_rank, THEIRS),
     "compat.fastreid.evaluate_rank": (fastreid.evaluate_rank, THEIRS),
 }
-SAYS = {"evaluate_regdb": "evaluate", "select_galleries": "evaluate_sysu"}  # whose arguments
-
 MATRICES = [  # none of which is (3, 4) numbers
     None,
     "features",
@@ -105,14 +102,15 @@ RATES = [
 PERMUTATIONS = [3, [1], {(1, 1): [[5]]}, {(1, 2): [1]}, {(1, 2): [[1.0]]}, {(1, 2): [[1], [1, 2]]}]
 PERMUTATIONS += [{(1, 2): np.empty((2, 0), int)}, {(1, 2): [[1, 1]]}, {(1, 2): [[True]]}]
 
-GALLERIES = [None, 3, "ab", [], [[]], [0, 1], [[0.0]], [[True]], [[4]], [[-1]], [["a"]], [[[0]]]]
+GALLERIES = [3, "ab", [], [[]], [0, 1], [[0.0]], [[True]], [[4]], [[-1]], [["a"]], [[[0]]]]
 GALLERIES += [np.zeros((0, 3), int), np.array(1), torch.ones(2, 3)]
 
 ARGUMENTS = [
     ("features", MATRICES, "evaluate_viewpoint evaluate_sampled_gallery"),
     ("galleries", GALLERIES, "evaluate_llcm"),
     ("view", [None, *COUNTS[2:]], "evaluate_viewpoint"),
-    ("seed", [None, *COUNTS[1:]], "evaluate_viewpoint evaluate_sampled_gallery"),
+    ("seed", [None, *COUNTS[1:]], "evaluate_viewpoint"),
+    ("seed", COUNTS[1:], "evaluate_sampled_gallery"),
     ("query", MATRICES, "evaluate evaluate_regdb evaluate_sysu verify pool_queries"),
     ("gallery", MATRICES, "evaluate evaluate_regdb evaluate_sysu verify"),
     ("distances", MATRICES, "evaluate_distances evaluate_single_shot"),
@@ -125,17 +123,17 @@ ARGUMENTS = [
     ("g_camids", INTEGERS, "compat.torchreid.evaluate_rank compat.fastreid.evaluate_rank"),
     ("metric", WORDS, "evaluate evaluate_single_shot evaluate_sysu verify evaluate_regdb"),
     ("protocol", [None, *WORDS], "evaluate evaluate_distances verify"),
-    ("average_precision", [None, *WORDS], "evaluate evaluate_single_shot"),
+    ("average_precision", WORDS, "evaluate evaluate_single_shot"),
     ("compute", [None, *WORDS], "evaluate evaluate_distances"),
-    ("mode", [None, *WORDS], "evaluate_sysu select_galleries"),
-    ("cmc", [None, *WORDS], "evaluate_sysu"),
+    ("mode", WORDS, "evaluate_sysu select_galleries"),
+    ("cmc", WORDS, "evaluate_sysu"),
     ("pooling", [None, *WORDS], "pool_queries"),
     ("max_rank", [None, *COUNTS], "evaluate evaluate_single_shot evaluate_sysu"),
     ("max_rank", [None, *COUNTS], "compat.torchreid.evaluate_rank compat.fastreid.evaluate_rank"),
     ("draws", COUNTS, "evaluate_single_shot"),
-    ("seed", [None, *COUNTS[1:]], "evaluate_single_shot evaluate_sysu"),
-    ("trials", [None, *COUNTS], "evaluate_sysu select_galleries"),
-    ("shots", [None, *COUNTS], "evaluate_sysu select_galleries"),
+    ("seed", COUNTS[1:], "evaluate_single_shot evaluate_sysu"),
+    ("trials", COUNTS, "evaluate_sysu select_galleries"),
+    ("shots", COUNTS, "evaluate_sysu select_galleries"),
     ("junk", MASKS, "evaluate evaluate_distances"),
     ("candidates", MASKS, "evaluate evaluate_distances"),
     ("false_positive_rates", RATES, "verify"),
@@ -160,8 +158,7 @@ def refused(call, where, argument, **given):
 @pytest.mark.parametrize("function, argument, value", CASES)
 def test_refuses_by_name(function, argument, value):
     call, given = CALLS[function]
-    where = SAYS.get(function, function)
-    refused(call, where, argument, **(given | {argument: value}))
+    refused(call, function, argument, **(given | {argument: value}))
 
 
 @pytest.mark.parametrize("permutations", PERMUTATIONS)
@@ -170,7 +167,7 @@ def test_permutations_that_do_not_name_every_group(permutations):
     whole = {(2, 1): [[1]], (4, 1): [[1]]}
     if isinstance(permutations, dict):
         given["permutations"] = whole | permutations
-    refused(evaluation.select_galleries, "evaluate_sysu", "permutations", **given, shots=10)
+    refused(evaluation.select_galleries, "select_galleries", "permutations", **given, shots=10)
 
 
 @pytest.mark.parametrize("value", [0, 11, 1.0, True, "1", np.array([1, 2])])
@@ -179,7 +176,7 @@ def test_trials_of_regdb(value):
 
 
 @pytest.mark.parametrize(
-    "name, value", [("protocol", "cuhk03-classic"), ("query", torch.full((3, 4), torch.nan))]
+    "name, value", [("protocol", "sysu-mm01"), ("query", torch.full((3, 4), torch.nan))]
 )
 def test_what_verify_does_not_do(name, value):
     refused(evaluation.verify, "verify", name, **(FEATURES | LABELS | {name: value}))
@@ -236,7 +233,7 @@ def test_options_of_bootstrap(name, values):
 
 
 def test_errors_of_a_rule_are_its_own():
-    def rule(pairs: exclusion.Pairs) -> torch.Tensor:
+    def rule(pairs: evaluation.Pairs) -> torch.Tensor:
         raise KeyError("mine")
 
     with pytest.raises(KeyError, match="mine"):
@@ -250,18 +247,17 @@ def test_classic_protocol_takes_no_rule_and_needs_cameras():
     refused(evaluation.evaluate, "evaluate", "query_cameras", **given)
 
 
-@pytest.mark.parametrize("protocol, other", [("sysu-mm01", "sysu"), ("regdb", "regdb")])
-def test_protocol_of_another_function_names_it(protocol, other):
-    with pytest.raises(
-        ValueError, match=f"protocol must be of one gallery, .* call evaluate_{other}"
-    ):
-        evaluation.evaluate(**FEATURES, **LABELS, protocol=protocol)
+def test_evaluate_names_the_settings_of_a_protocol():
+    with pytest.raises(ValueError, match="mode must be left out with protocol 'regdb', got 'all'"):
+        evaluation.evaluate(**FEATURES, **IDS, protocol="regdb", mode="all")
+    with pytest.raises(ValueError, match="its settings are: direction, trial, model_trial"):
+        evaluation.evaluate(**FEATURES, **IDS, protocol="regdb", query_idss=[1])
 
 
 def test_rerank_says_what_it_takes():
     with pytest.raises(
-        ValueError, match=r"rerank must be True, .* such as \{'method': 'aqe'\}, got"
+        ValueError, match="rerank must be True, False or a mapping of arguments of rerank, got"
     ):
         evaluation.evaluate(**FEATURES, **LABELS, rerank="aqe")
-    with pytest.raises(ValueError, match="rerank must be without top, got 2; all is ranked"):
+    with pytest.raises(ValueError, match="rerank must be without top, got top 2"):
         evaluation.evaluate(**FEATURES, **LABELS, rerank={"top": 2})

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from reid_ext import evaluate, evaluation
-from reid_ext.evaluation._engine.compute import Products
+from reid_ext.evaluation._engine.compute import precision
 
 METRICS = ["cosine", "euclidean"]
 
@@ -75,7 +75,7 @@ def test_evaluations_at_once_give_what_one_gives(lowered):
 
 
 def test_setting_lasts_until_its_last_user_leaves(lowered):
-    first, second = Products().setting(), Products().setting()
+    first, second = precision("exact"), precision("exact")
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)
@@ -88,11 +88,11 @@ def test_other_setting_waits_until_the_first_is_over(lowered):
     entered = threading.Event()
 
     def other():
-        with Products(precision="tf32").setting():
+        with precision("tf32"):
             entered.set()
 
     thread = threading.Thread(target=other)
-    with Products().setting():
+    with precision("exact"):
         thread.start()
         assert not entered.wait(0.1) and torch.backends.cuda.matmul.fp32_precision == "ieee"
     thread.join()
@@ -100,7 +100,7 @@ def test_other_setting_waits_until_the_first_is_over(lowered):
 
 
 def test_setting_is_put_back_after_an_error(lowered):
-    with pytest.raises(KeyError), Products().setting():
+    with pytest.raises(KeyError), precision("exact"):
         raise KeyError
     assert lowered.fp32_precision == "bf16"
 

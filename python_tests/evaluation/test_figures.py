@@ -1,4 +1,4 @@
-"""Figures by matplotlib: whole in each format, the same bytes each time, refused by name."""
+"""Figures by matplotlib: every format, reproducible bytes, and the errors."""
 
 import sys
 
@@ -20,7 +20,7 @@ PLOTS = {
 
 @pytest.mark.parametrize("name", PLOTS)
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
-def test_written_whole_and_the_same_each_time(name, suffix, tmp_path):
+def test_plot_writes_the_same_bytes_each_time(name, suffix, tmp_path):
     plot, given = PLOTS[name]
     paths = [tmp_path / f"{i}{suffix}" for i in range(2)]
     for path in paths:
@@ -34,7 +34,7 @@ def test_written_whole_and_the_same_each_time(name, suffix, tmp_path):
         assert b"<svg" in first and b"</svg>" in first
 
 
-def test_missing_values_do_not_count(tmp_path):
+def test_plot_leaves_out_missing_values(tmp_path):
     ap = np.array([0.2, np.nan, 0.4])
     viz.plot_average_precision({"a": ap}, tmp_path / "with.svg")
     viz.plot_average_precision({"a": ap[[0, 2]]}, tmp_path / "without.svg")
@@ -55,13 +55,13 @@ def test_missing_values_do_not_count(tmp_path):
         (viz.plot_camera_pairs, [[[2.0]], [1], [1]], "rates must .* values from 2 to 2"),
     ],
 )
-def test_refused_by_name(plot, given, message, tmp_path):
+def test_plot_raises_for_wrong_values(plot, given, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         plot(*given, tmp_path / "a.png")
     assert not list(tmp_path.iterdir())
 
 
-def test_path_is_checked(tmp_path):
+def test_plot_raises_for_a_wrong_path(tmp_path):
     plot, given = PLOTS["angles"]
     with pytest.raises(ValueError, match=r"plot_angles: path must end in \.png, \.svg, \.pdf, got"):
         plot(*given, tmp_path / "a.txt")
@@ -69,7 +69,7 @@ def test_path_is_checked(tmp_path):
         plot(*given, tmp_path / "missing" / "a.png")
 
 
-def test_without_matplotlib_says_how_to_install_it(tmp_path, monkeypatch):
+def test_plot_says_how_to_install_missing_matplotlib(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     plot, given = PLOTS["angles"]
     needs = r'plot_angles: figures need matplotlib, .* pip install "reid_ext\[viz\]"'

@@ -1,72 +1,22 @@
-"""The report: what it says is what evaluation says, and nothing in the data becomes markup."""
+"""The report agrees with the evaluation, and nothing in the data becomes markup."""
 
 import base64
 import hashlib
 import json
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 import torch
+from report_cases import NASTY, Reader, changed, labels, run, side, written
 
-from reid_ext import FeatureSet, cli, evaluate, viz
+from reid_ext import cli, evaluate, viz
 from reid_ext.report import Run, facts, write_report
 from reid_ext.report.camera_pairs import camera_pairs
 from reid_ext.report.markup import Markup, tag
 
-NASTY = "\"><img src=x onerror=alert(1)><script>alert(2)</script>'&amp;"
 
-
-def side(count, seed, people=6, folder=None):
-    random = np.random.default_rng(seed)
-    ids = random.integers(0, people, count)
-    centre = np.random.default_rng(0).standard_normal((people, 8))
-    x = torch.tensor(centre[ids] + random.standard_normal((count, 8)), dtype=torch.float32)
-    paths = None if folder is None else [str(folder / f"{i:03d}.png") for i in range(count)]
-    cameras = random.integers(0, 3, count)
-    return FeatureSet(x, identities=ids, cameras=cameras, paths=paths)
-
-
-def changed(one, features=None, **columns):
-    """A set with other features or columns; None removes a column."""
-    features = one.features if features is None else features
-    return FeatureSet(features, **{**one.columns, **columns})
-
-
-def labels(one):
-    """Identities and cameras as arrays that may be changed."""
-    return one.identities.numpy().copy(), one.cameras.numpy().copy()
-
-
-def run(name="a", protocol="market1501", query=None, gallery=None, **options):
-    query, gallery = query or side(20, 1), gallery or side(60, 2)
-    return Run.of(name, query, gallery, protocol=protocol, **options)
-
-
-class Reader(HTMLParser):
-    """The elements of a page with their attributes, and the first text of each kind of element."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.elements, self.texts, self._open = [], {}, [""]
-        self.feed(page)
-
-    def handle_starttag(self, name, attributes):
-        self.elements.append((name, dict(attributes)))
-        self._open.append(name)
-
-    def handle_data(self, data):
-        self.texts.setdefault(self._open[-1], data)  # the first of each kind
-
-
-def written(tmp_path, *runs, **options):
-    write_report(tmp_path / "out.html", runs, **options)
-    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
-    return (tmp_path / "out.html").read_text()
-
-
-def test_shows_the_metrics_and_how_they_were_made(tmp_path):
+def test_report_shows_metrics_and_protocol(tmp_path):
     one = run()
     page = written(tmp_path, one)
     for value in (one.ranking.rank(1), one.ranking.mAP, one.ranking.mINP):
@@ -76,7 +26,7 @@ def test_shows_the_metrics_and_how_they_were_made(tmp_path):
     assert all(f' id="{key}"' in page for key in re.findall(r'href="#([^"]+)"', keys))
 
 
-def test_angles_are_those_of_the_pairs_that_count():
+def test_angles_leave_out_junk_pairs():
     one = run()
     found = facts.angles(one)
     unit = torch.nn.functional.normalize(one.query.features.double())
@@ -93,7 +43,7 @@ def test_angles_are_those_of_the_pairs_that_count():
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_features_that_are_not_finite_have_a_page_too(value, tmp_path):
+def test_report_is_written_when_features_are_not_finite(value, tmp_path):
     query, gallery = side(20, 1), side(60, 2)
     query.features[3, 2] = gallery.features[5, 1] = value
     one = run(query=query, gallery=gallery)
@@ -105,7 +55,7 @@ def test_features_that_are_not_finite_have_a_page_too(value, tmp_path):
 
 
 @pytest.mark.parametrize("protocol", ["market1501", "generic"])
-def test_camera_pairs_are_evaluations_of_their_own(protocol):
+def test_camera_pairs_equal_separate_evaluations(protocol):
     query, gallery = side(20, 1), side(60, 2)
     (q_ids, q_cameras), (g_ids, g_cameras) = labels(query), labels(gallery)
     g_ids[::9] = -1  # market1501 ignores these, generic ranks them
@@ -123,7 +73,7 @@ def test_camera_pairs_are_evaluations_of_their_own(protocol):
         assert found.mAP[a, b] == of_two.mAP
 
 
-def test_camera_without_identities_of_the_queries_has_no_figure():
+def test_camera_pairs_are_nan_when_no_query_has_a_match():
     query, gallery = side(20, 1), side(60, 2)
     ids, cameras = labels(gallery)
     cameras[:5], ids[:5] = 9, 77
@@ -136,14 +86,14 @@ def test_camera_without_identities_of_the_queries_has_no_figure():
     )
 
 
-def test_page_without_cameras_says_so(tmp_path):
+def test_report_says_when_cameras_are_unknown(tmp_path):
     query, gallery = (changed(side(count, count), cameras=None) for count in (20, 60))
     one = run(protocol="generic", query=query, gallery=gallery)
     assert camera_pairs(one) is None
     assert "Cameras are not known." in written(tmp_path, one)
 
 
-def test_lists_have_the_nearest_and_say_which_are_junk():
+def test_nearest_lists_gallery_in_order_with_verdicts():
     one = run()
     rows = facts.hardest(one, 5)
     ap = one.ranking.average_precision[torch.tensor(rows)]
@@ -159,7 +109,7 @@ def test_lists_have_the_nearest_and_say_which_are_junk():
         assert item.verdict == (facts.JUNK if junk else facts.RIGHT if same else facts.WRONG)
 
 
-def test_lists_follow_given_distances():
+def test_nearest_follows_given_distances():
     one = run()
     distances = torch.rand(20, 60)
     again = Run("b", one.query, one.gallery, one.ranking, distances=distances)
@@ -167,7 +117,7 @@ def test_lists_follow_given_distances():
     assert [i.row for i in listed] == distances[3].argsort()[:4].tolist()
 
 
-def test_map_keeps_what_the_principal_components_keep():
+def test_embedding_map_keeps_the_variance_of_pca():
     one = run()
     found = facts.embedding_map(one)
     x = torch.nn.functional.normalize(
@@ -178,7 +128,7 @@ def test_map_keeps_what_the_principal_components_keep():
     assert np.square(found.xy).sum(0) == pytest.approx(variances[:2].numpy(), rel=1e-5)
 
 
-def test_images_are_inside_the_page_and_missing_ones_are_named(tmp_path):
+def test_report_embeds_images_and_names_missing_ones(tmp_path):
     for name in ("q", "g"):
         (tmp_path / name).mkdir()
     query, gallery = side(20, 1, folder=tmp_path / "q"), side(60, 2, folder=tmp_path / "g")
@@ -192,7 +142,7 @@ def test_images_are_inside_the_page_and_missing_ones_are_named(tmp_path):
     assert str(tmp_path) not in page  # names of files, not where they are
 
 
-def test_text_of_the_data_stays_text(tmp_path):
+def test_report_escapes_names_from_the_data(tmp_path):
     query, gallery = (
         changed(side(count, seed), paths=[NASTY] * count) for count, seed in ((20, 1), (60, 2))
     )
@@ -205,7 +155,7 @@ def test_text_of_the_data_stays_text(tmp_path):
     assert found.texts["title"] == NASTY
 
 
-def test_policy_allows_our_style_and_script_alone(tmp_path):
+def test_content_policy_allows_only_own_style_and_script(tmp_path):
     found = Reader(written(tmp_path, run()))
     (policy,) = (a["content"] for n, a in found.elements if a.get("http-equiv"))
     assert "default-src 'none'" in policy and "unsafe" not in policy
@@ -215,7 +165,7 @@ def test_policy_allows_our_style_and_script_alone(tmp_path):
 
 
 @pytest.mark.parametrize("protocol", ["generic", "cuhk03-classic", "veri776"])
-def test_any_protocol_and_unmatched_queries(protocol, tmp_path):
+def test_report_is_written_for_every_protocol(protocol, tmp_path):
     ids = labels(side(20, 1))[0]
     ids[3] = 99
     query = changed(side(20, 1), identities=ids)
@@ -224,7 +174,7 @@ def test_any_protocol_and_unmatched_queries(protocol, tmp_path):
     assert ("cuhk03-classic" in page) == is_classic == ("middle 95 %" not in page)
 
 
-def test_runs_of_other_queries_stand_beside_without_lists(tmp_path):
+def test_report_compares_runs_with_other_queries(tmp_path):
     page = written(tmp_path, run("a"), run("b", query=side(12, 5)))
     assert "<b>b: </b>" in page and "AP, b" not in page
     page = written(tmp_path, run("a"), run("b", gallery=side(50, 7)))
@@ -254,7 +204,7 @@ def command(tmp_path, *arguments):
     return cli.main(["evaluate", *files, *(str(a) for a in arguments)])
 
 
-def test_command_writes_a_report_with_runs_to_compare(tmp_path, capsys):
+def test_command_writes_a_report_with_compared_runs(tmp_path, capsys):
     other = f"again={tmp_path / 'q.npz'},{tmp_path / 'g.npz'}"
     flags = ["--report", tmp_path / "out.html", "--compare", other, "--json", "--rerank"]
     assert command(tmp_path, *flags, "--name", "mine") == 0
@@ -277,12 +227,12 @@ def test_command_writes_a_report_with_runs_to_compare(tmp_path, capsys):
         ),
     ],
 )
-def test_wrong_use_is_status_2(flags, message, tmp_path, capsys, monkeypatch):
+def test_command_returns_2_for_wrong_report_flags(flags, message, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert command(tmp_path, *flags) == 2 and message in capsys.readouterr().err
 
 
-def test_the_same_run_gives_the_same_bytes_at_a_given_date(tmp_path, monkeypatch):
+def test_report_has_the_same_bytes_for_a_given_date(tmp_path, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
     pages = [written(tmp_path, run()) for _ in range(2)]
     assert pages[0] == pages[1] and "reid-ext evaluate, 1970-01-02 00:00" in pages[0]

@@ -1,4 +1,4 @@
-"""The report in a real browser: it sorts, its links lead, nothing is fetched, nothing is wrong."""
+"""The report in a real browser: sorting, links, and that the page fetches nothing."""
 
 from dataclasses import replace
 
@@ -6,11 +6,12 @@ import cv2
 import numpy as np
 import pytest
 from browser import Page, find
-from test_report import NASTY, changed, run, side
-from test_report_trials import sysu_run
+from report_cases import NASTY, changed, run, side, sysu_run
 
 from reid_ext import viz
 from reid_ext.report import write_report
+
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
@@ -54,14 +55,14 @@ def column(page, number):
     return page.run(f"{cells}.textContent)")
 
 
-def test_nothing_is_fetched_and_all_images_show(opened, url):
+def test_page_fetches_nothing_and_shows_all_images(opened, url):
     fetched = [u for u in opened.requests if not u.startswith("data:")]
     assert fetched == [url]
     shown = "[...document.images].every(i => i.complete && i.naturalWidth > 0)"
     assert opened.run("document.images.length") > 50 and opened.run(shown)
 
 
-def test_a_click_sorts_and_another_turns_it_round(opened):
+def test_table_sorts_both_ways_on_clicks(opened):
     before = column(opened, 1)
     opened.click("#queries th:nth-child(2) button")
     numbers = [int(v) for v in column(opened, 1)]
@@ -73,7 +74,7 @@ def test_a_click_sorts_and_another_turns_it_round(opened):
     assert opened.run(head) == "descending"
 
 
-def test_the_keyboard_alone_reaches_the_content_and_sorts(opened):
+def test_keyboard_reaches_the_content_and_sorts(opened):
     opened.press("Tab")
     assert opened.run("document.activeElement.textContent") == "Skip to the content"
     opened.press("Enter")
@@ -84,7 +85,7 @@ def test_the_keyboard_alone_reaches_the_content_and_sorts(opened):
     assert numbers == sorted(numbers)
 
 
-def test_every_link_leads_to_its_part(opened):
+def test_links_lead_to_their_sections(opened):
     hrefs = opened.run("[...document.querySelectorAll('a')].map(a => a.getAttribute('href'))")
     assert len(hrefs) > 20
     for href in set(hrefs):
@@ -98,7 +99,7 @@ def test_every_link_leads_to_its_part(opened):
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_fits_its_width_and_follows_the_colour_scheme(width, dark, opened, url, tmp_path):
+def test_page_fits_the_width_and_colour_scheme(width, dark, opened, url, tmp_path):
     opened.open(url, width=width, dark=dark)
     assert opened.run("document.documentElement.scrollWidth") <= width
     opened.screenshot(tmp_path / "shot.png")
@@ -106,13 +107,13 @@ def test_fits_its_width_and_follows_the_colour_scheme(width, dark, opened, url, 
     assert (np.median(shot) < 60) == dark and shot.std() > 10
 
 
-def test_code_in_a_name_does_not_run(opened):
+def test_page_runs_no_code_from_names(opened):
     assert opened.run("document.scripts.length") == 1
     assert opened.run("document.querySelectorAll('[onerror]').length") == 0
     assert NASTY in opened.run("document.querySelector('#metrics').textContent")
 
 
-def test_the_policy_stops_a_script_that_got_in(page, url):
+def test_content_policy_stops_an_injected_script(page, url):
     page.open(url)
     page.run(
         "(() => { const s = document.createElement('script');"
@@ -122,7 +123,7 @@ def test_the_policy_stops_a_script_that_got_in(page, url):
 
 
 @pytest.mark.parametrize("url", [sysu_run], indirect=True)
-def test_trials_are_a_table_that_sorts(opened):
+def test_trial_table_sorts(opened):
     opened.click("nav a[href='#trials']")
     assert opened.run("location.hash") == "#trials"
     opened.click("#trials th:last-child button")

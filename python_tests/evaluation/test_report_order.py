@@ -3,29 +3,19 @@
 import numpy as np
 import pytest
 import torch
-from test_report import changed, run, side, written
+from report_cases import run, side, sysu_sides, written
 
 from reid_ext import evaluate, evaluation, rerank
 from reid_ext.report import Run, facts
 from reid_ext.report.camera_pairs import camera_pairs
-
-
-def sysu_sets():
-    """Infrared queries and visible gallery, as SYSU-MM01's cameras see them."""
-    random = np.random.default_rng(0)
-    return (
-        changed(side(24, 1), cameras=random.choice([3, 6], 24)),
-        changed(side(90, 2), cameras=random.choice([1, 2, 4, 5], 90)),
-    )
-
 
 SINGLE = side(20, 1), side(60, 2)
 CANDIDATES = np.random.default_rng(5).random((20, 60)) < 0.6
 EVALUATIONS = {
     "market1501": (SINGLE, {}),
     "euclidean": (SINGLE, {"protocol": "generic", "metric": "euclidean"}),
-    "sysu": (sysu_sets(), {"protocol": "sysu-mm01", "metric": "squared_euclidean", "seed": 3}),
-    "sysu re-ranked": (sysu_sets(), {"protocol": "sysu-mm01", "trials": 2, "rerank": {"k1": 5}}),
+    "sysu": (sysu_sides(), {"protocol": "sysu-mm01", "metric": "squared_euclidean", "seed": 3}),
+    "sysu re-ranked": (sysu_sides(), {"protocol": "sysu-mm01", "trials": 2, "rerank": {"k1": 5}}),
     "llcm": (SINGLE, {"protocol": "llcm", "trials": 3}),
     "vehicleid": (SINGLE[1:], {"protocol": "vehicleid", "trials": 3, "seed": 1}),
     "re-ranked": (SINGLE, {"rerank": {"k1": 5, "k2": 3}, "metric": "euclidean"}),
@@ -91,7 +81,7 @@ def test_junk_and_candidates_are_marked_in_the_lists():
 
 
 def test_every_protocol_has_a_page(tmp_path):
-    of_protocol = {"sysu-mm01": sysu_sets(), "vehicleid": SINGLE[1:]}
+    of_protocol = {"sysu-mm01": sysu_sides(), "vehicleid": SINGLE[1:]}
     for name in evaluation.PROTOCOLS:
         one = Run.of(name, *of_protocol.get(name, SINGLE), protocol=name)
         page = written(tmp_path, one)
@@ -100,7 +90,7 @@ def test_every_protocol_has_a_page(tmp_path):
 
 
 def test_caption_has_the_rank_of_the_image_and_of_the_cmc(tmp_path):
-    one = Run.of("a", *sysu_sets(), protocol="sysu-mm01", trials=1)
+    one = Run.of("a", *sysu_sides(), protocol="sysu-mm01", trials=1)
     page = written(tmp_path, one)
     offsets, ranks = one.first.match_ranks
     for q in facts.hardest(one, 12).tolist():

@@ -7,37 +7,17 @@ import numpy as np
 import pytest
 import torch
 from cli_cases import typed
-from test_report import Reader, changed, side
+from report_cases import TRIALS, Reader, changed, sysu_run, sysu_sides
 
 from reid_ext import FeatureSet, evaluate
 from reid_ext.report import Run, write_report
 from reid_ext.report.camera_pairs import camera_pairs
 
-TRIALS = 4
-
-
-def sides(folder=None):
-    """Infrared queries and visible gallery, as SYSU-MM01's cameras see them."""
-    random = np.random.default_rng(0)
-    made = [
-        changed(
-            side(count, seed, folder=folder),
-            cameras=random.choice(cameras, count),
-            modalities=np.full(count, modality),
-        )
-        for count, seed, cameras, modality in ((24, 1, [3, 6], 1), (90, 2, [1, 2, 4, 5], 0))
-    ]
-    return tuple(made)
-
-
-def sysu_run(name="a", folder=None):
-    return Run.of(name, *sides(folder), protocol="sysu-mm01", trials=TRIALS)
-
 
 @pytest.fixture
 def files(tmp_path):
     paths = [tmp_path / f"{name}.npz" for name in ("infrared", "visible")]
-    for of, path in zip(sides(), paths, strict=True):
+    for of, path in zip(sysu_sides(), paths, strict=True):
         of.save(path)
     return paths
 
@@ -47,7 +27,7 @@ def run(capsys):
     return lambda *arguments: typed(capsys, *arguments)
 
 
-def test_junk_is_what_the_protocol_leaves_out():
+def test_junk_follows_the_sysu_rule():
     one = sysu_run()
     rows = np.arange(24)
     unit = [torch.nn.functional.normalize(s.features) for s in one.sides]
@@ -59,7 +39,7 @@ def test_junk_is_what_the_protocol_leaves_out():
         assert float(one.first.average_precision[q]) == pytest.approx(ap)
 
 
-def test_camera_pairs_of_one_place_have_no_match():
+def test_camera_pairs_are_nan_for_one_place():
     one = sysu_run()
     found = camera_pairs(one)
     assert found.query_cameras == [3, 6] and found.gallery_cameras == [1, 2, 4, 5]
@@ -71,7 +51,7 @@ def test_camera_pairs_of_one_place_have_no_match():
         assert found.mAP[row, 2] == pytest.approx(np.nanmean(ap))
 
 
-def test_spread_and_precisions_are_those_of_all_trials():
+def test_spread_and_precisions_cover_all_trials():
     one = sysu_run()
     maps = [trial.mAP for trial in one.ranking.trials]
     spread = one.spread()
@@ -82,7 +62,7 @@ def test_spread_and_precisions_are_those_of_all_trials():
     )
 
 
-def test_page_has_every_trial_and_says_whose_images_it_shows(tmp_path):
+def test_report_lists_trials_and_names_the_one_shown(tmp_path):
     one = sysu_run()
     write_report(tmp_path / "out.html", [one])
     page = (tmp_path / "out.html").read_text()
@@ -98,14 +78,14 @@ def test_page_has_every_trial_and_says_whose_images_it_shows(tmp_path):
     assert f"AP {100 * ap:.1f} %, first match" in page
 
 
-def test_page_of_a_run_without_trials_beside_one_says_so(tmp_path):
-    one = Run.of("b", *sides(), protocol="generic")
+def test_report_says_when_a_run_has_no_trials(tmp_path):
+    one = Run.of("b", *sysu_sides(), protocol="generic")
     write_report(tmp_path / "out.html", [sysu_run(), one])
     table = re.findall(r'<section id="trials".*?</section>', (tmp_path / "out.html").read_text())[0]
     assert table.endswith("One evaluation, without trials.</p></div></div></section>")
 
 
-def test_one_trial_has_no_spread(run, files, tmp_path):
+def test_report_has_no_spread_when_there_is_one_trial(run, files, tmp_path):
     flags = ("--protocol", "sysu-mm01", "--trials", 1, "--report", tmp_path / "out.html")
     status, out, _ = run("evaluate", *files, *flags)
     page = (tmp_path / "out.html").read_text()
@@ -113,12 +93,12 @@ def test_one_trial_has_no_spread(run, files, tmp_path):
     assert "±" not in page and "Band: " not in page and "largest of" not in page + out
 
 
-def test_sysu_by_the_command(run, files, tmp_path):
+def test_command_writes_a_sysu_report(run, files, tmp_path):
     flags = ("--protocol", "sysu-mm01", "--mode", "indoor", "--trials", 3, "--seed", 5)
     flags += ("--cmc", "per_image", "--shots", 10, "--report", tmp_path / "out.html")
     status, out, _ = run("evaluate", *files, *flags, "--json")
     want = evaluate(
-        *sides(),
+        *sysu_sides(),
         protocol="sysu-mm01",
         mode="indoor",
         trials=3,
@@ -138,7 +118,7 @@ def test_sysu_by_the_command(run, files, tmp_path):
     assert "least to largest of 10 trials: mAP" in out
 
 
-def test_regdb_by_the_command(run, files, tmp_path):
+def test_command_writes_a_regdb_report(run, files, tmp_path):
     infrared, visible = files
     flags = ("--protocol", "regdb", "--json", "--report", tmp_path / "out.html")
     status, out, _ = run("evaluate", infrared, visible, *flags)
@@ -157,7 +137,7 @@ def test_regdb_by_the_command(run, files, tmp_path):
     assert names.count("section") == 9
 
 
-def test_direction_must_be_that_of_the_files(run, files):
+def test_command_raises_when_direction_and_files_differ(run, files):
     flags = ("--protocol", "regdb", "--direction", "visible_to_thermal")
     status, _, err = run("evaluate", *files, *flags)
     assert status == 1 and f"{files[0]}: modalities must be 0 (0 visible, 1 thermal)" in err
@@ -212,12 +192,12 @@ def test_galleries_drawn_from_one_file_take_no_second(run, files):
         ),
     ],
 )
-def test_flags_of_other_protocols_are_refused(flags, message, run, files):
+def test_command_rejects_flags_of_other_protocols(flags, message, run, files):
     status, _, err = run("evaluate", *files, *flags)
     assert status == 2 and message in err and err.count("\n") == 1
 
 
-def test_sysu_without_cameras_is_refused(run, files, tmp_path):
+def test_command_rejects_sysu_without_cameras(run, files, tmp_path):
     arrays = dict(np.load(files[1]))
     del arrays["cameras"]
     np.savez(tmp_path / "visible.npz", **arrays)

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional as F
+from reference import reranking
+from reference.distances import distances
 
-from reid_ext import evaluate_distances, ops, rerank
+from reid_ext import ArgumentError, evaluate_distances, ops, rerank
+from reid_ext.evaluation.reranking import METHODS
 
 
 def people(images=8, count=40, noise=0.7, dim=16):
@@ -50,32 +52,13 @@ def test_improves_a_ranking():
     assert better > plain + 0.05
 
 
-def unit(x):
-    return F.normalize(x.double())
-
-
-def sums(x, keys, count, alpha):
-    """Of each row the sum of its nearest keys at weights cosine ** alpha."""
-    total = torch.zeros_like(x)
-    for row, cosines in enumerate(x @ keys.T):
-        for key in cosines.argsort(descending=True)[:count].tolist():
-            total[row] += max(cosines[key].item(), 0) ** alpha * keys[key]
-    return total
-
-
 @pytest.mark.parametrize("metric", ["cosine", "euclidean", "squared_euclidean"])
 @pytest.mark.parametrize("alpha", [0, 1.0, 3.0])
 @pytest.mark.parametrize("k2", [1, 2, 6])
 @pytest.mark.parametrize("method", ["aqe", "dba"])
 def test_expands_queries_or_the_gallery(method, k2, alpha, metric, device):
     x = people(4, 20)[0].double().to(device)
-    q, g = unit(x[:15]), unit(x[15:])
-    if method == "aqe":
-        q = F.normalize(q + sums(q, g, k2 - 1, alpha))
-    else:
-        g = F.normalize(sums(g, g, k2, alpha))
-    want = 1 - q @ g.T if metric == "cosine" else torch.cdist(q, g)
-    want = want**2 if metric == "squared_euclidean" else want
+    want = distances(*reranking.expanded(x[:15], x[15:], method, k2, alpha), metric)
     options = {"method": method, "k2": k2, "alpha": alpha, "metric": metric}
     got = rerank(x[:15], x[15:], **options)
     torch.testing.assert_close(got, want, rtol=0, atol=1e-6)
@@ -87,15 +70,7 @@ def test_expands_queries_or_the_gallery(method, k2, alpha, metric, device):
 @pytest.mark.parametrize("k1, k2", [(1, 1), (6, 1), (6, 3), (20, 6), (80, 80)])
 def test_propagates_neighbourhoods(k1, k2, device):
     x = people(4, 20)[0].double().to(device)
-    rows = unit(x)
-    cosines = rows @ rows.T
-    order = cosines.argsort(dim=1, descending=True, stable=True)
-    adjacency = torch.zeros_like(cosines).scatter_(1, order[:, :k1], 1)
-    passing = torch.zeros_like(cosines).scatter_(1, order[:, :k2], 1) * cosines**2
-    for _ in range(2 if k2 > 1 else 0):
-        adjacency = F.normalize(passing @ (adjacency + adjacency.T))
-    adjacency = F.normalize(adjacency)
-    want = 1 - adjacency[:15] @ adjacency[15:].T
+    want = reranking.gnn(x, 15, k1, k2)
     got = rerank(x[:15], x[15:], method="gnn", k1=k1, k2=k2)
     torch.testing.assert_close(got, want, rtol=0, atol=1e-6)
     top = rerank(x[:15], x[15:], method="gnn", k1=k1, k2=k2, top=5)
@@ -103,11 +78,13 @@ def test_propagates_neighbourhoods(k1, k2, device):
     torch.testing.assert_close(got.gather(1, top.indices), top.distances)
 
 
-@pytest.mark.parametrize("method", ["gnn", "aqe", "dba"])
-def test_other_methods_improve_a_ranking_too(method):
+@pytest.mark.parametrize(
+    "options", [{"method": "gnn", "k1": 8}, {"method": "aqe"}, {"method": "dba"}]
+)
+def test_other_methods_improve_a_ranking_too(options):
     x, identity, camera = people()
     plain = mean_ap(torch.cdist(x[:40], x[40:]), identity, camera)
-    better = mean_ap(rerank(x[:40], x[40:], method=method, k1=8, k2=4), identity, camera)
+    better = mean_ap(rerank(x[:40], x[40:], **options, k2=4), identity, camera)
     assert better > plain + 0.02
 
 
@@ -123,10 +100,26 @@ def test_takes_arrays_and_lists():
 def test_takes_numbers_of_numpy(method):
     x = people()[0]
     numbers = {"k1": np.int64(9), "k2": np.int32(3), "lambda_value": np.float32(0.5)}
+    numbers = {name: value for name, value in numbers.items() if name in METHODS[method]}
     plain = {name: value.item() for name, value in numbers.items()}
     got = rerank(x[:40], x[40:], method=method, **numbers, top=np.int64(5))
     want = rerank(x[:40], x[40:], method=method, **plain, top=5)
     assert all(map(torch.equal, got, want))
+
+
+@pytest.mark.parametrize(
+    "method, name, value",
+    [
+        ("aqe", "k1", 3),
+        ("dba", "lambda_value", 0.5),
+        ("gnn", "metric", "euclidean"),
+        ("k_reciprocal", "alpha", 3),
+    ],
+)
+def test_rerank_refuses_arguments_that_its_method_does_not_take(method, name, value):
+    with pytest.raises(ArgumentError, match=f"{name} must be left out with method '{method}'") as e:
+        rerank(torch.randn(3, 4), torch.randn(9, 4), method=method, **{name: value})
+    assert e.value.argument == name and e.value.function == "rerank"
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -144,33 +137,35 @@ def test_rejects_features_that_are_not_finite(name, value, device):
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"k1": 0}, "k1 must be an integer >= 1, got 0"),
-        ({"k1": 2.5}, "k1 must be an integer >= 1, got 2.5"),
-        ({"k1": 12}, "k1 must be at most 11, the number of other images, got 12"),
+        ({"k1": 0}, "k1 must be an integer >= 1 .*, got 0"),
+        ({"k1": 2.5}, "k1 must be an integer >= 1 .*, got 2.5"),
+        ({"k1": 12}, "k1 must be .* at most 11 .*other images.*, got 12"),
         ({"k2": 0}, "k2 must be an integer >= 1, got 0"),
-        ({"lambda_value": -0.1}, r"lambda_value must be in \[0, 1\], got -0.1"),
-        ({"lambda_value": 1.1}, r"lambda_value must be in \[0, 1\], got 1.1"),
-        ({"lambda_value": np.nan}, r"lambda_value must be in \[0, 1\], got nan"),
+        ({"lambda_value": -0.1}, r"lambda_value must be a finite number >= 0 and <= 1, got -0.1"),
+        ({"lambda_value": 1.1}, r"lambda_value must be a finite number >= 0 and <= 1, got 1.1"),
+        ({"lambda_value": np.nan}, r"lambda_value must be a finite number >= 0 and <= 1, got nan"),
         ({"metric": "dot"}, "metric must be one of .* got 'dot'"),
-        ({"method": "gnn", "k1": 13}, "k1 must be at most 12, the number of images, got 13"),
-        ({"method": "gnn", "k1": 4, "k2": 5}, "k2 must be at most 4, k1, got 5"),
-        ({"method": "aqe", "k2": 11}, "k2 must be at most 10, a query and the gallery, got 11"),
-        ({"method": "dba", "k2": 10}, "k2 must be at most 9, the gallery's images, got 10"),
+        ({"method": "gnn", "k1": 13}, "k1 must be .* at most 12 .*number of images.*, got 13"),
+        ({"method": "gnn", "k1": 4, "k2": 5}, "k2 must be .* at most 4 .k1., got 5"),
+        ({"method": "aqe", "k2": 11}, "k2 must be .* at most 10 .*, got 11"),
+        ({"method": "dba", "k2": 10}, "k2 must be .* at most 9 .*images.*, got 10"),
         ({"method": "dba", "alpha": -1}, "alpha must be a finite number >= 0, got -1"),
         ({"method": "magic"}, "method must be one of 'k_reciprocal'.* got 'magic'"),
-        ({"top": 0}, "top must be an integer >= 1, got 0"),
-        ({"top": 10}, "top must be at most 9, the gallery's images, got 10"),
-        ({"query": torch.zeros(3)}, r"query must have 2 dimensions.* got shape \(3,\)"),
-        ({"query": torch.zeros(0, 4)}, "query must have 2 dimensions, none of them empty"),
+        ({"top": 0}, "top must be an integer >= 1 .*, got 0"),
+        ({"top": 10}, "top must be .* at most 9 .*images.*, got 10"),
+        ({"query": torch.zeros(3)}, r"query must have shape .* got shape \(3,\)"),
+        ({"query": torch.zeros(0, 4)}, "query must have shape .* neither of them 0"),
         ({"gallery": torch.zeros(9, 5)}, "gallery must have feature length 4 like query, got 5"),
         ({"gallery": torch.zeros(9, 4).double()}, "gallery must have dtype torch.float32 like"),
         (
             {"gallery": torch.zeros(9, 4, device="meta")},
-            "gallery must be a dense tensor",
+            "gallery must be a tensor with values",
         ),
     ],
 )
 def test_rejects_by_name(change, message):
-    given = {"query": torch.randn(3, 4), "gallery": torch.randn(9, 4), "k1": 3} | change
+    given = {"query": torch.randn(3, 4), "gallery": torch.randn(9, 4)} | change
+    if "k1" in METHODS.get(given.get("method", "k_reciprocal"), "k1"):
+        given.setdefault("k1", 3)
     with pytest.raises(ValueError, match="rerank: " + message):
         rerank(**given)

@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from reference.distances import distances
+from reference.ranking import ranked_pairs, same_pairs
+from reference.ranking import verification as by_definition
 
 from reid_ext import evaluate_distances
 from reid_ext.evaluation import pool_queries, verification, verify
@@ -24,26 +27,6 @@ def problem(device="cpu", dtype=torch.float64):
     return query.to(device, dtype), gallery.to(device, dtype), labels
 
 
-def by_definition(distances, labels, protocol):
-    """Per rate the share of positives below the largest threshold that few negatives are below."""
-    ids = labels["query_ids"][:, None], labels["gallery_ids"][None]
-    same = ids[0] == ids[1]
-    camera = labels["query_cameras"][:, None] == labels["gallery_cameras"][None]
-    left = torch.ones_like(same)
-    if protocol != "generic":
-        left &= ~(same & camera)
-    if protocol == "market1501":
-        left &= ids[1] != -1
-    positive, negative = distances[same & left], distances[~same & left]
-    out = []
-    for rate in RATES:
-        for t in negative.sort(descending=True).values:
-            if (negative < t).sum() <= rate * len(negative):
-                out.append(float((positive < t).double().mean()))
-                break
-    return out, len(positive), len(negative)
-
-
 @pytest.mark.parametrize("protocol", ["market1501", "msmt17", "generic"])
 @pytest.mark.parametrize("metric", ["cosine", "euclidean", "squared_euclidean"])
 @pytest.mark.parametrize("at_once", [1 << 22, 400])
@@ -53,12 +36,13 @@ def test_true_positive_rates(at_once, metric, protocol, monkeypatch, device):
     got = verify(
         query, gallery, **labels, protocol=protocol, metric=metric, false_positive_rates=RATES
     )
-    distances = torch.cdist(query, gallery).cpu()
-    if metric == "cosine":
-        distances = 1 - torch.nn.functional.cosine_similarity(query[:, None], gallery[None], dim=2)
-    want, positives, negatives = by_definition(distances.cpu(), labels, protocol)
-    assert got.true_positive_rate.tolist() == want
-    assert (got.positives, got.negatives) == (positives, negatives)
+    d = distances(query, gallery, metric).cpu().numpy()
+    same = same_pairs(labels["query_ids"], labels["gallery_ids"])
+    ranked = ranked_pairs(protocol, **labels)
+    positive, negative = d[same & ranked], d[~same & ranked]
+    _, want = by_definition(positive, negative, RATES)
+    assert got.true_positive_rate.tolist() == want.tolist()
+    assert (got.positives, got.negatives) == (len(positive), len(negative))
     assert got.false_positive_rate.tolist() == RATES
 
 

@@ -37,7 +37,7 @@ def test_cmc_draws_any_length_and_level(rates, name):
     assert has(image, COLORS[0])
 
 
-def test_cmc_higher_curve_is_drawn_higher():
+def test_cmc_draws_a_higher_curve_higher():
     image = viz.draw_cmc({"low": curve(0.3), "high": curve(0.8)})[:, :900]  # without legend
     low, high = (np.argwhere((image == COLORS[i]).all(-1))[:, 0].mean() for i in (0, 1))
     assert high < low
@@ -62,7 +62,7 @@ def test_plot_cmc_writes_a_picture_and_nothing_else(tmp_path, suffix):
         ({"a": [float("nan")]}, "curve 'a' .* with values from nan to nan"),
     ],
 )
-def test_cmc_refuses_by_name(curves, message):
+def test_cmc_raises_for_wrong_curves(curves, message):
     with pytest.raises(ValueError, match=f"^draw_cmc: {message}"):
         viz.draw_cmc(curves)
 
@@ -71,7 +71,7 @@ def people(*shapes):
     return [np.full(shape, 130, np.uint8) for shape in shapes]
 
 
-def test_ranked_list_has_a_border_per_verdict():
+def test_ranked_list_draws_a_border_per_verdict():
     queries = people((40, 20), (30, 80, 3))
     galleries = [people((40, 20, 3), (9, 7)), people((300, 90, 3))]
     sheet = viz.draw_ranked_list(queries, galleries, [[True, True], [True]])
@@ -116,7 +116,7 @@ def test_ranked_list_takes_captions_and_title():
         ({"galleries": [people((4, 2), (3, 4, 2))]}, r"galleries\[0\]\[1\] .*\(3, 4, 2\)"),
     ],
 )
-def test_ranked_list_refuses_by_name(changed, message):
+def test_ranked_list_raises_for_wrong_arguments(changed, message):
     given = {
         "queries": people((4, 2)),
         "galleries": [people((4, 2), (4, 2))],
@@ -134,7 +134,7 @@ def test_save_image_keeps_rgb_and_gray(tmp_path):
     assert (cv2.imread(str(tmp_path / "gray.png"), cv2.IMREAD_GRAYSCALE) == image[..., 0]).all()
 
 
-def test_save_image_leaves_the_old_file_when_it_fails(tmp_path, monkeypatch):
+def test_save_image_keeps_the_old_file_when_writing_fails(tmp_path, monkeypatch):
     path = tmp_path / "a.png"
     path.write_bytes(b"old")
 
@@ -147,7 +147,7 @@ def test_save_image_leaves_the_old_file_when_it_fails(tmp_path, monkeypatch):
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
 
 
-def test_save_image_refuses_by_name(tmp_path):
+def test_save_image_raises_for_wrong_arguments(tmp_path):
     gray = np.zeros((2, 2), np.uint8)
     with pytest.raises(ValueError, match=r"save_image: path must end in \.png or \.jpg, got 'a'"):
         viz.save_image(tmp_path / "a", gray)

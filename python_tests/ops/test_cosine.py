@@ -4,14 +4,9 @@ import math
 
 import pytest
 import torch
-import torch.nn.functional as F
+from reference.distances import cosines
 
 from reid_ext import ops
-
-
-def reference(x, y):
-    """The definition: products of the unit rows."""
-    return F.normalize(x, dim=-1) @ F.normalize(y, dim=-1).mT
 
 
 def rows(*shape, device, dtype=torch.float64):
@@ -30,25 +25,25 @@ def rows(*shape, device, dtype=torch.float64):
         ((0,), 2, 2, 2),
     ],
 )
-def test_matches_reference(batch, n, m, dim, dtype, device):
+def test_matches_cosines(batch, n, m, dim, dtype, device):
     x, y = (
         rows(*batch, n, dim, device=device, dtype=dtype),
         rows(*batch, m, dim, device=device, dtype=dtype),
     )
-    torch.testing.assert_close(ops.cosine_matrix(x, y), reference(x, y))
-    torch.testing.assert_close(ops.cosine_matrix(x, y, angle=True), reference(x, y).acos())
+    torch.testing.assert_close(ops.cosine_matrix(x, y), cosines(x, y))
+    torch.testing.assert_close(ops.cosine_matrix(x, y, angle=True), cosines(x, y).acos())
 
 
 def test_of_rows_with_themselves(device):
     x = rows(2, 6, 40, device=device, dtype=torch.float32)
-    torch.testing.assert_close(ops.cosine_matrix(x), reference(x, x))
+    torch.testing.assert_close(ops.cosine_matrix(x), cosines(x, x))
     assert not ops.cosine_matrix(x, angle=True).diagonal(dim1=1, dim2=2).any()
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_inputs_are_computed_in_float32(dtype, device):
     x, y = rows(5, 64, device=device, dtype=dtype), rows(6, 64, device=device, dtype=dtype)
-    torch.testing.assert_close(ops.cosine_matrix(x, y), reference(x.float(), y.float()))
+    torch.testing.assert_close(ops.cosine_matrix(x, y), cosines(x.float(), y.float()))
 
 
 @pytest.mark.parametrize("theta", [0.0, 1e-6, 1e-3, 0.09, 0.11, 1.0, 3.03, math.pi - 1e-3, math.pi])
@@ -99,7 +94,7 @@ def test_nan_and_infinity_show_in_their_row_and_column_only(angle, bad, device):
 
 def test_reads_strided_rows(device):
     x, y = rows(6, 5, device=device).t(), rows(4, 12, device=device)[:, ::2]
-    torch.testing.assert_close(ops.cosine_matrix(x, y), reference(x, y))
+    torch.testing.assert_close(ops.cosine_matrix(x, y), cosines(x, y))
 
 
 def test_cosine_stays_in_range_for_long_rows(device):
@@ -146,11 +141,11 @@ def test_autocast_runs_in_float32(device):
 
 def test_rejects_what_does_not_fit_by_name(device):
     x = rows(8, 16, device=device)
-    with pytest.raises(RuntimeError, match=r"x must have shape \(\.\.\., N, D\), got \(8,\)"):
+    with pytest.raises(ValueError, match=r"x must have shape \(\.\.\., N, D\), got \(8,\)"):
         ops.cosine_matrix(x[:, 0])
-    with pytest.raises(RuntimeError, match=r"y must have shape .* with x \(8, 16\), got \(8, 12\)"):
+    with pytest.raises(ValueError, match=r"y must have shape \(M, 16\) to go with x, got"):
         ops.cosine_matrix(x, x[:, :12])
-    with pytest.raises(RuntimeError, match="y must be Double like x, got Float"):
+    with pytest.raises(ValueError, match="y must be Double like x, got Float"):
         ops.cosine_matrix(x, x.float())
-    with pytest.raises(RuntimeError, match="x must be float32 or float64, got Long"):
+    with pytest.raises(ValueError, match="x must be float32 or float64, got Long"):
         ops.cosine_matrix(x.long(), x.long())

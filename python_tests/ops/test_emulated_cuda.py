@@ -11,7 +11,8 @@ import emulated
 import pytest
 import torch
 from emulated import BACKWARD, FORWARD, RANDOM
-from ranking_cases import corners, draw, lists, whole
+from ranking_cases import draw, lists
+from reference.exact import corners, whole
 
 from reid_ext import ops
 
@@ -187,7 +188,7 @@ def test_rank_positives(device, q, g, d, metric, dtype):
     if g > 5:
         query[0, 0], gallery[2, 0], gallery[3], gallery[4, 1] = torch.nan, torch.nan, 0, torch.inf
     positives, junk, listed = ranking_lists(q, g)
-    both(device, "rank_positives", query, gallery, *positives, *junk, metric)
+    both(device, "rank_positives", query, gallery, *positives, *junk, metric, 0)
     distances = torch.cdist(query, gallery)
     both(device, "rank_positives_from_distances", distances, *positives, *junk)
     of_query = torch.repeat_interleave(positives.offsets.diff())
@@ -228,7 +229,7 @@ def test_ranking_of_several_tiles(device):
     index = torch.randint(0, 8200, (1030,))
     one, none = ops.Lists(torch.arange(1031), index), torch.zeros(1031, dtype=torch.int64)
     nothing = none, none[:0]
-    both(device, "rank_positives", query, gallery, *one, *nothing, 2, ways=WAYS[:1])
+    both(device, "rank_positives", query, gallery, *one, *nothing, 2, 0, ways=WAYS[:1])
     values = ops.pair_values(query, gallery, torch.arange(1030), index, metric="squared_euclidean")
     block = query, gallery, 0, values, one.indices, one.offsets, *one, 2, 0
     both(device, "count_before", *block, ways=WAYS[:1])

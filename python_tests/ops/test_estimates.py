@@ -1,12 +1,15 @@
 """Estimates at the edge of their error: each case makes one term of the bound as large as it gets.
 
 Every rank must be that of the product in full, which is compared with float64 where that can tell.
+The gallery is ranked in blocks and in memory.
 """
 
 import numpy as np
 import pytest
 import torch
-from ranking_cases import distances, draw, reference, streamed_ranks
+from ranking_cases import draw, streamed_ranks, whole_ranks
+from reference.distances import order_values
+from reference.ranking import places
 
 METRICS = ["cosine", "squared_euclidean"]
 
@@ -17,8 +20,9 @@ def check(query, gallery, metric, exact=False, masks=None):
     pieces = [gallery[:100], gallery[100:]]
     full = streamed_ranks(query, pieces, positive, junk, metric)
     if exact:
-        assert full == reference(distances(query, gallery, metric), positive, junk)
+        assert full == places(order_values(query, gallery, metric), positive, junk)
     assert streamed_ranks(query, pieces, positive, junk, metric, "bfloat16") == full
+    assert whole_ranks(query, gallery, positive, junk, metric, "bfloat16") == full
 
 
 def signs(rows, dim):
@@ -105,10 +109,10 @@ def test_equal_rows_tie_in_any_company():
     positive, junk = np.ones((9, 60), bool), np.zeros((9, 60), bool)
     for dim in range(1, 140):
         query, gallery = torch.randn(1, dim).expand(9, -1), torch.randn(3, dim).repeat(20, 1)
-        d = distances(query, gallery[:3], "cosine").repeat(1, 20)
+        d = order_values(query, gallery[:3], "cosine").repeat(1, 20)
         got = streamed_ranks(query, [gallery], positive, junk, "cosine", "bfloat16")
-        assert got == reference(d, positive, junk)
+        assert got == places(d, positive, junk)
         every_third = np.zeros_like(positive)
         every_third[:, ::3] = True  # then the others are counted, in companies of four
         got = streamed_ranks(query, [gallery], every_third, junk, "cosine", "bfloat16")
-        assert got == reference(d, every_third, junk)
+        assert got == places(d, every_third, junk)

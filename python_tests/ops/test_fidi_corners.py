@@ -4,7 +4,8 @@ import math
 
 import pytest
 import torch
-from fidi_cases import DTYPES, assert_matches, batch, divergence, reference
+from fidi_cases import DTYPES, assert_matches, batch
+from reference.pairwise_losses import divergence, fidi
 
 from reid_ext import ops
 
@@ -33,7 +34,7 @@ def test_no_anchor_or_no_key_gives_zero_loss_and_zero_gradient(n, m, device):
 @pytest.mark.parametrize("labels", [[7] * 6, [0, 1, 2, 3, 4, 5]])
 def test_one_identity_only_and_every_identity_once(labels, device):
     x, y = batch(6, 4, device)[0].requires_grad_(), torch.tensor(labels, device=device)
-    assert_matches(ops.fidi_loss(x, y), reference(x, y), x)
+    assert_matches(ops.fidi_loss(x, y), fidi(x, y), x)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -56,7 +57,7 @@ def test_duplicates_among_other_rows(device):
     for i in range(40):  # by pairs that do not coincide
         row = x[i : i + 1].clone().requires_grad_()
         others = (x != x[i]).any(1)
-        reference(row, y[i : i + 1], x[others], y[others], aggregation="sum").backward()
+        fidi(row, y[i : i + 1], x[others], y[others], aggregation="sum").backward()
         want[i] = 2 * row.grad
     torch.testing.assert_close(got.grad, want)
 
@@ -66,7 +67,7 @@ def test_rows_that_nearly_coincide_keep_their_digits(rows, device):
     x, y = batch(rows, 8, device)
     x = (1000 + 1e-2 * x).float()  # a product in float32 sees |x - y|^2 to within 1
     x.requires_grad_()
-    assert_matches(ops.fidi_loss(x, y), reference(x, y), x, rtol=1e-4, atol=1e-6)
+    assert_matches(ops.fidi_loss(x, y), fidi(x, y), x, rtol=1e-4, atol=1e-6)
     keys, key_y = x.detach()[::2].clone().requires_grad_(), y[::2]
     got = ops.fidi_loss(x, y, keys=keys, key_labels=key_y)
     leaf = keys.detach().clone().requires_grad_()
@@ -84,7 +85,7 @@ def test_zero_rows_with_normalize_have_zero_gradient(device):
     x[[2, 5]] = 0
     x.requires_grad_()
     loss = ops.fidi_loss(x, y, normalize=True)
-    torch.testing.assert_close(loss, reference(x, y, normalize=True).float())
+    torch.testing.assert_close(loss, fidi(x, y, normalize=True).float())
     loss.backward()
     assert x.grad.isfinite().all() and not x.grad[[2, 5]].any() and x.grad[0].any()
 
@@ -214,31 +215,31 @@ def test_refuses_a_second_derivative(device):
     [
         ({"alpha": 1.0}, "alpha must be a finite number above 1, got 1; at 1 pairs"),
         ({"alpha": 0.5}, "alpha must be a finite number above 1, got 0.5"),
-        ({"alpha": math.nan}, "alpha must be a finite number above 1, got nan"),
-        ({"alpha": math.inf}, "alpha must be a finite number above 1, got inf"),
+        ({"alpha": math.nan}, "alpha must be a finite number, got nan"),
+        ({"alpha": math.inf}, "alpha must be a finite number, got inf"),
         ({"beta": 0.0}, "beta must be a finite number above 0, got 0"),
         ({"beta": -1.0}, "beta must be a finite number above 0, got -1"),
-        ({"aggregation": "none"}, "aggregation must be one of mean, sum, got 'none'"),
+        ({"aggregation": "none"}, "aggregation must be one of 'mean', 'sum', got 'none'"),
     ],
 )
 def test_rejects_options_by_name(options, message, device):
-    with pytest.raises(RuntimeError, match=f"fidi_loss: {message}"):
+    with pytest.raises(ValueError, match=f"fidi_loss: {message}"):
         ops.fidi_loss(*batch(4, 3, device), **options)
 
 
 def test_rejects_input_that_does_not_fit_by_name(device):
     (x, y), (keys, key_y) = batch(8, 4, device), batch(5, 4, device)
-    with pytest.raises(RuntimeError, match=r"x must have shape \(N, D\), got \(8,\)"):
+    with pytest.raises(ValueError, match=r"x must have shape \(N, D\), got \(8,\)"):
         ops.fidi_loss(x[:, 0], y)
-    with pytest.raises(RuntimeError, match=r"labels must have shape \(8,\) to go with x, got"):
+    with pytest.raises(ValueError, match=r"labels must have shape \(8,\) to go with x, got"):
         ops.fidi_loss(x, y[:3])
-    with pytest.raises(RuntimeError, match=r"labels must hold integers, got torch.float64; call"):
+    with pytest.raises(ValueError, match=r"labels must be integers, got torch.float64"):
         ops.fidi_loss(x, y.double())
-    with pytest.raises(RuntimeError, match="keys and key_labels must come together"):
+    with pytest.raises(ValueError, match="keys and key_labels must come together"):
         ops.fidi_loss(x, y, keys=keys)
-    with pytest.raises(RuntimeError, match=r"keys must have shape \(5, 4\) to go with x, got"):
+    with pytest.raises(ValueError, match=r"keys must have shape \(5, 4\) to go with x, got"):
         ops.fidi_loss(x, y, keys=keys[:, :3], key_labels=key_y)
-    with pytest.raises(RuntimeError, match="keys must be Double like x, got Float"):
+    with pytest.raises(ValueError, match="keys must be Double like x, got Float"):
         ops.fidi_loss(x, y, keys=keys.float(), key_labels=key_y)
-    with pytest.raises(RuntimeError, match=r"key_labels must have shape \(5,\) to go with keys"):
+    with pytest.raises(ValueError, match=r"key_labels must have shape \(5,\) to go with keys"):
         ops.fidi_loss(x, y, keys=keys, key_labels=y)

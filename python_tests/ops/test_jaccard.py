@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from reference import reranking
 from torch.nn import functional as F
 
 from reid_ext import evaluation, jaccard_distance, ops
@@ -14,30 +15,7 @@ CONVENTIONS = ["clustering", "reranking"]
 
 
 def reference(x, k1, k2, convention):
-    """Sec. 3 of Zhong et al. on dense float64 matrices, image by image."""
-    x, clustering = x.cpu().double(), convention == "clustering"
-    squared = ((x[:, None] - x) ** 2).sum(2)
-    p = squared if clustering else (squared / squared.amax(1, keepdim=True)) ** 2
-    order = squared.argsort(dim=1, stable=True)
-    order = order[:, :k1] if clustering else order
-
-    def reciprocal(i, k):
-        return {j for j in order[i, : k + 1].tolist() if i in order[j, : k + 1]}
-
-    v = torch.zeros(len(x), len(x), dtype=torch.float64)
-    for i in range(len(x)):
-        wide = reciprocal(i, k1)
-        expanded = set(wide)
-        for c in wide:
-            half = reciprocal(c, round(k1 / 2))
-            if 3 * len(half & wide) > 2 * len(half):
-                expanded |= half
-        members = sorted(expanded)
-        v[i, members] = torch.softmax(-p[i, members], 0)
-    if k2 > 1:
-        v = v[order[:, :k2]].mean(1)
-    least = torch.minimum(v[:, None], v).sum(2)
-    return 1 - least / (2 - least)
+    return reranking.jaccard(x, k1, k2, clustering=convention == "clustering")
 
 
 def people(n, device="cpu", dtype=torch.float64, dim=8):
@@ -164,11 +142,11 @@ def test_rejects_by_name(change, message):
 
 def test_op_rejects_by_name(device):
     x = people(9, device)
-    with pytest.raises(RuntimeError, match="jaccard: k1 must be at most the 9 images, got 10"):
+    with pytest.raises(ValueError, match="jaccard: k1 must be at most the 9 images, got 10"):
         ops.jaccard(x, k1=10, k2=1, clustering=True)
-    with pytest.raises(RuntimeError, match="jaccard: k1 must be below the 9 images, got 9"):
+    with pytest.raises(ValueError, match="jaccard: k1 must be below the 9 images, got 9"):
         ops.jaccard(x, k1=9, k2=1)
-    with pytest.raises(RuntimeError, match=r"jaccard: max_distance must be in \[0, 1\], got -1"):
+    with pytest.raises(ValueError, match=r"jaccard: max_distance must be in \[0, 1\], got -1"):
         ops.jaccard(x, k1=2, k2=1, max_distance=-1)
 
 

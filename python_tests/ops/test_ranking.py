@@ -3,9 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from ranking_cases import corners, distances, draw, lists, reference, whole
+from ranking_cases import draw, lists
+from reference.distances import order_values
+from reference.exact import corners, whole
+from reference.ranking import places
 
 from reid_ext import ops
+from reid_ext._runtime.arguments import ArgumentError
 
 METRICS = ["cosine", "euclidean", "squared_euclidean"]
 DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
@@ -13,13 +17,13 @@ DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
 
 def check_distances(d, positive, junk):
     got = ops.rank_positives_from_distances(d, lists(positive, d.device), lists(junk, d.device))
-    assert got.dtype == torch.int64 and got.tolist() == reference(d, positive, junk)
+    assert got.dtype == torch.int64 and got.tolist() == places(d, positive, junk)
 
 
 def check_features(query, gallery, positive, junk, metric):
     wanted = (lists(positive, query.device), lists(junk, query.device))
     got = ops.rank_positives(query, gallery, *wanted, metric=metric)
-    assert got.tolist() == reference(distances(query, gallery, metric), positive, junk)
+    assert got.tolist() == places(order_values(query, gallery, metric), positive, junk)
 
 
 # --- values ---------------------------------------------------------------------------------
@@ -87,7 +91,7 @@ def test_distances_and_features_give_the_same_ranks(device):
 def test_gallery_image_that_is_not_finite_comes_last(metric, value, device):
     make = corners if metric == "cosine" else whole
     query, gallery = make(9, 4, device), make(40, 4, device)
-    d = distances(query, gallery, metric)
+    d = order_values(query, gallery, metric)
     for at in (0, 17, 39):
         gallery[at, at % 4] = value
         d[:, at] = torch.nan
@@ -95,21 +99,21 @@ def test_gallery_image_that_is_not_finite_comes_last(metric, value, device):
     ranks = ops.rank_positives(
         query, gallery, lists(positive, device), lists(junk, device), metric=metric
     )
-    assert ranks.tolist() == reference(d, positive, junk)
+    assert ranks.tolist() == places(d, positive, junk)
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
 @pytest.mark.parametrize("metric", METRICS)
 def test_query_that_is_not_finite_ranks_by_gallery_index(metric, value, device):
     query, gallery = corners(3, 4, device), corners(40, 4, device)
-    d = distances(query, gallery, metric)
+    d = order_values(query, gallery, metric)
     query[1, 2] = value
     d[1] = torch.nan
     positive, junk = draw(3, 40)
     ranks = ops.rank_positives(
         query, gallery, lists(positive, device), lists(junk, device), metric=metric
     )
-    assert ranks.tolist() == reference(d, positive, junk)
+    assert ranks.tolist() == places(d, positive, junk)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -118,7 +122,7 @@ def test_squared_distances_beyond_the_range_are_still_in_order(dtype, device):
     longest = torch.finfo(dtype).max ** 0.5 * 0.99
     gallery = torch.linspace(0.5, 1, 40, dtype=torch.float64)[torch.randperm(40), None]
     query, (positive, junk) = torch.tensor([[0.9]], dtype=torch.float64), draw(1, 40)
-    want = reference((query - gallery).square().T, positive, junk)
+    want = places((query - gallery).square().T, positive, junk)
     query, gallery = ((t * longest).to(device, dtype) for t in (query, gallery))
     wanted = lists(positive, device), lists(junk, device)
     assert ops.rank_positives(query, gallery, *wanted, metric="euclidean").tolist() == want
@@ -175,7 +179,7 @@ def test_gallery_of_which_few_queries_fit_a_block(device):
 def test_reads_strided_input(device):
     query, gallery = whole(4, 30, device).t(), whole(4, 90, device).t()[::2]
     positive, junk = draw(30, 45)
-    want = reference(distances(query, gallery, "euclidean"), positive, junk)
+    want = places(order_values(query, gallery, "euclidean"), positive, junk)
     strided = [
         ops.Lists(*(torch.stack([t, t], 1)[:, 0] for t in lists(mask, device)))
         for mask in (positive, junk)
@@ -224,7 +228,7 @@ def test_ops_are_registered_correctly(device):
     query, gallery = whole(5, 3, device), whole(20, 3, device)
     positives, junk = (lists(mask, device) for mask in draw(5, 20))
     features = torch.ops.reid_ext.rank_positives.default
-    torch.library.opcheck(features, (query, gallery, *positives, *junk, METRICS.index("cosine")))
+    torch.library.opcheck(features, (query, gallery, *positives, *junk, METRICS.index("cosine"), 0))
     from_distances = torch.ops.reid_ext.rank_positives_from_distances.default
     torch.library.opcheck(from_distances, (torch.cdist(query, gallery), *positives, *junk))
 
@@ -269,7 +273,7 @@ def arguments(device, **changed):
         "junk_indices": torch.tensor([0]),
     }
     made = {name: value.to(device) for name, value in (made | changed).items()}
-    return {"metric": METRICS.index("cosine")} | made
+    return {"metric": METRICS.index("cosine"), "compute": 0} | made
 
 
 REFUSED = [
@@ -285,11 +289,11 @@ REFUSED = [
     ({"positive_indices": torch.zeros(4, 1).long()}, r"positive_indices .* got \(4, 1\)"),
 ]
 WRONG_VALUES = [
-    ("positive_offsets", [1, 1, 4], "must rise from 0 to the 4 positive_indices"),
-    ("positive_offsets", [0, 1, 3], "must rise from 0 to the 4 positive_indices.* from 0 to 3"),
-    ("positive_offsets", [0, 5, 4], "must rise from 0 to the 4 positive_indices"),
-    ("positive_offsets", [0, -1, 4], "must rise from 0 to the 4 positive_indices"),
-    ("junk_offsets", [0, 1, 2], "must rise from 0 to the 1 junk_indices"),
+    ("positive_offsets", [1, 1, 4], "must rise from 0 to the number of indices, 4"),
+    ("positive_offsets", [0, 1, 3], "must rise from 0 to the number of indices, 4.* from 0 to 3"),
+    ("positive_offsets", [0, 5, 4], "must rise from 0 to the number of indices, 4"),
+    ("positive_offsets", [0, -1, 4], "must rise from 0 to the number of indices, 4"),
+    ("junk_offsets", [0, 1, 2], "must rise from 0 to the number of indices, 1"),
     ("positive_indices", [2, 0, 1, 3], r"must be in \[0, 3\), the gallery, got 3"),
     ("junk_indices", [-1], r"must be in \[0, 3\), the gallery, got -1"),
 ]
@@ -304,10 +308,30 @@ def test_rejects_by_name(changed, message, device):
 def test_rejects_unknown_metric(device):
     x, none = torch.randn(2, 3, device=device), torch.zeros(3, dtype=torch.int64, device=device)
     nothing = ops.Lists(none, none[:0])
-    with pytest.raises(RuntimeError, match=r"metric must be one of cosine, euclidean.* got 'dot'"):
+    with pytest.raises(ArgumentError, match=r"metric must be one of 'cosine', .* got 'dot'"):
         ops.rank_positives(x, x, nothing, nothing, metric="dot")
     with pytest.raises(RuntimeError, match=r"metric must be 0 \(cosine\), .* got 3"):
         torch.ops.reid_ext.rank_positives(**arguments(device) | {"metric": 3})
+
+
+def test_rejects_unknown_or_unfit_compute(device):
+    x, none = torch.randn(2, 3, device=device), torch.zeros(3, dtype=torch.int64, device=device)
+    nothing = ops.Lists(none, none[:0])
+    with pytest.raises(ArgumentError, match=r"compute must be one of 'exact', .* got 'bf16'"):
+        ops.rank_positives(x, x, nothing, nothing, compute="bf16")
+    message = "rank_positives: compute must be 'exact' for float64 features, got 'approximate'"
+    with pytest.raises(ArgumentError, match=message):
+        ops.rank_positives(x.double(), x.double(), nothing, nothing, compute="approximate")
+
+
+def test_errors_of_the_kernel_name_the_arguments_of_the_function(device):
+    x, none = torch.randn(2, 3, device=device), torch.zeros(3, dtype=torch.int64, device=device)
+    nothing = ops.Lists(none, none[:0])
+    with pytest.raises(ArgumentError, match=r"^rank_positives: gallery must have shape") as caught:
+        ops.rank_positives(x, x[:, :2], nothing, nothing)
+    assert (caught.value.function, caught.value.argument) == ("rank_positives", "gallery")
+    with pytest.raises(ArgumentError, match=r"^rank_positives: junk.offsets must have shape"):
+        ops.rank_positives(x, x, nothing, ops.Lists(none[:2], none[:0]))
 
 
 @pytest.mark.parametrize("name, values, message", WRONG_VALUES)
@@ -325,11 +349,11 @@ def test_rejects_wrong_lists(name, values, message, device):
 @pytest.mark.parametrize("shape", [(3,), (2, 3, 1)])
 def test_rejects_distances_that_are_no_matrix(shape, device):
     none = lists(np.zeros((2, 3), int), device)
-    with pytest.raises(RuntimeError, match=r"distances must have shape \(.*\), got"):
+    with pytest.raises(ArgumentError, match=r"distances must have shape \(.*\), got"):
         ops.rank_positives_from_distances(torch.zeros(shape, device=device), none, none)
 
 
-@pytest.mark.parametrize("name", [*arguments("cpu")][2:])
+@pytest.mark.parametrize("name", [*arguments("cpu")][3:])
 def test_rejects_other_devices_by_name(name, device):
     if device.type == "cpu":
         pytest.skip("needs two devices")
@@ -338,6 +362,7 @@ def test_rejects_other_devices_by_name(name, device):
         torch.ops.reid_ext.rank_positives(**given | {name: given[name].cpu()})
 
 
+@pytest.mark.slow
 def test_more_pairs_than_32_bits_count(device):
     q, g, step = 30_000, 72_000, 41_000  # q * g > 2 ** 31; points 0, 1, 2, ... on a line
     index = torch.arange(q, device=device)

@@ -3,7 +3,6 @@
 A few seconds as it is; REID_EXT_FUZZ=20000 draws so many problems per test, anew at each run.
 """
 
-import itertools
 import os
 
 import numpy as np
@@ -11,7 +10,17 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ranking_cases import distances, draw, lists, reference, streamed_ranks
+from ranking_cases import ESTIMATES, draw, estimated_by, lists, streamed_ranks, whole_ranks
+from reference.distances import distances, order_values
+from reference.exact import exact_rows
+from reference.ranking import (
+    places,
+    ranked_pairs,
+    same_pairs,
+    scores,
+    single_shot_cmc,
+    verification,
+)
 
 from reid_ext import ops
 from reid_ext.evaluation import Pairs, evaluate, evaluate_distances, verify
@@ -37,19 +46,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-def exact_rows(n, dim, metric, dtype, rng):
-    """Rows whose distances are exact in any order of the sums, and often equal."""
-    if metric == "cosine":  # corners; dim is a power of 4, so that lengths are powers of 2
-        most = 3 if dtype == torch.float16 else 20
-        rows = rng.choice([-1.0, 1.0], (n, dim)) * 2.0 ** rng.integers(-most, most, (n, 1))
-    else:
-        rows = rng.integers(-2, 3, (n, dim)) + rng.choice([0, 3]) * 1.0
-    kinds = rng.integers(1, n + 1) if n else 0
-    rows = rows[rng.integers(0, kinds, n)] if kinds and rng.random() < 0.5 else rows
-    rows[rng.random(n) < 0.1] = 0
-    return torch.tensor(rows).to(dtype)
 
 
 def near_rows(n, dim, rng):
@@ -84,8 +80,8 @@ def test_exact_distances(seed, q, g, metric, data):
     dims = [1, 4, 16, 64, 256] if metric == "cosine" else [1, 2, 7, 33, 64, 600]
     dim = data.draw(st.sampled_from(dims))
     dtype = data.draw(st.sampled_from([torch.float32] * 3 + [torch.float64, torch.bfloat16]))
-    query, gallery = (exact_rows(n, dim, metric, dtype, rng) for n in (q, g))
-    d = distances(query, gallery, metric)
+    query, gallery = (exact_rows(rng, n, dim, metric, dtype) for n in (q, g))
+    d = order_values(query, gallery, metric)
     for row in np.flatnonzero(rng.random(g) < 0.03):
         gallery[row, rng.integers(dim)] = float(rng.choice([np.nan, np.inf, -np.inf]))
         d[:, row] = torch.nan
@@ -93,14 +89,14 @@ def test_exact_distances(seed, q, g, metric, data):
         query[row, rng.integers(dim)] = float(rng.choice([np.nan, np.inf]))
         d[row] = torch.nan
     positive, junk = draw(q, g, rng)
-    want = reference(d, positive, junk)
+    want = places(d, positive, junk)
     wanted = lists(positive), lists(junk)
-    assert ops.rank_positives(query, gallery, *wanted, metric=metric).tolist() == want
     assert ops.rank_positives_from_distances(d, *wanted).tolist() == want
     pieces = cut(gallery, rng)
-    for estimate in ("full", "bfloat16") if dtype != torch.float64 else ("full",):
+    for estimate in ESTIMATES:
         got = streamed_ranks(query, pieces, positive, junk, metric, estimate)
         assert got == want, estimate
+        assert whole_ranks(query, gallery, positive, junk, metric, estimate) == want, estimate
 
 
 def all_pair_values(query, gallery, metric):
@@ -130,11 +126,12 @@ def test_near_ties(seed, q, g, metric, data):
     query, gallery = near_rows(q, dim, rng), near_rows(g, dim, rng)
     positive, junk = draw(q, g, rng)
     values = all_pair_values(query, gallery, metric)
-    want = reference(values, positive, junk)
+    want = places(values, positive, junk)
     pieces = cut(gallery, rng)
-    for estimate in ("full", "bfloat16"):
+    for estimate in ESTIMATES:
         got = streamed_ranks(query, pieces, positive, junk, metric, estimate)
         assert got == want, estimate
+    assert whole_ranks(query, gallery, positive, junk, metric, "bfloat16") == want
     norms = torch.cat([query, gallery]).double().norm(dim=1)
     if bool(((norms > 1e-17) & (norms < 1e18)).all()):
         value, error = orders(query, gallery, metric)
@@ -146,7 +143,8 @@ def test_near_ties(seed, q, g, metric, data):
 def check_within(query, gallery, metric, masks, value, error):
     """rank_positives lies between the images surely and possibly before a positive."""
     positive, junk = masks
-    ranks = ops.rank_positives(query, gallery, lists(positive), lists(junk), metric=metric)
+    with estimated_by("float32"):
+        ranks = ops.rank_positives(query, gallery, lists(positive), lists(junk), metric=metric)
     at = 0
     for i in range(len(query)):
         ranked, mine = torch.tensor(~junk[i]), torch.tensor(positive[i])
@@ -167,32 +165,6 @@ def labels_of(q, g, rng):
         "query_cameras": rng.integers(0, 3, q),
         "gallery_cameras": rng.integers(0, 3, g),
     }
-
-
-def plain_ranking(d, labels, protocol, left_out, trapezoid, max_rank):
-    """CMC, AP and INP by a loop over queries with a sort each, as the protocols are written."""
-    cmc, ap, inp = [], [], []
-    for i in range(len(d)):
-        same = labels["gallery_ids"] == labels["query_ids"][i]
-        ranked = ~left_out[i]
-        if protocol == "market1501":
-            ranked &= labels["gallery_ids"] != -1
-        if protocol != "generic":
-            ranked &= ~(same & (labels["gallery_cameras"] == labels["query_cameras"][i]))
-        order = np.flatnonzero(ranked)[np.argsort(d[i][ranked], kind="stable")]
-        place = np.flatnonzero(same[order]) + 1
-        if len(place) == 0:
-            ap.append(np.nan), inp.append(np.nan)
-            continue
-        number = np.arange(1, len(place) + 1)
-        precision = number / place
-        if trapezoid:
-            before = np.where(place == 1, 1, (number - 1) / np.maximum(place - 1, 1))
-            precision = (precision + before) / 2
-        cmc.append(np.arange(1, max_rank + 1) >= place[0])
-        ap.append(precision.mean())
-        inp.append(len(place) / place[-1])
-    return (np.mean(cmc, 0) if cmc else None), np.array(ap), np.array(inp)
 
 
 def as_rule(mask, rng):
@@ -218,8 +190,8 @@ def test_evaluation(seed, q, g, metric, protocol, dtype):
     """Every protocol, rule, dtype and source of a gallery, against a plain loop."""
     rng = np.random.default_rng(seed)
     dim = rng.choice([4, 16, 64])
-    query, gallery = (exact_rows(n, dim, metric, dtype, rng) for n in (q, g))
-    d = distances(query, gallery, metric).numpy()
+    query, gallery = (exact_rows(rng, n, dim, metric, dtype) for n in (q, g))
+    d = order_values(query, gallery, metric).numpy()
     labels = labels_of(q, g, rng)
     junk, candidates = rng.random((q, g)) < 0.2, rng.random((q, g)) < 0.7
     given, left_out = {}, np.zeros((q, g), bool)
@@ -231,7 +203,9 @@ def test_evaluation(seed, q, g, metric, protocol, dtype):
         left_out |= ~candidates
     rule = rng.choice(["step", "trapezoid"]).item()
     max_rank = int(rng.integers(1, 60))
-    want = plain_ranking(d, labels, protocol, left_out, rule == "trapezoid", max_rank)
+    same = same_pairs(labels["query_ids"], labels["gallery_ids"])
+    ranked = ranked_pairs(protocol, **labels) & ~left_out
+    want = scores(d, same, ranked, trapezoid=rule == "trapezoid", max_rank=max_rank)
     options = labels | given | {"protocol": protocol, "max_rank": max_rank}
     options["average_precision"] = rule
     pieces = [piece for piece in cut(gallery, rng) if len(piece)]
@@ -240,14 +214,14 @@ def test_evaluation(seed, q, g, metric, protocol, dtype):
         lambda: evaluate(query, pieces, metric=metric, **options),
         lambda: evaluate_distances(d, **options),
     ):
-        if want[0] is None:
+        if want.cmc is None:
             with pytest.raises(ValueError, match=NO_MATCH):
                 call()
             continue
         got = call()
-        np.testing.assert_allclose(got.cmc, want[0])
-        np.testing.assert_allclose(got.average_precision, want[1])
-        np.testing.assert_allclose(got.inverse_negative_penalty, want[2])
+        np.testing.assert_allclose(got.cmc, want.cmc)
+        np.testing.assert_allclose(got.average_precision, want.average_precision)
+        np.testing.assert_allclose(got.inverse_negative_penalty, want.inverse_negative_penalty)
         assert got.num_valid + sum(got.unmatched) == q
 
 
@@ -257,23 +231,15 @@ def test_single_shot_expectation(seed, q, g):
     """The mean over every gallery of one image per identity, one after the other."""
     rng = np.random.default_rng(seed)
     labels, d = labels_of(q, g, rng), rng.integers(0, 4, (q, g)) * 1.0
-    curves = []
-    for i in range(q):
-        same = labels["gallery_ids"] == labels["query_ids"][i]
-        ranked = ~(same & (labels["gallery_cameras"] == labels["query_cameras"][i]))
-        order = np.flatnonzero(ranked)[np.argsort(d[i][ranked], kind="stable")]
-        if not same[order].any():
-            continue
-        people = labels["gallery_ids"][order]
-        shown = itertools.product(*(np.flatnonzero(people == p) for p in np.unique(people)))
-        places = [np.flatnonzero(same[order][sorted(places)])[0] + 1 for places in shown]
-        curves.append([np.mean(np.array(places) <= k) for k in range(1, 8)])
+    same = same_pairs(labels["query_ids"], labels["gallery_ids"])
+    ranked = ranked_pairs("cuhk03-classic", **labels)
+    want = single_shot_cmc(d, same, ranked, labels["gallery_ids"], 7)
     options = labels | {"protocol": "cuhk03-classic", "max_rank": 7}
-    if not curves:
+    if want is None:
         with pytest.raises(ValueError, match=NO_MATCH):
             evaluate_distances(d, **options)
         return
-    np.testing.assert_allclose(evaluate_distances(d, **options).cmc, np.mean(curves, 0), atol=1e-12)
+    np.testing.assert_allclose(evaluate_distances(d, **options).cmc, want, atol=1e-12)
 
 
 @fuzz
@@ -281,21 +247,18 @@ def test_single_shot_expectation(seed, q, g):
 def test_verification(seed, q, g, protocol):
     """True positive rates at false ones, against sorting all pairs."""
     rng = np.random.default_rng(seed)
-    query, gallery = (exact_rows(n, 5, "squared_euclidean", torch.float32, rng) for n in (q, g))
+    query, gallery = (exact_rows(rng, n, 5, "squared_euclidean", torch.float32) for n in (q, g))
     labels, rates = labels_of(q, g, rng), rng.random(3)
-    d = ((query[:, None] - gallery) ** 2).sum(2).numpy()
-    same = labels["query_ids"][:, None] == labels["gallery_ids"]
-    camera = labels["query_cameras"][:, None] == labels["gallery_cameras"]
-    positive = same & ~camera if protocol != "generic" else same
-    negative = ~same & ((labels["gallery_ids"] != -1) | (protocol != "market1501"))
+    d = distances(query, gallery, "squared_euclidean").numpy()
+    same = same_pairs(labels["query_ids"], labels["gallery_ids"])
+    ranked = ranked_pairs(protocol, **labels)
+    positive, negative = d[same & ranked], d[~same & ranked]
     options = labels | {"protocol": protocol, "metric": "squared_euclidean"}
-    if not positive.any() or not negative.any():
+    if not len(positive) or not len(negative):
         with pytest.raises(ValueError, match=NO_MATCH):
             verify(query, gallery, **options, false_positive_rates=rates)
         return
     got = verify(query, gallery, **options, false_positive_rates=rates)
-    nearest = np.sort(d[negative])
-    threshold = nearest[np.minimum((rates * len(nearest)).astype(int), len(nearest) - 1)]
+    threshold, accepted = verification(positive, negative, rates)
     np.testing.assert_array_equal(got.threshold, threshold)
-    accepted = (d[positive][:, None] < threshold).mean(0)
     np.testing.assert_allclose(got.true_positive_rate, accepted)

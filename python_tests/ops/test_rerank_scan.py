@@ -122,7 +122,7 @@ def test_ops_are_registered_correctly(device):
 )
 def test_scan_rejects_by_name(change, message, device):
     query, gallery = people(3, 7, device)
-    with pytest.raises(RuntimeError, match="k_reciprocal_scan: " + message):
+    with pytest.raises(ValueError, match="k_reciprocal_scan: " + message):
         ops.k_reciprocal_scan(query, gallery, **{"k1": 2, **change})
 
 
@@ -136,15 +136,15 @@ def test_rows_reject_by_name(device):
             query, gallery, scan, first, count, **{"k1": 2, "k2": 1, **options}
         )
 
-    with pytest.raises(RuntimeError, match=where + "first and count must be a stretch of the 3"):
+    with pytest.raises(ValueError, match=where + "first and count must be a stretch of the 3"):
         rows(scan, 2, 2)
-    with pytest.raises(RuntimeError, match=where + r"keys must have shape \(10, 4\)"):
+    with pytest.raises(ValueError, match=where + r"keys must have shape \(10, 4\)"):
         rows(scan, k1=3)
-    with pytest.raises(RuntimeError, match=where + "indices must be int64"):
+    with pytest.raises(ValueError, match=where + "indices must be int64"):
         rows(scan._replace(indices=scan.indices.int()))
-    with pytest.raises(RuntimeError, match=where + r"farthest must have shape \(10,\)"):
+    with pytest.raises(ValueError, match=where + r"farthest must have shape \(10,\)"):
         rows(scan._replace(farthest=scan.farthest[1:]))
-    with pytest.raises(RuntimeError, match="count must be from 1 to the 7 gallery images"):
+    with pytest.raises(ValueError, match="count must be from 1 to the 7 gallery images"):
         ops.k_reciprocal_nearest_of_scan(query, gallery, scan, 0, 3, 8, k1=2, k2=1)
 
 
@@ -152,5 +152,5 @@ def test_indices_beyond_the_images_are_refused():
     query, gallery = people(3, 7, "cpu")
     scan = scanned(query, gallery, 1, k1=2, k2=1)
     wrong = scan._replace(indices=scan.indices + 7)
-    with pytest.raises(RuntimeError, match="k_reciprocal_of_scan: indices must be from 0 to 10"):
+    with pytest.raises(ValueError, match="k_reciprocal_of_scan: indices must be from 0 to 10"):
         ops.k_reciprocal_of_scan(query, gallery, wrong, 0, 3, k1=2, k2=1)

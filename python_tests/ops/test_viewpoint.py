@@ -3,7 +3,8 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from viewpoint_cases import ALPHA, TARGETS, batch, label_row, reference
+from reference.classification_losses import viewpoint, viewpoint_labels
+from viewpoint_cases import ALPHA, TARGETS, batch
 
 from reid_ext import ops
 
@@ -38,7 +39,7 @@ def test_matches_reference_with_its_gradient(shape, masked, targets, dtype, devi
     got = ops.viewpoint_loss(leaf, labels, views, **choices)
     each = ops.viewpoint_loss(leaf, labels, views, **choices, aggregation="none")
     exact = logits.detach().double().requires_grad_()
-    want = reference(exact, labels, views, **choices)
+    want = viewpoint(exact, labels, views, **choices)
     torch.testing.assert_close(each, want.to(dtype), equal_nan=True)
     mean = want.nansum() / (views >= 0).sum().clamp(min=1)
     torch.testing.assert_close(got, mean.to(dtype))
@@ -137,7 +138,7 @@ def test_logits_of_any_size_have_finite_losses_and_gradients(size, targets, devi
     leaf = (logits.sign() * size).requires_grad_()
     each = ops.viewpoint_loss(leaf, labels, views, targets=targets, aggregation="none")
     each.sum().backward()
-    torch.testing.assert_close(each, reference(leaf, labels, views, targets=targets).float())
+    torch.testing.assert_close(each, viewpoint(leaf, labels, views, targets=targets).float())
     assert leaf.grad.isfinite().all() and leaf.grad.abs().max() <= 1
 
 
@@ -146,7 +147,7 @@ def test_a_certain_prediction_keeps_the_digits_of_its_gradient(device):
     logits[0, 4] = 25  # the probability rounds to 1 in float32
     y = v = torch.ones(1, dtype=torch.int64, device=device)
     exact = logits.double().requires_grad_()
-    reference(exact, y, v).sum().backward()
+    viewpoint(exact, y, v).sum().backward()
     ops.viewpoint_loss(logits.requires_grad_(), y, v).backward()
     torch.testing.assert_close(logits.grad, exact.grad.float(), rtol=1e-5, atol=0)
 
@@ -158,7 +159,8 @@ def test_minus_infinity_means_what_it_does_in_torch(column, targets, device):
     logits[0, column] = -torch.inf
     y = v = torch.zeros(1, dtype=torch.int64, device=device)
     log_r = logits.log_softmax(1)
-    t = label_row(log_r.exp().view(2, 3), 0, 0, torch.ones(2, 3, device=device).bool(), targets)
+    own, every = torch.tensor([0], device=device), torch.ones(2, 3, device=device).bool()
+    (t,) = viewpoint_labels(log_r.exp().view(1, 2, 3), own, own, every, targets, ALPHA)
     want = -torch.where(t.flatten() > 0, t.flatten() * log_r[0], 0).sum()
     leaf = logits.requires_grad_()
     loss = ops.viewpoint_loss(leaf, y, v, targets=targets)
@@ -205,6 +207,6 @@ def test_half_logits_are_computed_in_float32(dtype, device):
     assert got.dtype == torch.float32 and torch.equal(got, want)
     assert half.grad.dtype == dtype and torch.equal(half.grad, full.grad.to(dtype))
     # Against the reference on the unrounded logits: half inputs carry 8 or 11 bits.
-    exact = reference(batch_again(20, device), labels, views).mean()
+    exact = viewpoint(batch_again(20, device), labels, views).mean()
     tolerance = {torch.bfloat16: 2**-7, torch.float16: 2**-10}[dtype]
     torch.testing.assert_close(got.double(), exact, rtol=tolerance, atol=tolerance)

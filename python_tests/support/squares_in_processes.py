@@ -89,15 +89,15 @@ def main():
     images = Noise()
     sampler = data.TwoModalityBatches(images.samples, 4, 2, batches=ITERATIONS)
     shared = distributed.ShareOfBatches(sampler)
+    resume = args.resume or (distributed.restarted() and checkpoint.is_file())
     training.train(
         model,
         Failing(data.loader(images, shared), args.fail),
         training.build_objective("expat", RECIPE, model),
         RECIPE,
         sampler=shared,
-        device=device,
-        checkpoint=checkpoint,
-        resume=args.resume or (distributed.restarted() and checkpoint.is_file()),
+        execution=training.Execution(device),
+        saving=training.Saving(checkpoint, resume),
     )
     if distributed.is_main():
         torch.save(model.state_dict(), args.out / "model.pt")

@@ -46,7 +46,7 @@ def test_tables_are_means_over_the_seeds_beside_the_papers(tmp_path):
 def test_every_run_is_of_a_script_that_is_there_and_takes_its_flags(tmp_path):
     module = script()
     from reid_ext import training
-    from reid_ext.training.overrides import overridden
+    from reid_ext.training.overrides import checked_settings, settings_from_text
 
     for table in module.TABLES.values():
         for dataset in table.datasets:
@@ -56,7 +56,7 @@ def test_every_run_is_of_a_script_that_is_there_and_takes_its_flags(tmp_path):
             assert flags[flags.index("--loss") + 1] in training.OBJECTIVES
             if "--set" in flags:
                 changes = [f for f in flags[flags.index("--set") + 1 :] if "=" in f]
-                assert overridden(training.EMBEDDED_VISIBLE, changes) != training.EMBEDDED_VISIBLE
+                assert checked_settings(settings_from_text(changes))
 
 
 @pytest.mark.parametrize(

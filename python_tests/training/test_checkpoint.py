@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from reid_ext import data, models, training
-from reid_ext.training.checkpoint import read_checkpoint, write_atomically
+from reid_ext.training.checkpoint import VERSION, read_checkpoint, write_atomically
 
 RECIPE = replace(
     training.EMBEDDED,
@@ -81,6 +81,9 @@ class Run:
         recipe=RECIPE,
         seed=0,
         workers=0,
+        resume=False,
+        settings=None,
+        precision="float32",
         **keywords,
     ):
         torch.manual_seed(keywords.pop("torch_seed", 0))
@@ -91,7 +94,13 @@ class Run:
             loader = StopAfter(loader, stop_after)
         goal = training.build_objective(objective, recipe, self.model)
         self.outcome = training.train(
-            self.model, loader, goal, recipe, sampler=sampler, checkpoint=checkpoint, **keywords
+            self.model,
+            loader,
+            goal,
+            recipe,
+            sampler=sampler,
+            execution=training.Execution(precision=precision),
+            saving=training.Saving(checkpoint, resume, settings or {}),
         )
 
 
@@ -100,13 +109,13 @@ def content(path):
 
 
 def assert_same(a, b, place="checkpoint"):
-    """Everything in two checkpoints is equal, tensors to the bit."""
+    """Everything in two checkpoints but the time is equal, tensors to the bit."""
     assert type(a) is type(b), place
     if isinstance(a, torch.Tensor):
         assert torch.equal(a, b), place
     elif isinstance(a, dict):
         assert a.keys() == b.keys(), place
-        for key in a:
+        for key in a.keys() - {"seconds"}:
             assert_same(a[key], b[key], f"{place}[{key!r}]")
     elif isinstance(a, (list, tuple)):
         assert len(a) == len(b), place
@@ -133,6 +142,19 @@ def test_stopped_and_resumed_has_the_same_bits(after, workers, straight, tmp_pat
     resumed = Run(path, resume=True, torch_seed=1, workers=workers)
     assert resumed.outcome.iterations == 6 - after
     assert_same(content(path), content(straight))
+
+
+def test_resume_counts_the_time_of_the_whole_training(tmp_path):
+    path = tmp_path / "stopped.pt"
+    with pytest.raises(KeyboardInterrupt):
+        Run(path, stop_after=3)
+    before = content(path)["seconds"]
+    assert before > 0
+    resumed = Run(path, resume=True).outcome
+    assert resumed.seconds == pytest.approx(before + resumed.seconds_of_call, rel=0.05)
+    assert content(path)["seconds"] <= resumed.seconds
+    finished = Run(path, resume=True).outcome
+    assert finished.seconds == content(path)["seconds"] and finished.seconds_of_call == 0
 
 
 @pytest.mark.parametrize("objective", ["expat_center", "va"])
@@ -234,7 +256,7 @@ def lacking_a_part(state):
     "change, message",
     [
         (foreign, "checkpoint of reid_ext"),
-        (of_another_version, "version 3, got .* with 99"),
+        (of_another_version, f"version {VERSION}, got .* with 99"),
         (lacking_a_part, "must hold optimizer"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from reid_ext import training
-from reid_ext.training import stages
+from reid_ext.training import job
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SCRIPTS = ("sysu", "regdb", "market1501", "dukemtmc", "cuhk03", "msmt17", "veri776")
@@ -25,7 +25,7 @@ def cache(tmp_path_factory):
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_trains_and_evaluates(script, loss, tmp_path, cache, monkeypatch):
     monkeypatch.setenv("REID_EXT_CACHE", str(cache))
-    monkeypatch.setattr(stages, "QUICK_ITERATIONS", 2)
+    monkeypatch.setattr(job, "QUICK_ITERATIONS", 2)
     file = EXAMPLES / f"train_{script}.py"
     flags = ["--quick", "--workers", "0", "--batch", "4x2", "--loss", loss, "--out", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", [str(file), *flags])

@@ -11,8 +11,9 @@ import pytest
 import squares_in_processes
 import torch
 
-from reid_ext.training import stages
+from reid_ext.training.job import is_under_way
 
+pytestmark = pytest.mark.distributed
 SCRIPT = Path(squares_in_processes.__file__)
 PATIENCE = 240  # seconds that a run may take on a busy machine before it counts as hung
 
@@ -79,8 +80,8 @@ def test_hanging_process_stops_all_at_the_timeout(tmp_path):
 def test_script_goes_on_by_itself_only_when_restarted(monkeypatch, tmp_path):
     checkpoint = tmp_path / "checkpoint.pt"
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
-    assert not stages._is_under_way(checkpoint)  # it died before the first one
+    assert not is_under_way(checkpoint)  # it died before the first one
     checkpoint.touch()
-    assert stages._is_under_way(checkpoint)
+    assert is_under_way(checkpoint)
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
-    assert not stages._is_under_way(checkpoint)
+    assert not is_under_way(checkpoint)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.distributed
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 

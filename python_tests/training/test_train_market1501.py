@@ -63,10 +63,19 @@ def test_every_option_of_a_training(tmp_path):
 @pytest.mark.parametrize(
     "flags, message",
     [
-        (["--set", "view_gama=1"], "KEY must be a setting of the recipe, got 'view_gama'; such as"),
-        (["--batch", "4x1", "--loss", "expat"], "at least two images of an identity for --loss"),
-        (["--views", "nowhere.csv"], "error: --views must be a file, got nowhere.csv"),
-        (["--views", "empty.csv"], "error: --views: empty.csv must have the columns path and view"),
+        (
+            ["--set", "view_gama=1"],
+            "--set must name settings of the recipe, got 'view_gama'; similar settings: view_gamma",
+        ),
+        (
+            ["--batch", "4x1", "--loss", "expat"],
+            "--batch must have at least two images of an identity for the loss expat, got 4x1",
+        ),
+        (
+            ["--views", "nowhere.csv"],
+            "error: --views must be a file, got nowhere.csv, which does not exist",
+        ),
+        (["--views", "empty.csv"], "error: empty.csv must have the columns path and view"),
     ],
 )
 def test_wrong_settings_are_one_line(flags, message, tmp_path):

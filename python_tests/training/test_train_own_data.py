@@ -121,23 +121,24 @@ def test_list_of_two_modalities_with_cameras_and_views(people, tmp_path):
     assert metrics["settings"]["modalities"] == 2
 
 
-def test_iterations_that_are_set_are_not_scaled_and_what_is_missing_is_said(people, tmp_path):
+def test_explicit_iterations_are_not_scaled_and_missing_views_are_reported(people, tmp_path):
     TREES["folders"](people, tmp_path / "tree")
     flags = ("--data", "tree", "--loss", "va", "--set", "iterations=3")
     done = run("folders", tmp_path, *flags, *SMALL)
     assert done.returncode == 0 and "done, 3/3 iterations" in done.stderr
-    assert "warning: --loss va must have view labels, got none" in done.stderr
+    assert "Schedule: 3 iterations; warm-up 1; " in done.stdout
+    assert "warning: the loss va needs view labels, and no training image has one" in done.stderr
     done = run("folders", tmp_path, *flags, "--epochs", 2, *SMALL)
-    assert "--epochs must not come with --set iterations" in done.stderr
+    assert "--epochs must be left out where settings has iterations" in done.stderr
 
 
 def test_angles_without_matplotlib_are_refused_before_the_work(people, tmp_path, monkeypatch):
     TREES["folders"](people, tmp_path / "tree")
     (tmp_path / "without").mkdir()
     (tmp_path / "without" / "matplotlib.py").write_text("raise ImportError")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "without"))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "without"), prepend=os.pathsep)
     done = run("folders", tmp_path, "--data", "tree", "--angles", *SMALL)
-    assert done.returncode == 1 and "--angles: figures need matplotlib, which is not" in done.stderr
+    assert done.returncode == 1 and "angles: figures need matplotlib, which is not" in done.stderr
     assert not (tmp_path / "out").exists()
 
 

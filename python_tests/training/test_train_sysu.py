@@ -76,7 +76,7 @@ def test_resume_of_a_finished_run_trains_nothing_and_gives_the_same(finished, fo
         (["--quick", "--resume", "--out", "new"], "new/checkpoint.pt, which is not there"),
         (
             ["--quick", "--batch", "99x4"],
-            "--batch must be of at most the 32 identities trained on, got 99x4",
+            "--batch must have at most 32 identities, those of the training set, got 99x4",
         ),
     ],
 )
@@ -89,12 +89,15 @@ def test_user_error_is_one_line(flags, message, folder, finished):
 @pytest.mark.parametrize(
     "flags, message",
     [
-        (["--device", "tpu"], "must be one of this machine, got 'tpu'; there is cpu"),
-        (["--batch", "8"], "must be PxK, such as 8x4"),
+        (
+            ["--device", "tpu"],
+            "argument --device must be a device of this machine, got 'tpu'; use cpu",
+        ),
+        (["--batch", "8"], "argument --batch must be PxK, such as 8x4"),
         (["--loss", "best"], "invalid choice: 'best'"),
-        (["--device", "cuda:99"], "must be one of this machine, got 'cuda:99'; there is cpu"),
-        (["--fraction", "half"], "must be above 0 and at most 1, got 'half'"),
-        (["--epochs", "0"], "must be a positive whole number, got '0'"),
+        (["--device", "cuda:99"], "must be a device of this machine, got 'cuda:99'; use cpu"),
+        (["--fraction", "half"], "--fraction must be a finite number > 0 and <= 1, got 'half'"),
+        (["--epochs", "0"], "argument --epochs must be an integer >= 1, got 0"),
     ],
 )
 def test_wrong_use_exits_with_2(flags, message, folder):

@@ -9,77 +9,15 @@ from dataclasses import replace
 
 import pytest
 import torch
+from squares import IDENTITIES, TINY, Squares, batches, rank1, run
 from torch.nn import functional as F
 
-from reid_ext import data, models, training
+from reid_ext import models, training
 from reid_ext.losses import ExpATLoss, TripletLoss
 from reid_ext.training.interrupt import interrupts_deferred
 from reid_ext.training.log import ScalarLog
 from reid_ext.training.precision import Precision
 from reid_ext.training.schedule import learning_rate_factor, ramp, set_learning_rates
-
-IDENTITIES = 8
-TINY = replace(
-    training.EMBEDDED,
-    identities_per_batch=4,
-    images_per_modality=2,
-    iterations=60,
-    warmup=5,
-    metric_ramp=(5, 20),
-)
-
-
-class Squares:
-    """Images in memory: an identity is where two squares lie; colour and contrast are chance."""
-
-    size = (48, 24)
-
-    def __init__(self, identities=IDENTITIES, images=4):
-        self.samples = [
-            data.Sample("", identity, 3 if modality else 1, None, modality)
-            for identity in range(identities)
-            for modality in (0, 1)
-            for _ in range(images)
-        ]
-        places = torch.Generator().manual_seed(1)
-        self.corners = torch.randint(18, (identities, 2, 2), generator=places)
-
-    def __len__(self):
-        return len(self.samples)
-
-    def __getitem__(self, key):
-        index, seed = key
-        _, identity, camera, _, modality = self.samples[index]
-        chance = torch.Generator().manual_seed((seed + index) % 2**62)
-        image = torch.randn(3, *self.size, generator=chance)
-        for top, left in self.corners[identity].tolist():
-            colour = torch.rand(1 if modality else 3, 1, 1, generator=chance) + 1
-            sign = 2 * torch.randint(2, (), generator=chance) - 1
-            image[:, 2 * top : 2 * top + 12, left : left + 6] += sign * colour
-        return image, identity, camera, modality, index % 3, index
-
-
-def batches(images, seed=0):
-    sampler = data.TwoModalityBatches(images.samples, 4, 2, seed=seed)
-    return data.loader(images, sampler), sampler
-
-
-def run(objective="expat", recipe=TINY, **keywords):
-    """Train the small network on the squares; return it with the outcome."""
-    recipe = training.method(objective).network(recipe)
-    model = models.TwoStream("small", IDENTITIES, neck=recipe.neck, stripes=recipe.stripes)
-    loader, sampler = batches(Squares())
-    goal = training.build_objective(objective, recipe, model)
-    return model, training.train(model, loader, goal, recipe, sampler=sampler, **keywords)
-
-
-def rank1(model, images):
-    """Share of infrared images whose nearest visible image shows the same identity."""
-    features = F.normalize(training.extract(model, images))
-    identities = torch.tensor([s.identity for s in images.samples])
-    infrared = torch.tensor([s.modality for s in images.samples]) == 1
-    nearest = (features[infrared] @ features[~infrared].T).argmax(1)
-    return (identities[~infrared][nearest] == identities[infrared]).double().mean().item()
 
 
 @pytest.mark.parametrize(
@@ -208,12 +146,14 @@ def test_learns_the_squares(objective):
 
 
 def test_bfloat16_trains_too():
-    _, outcome = run(recipe=replace(TINY, iterations=10), precision="bfloat16")
+    _, outcome = run(
+        recipe=replace(TINY, iterations=10), execution=training.Execution(precision="bfloat16")
+    )
     assert math.isfinite(outcome.losses["expat"])
 
 
 def test_trains_on_the_device(device):
-    model, outcome = run(recipe=replace(TINY, iterations=10), device=device)
+    model, outcome = run(recipe=replace(TINY, iterations=10), execution=training.Execution(device))
     assert next(model.parameters()).device.type == device.type
     assert math.isfinite(outcome.losses["id"])
 
@@ -239,14 +179,9 @@ def test_loader_without_batches_stops_the_run():
         training.train(model, [], goal, TINY, sampler=sampler)
 
 
-def test_resume_needs_a_checkpoint():
-    with pytest.raises(ValueError, match="checkpoint must be a path"):
-        run(resume=True)
-
-
 def test_writes_curves_for_tensorboard(tmp_path):
     reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    run(recipe=replace(TINY, iterations=20), log_folder=tmp_path)
+    run(recipe=replace(TINY, iterations=20), records=training.Records(tmp_path))
     events = reader.EventAccumulator(str(tmp_path)).Reload()
     assert {"loss/id", "loss/expat", "learning_rate"} <= set(events.Tags()["scalars"])
     assert [point.step for point in events.Scalars("loss/id")] == [10, 20]
@@ -293,7 +228,7 @@ def test_extract_of_nothing():
 
 
 def test_extract_refuses_other_outputs():
-    with pytest.raises(ValueError, match="output must be 'features' or 'pooled', got 'logits'"):
+    with pytest.raises(ValueError, match="must be one of 'features', 'pooled', got 'logits'"):
         training.extract(models.TwoStream("small", 3), Squares(), output="logits")
 
 

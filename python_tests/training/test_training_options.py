@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 import torch
-from test_training import TINY, Squares, run
+from squares import TINY, Squares, run
 
 from reid_ext import data, models, training
+from reid_ext._runtime.arguments import ArgumentError
 from reid_ext.training.average import moving_average, take_over
 from reid_ext.training.checkpoint import read_checkpoint
 from reid_ext.training.in_parts import InParts
-from reid_ext.training.loop import Validation
-from reid_ext.training.overrides import overridden
+from reid_ext.training.overrides import checked_settings, settings_from_text
 
 MODALITIES = torch.tensor([0, 1] * 6)
 
@@ -90,14 +90,14 @@ def test_average_follows_the_parameters():
 def test_a_run_ends_with_its_average_and_its_checkpoint_has_both(tmp_path):
     file = tmp_path / "checkpoint.pt"
     recipe = replace(TINY, iterations=6, average=0.5)
-    model, _ = run(recipe=recipe, checkpoint=file)
+    model, _ = run(recipe=recipe, saving=training.Saving(file))
     content = read_checkpoint(file)
     assert not torch.equal(content["model"]["classifier.weight"], model.classifier.weight)
     other = models.TwoStream("small", model.classifier.out_features)
     training.load_model(file, other)
     for own, loaded in zip(model.parameters(), other.parameters(), strict=True):
         assert torch.equal(own, loaded)
-    resumed, outcome = run(recipe=recipe, checkpoint=file, resume=True)
+    resumed, outcome = run(recipe=recipe, saving=training.Saving(file, resume=True))
     assert outcome.iterations == 0
     assert torch.equal(resumed.classifier.weight, model.classifier.weight)
 
@@ -105,7 +105,7 @@ def test_a_run_ends_with_its_average_and_its_checkpoint_has_both(tmp_path):
 def test_validation_scores_now_and_then_and_keeps_the_best(tmp_path):
     scores = iter([0.1, 0.3, 0.2])
     best = tmp_path / "best.pt"
-    validation = Validation(2, lambda model: next(scores), "mAP", best)
+    validation = training.Validation(2, lambda model: next(scores), "mAP", best)
     run(recipe=replace(TINY, iterations=5), validation=validation)
     assert next(scores, None) is None
     content = read_checkpoint(best)
@@ -121,14 +121,14 @@ def test_validation_changes_no_bit_of_the_run():
     torch.manual_seed(0)
     plain, _ = run(recipe=recipe)
     torch.manual_seed(0)
-    validated, _ = run(recipe=recipe, validation=Validation(1, score))
+    validated, _ = run(recipe=recipe, validation=training.Validation(1, score))
     for a, b in zip(plain.parameters(), validated.parameters(), strict=True):
         assert torch.equal(a, b)
 
 
 def test_trace_is_written(tmp_path, capsys):
     file = tmp_path / "trace.json"
-    run(recipe=replace(TINY, iterations=22), trace=file)
+    run(recipe=replace(TINY, iterations=22), records=training.Records(trace=file))
     names = {event.get("name") for event in json.loads(file.read_text())["traceEvents"]}
     assert any(name and name.startswith("aten::") for name in names)
     assert "Self CPU" in capsys.readouterr().out
@@ -178,34 +178,40 @@ def test_refuses_stripes_of_a_backbone_without_a_map():
         models.TwoStream("small", 3, stripes=-1)
 
 
-def test_overrides_read_what_the_recipe_holds():
-    recipe = overridden(
-        TINY, ["learning_rate=1e-4", "size=64x32", "milestones=10,20", "iterations=7", "neck=none"]
-    )
-    assert recipe == replace(
-        TINY, learning_rate=1e-4, size=(64, 32), milestones=(10, 20), iterations=7, neck="none"
-    )
+def test_settings_have_the_types_of_the_recipe():
+    text = ["learning_rate=1e-4", "size=64x32", "milestones=10,20", "iterations=7", "neck=none"]
+    changes = checked_settings(settings_from_text(text))
+    assert changes == {
+        "learning_rate": 1e-4,
+        "size": (64, 32),
+        "milestones": (10, 20),
+        "iterations": 7,
+        "neck": "none",
+    }
+    assert checked_settings({"size": [64, 32], "learning_rate": 1}) == {
+        "size": (64, 32),
+        "learning_rate": 1.0,
+    }
 
 
 @pytest.mark.parametrize(
     "assignment, message",
     [
-        ("learning_rat=1", "KEY must be a setting of the recipe, got 'learning_rat'; such as lea"),
-        (
-            "foo=1",
-            "KEY must be a setting of the recipe, got 'foo'; metrics.json of any run has all",
-        ),
-        ("modalities=2", "KEY must be a setting of the recipe, got 'modalities'"),
-        ("iterations=many", "iterations must be of type int, got 'many'"),
-        ("size=64", "size must be whole numbers such as 384x128, got '64'"),
-        ("size", "an argument must be KEY=VALUE, got 'size'"),
-        ("iterations=0", "iterations must be above 0, got 0"),
-        ("flip=2", r"flip must be in \[0, 1\], got 2.0"),
+        ("learning_rat=1", "name settings of the recipe, got 'learning_rat'; similar .*: learning"),
+        ("foo=1", "settings must name settings of the recipe, got 'foo'; metrics.json lists them"),
+        ("modalities=2", "settings must name settings of the recipe, got 'modalities'"),
+        ("iterations=many", "settings.iterations must be an integer, got 'many'"),
+        ("size=64", r"settings.size must be 2 integers such as 384x128, got \(64,\)"),
+        ("size=axb", "settings.size must be 2 integers such as 384x128, got 'axb'"),
+        ("size", "settings must be given as KEY=VALUE, got 'size'"),
+        ("iterations=0", "settings.iterations must be above 0, got 0"),
+        ("flip=2", r"settings.flip must be in \[0, 1\], got 2.0"),
+        ("learning_rate=nan", "settings.learning_rate must be a finite number, got nan"),
     ],
 )
-def test_overrides_refuse(assignment, message):
-    with pytest.raises(ValueError, match=message):
-        overridden(TINY, [assignment])
+def test_settings_raise_for_a_wrong_key_or_value(assignment, message):
+    with pytest.raises(ArgumentError, match=f"RunOptions: .*{message}"):
+        checked_settings(settings_from_text([assignment]))
 
 
 def test_fraction_of_identities_is_nested_and_keeps_all_their_images():

@@ -10,7 +10,7 @@ import re
 import warnings
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -19,11 +19,18 @@ from torch import Tensor
 Array: TypeAlias = Tensor | np.ndarray | Sequence[Any]
 Gallery: TypeAlias = Array | Iterable[Array]  # whole, or in blocks of rows
 
+T = TypeVar("T")
+
 INT64_END = 2**63
 _HALF = (torch.float16, torch.bfloat16)
 _FLOATS = (torch.float32, torch.float64, *_HALF)
 _FLOAT_NAMES = "float32, float64, bfloat16 or float16"
-_KERNEL_ERROR = re.compile(r"^(\w+): (.+?) must (.+), got (.*?)(?:; (.*))?$", re.DOTALL)
+# What csrc/common/check.h writes, behind the place that torch names: "check_like, check.h:62, ".
+_KERNEL_ERROR = re.compile(
+    r"(?:[^\n]*:\d+, )?(?P<function>\w+): (?P<argument>.+?) must (?P<requirement>.+?)"
+    r"(?:(?<= like| with) (?P<like>\w+))?, got (?P<value>.*?)(?:; (?P<advice>.*))?$",
+    re.DOTALL,
+)
 
 
 class ArgumentError(ValueError):
@@ -37,34 +44,44 @@ class ArgumentError(ValueError):
         requirement: What the argument must be, have or hold.
         value: What was given, described in at most about 80 characters.
         advice: What to do about it; may be empty.
+        like: Another argument, with whose name the requirement ends; may be empty.
     """
 
     def __init__(
-        self, function: str, argument: str, requirement: str, value: str, advice: str = ""
+        self,
+        function: str,
+        argument: str,
+        requirement: str,
+        value: str,
+        advice: str = "",
+        like: str = "",
     ) -> None:
-        self.function, self.argument = function, argument
-        self.requirement, self.value, self.advice = requirement, value, advice
+        self.function, self.argument, self.like = function, argument, like
+        self._comparison = requirement
+        self.requirement = f"{requirement} {like}" if like else requirement
+        self.value, self.advice = value, advice
         end = f"; {advice}" if advice else ""
-        super().__init__(f"{function}: {argument} must {requirement}, got {value}{end}")
+        super().__init__(f"{function}: {argument} must {self.requirement}, got {value}{end}")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        fields = (self.function, self.argument, self.requirement, self.value, self.advice)
+        fields = self.function, self.argument, self._comparison, self.value, self.advice, self.like
         return type(self), fields
 
     def named(self, function: str, **arguments: str) -> "ArgumentError":
         """The same error for a caller of ``function``, which has its own names of arguments."""
         argument = arguments.get(self.argument, self.argument)
-        return ArgumentError(function, argument, self.requirement, self.value, self.advice)
+        like = arguments.get(self.like, self.like)
+        return ArgumentError(function, argument, self._comparison, self.value, self.advice, like)
 
     @classmethod
     def of_kernel(cls, error: RuntimeError) -> "ArgumentError | RuntimeError":
         """What a compiled op raised: of an argument as ArgumentError, anything else unchanged.
 
-        Only text passes from C++ to Python; ``csrc/common/check.h`` writes it in this form.
+        C++ passes nothing but its text to Python.
         """
         first_line = str(error).split("\nException raised from", 1)[0].strip()
         match = _KERNEL_ERROR.match(first_line)
-        return cls(*(part or "" for part in match.groups())) if match else error
+        return cls(**match.groupdict("")) if match else error
 
 
 def described(value: object) -> str:
@@ -78,6 +95,8 @@ def described(value: object) -> str:
 def choice(function: str, argument: str, value: Any, choices: Iterable[Any]) -> Any:
     """One of ``choices``, which are strings or integers."""
     allowed = tuple(choices)
+    if type(value) is str and value in allowed:
+        return value
     plain = isinstance(value, str | int | np.integer) and not isinstance(value, bool)
     if not plain or value not in allowed:
         names = ", ".join(map(repr, allowed))
@@ -94,6 +113,10 @@ def integer(
     what: str = "",
 ) -> int:
     """An integer from ``least`` to ``most``; ``what`` says what the upper limit is."""
+    if type(value) is int and least <= value <= most:
+        return value
+    if isinstance(value, torch.SymInt):  # the size of a traced tensor has no value yet
+        return value  # type: ignore[return-value]
     whole = isinstance(value, Integral) and not isinstance(value, bool | np.bool_)
     if whole and least <= int(value) <= most:
         return int(value)
@@ -116,22 +139,40 @@ def number(
     below: float = math.inf,
 ) -> float:
     """A finite number in the given range; ``above`` and ``below`` are not part of it."""
-    scalar = isinstance(value, Tensor | np.ndarray) and value.ndim == 0
-    if scalar or (isinstance(value, Real) and not isinstance(value, bool | np.bool_)):
-        given = float(value)
-        if math.isfinite(given) and least <= given <= most and above < given < below:
-            return given
+    given = value if type(value) is float else _as_float(value)
+    in_range = least <= given <= most and above < given < below
+    if in_range and -math.inf < given < math.inf:
+        return given
     limits = [f">= {least:g}"] * (least > -math.inf) + [f"> {above:g}"] * (above > -math.inf)
     limits += [f"<= {most:g}"] * (most < math.inf) + [f"< {below:g}"] * (below < math.inf)
     requirement = " ".join(["be a finite number", " and ".join(limits)]).strip()
     raise ArgumentError(function, argument, requirement, described(value))
 
 
+def _as_float(value: Any) -> float:
+    """The value of a number, or of an array or tensor with a single one; else NaN."""
+    if isinstance(value, Tensor):
+        known = value.ndim == 0 and not (value.requires_grad or value.is_meta)
+        return _as_float(value.item()) if known else math.nan
+    if isinstance(value, np.ndarray):
+        return _as_float(value.item()) if value.ndim == 0 else math.nan
+    if isinstance(value, Real | torch.SymFloat) and not isinstance(value, bool | np.bool_):
+        return float(value)
+    return math.nan
+
+
 def flag(function: str, argument: str, value: Any) -> bool:
     """True or False."""
-    if isinstance(value, bool | np.bool_):
+    if value is True or value is False or isinstance(value, np.bool_):
         return bool(value)
     raise ArgumentError(function, argument, "be True or False", described(value))
+
+
+def instance(function: str, argument: str, value: Any, kind: type[T]) -> T:
+    """An object of the class ``kind``."""
+    if isinstance(value, kind):
+        return value
+    raise ArgumentError(function, argument, f"be a {kind.__name__}", described(value))
 
 
 def dense(function: str, argument: str, value: Any) -> Tensor:
@@ -148,6 +189,41 @@ def computed(function: str, argument: str, value: Tensor) -> Tensor:
     """A tensor in the precision that the kernels compute in: half types as float32."""
     x = dense(function, argument, value)
     return x.float() if x.dtype in _HALF else x
+
+
+def features(function: str, argument: str, value: Tensor, dim: int | None = None) -> Tensor:
+    """Features (N, D) with their gradient, half types as float32; ``dim``: what D must be."""
+    x = computed(function, argument, value)
+    if x.ndim != 2 or x.shape[1] != (dim or x.shape[1]):
+        requirement = f"have shape (N, {dim or 'D'})"
+        raise ArgumentError(function, argument, requirement, str(tuple(x.shape)))
+    if x.dtype not in _FLOATS:
+        raise ArgumentError(function, argument, f"be {_FLOAT_NAMES}", str(x.dtype))
+    return x
+
+
+def labels(function: str, argument: str, values: Any, like: Tensor) -> Tensor:
+    """Integers as int64, those of a list or array on the device of ``like``.
+
+    A tensor stays on its device; the kernels refuse another one than that of the features.
+    """
+    if isinstance(values, Tensor):
+        return integers(function, argument, values)
+    return integers(function, argument, values, device=like.device)
+
+
+def labels_of_rows(
+    function: str, argument: str, values: Any, like_argument: str, like: Tensor
+) -> Tensor:
+    """Integers as contiguous int64, one for each row of ``like`` and on its device."""
+    y = labels(function, argument, values, like)
+    if y.shape != like.shape[:1]:
+        requirement = f"have shape ({len(like)},), one for each row of {like_argument}"
+        raise ArgumentError(function, argument, requirement, str(tuple(y.shape)))
+    if y.device != like.device:
+        requirement = f"be on {like.device} like {like_argument}"
+        raise ArgumentError(function, argument, requirement, str(y.device))
+    return y.contiguous()
 
 
 def matrix(function: str, argument: str, values: Gallery, *, empty: bool = False) -> Tensor:
@@ -184,6 +260,8 @@ def integers(
 
     ``length``: how many there must be, one for each row of the argument ``like``; None: any shape.
     """
+    if torch.compiler.is_compiling() and not isinstance(values, Tensor):
+        values = torch.as_tensor(values)  # a graph has no arrays to look into
     if isinstance(values, Tensor):
         x = dense(function, argument, values)
         if x.is_meta and device is not None and device.type != "meta":
@@ -211,8 +289,14 @@ def _as_int64(function: str, argument: str, x: Tensor) -> Tensor:
     return x.long()
 
 
-def boolean_mask(function: str, argument: str, values: Any, sizes: tuple[int, int]) -> Tensor:
-    """A bool for each pair (Q, G), on the device it comes on."""
+def boolean_mask(
+    function: str,
+    argument: str,
+    values: Any,
+    sizes: tuple[int, int],
+    what: str = "query and gallery image",
+) -> Tensor:
+    """A bool for each pair (Q, G), on the device it comes on; ``what`` the pairs are of."""
     mask = values
     if not isinstance(values, Tensor | str | bytes) and (
         hasattr(values, "__array__") or isinstance(values, Sequence)
@@ -220,8 +304,10 @@ def boolean_mask(function: str, argument: str, values: Any, sizes: tuple[int, in
         array = _array(function, argument, values)
         mask = shared(array) if array.dtype == np.bool_ else array
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool or tuple(mask.shape) != sizes:
-        requirement = f"be bool of shape {sizes}, one for each query and gallery image"
+        requirement = f"be bool of shape {sizes}, one for each {what}"
         raise ArgumentError(function, argument, requirement, described(mask))
+    if mask.is_meta:
+        raise ArgumentError(function, argument, "be a mask with values", "a meta tensor")
     return dense(function, argument, mask)
 
 
@@ -233,8 +319,8 @@ def alike(function: str, argument: str, x: Tensor, like_argument: str, like: Ten
         ("device", x.device, like.device),
     ):
         if got != want:
-            requirement = f"have {of} {want} like {like_argument}"
-            raise ArgumentError(function, argument, requirement, str(got))
+            requirement = f"have {of} {want} like"
+            raise ArgumentError(function, argument, requirement, str(got), like=like_argument)
 
 
 def finite(function: str, argument: str, x: Tensor) -> Tensor:

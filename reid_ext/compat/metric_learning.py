@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from reid_ext import ops
+from reid_ext._runtime.arguments import ArgumentError, choice
 from reid_ext.losses import ExpATLoss
 
 try:
@@ -43,7 +44,8 @@ class Loss(BaseMetricLossFunction):
         alone, whose formula is one of triplets; the others choose or weigh their pairs themselves.
 
     Raises:
-        ValueError: an ``indices_tuple`` for a loss that has no use for it, or labels missing.
+        ArgumentError: an ``indices_tuple`` is given to a loss that does not take one, or labels are
+            missing.
     """
 
     def __init__(self, loss: nn.Module, **regularizer):
@@ -54,7 +56,8 @@ class Loss(BaseMetricLossFunction):
         if indices_tuple is not None:
             value = self._of_triplets(embeddings, indices_tuple, ref_emb)
         elif labels is None:
-            raise ValueError(f"{self._name}: labels must be given without indices_tuple, got None")
+            requirement = "be given where there is no indices_tuple"
+            raise ArgumentError(self._name, "labels", requirement, "None")
         elif ref_emb is embeddings:
             value = self.loss(embeddings, labels)
         else:
@@ -67,15 +70,12 @@ class Loss(BaseMetricLossFunction):
 
     def _of_triplets(self, embeddings: Tensor, indices: tuple, ref_emb: Tensor) -> Tensor:
         if not isinstance(self.loss, ExpATLoss):
-            raise ValueError(
-                f"{self._name}: indices_tuple must be None, got one; this loss looks at pairs of "
-                "its own choice, so leave the miner out"
-            )
+            advice = "leave the miner out: this loss chooses its own pairs"
+            raise ArgumentError(self._name, "indices_tuple", "be None", "a tuple", advice)
         if len(indices) != 3:
-            raise ValueError(
-                f"{self._name}: indices_tuple must be triplets (anchors, positives, negatives), "
-                f"got {len(indices)} tensors; use a miner of triplets"
-            )
+            requirement = "be triplets (anchors, positives, negatives)"
+            got, advice = f"{len(indices)} tensors", "use a miner of triplets"
+            raise ArgumentError(self._name, "indices_tuple", requirement, got, advice)
         anchor, positive, negative = indices
         return ops.expat_triplet_loss(
             embeddings[anchor],
@@ -98,11 +98,7 @@ class HardestMiner(BaseMiner):
     """
 
     def __init__(self, metric: str = "cosine"):
-        if not isinstance(metric, str) or metric not in _DISTANCES:
-            raise ValueError(
-                f"metric_learning.HardestMiner: metric must be one of {', '.join(_DISTANCES)}, "
-                f"got {metric!r:.60}"
-            )
+        metric = choice("metric_learning.HardestMiner", "metric", metric, _DISTANCES)
         super().__init__(distance=_DISTANCES[metric]())
         self.metric = metric
 

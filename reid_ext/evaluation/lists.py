@@ -63,7 +63,7 @@ def ranked_lists(
     q, g = q_set.tensor(), g_set.tensor()
     one = _first_trial(task, q_set, g_set, q.device)
     chosen = integers(function, "queries", queries, device=torch.device("cpu"))
-    if len(chosen) and not 0 <= int(chosen.min()) <= int(chosen.max()) < one.query.rows:
+    if chosen.ndim != 1 or bool(((chosen < 0) | (chosen >= one.query.rows)).any()):
         requirement = f"be positions of queries from 0 to {one.query.rows - 1}"
         raise ArgumentError(function, "queries", requirement, str(chosen.tolist()[:8]))
     length = integer(function, "length", length, 1)
@@ -129,11 +129,11 @@ def left_out(
     function = "left_out"
     task = _read(function, protocol, Rules(junk, candidates), None, False, settings)
     cpu = torch.device("cpu")
-    sides = [
+    q, g = (
         task.protocol.prepare(side_of(function, name, features, cpu), task.settings)
         for name, features in (("query", query), ("gallery", gallery))
-    ]
-    return task.protocol.left_out(*sides, task.rules)
+    )
+    return task.protocol.left_out(q, g, task.rules)
 
 
 def _read(

@@ -150,6 +150,8 @@ def select_galleries(
         },
     )
     ids = integers(function, "gallery_ids", gallery_ids, device=cpu)
+    if ids.ndim != 1:
+        raise ArgumentError(function, "gallery_ids", "have shape (G,)", str(tuple(ids.shape)))
     columns, names = {"identities": ids}, {"identities": "gallery_ids"}
     for column, name, values in (
         ("cameras", "gallery_cameras", gallery_cameras),

@@ -1,6 +1,6 @@
 """evaluate and evaluate_distances: CMC, mAP and mINP by the rules of any protocol."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -261,7 +261,8 @@ class Evaluation:
 
     def rank(self, query: FeatureSet, gallery: FeatureSet) -> Ranking:
         """The ranking by features."""
-        q, g = query.tensor(), gallery.features
+        q = query.tensor()
+        g: Any = gallery.features
         needs_matrix = self.rerank is not None or self.protocol.needs_keys(self.settings)
         if needs_matrix or not is_streamed(q, g):
             g = gallery.tensor()
@@ -313,7 +314,12 @@ class Evaluation:
         if isinstance(g, Tensor) and not is_streamed(q, g):
             with compute.precision(self.compute):
                 ranks = ops.rank_positives(
-                    q, m.gallery(g), m.positives, m.junk, metric=self.metric, compute=self.compute
+                    q,
+                    m.gallery(g),
+                    m.positives,
+                    m.junk,
+                    metric=self.metric,
+                    compute=compute.op_compute(self.compute),
                 )
         else:
             blocks = Blocks(self.function, g, q, one.gallery.rows)
@@ -418,6 +424,8 @@ def _read_set(
     if isinstance(features, FeatureSet):
         _check_left_out(function, name, labels)
         return features
+    if name == "query" and isinstance(features, Iterator):  # queries are few and read once
+        features = list(features)
     if ids is None:
         raise ArgumentError(function, f"{name}_ids", "be given with features", "None")
     names = {"features": name, **_names(name)}

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from reid_ext import ops
 from reid_ext._runtime.arguments import ArgumentError
 from reid_ext.evaluation._engine import compute as precision
 from reid_ext.evaluation._engine import streaming
@@ -88,9 +89,11 @@ def _ranks(
         gallery, places = gallery[kept], (matches.kept.cumsum(0) - 1)[places[kept]]
     positives = matches.positives
     here, row = _found(positives.indices, places)
-    values = streaming.values_of(
-        query, gallery, query_of(positives)[here], row[here], task.metric, task.compute
-    )
+    pairs = query, gallery, query_of(positives)[here], row[here]
+    with precision.precision(task.compute):
+        values = ops.pair_values(
+            *pairs, metric=task.metric, compute=precision.op_compute(task.compute)
+        )
     thresholds = values.new_zeros(len(positives.indices))
     thresholds[here] = values
     add_up(thresholds)

@@ -88,6 +88,7 @@ class FeatureSet:
     ) -> None:
         called = names.get("features", "features")
         self.arguments = MappingProxyType(dict(names))  # what the caller knows the columns as
+        self._function = function
         self.features = _read_features(function, called, features)
         self.source = MappingProxyType(dict(source or {}))
         rows = None if self.is_in_blocks else len(self.features)  # type: ignore[arg-type]
@@ -126,19 +127,18 @@ class FeatureSet:
 
     def tensor(self) -> Tensor:
         """The features (N, D) as a tensor that shares their memory, without gradient."""
-        if self.is_in_blocks:
-            pieces = [arguments.matrix("FeatureSet", "features", b) for b in self._blocks()]
-            kinds = {(p.shape[1], p.dtype, p.device) for p in pieces}
-            if len(kinds) != 1:
-                requirement = "have blocks of one feature length, dtype and device"
-                value = "no block" if not kinds else f"{len(kinds)} kinds"
-                raise ArgumentError("FeatureSet", "features", requirement, value)
-            with torch.autocast(pieces[0].device.type, enabled=False):
-                return torch.cat(pieces)
-        return arguments.matrix("FeatureSet", "features", self.features)
-
-    def _blocks(self) -> Iterator[Any]:
-        return iter(self.features)
+        called = self.arguments.get("features", "features")
+        if not self.is_in_blocks:
+            return arguments.matrix(self._function, called, self.features)
+        blocks: Iterable[Any] = self.features
+        pieces = [arguments.matrix(self._function, called, block) for block in blocks]
+        kinds = {(p.shape[1], p.dtype, p.device) for p in pieces}
+        if len(kinds) != 1:
+            requirement = "have blocks of one feature length, dtype and device"
+            value = "no block" if not kinds else f"{len(kinds)} kinds"
+            raise ArgumentError(self._function, called, requirement, value)
+        with torch.autocast(pieces[0].device.type, enabled=False):
+            return torch.cat(pieces)
 
     def to(self, device: str | torch.device) -> "FeatureSet":
         """The same set with its features on ``device``."""
@@ -230,7 +230,8 @@ class FeatureSet:
         source: Mapping[str, Any] | None = None,
     ) -> "FeatureSet":
         made = FeatureSet.__new__(FeatureSet)
-        made.features, made._rows, made.arguments = features, len(features), self.arguments
+        made.features, made._rows = features, len(features)
+        made.arguments, made._function = self.arguments, self._function
         made.columns = MappingProxyType(dict(columns))
         made.source = MappingProxyType(dict(self.source if source is None else source))
         return made
@@ -289,6 +290,8 @@ def _read_column(
                     function, argument, x.long() if x.dtype == torch.bool else x
                 )
             )
+    if isinstance(column, Tensor) and column.is_meta:
+        raise ArgumentError(function, argument, "be a tensor with values", "a meta tensor")
     if column.ndim != 1 or (rows is not None and len(column) != rows):
         wanted = "(N,)" if rows is None else f"({rows},)"
         requirement = f"have shape {wanted}, one for each row of {like}"

@@ -1,21 +1,35 @@
 """Which pairs of a batch, or of a batch and a memory, are positive and which negative."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
-from reid_ext.losses._batch import with_keys
+from reid_ext.losses._inputs import read_batch
 
 
-def positives_and_negatives(
-    where: str, features: Tensor, labels: Tensor, keys: Tensor | None, key_labels: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Boolean masks (N, M): pairs of one identity, and pairs of two. Without keys M is N, and no
-    row is paired with itself. ``where`` opens the error for what does not fit."""
-    _, labels, keys, key_labels = with_keys(where, features, labels, keys, key_labels)
+class Pairs(NamedTuple):
+    """Features (N, D) and keys (M, D), and boolean masks (N, M) of their pairs.
+
+    Without keys M is N, and no row is paired with itself.
+    """
+
+    features: Tensor
+    keys: Tensor | None
+    positive: Tensor  # pairs of one identity
+    negative: Tensor  # pairs of two
+
+
+def pairs_of(
+    function: str, features: Tensor, labels: Tensor, keys: Tensor | None, key_labels: Tensor | None
+) -> Pairs:
+    """Read the arguments of the loss ``function``, and pair its features with its keys."""
+    x, labels, keys, key_labels = read_batch(function, features, labels, keys, key_labels)
     same = labels[:, None] == (labels if key_labels is None else key_labels)
     if keys is not None:
-        return same, ~same
-    return same & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device), ~same
+        return Pairs(x, keys, same, ~same)
+    other_row = ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+    return Pairs(x, None, same & other_row, ~same)
 
 
 def mean_over(losses: Tensor, counts: Tensor) -> Tensor:

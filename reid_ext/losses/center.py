@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from reid_ext.losses._batch import labels_of, promoted, rows
-from reid_ext.losses._numbers import check_size
+from reid_ext._runtime.arguments import ArgumentError, integer, labels_of_rows, number
+from reid_ext._runtime.arguments import features as read_features
+from reid_ext.losses._inputs import MOST, promoted
 
 
 class CenterLoss(nn.Module):
@@ -31,18 +32,22 @@ class CenterLoss(nn.Module):
 
     def __init__(self, num_identities: int, feature_dim: int):
         super().__init__()
-        for name, value in (("num_identities", num_identities), ("feature_dim", feature_dim)):
-            check_size("CenterLoss", name, value)
-        self.centers = nn.Parameter(torch.randn(num_identities, feature_dim))
+        identities = integer("CenterLoss", "num_identities", num_identities, 1, MOST)
+        dim = integer("CenterLoss", "feature_dim", feature_dim, 1, MOST)
+        self.centers = nn.Parameter(torch.randn(identities, dim))
+
+    def extra_repr(self) -> str:
+        identities, dim = self.centers.shape
+        return f"num_identities={identities}, feature_dim={dim}"
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
         c, d = self.centers.shape
-        features = rows("CenterLoss", "features", features, d)
-        labels = labels_of("CenterLoss", "labels", labels, features, "features")
+        features = read_features("CenterLoss", "features", features, d)
+        labels = labels_of_rows("CenterLoss", "labels", labels, "features", features)
         if labels.device.type == "cpu" and labels.numel() and not torch.compiler.is_compiling():
             low, high = int(labels.min()), int(labels.max())
             if low < 0 or high >= c:
-                raise ValueError(f"CenterLoss: labels must be in [0, {c}), got {low} to {high}")
+                raise ArgumentError("CenterLoss", "labels", f"be in [0, {c})", f"{low} to {high}")
         features, centers = promoted(features, self.centers[labels])
         return (features - centers).square().sum() / max(len(features), 1)
 
@@ -53,7 +58,6 @@ class CenterLoss(nn.Module):
         Call it after ``backward()`` of a total with ``weight * center_loss``, before the step of
         the centres' own optimiser: ``weight`` then weighs the features' gradient alone.
         """
-        if not weight > 0:
-            raise ValueError(f"CenterLoss: weight must be above 0, got {weight}")
+        weight = number("CenterLoss.rescale_gradient", "weight", weight, above=0)
         if self.centers.grad is not None:
             self.centers.grad /= weight

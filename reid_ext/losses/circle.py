@@ -5,8 +5,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reid_ext import ops
-from reid_ext.losses._numbers import check_numbers, is_number
-from reid_ext.losses._pairs import mean_over, positives_and_negatives
+from reid_ext._runtime.arguments import number
+from reid_ext.losses._pairs import mean_over, pairs_of
 
 
 class CircleLoss(nn.Module):
@@ -33,11 +33,11 @@ class CircleLoss(nn.Module):
 
     def __init__(self, margin: float = 0.25, gamma: float = 128.0):
         super().__init__()
-        check_numbers("CircleLoss", margin=margin)
-        if not (is_number(gamma) and gamma > 0):
-            raise ValueError(f"CircleLoss: gamma must be above 0, got {gamma}")
-        self.margin = margin
-        self.gamma = gamma
+        self.margin = number("CircleLoss", "margin", margin)
+        self.gamma = number("CircleLoss", "gamma", gamma, above=0)
+
+    def extra_repr(self) -> str:
+        return f"margin={self.margin}, gamma={self.gamma}"
 
     def forward(
         self,
@@ -47,10 +47,8 @@ class CircleLoss(nn.Module):
         keys: Tensor | None = None,
         key_labels: Tensor | None = None,
     ) -> Tensor:
-        positive, negative = positives_and_negatives(
-            "CircleLoss", features, labels, keys, key_labels
-        )
-        cosine = ops.cosine_matrix(features, keys)
+        x, y, positive, negative = pairs_of("CircleLoss", features, labels, keys, key_labels)
+        cosine = ops.cosine_matrix(x, y)
         m, constant = self.margin, cosine.detach()
         pull = -self.gamma * F.relu(1 + m - constant) * (cosine - 1 + m)
         push = self.gamma * F.relu(constant + m) * (cosine - m)

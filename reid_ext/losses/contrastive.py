@@ -4,9 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reid_ext.losses._numbers import is_number
-from reid_ext.losses._pairs import mean_over, positives_and_negatives
-from reid_ext.ops._contract import computed
+from reid_ext._runtime.arguments import number
+from reid_ext.losses._pairs import mean_over, pairs_of
 
 
 class ContrastiveLoss(nn.Module):
@@ -29,9 +28,10 @@ class ContrastiveLoss(nn.Module):
 
     def __init__(self, margin: float = 1.0):
         super().__init__()
-        if not (is_number(margin) and margin > 0):
-            raise ValueError(f"ContrastiveLoss: margin must be above 0, got {margin}")
-        self.margin = margin
+        self.margin = number("ContrastiveLoss", "margin", margin, above=0)
+
+    def extra_repr(self) -> str:
+        return f"margin={self.margin}"
 
     def forward(
         self,
@@ -41,11 +41,8 @@ class ContrastiveLoss(nn.Module):
         keys: Tensor | None = None,
         key_labels: Tensor | None = None,
     ) -> Tensor:
-        positive, negative = positives_and_negatives(
-            "ContrastiveLoss", features, labels, keys, key_labels
-        )
-        x = computed("ContrastiveLoss: features", features)
-        y = x if keys is None else computed("ContrastiveLoss: keys", keys)
+        x, y, positive, negative = pairs_of("ContrastiveLoss", features, labels, keys, key_labels)
+        y = x if y is None else y
         # by differences: the product's rounding would give coincident rows a gradient
         distance = torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
         near = F.relu(self.margin - distance)

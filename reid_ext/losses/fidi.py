@@ -3,7 +3,9 @@
 from torch import Tensor, nn
 
 from reid_ext import ops
-from reid_ext.losses._numbers import check_numbers
+from reid_ext._runtime.arguments import choice, flag, number
+from reid_ext.losses._inputs import named
+from reid_ext.ops.fidi import AGGREGATIONS
 
 
 class FIDILoss(nn.Module):
@@ -32,12 +34,16 @@ class FIDILoss(nn.Module):
         aggregation: str = "mean",
     ):
         super().__init__()
-        check_numbers("FIDILoss", alpha=alpha, beta=beta)
-        self.alpha = alpha
-        self.beta = beta
-        self.normalize = normalize
-        self.aggregation = aggregation
+        self.alpha = number("FIDILoss", "alpha", alpha, above=1)
+        self.beta = number("FIDILoss", "beta", beta, above=0)
+        self.normalize = flag("FIDILoss", "normalize", normalize)
+        self.aggregation = choice("FIDILoss", "aggregation", aggregation, AGGREGATIONS)
 
+    def extra_repr(self) -> str:
+        numbers = f"alpha={self.alpha}, beta={self.beta}"
+        return f"{numbers}, normalize={self.normalize}, aggregation={self.aggregation!r}"
+
+    @named(x="features")
     def forward(
         self,
         features: Tensor,

@@ -3,7 +3,10 @@
 from torch import Tensor, nn
 
 from reid_ext import ops
-from reid_ext.losses._numbers import check_numbers
+from reid_ext._runtime.arguments import choice, number
+from reid_ext.losses._inputs import named
+
+VARIANTS = ("paper", "released")
 
 
 class AdaptiveLabelSmoothingLoss(nn.Module):
@@ -24,10 +27,14 @@ class AdaptiveLabelSmoothingLoss(nn.Module):
 
     def __init__(self, alpha: float = 0.25, variant: str = "paper"):
         super().__init__()
-        check_numbers("AdaptiveLabelSmoothingLoss", alpha=alpha)
-        self.alpha = alpha
-        self.variant = variant
+        function = "AdaptiveLabelSmoothingLoss"
+        self.alpha = number(function, "alpha", alpha, 0, 1)
+        self.variant = choice(function, "variant", variant, VARIANTS)
 
+    def extra_repr(self) -> str:
+        return f"alpha={self.alpha}, variant={self.variant!r}"
+
+    @named()
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         return ops.adaptive_label_smoothing_loss(
             logits, labels, alpha=self.alpha, variant=self.variant

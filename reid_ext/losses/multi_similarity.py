@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from reid_ext import ops
-from reid_ext.losses._numbers import check_numbers, is_number
-from reid_ext.losses._pairs import mean_over, positives_and_negatives
+from reid_ext._runtime.arguments import number
+from reid_ext.losses._pairs import mean_over, pairs_of
 
 
 class MultiSimilarityLoss(nn.Module):
@@ -39,14 +39,15 @@ class MultiSimilarityLoss(nn.Module):
         self, alpha: float = 2.0, beta: float = 50.0, base: float = 0.5, epsilon: float = 0.1
     ):
         super().__init__()
-        check_numbers("MultiSimilarityLoss", base=base, epsilon=epsilon)
-        for name, value in (("alpha", alpha), ("beta", beta)):
-            if not (is_number(value) and value > 0):
-                raise ValueError(f"MultiSimilarityLoss: {name} must be above 0, got {value}")
-        self.alpha = alpha
-        self.beta = beta
-        self.base = base
-        self.epsilon = epsilon
+        function = "MultiSimilarityLoss"
+        self.alpha = number(function, "alpha", alpha, above=0)
+        self.beta = number(function, "beta", beta, above=0)
+        self.base = number(function, "base", base)
+        self.epsilon = number(function, "epsilon", epsilon)
+
+    def extra_repr(self) -> str:
+        weights = f"alpha={self.alpha}, beta={self.beta}"
+        return f"{weights}, base={self.base}, epsilon={self.epsilon}"
 
     def forward(
         self,
@@ -56,11 +57,11 @@ class MultiSimilarityLoss(nn.Module):
         keys: Tensor | None = None,
         key_labels: Tensor | None = None,
     ) -> Tensor:
-        positive, negative = positives_and_negatives(
+        x, y, positive, negative = pairs_of(
             "MultiSimilarityLoss", features, labels, keys, key_labels
         )
         counts = positive.any(1) & negative.any(1)
-        cosine = ops.cosine_matrix(features, keys)
+        cosine = ops.cosine_matrix(x, y)
         constant = cosine.detach()
         least = _extreme(constant, positive, torch.inf).amin(1, keepdim=True)
         most = _extreme(constant, negative, -torch.inf).amax(1, keepdim=True)

@@ -5,7 +5,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reid_ext import ops
-from reid_ext.losses._numbers import is_number
+from reid_ext._runtime.arguments import choice, number
+from reid_ext.losses._inputs import named
 
 
 class TripletLoss(nn.Module):
@@ -19,7 +20,8 @@ class TripletLoss(nn.Module):
     Shape:
         features (N, D), labels (N,); keys (M, D), key_labels (M,): what to compare the features
         with, such as a memory bank, instead of themselves. Returns a scalar, the mean over the
-        anchors that have both a positive and a negative. None has: 0 with zero gradient.
+        anchors that have both a positive and a negative. If there is no such anchor, the loss and
+        its gradient are zero.
 
     Source:
         Hermans et al. 2017, arXiv:1703.07737.
@@ -27,14 +29,13 @@ class TripletLoss(nn.Module):
 
     def __init__(self, margin: float | None = 0.3, metric: str = "euclidean"):
         super().__init__()
-        if margin is not None and not (is_number(margin) and margin >= 0):
-            raise ValueError(
-                f"TripletLoss: margin must be None or not negative, got {margin}; None is the "
-                "soft margin"
-            )
-        self.margin = margin
-        self.metric = metric
+        self.margin = None if margin is None else number("TripletLoss", "margin", margin, 0)
+        self.metric = choice("TripletLoss", "metric", metric, ops.METRICS)
 
+    def extra_repr(self) -> str:
+        return f"margin={self.margin}, metric={self.metric!r}"
+
+    @named(x="features")
     def forward(
         self,
         features: Tensor,

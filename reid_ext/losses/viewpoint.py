@@ -7,13 +7,25 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reid_ext import ops
-from reid_ext.losses._batch import promoted, rows
-from reid_ext.losses._numbers import check_choice, check_numbers, check_size, is_number
-from reid_ext.ops._contract import integers
+from reid_ext._runtime.arguments import (
+    ArgumentError,
+    boolean_mask,
+    choice,
+    dense,
+    integer,
+    integers,
+    number,
+)
+from reid_ext._runtime.arguments import features as read_features
+from reid_ext.losses._inputs import MOST, named, promoted
+from reid_ext.ops.viewpoint import TARGETS
+
+REGULARISATIONS = ("angular", "euclidean")
 
 _INITIAL_STD = 0.001  # near uniform softmaxes at the start: the loss begins at ln C + ln(C V)
 
 
+@named(x="identity_weight", y="view_weight")
 def angular_regularisation(
     identity_weight: Tensor, view_weight: Tensor, present: Tensor | None = None
 ) -> Tensor:
@@ -31,6 +43,9 @@ def angular_regularisation(
     Returns:
         A scalar in [0, 2], 0 where no class is present.
     """
+    function = "angular_regularisation"
+    identity_weight = read_features(function, "identity_weight", identity_weight)
+    present = _read_classes(function, view_weight, present)
     cosine = ops.cosine_matrix(identity_weight.unsqueeze(1), view_weight).squeeze(1)  # (C, V)
     return _mean(1 - cosine, present)
 
@@ -49,6 +64,7 @@ def euclidean_regularisation(view_weight: Tensor, present: Tensor | None = None)
     Returns:
         A scalar, not negative.
     """
+    present = _read_classes("euclidean_regularisation", view_weight, present)
     distances, both = [], []
     views = range(view_weight.shape[1])
     for a, b in itertools.combinations(views, 2):
@@ -64,6 +80,16 @@ def euclidean_regularisation(view_weight: Tensor, present: Tensor | None = None)
     return distance.mean()
 
 
+def _read_classes(function: str, view_weight: Tensor, present: Tensor | None) -> Tensor | None:
+    """Check the weights of the (identity, view) classes, and read which of them exist."""
+    shape = dense(function, "view_weight", view_weight).shape
+    if len(shape) != 3:
+        raise ArgumentError(function, "view_weight", "have shape (C, V, D)", str(tuple(shape)))
+    if present is None:
+        return None
+    return boolean_mask(function, "present", present, (shape[0], shape[1]), "identity and view")
+
+
 def present_views(
     labels: Tensor, views: Tensor, *, num_identities: int, num_views: int = 3
 ) -> Tensor:
@@ -76,24 +102,22 @@ def present_views(
         num_views: V.
 
     Raises:
-        ValueError: an identity or view out of range.
+        ArgumentError: an identity or view out of range.
     """
-    like = labels if isinstance(labels, Tensor) else torch.empty(0, device="cpu")
-    labels = integers("present_views: labels", labels, like)
-    views = integers("present_views: views", views, labels)
+    function = "present_views"
+    num_identities = integer(function, "num_identities", num_identities, 0, MOST)
+    num_views = integer(function, "num_views", num_views, 0, MOST)
+    labels = integers(function, "labels", labels)
+    views = integers(function, "views", views, device=labels.device)
     if labels.dim() != 1 or views.shape != labels.shape:
-        raise ValueError(
-            f"present_views: views must have shape (M,) like labels, got {tuple(views.shape)} for "
-            f"labels of shape {tuple(labels.shape)}"
-        )
+        requirement = f"have shape (M,) like labels {tuple(labels.shape)}"
+        raise ArgumentError(function, "views", requirement, str(tuple(views.shape)))
     known = views != -1
     labels, views = labels[known], views[known]
     for name, values, size in (("labels", labels, num_identities), ("views", views, num_views)):
         outside = values[(values < 0) | (values >= size)]
         if len(outside):
-            raise ValueError(
-                f"present_views: {name} must be in [0, {size}), got {outside[0].item()}"
-            )
+            raise ArgumentError(function, name, f"be in [0, {size})", str(outside[0].item()))
     present = torch.zeros(num_identities, num_views, dtype=torch.bool, device=labels.device)
     present[labels, views] = True
     return present
@@ -157,22 +181,22 @@ class ViewpointAwareLoss(nn.Module):
         gamma: float = 1.0,
     ):
         super().__init__()
-        _check_sizes(num_identities, feature_dim, num_views)
-        _check_present(present, num_identities, num_views)
-        where = "ViewpointAwareLoss"
-        check_choice(where, "labels", labels, ("adaptive", "fixed", "hard"))
-        check_choice(where, "regularisation", regularisation, ("angular", "euclidean"))
-        check_numbers(where, beta=beta, gamma=gamma)
-        if not (is_number(alpha) and 0 <= alpha <= 0.5):
-            raise ValueError(f"ViewpointAwareLoss: alpha must be in [0, 0.5], got {alpha}")
-        self.num_views = num_views
-        self.alpha = alpha
-        self.beta = beta
-        self.gamma = gamma
-        self.labels = labels
-        self.regularisation = regularisation
-        self.identity_weight = nn.Parameter(torch.empty(num_identities, feature_dim))
-        self.view_weight = nn.Parameter(torch.empty(num_identities, num_views, feature_dim))
+        function = "ViewpointAwareLoss"
+        identities = integer(function, "num_identities", num_identities, 1, MOST)
+        dim = integer(function, "feature_dim", feature_dim, 1, MOST)
+        most = MOST // identities
+        what = f"2**31 - 1 classes in all with {identities} identities"
+        self.num_views = integer(function, "num_views", num_views, 1, most, what)
+        if present is not None:
+            sizes = identities, self.num_views
+            present = boolean_mask(function, "present", present, sizes, "identity and view")
+        self.alpha = number(function, "alpha", alpha, 0, 0.5)
+        self.beta = number(function, "beta", beta)
+        self.gamma = number(function, "gamma", gamma)
+        self.labels = choice(function, "labels", labels, TARGETS)
+        self.regularisation = choice(function, "regularisation", regularisation, REGULARISATIONS)
+        self.identity_weight = nn.Parameter(torch.empty(identities, dim))
+        self.view_weight = nn.Parameter(torch.empty(identities, self.num_views, dim))
         self.register_buffer("present", present)
         self.parts: dict[str, Tensor] = {}
         self.reset_parameters()
@@ -181,10 +205,19 @@ class ViewpointAwareLoss(nn.Module):
         nn.init.normal_(self.identity_weight, std=_INITIAL_STD)
         nn.init.normal_(self.view_weight, std=_INITIAL_STD)
 
+    def extra_repr(self) -> str:
+        identities, views, dim = self.view_weight.shape
+        sizes = f"num_identities={identities}, feature_dim={dim}, num_views={views}"
+        weights = f"alpha={self.alpha}, beta={self.beta}, gamma={self.gamma}"
+        choices = f"labels={self.labels!r}, regularisation={self.regularisation!r}"
+        return f"{sizes}, {weights}, {choices}"
+
+    @named()
     def identity_loss(self, features: Tensor, labels: Tensor) -> Tensor:
         logits = _logits(features, self.identity_weight)
         return ops.adaptive_label_smoothing_loss(logits, labels, alpha=self.alpha)
 
+    @named()
     def viewpoint_loss(self, features: Tensor, labels: Tensor, views: Tensor) -> Tensor:
         return ops.viewpoint_loss(
             _logits(features, self.view_weight.flatten(0, 1)),
@@ -215,31 +248,5 @@ class ViewpointAwareLoss(nn.Module):
 
 def _logits(features: Tensor, weight: Tensor) -> Tensor:
     """Of either classifier, in the wider dtype of the two."""
-    x = rows("ViewpointAwareLoss", "features", features, weight.shape[1])
+    x = read_features("ViewpointAwareLoss", "features", features, weight.shape[1])
     return F.linear(*promoted(x, weight))
-
-
-def _check_sizes(num_identities: int, feature_dim: int, num_views: int) -> None:
-    sizes = {"num_identities": num_identities, "feature_dim": feature_dim, "num_views": num_views}
-    for name, size in sizes.items():
-        check_size("ViewpointAwareLoss", name, size)
-    classes = num_identities * num_views
-    if classes >= 2**31:
-        raise ValueError(
-            "ViewpointAwareLoss: num_identities * num_views must be below 2**31 classes, got "
-            f"{num_identities} * {num_views} = {classes}"
-        )
-
-
-def _check_present(present: Tensor | None, num_identities: int, num_views: int) -> None:
-    if present is None:
-        return
-    if not isinstance(present, Tensor):
-        raise ValueError(
-            f"ViewpointAwareLoss: present must be a tensor or None, got {type(present).__name__}"
-        )
-    if present.dtype != torch.bool or present.shape != (num_identities, num_views):
-        raise ValueError(
-            f"ViewpointAwareLoss: present must be bool of shape ({num_identities}, {num_views}), "
-            f"got {present.dtype} of shape {tuple(present.shape)}"
-        )

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from reid_ext._runtime.arguments import ArgumentError
+
 # Both are internal to torch: without them every call takes the registered way.
 _below_autograd: Any = getattr(torch._C, "_AutoDispatchBelowAutograd", None)
 _in_functorch: Any = getattr(torch._C, "_are_functorch_transforms_active", None)
@@ -18,7 +20,10 @@ _HAS_SHORT_WAY = _below_autograd is not None and _in_functorch is not None
 
 
 def differentiable(op: str, backward: Callable, setup_context: Callable) -> Callable[..., Any]:
-    """Give the op its gradient, and return the op as its Python face shall call it."""
+    """Give the op its gradient, and return it as its public function calls it.
+
+    An invalid argument raises ArgumentError, as from :func:`reid_ext.ops._contract.kernel`.
+    """
     torch.library.register_autograd(f"reid_ext::{op}", backward, setup_context=setup_context)
     registered = getattr(torch.ops.reid_ext, op).default
 
@@ -53,9 +58,14 @@ def differentiable(op: str, backward: Callable, setup_context: Callable) -> Call
             return backward(ctx, *grads)
 
     def run(*inputs: Any) -> Any:
-        if torch.compiler.is_compiling() or not _HAS_SHORT_WAY:
+        if torch.compiler.is_compiling():
             return registered(*inputs)
-        return (Transformed if _in_functorch() else Eager).apply(*inputs)
+        try:
+            if not _HAS_SHORT_WAY:
+                return registered(*inputs)
+            return (Transformed if _in_functorch() else Eager).apply(*inputs)
+        except RuntimeError as error:
+            raise ArgumentError.of_kernel(error) from None
 
     return run
 

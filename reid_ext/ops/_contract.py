@@ -1,87 +1,37 @@
-"""What every op's Python face does alike with its arguments: dtypes, integers and choices."""
+"""Between the public function of an op and its schema: choices, invalid arguments, fakes."""
 
 from collections.abc import Callable
-from numbers import Real
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-_HALF = (torch.float16, torch.bfloat16)
+from reid_ext._runtime.arguments import ArgumentError, choice
+
+METRICS = ("cosine", "euclidean", "squared_euclidean")
 
 
-def computed(argument: str, x: Tensor) -> Tensor:
-    """``x`` in the precision the kernels compute in: half types as float32.
+def code_of(function: str, argument: str, value: str, names: tuple[str, ...]) -> int:
+    """The number by which the schema knows one of ``names``."""
+    return names.index(choice(function, argument, value, names))
 
-    ``argument`` is what to call it in the error for anything but a tensor.
+
+def kernel(op: str) -> Callable[..., Any]:
+    """The op as public functions call it: an invalid argument raises ArgumentError.
+
+    A compiled graph holds the op itself, so errors of its kernel stay RuntimeError there.
     """
-    if not isinstance(x, Tensor):
-        raise TypeError(f"{argument} must be a tensor, got {type(x).__name__}")
-    _check_dense(argument, x)
-    return x.float() if x.dtype in _HALF else x
+    registered = getattr(torch.ops.reid_ext, op).default
 
-
-def integers(argument: str, t: Tensor, like: Tensor) -> Tensor:
-    """``t`` as int64, from any integer type, or a list or array on the device of ``like``.
-
-    ``argument`` is what to call it in the error.
-    """
-    if not isinstance(t, Tensor):
+    def run(*inputs: Any) -> Any:
+        if torch.compiler.is_compiling():
+            return registered(*inputs)
         try:
-            t = torch.as_tensor(_of_torch(t), device=like.device)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise TypeError(
-                f"{argument} must be a tensor or a list of integers, got {type(t).__name__} "
-                f"({error})"
-            ) from None
-    _check_dense(argument, t)
-    if t.dtype == torch.int64:
-        return t
-    real = t.is_floating_point() or t.is_complex() or t.dtype == torch.bool
-    if real and t.numel() > 0:  # an empty list becomes a float tensor
-        raise RuntimeError(f"{argument} must hold integers, got {t.dtype}; call .long() on it")
-    return t.long()
+            return registered(*inputs)
+        except RuntimeError as error:
+            raise ArgumentError.of_kernel(error) from None
 
-
-def number(argument: str, value: Any) -> float:
-    """``value`` as Python's float, from any one real number."""
-    if isinstance(value, Real) or (isinstance(value, Tensor | np.ndarray) and value.ndim == 0):
-        return float(value)
-    raise TypeError(f"{argument} must be a number, got {value!r:.60}")
-
-
-def flag(argument: str, value: Any) -> bool:
-    """``value`` as Python's bool, from that or NumPy's."""
-    if isinstance(value, bool | np.bool_):
-        return bool(value)
-    raise TypeError(f"{argument} must be True or False, got {value!r:.60}")
-
-
-def check_alike(where: str, name: str, x: Tensor, like_name: str, like: Tensor) -> None:
-    """ValueError unless two matrices (N, D) are of one feature length, dtype and device."""
-    for of, got, want in (
-        ("feature length", x.shape[1], like.shape[1]),
-        ("dtype", x.dtype, like.dtype),
-        ("device", x.device, like.device),
-    ):
-        if got != want:
-            raise ValueError(f"{where}: {name} must have {of} {want} like {like_name}, got {got}")
-
-
-def _check_dense(argument: str, t: Tensor) -> None:
-    if t.layout != torch.strided:
-        raise TypeError(f"{argument} must be a dense tensor, got one of {t.layout}")
-
-
-def _of_torch(values: Any) -> Any:
-    """An array of integers in a form that torch takes, whatever its byte order and strides."""
-    if not hasattr(values, "__array__"):
-        return values
-    if isinstance(values, np.ma.MaskedArray):
-        raise TypeError("with a mask; call .filled() or .data")
-    array = np.asarray(values)
-    return array.astype(np.int64) if array.dtype.kind in "iu" else array
+    return run
 
 
 def fake(op: str) -> Callable[[Callable], Callable]:
@@ -105,13 +55,3 @@ def fake(op: str) -> Callable[[Callable], Callable]:
         return torch.library.register_fake(f"reid_ext::{op}")(checked)
 
     return register
-
-
-METRICS = ("cosine", "euclidean", "squared_euclidean")
-
-
-def code_of(argument: str, value: str, names: tuple[str, ...]) -> int:
-    """The number by which the schema knows one of ``names``."""
-    if not isinstance(value, str) or value not in names:
-        raise RuntimeError(f"{argument} must be one of {', '.join(names)}, got {value!r:.60}")
-    return names.index(value)

@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
+from reid_ext._runtime.arguments import ArgumentError, computed, flag
 from reid_ext.ops._autograd import differentiable, differentiate_once
-from reid_ext.ops._contract import computed, fake
+from reid_ext.ops._contract import fake
 
 
 def cosine_matrix(x: Tensor, y: Tensor | None = None, *, angle: bool = False) -> Tensor:
@@ -22,24 +23,24 @@ def cosine_matrix(x: Tensor, y: Tensor | None = None, *, angle: bool = False) ->
         both inputs.
 
     Raises:
-        RuntimeError: a shape, dtype or device that does not fit; the message names it.
+        ArgumentError: a shape, dtype or device is invalid.
     """
-    x = computed("cosine_matrix: x", x)
+    function = "cosine_matrix"
+    x = computed(function, "x", x)
     if x.dim() < 2:
-        raise RuntimeError(f"cosine_matrix: x must have shape (..., N, D), got {tuple(x.shape)}")
+        raise ArgumentError(function, "x", "have shape (..., N, D)", str(tuple(x.shape)))
     batch = x.shape[:-2].numel()
     rows = x.shape[-2]
     if y is not None:
-        y = computed("cosine_matrix: y", y)
+        y = computed(function, "y", y)
         if y.dim() != x.dim() or y.shape[:-2] != x.shape[:-2] or y.shape[-1] != x.shape[-1]:
-            raise RuntimeError(
-                f"cosine_matrix: y must have shape (..., M, D) to go with x {tuple(x.shape)}, "
-                f"got {tuple(y.shape)}"
-            )
+            wanted = ", ".join(map(str, (*x.shape[:-2], "M", x.shape[-1])))
+            requirement = f"have shape ({wanted}) to go with"
+            raise ArgumentError(function, "y", requirement, str(tuple(y.shape)), like="x")
         rows = y.shape[-2]
         y = y.reshape(batch, *y.shape[-2:])
     x3 = x.reshape(batch, *x.shape[-2:])
-    out = _cosine_matrix(x3, y, angle)
+    out = _cosine_matrix(x3, y, flag(function, "angle", angle))
     return out.reshape(*x.shape[:-1], rows)
 
 

@@ -6,8 +6,12 @@ Source: Yan et al. 2022, IEEE TMM 24, arXiv:2009.10295.
 import torch
 from torch import Tensor
 
+from reid_ext._runtime.arguments import computed, flag, number
+from reid_ext._runtime.arguments import labels as read_labels
 from reid_ext.ops._autograd import differentiable, differentiate_once
-from reid_ext.ops._contract import code_of, computed, fake, flag, integers
+from reid_ext.ops._contract import code_of, fake
+
+AGGREGATIONS = ("mean", "sum")
 
 
 def fidi_loss(
@@ -48,25 +52,22 @@ def fidi_loss(
         tile, never N x M. On a CPU the bits do not depend on the number of threads.
 
     Raises:
-        RuntimeError: a shape, dtype, device, alpha, beta or aggregation that does not fit, by name.
+        ArgumentError: a shape, dtype, device, alpha, beta or aggregation is invalid.
     """
-    normalize = flag("fidi_loss: normalize", normalize)
-    x = _unit_rows(computed("fidi_loss: x", x)) if normalize else computed("fidi_loss: x", x)
-    if keys is not None:
-        keys = (
-            _unit_rows(computed("fidi_loss: keys", keys))
-            if normalize
-            else computed("fidi_loss: keys", keys)
-        )
+    function = "fidi_loss"
+    x = computed(function, "x", x)
+    keys = None if keys is None else computed(function, "keys", keys)
+    if flag(function, "normalize", normalize):
+        x, keys = _unit_rows(x), None if keys is None else _unit_rows(keys)
     differentiate = torch.is_grad_enabled()
     loss, _, _ = _fidi_loss(
         x,
-        integers("fidi_loss: labels", labels, x),
+        read_labels(function, "labels", labels, x),
         keys,
-        None if key_labels is None else integers("fidi_loss: key_labels", key_labels, x),
-        alpha,
-        beta,
-        code_of("fidi_loss: aggregation", aggregation, ("mean", "sum")) == 0,
+        None if key_labels is None else read_labels(function, "key_labels", key_labels, x),
+        number(function, "alpha", alpha),
+        number(function, "beta", beta),
+        code_of(function, "aggregation", aggregation, AGGREGATIONS) == 0,
         differentiate and x.requires_grad,
         differentiate and keys is not None and keys.requires_grad,
     )

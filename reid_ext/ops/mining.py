@@ -9,8 +9,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from reid_ext._runtime.arguments import ArgumentError, computed
+from reid_ext._runtime.arguments import labels as read_labels
 from reid_ext.ops._autograd import differentiable, differentiate_once
-from reid_ext.ops._contract import METRICS, code_of, computed, fake, integers
+from reid_ext.ops._contract import METRICS, code_of, fake
 
 
 class HardestPairs(NamedTuple):
@@ -52,15 +54,15 @@ def mine_hardest(
     Returns:
         :class:`HardestPairs`. Distances are float32 for half inputs, differentiable once in ``x``
         and ``keys``; the gradient of a Euclidean distance 0 is 0. Ties go to the lowest index; as
-        distances are made of products, keys closer to each other than the rounding of those, such
-        as a row that is there twice, may change places. NaN counts as hardest, so it shows. Memory
+        distances are made of products, keys whose distances differ by less than the rounding
+        error, including duplicate rows, may be swapped. NaN counts as hardest, so it shows. Memory
         is O(N + M) and one tile, never N x M.
 
     Raises:
-        RuntimeError: a shape, dtype, device or metric that does not fit; the message names it.
+        ArgumentError: a shape, dtype, device or metric is invalid.
     """
     arguments = tensors("mine_hardest", "groups", x, labels, keys, key_labels, groups, key_groups)
-    code = code_of("mine_hardest: metric", metric, METRICS)
+    code = code_of("mine_hardest", "metric", metric, METRICS)
     return HardestPairs(*_mine_hardest(*arguments, code))
 
 
@@ -75,16 +77,17 @@ def tensors(
     key_groups: Tensor | None,
 ) -> tuple[Tensor | None, ...]:
     """What the schema of ``op`` takes, from what its users pass."""
-    different = isinstance(keys, Tensor) and isinstance(x, Tensor) and keys.dtype != x.dtype
-    if keys is not None and different and x.is_floating_point():
-        raise RuntimeError(f"{op}: keys must be {x.dtype} like x, got {keys.dtype}")
+    like = computed(op, "x", x)
+    if isinstance(keys, Tensor) and keys.dtype != x.dtype and x.is_floating_point():
+        raise ArgumentError(op, "keys", f"be {x.dtype} like", str(keys.dtype), like="x")
+    key_groups_name = f"key_{groups_name}"
     return (
-        computed(f"{op}: x", x),
-        integers(f"{op}: labels", labels, x),
-        None if keys is None else computed(f"{op}: keys", keys),
-        None if key_labels is None else integers(f"{op}: key_labels", key_labels, x),
-        None if groups is None else integers(f"{op}: {groups_name}", groups, x),
-        None if key_groups is None else integers(f"{op}: key_{groups_name}", key_groups, x),
+        like,
+        read_labels(op, "labels", labels, like),
+        None if keys is None else computed(op, "keys", keys),
+        None if key_labels is None else read_labels(op, "key_labels", key_labels, like),
+        None if groups is None else read_labels(op, groups_name, groups, like),
+        None if key_groups is None else read_labels(op, key_groups_name, key_groups, like),
     )
 
 

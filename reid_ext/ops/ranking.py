@@ -3,15 +3,17 @@
 Nothing is sorted and no distance matrix is kept: a rank is a count of nearer gallery images.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from reid_ext._runtime.arguments import ArgumentError, computed
 from reid_ext.ops._autograd import no_gradient
-from reid_ext.ops._contract import METRICS, code_of, computed, fake
+from reid_ext.ops._contract import METRICS, code_of, fake, kernel
 
-ESTIMATES = ("full", "bfloat16", "bfloat16_only")
+COMPUTES = ("exact", "approximate")
 
 
 class Lists(NamedTuple):
@@ -42,6 +44,10 @@ def rank_positives(
         positives: The gallery images of the query's identity that count, each once.
         junk: Gallery images to be left out of the query's ranking, each once; no positives.
         metric: ``"cosine"``, ``"euclidean"`` or ``"squared_euclidean"``.
+        compute: ``"exact"``: ranks of the distances in the precision of the features (half types:
+            float32). On the CPU the kernel finds them by products in bfloat16 where those are
+            faster, and computes in full what their rounding error leaves open. ``"approximate"``:
+            ranks of distances by products in bfloat16; not for float64.
 
     Returns:
         Ranks from 1, int64 of shape (P,): of query q at ``positives.offsets[q]``, ascending. They
@@ -49,15 +55,17 @@ def rank_positives(
         Memory is O(P) and one block of at most 64 MiB, or one row of the distance matrix.
 
     Raises:
-        RuntimeError: a shape, dtype, device, metric or list that does not fit, by name. List
-            values are checked on the CPU only: on a GPU that would wait for the device.
+        ArgumentError: an argument has an invalid shape, dtype, device or value. The values of the
+            lists are checked on the CPU only: on a GPU the check would wait for the device.
     """
-    return torch.ops.reid_ext.rank_positives.default(
-        computed("rank_positives: query", query),
-        computed("rank_positives: gallery", gallery),
+    name = "rank_positives"
+    return _rank_positives(
+        _features(name, "query", query, compute),
+        _features(name, "gallery", gallery, compute),
         *positives,
         *junk,
-        code_of("rank_positives: metric", metric, METRICS),
+        code_of(name, "metric", metric, METRICS),
+        _compute(name, compute, query),
     )
 
 
@@ -73,15 +81,20 @@ def rank_positives_from_distances(distances: Tensor, positives: Lists, junk: Lis
         As :func:`rank_positives`.
 
     Raises:
-        RuntimeError: as :func:`rank_positives`.
+        ArgumentError: as :func:`rank_positives`.
     """
-    return torch.ops.reid_ext.rank_positives_from_distances.default(
-        computed("rank_positives_from_distances: distances", distances), *positives, *junk
-    )
+    name = "rank_positives_from_distances"
+    return _rank_positives_from_distances(computed(name, "distances", distances), *positives, *junk)
 
 
 def pair_values(
-    query: Tensor, block: Tensor, pair_query: Tensor, pair_row: Tensor, *, metric: str = "cosine"
+    query: Tensor,
+    block: Tensor,
+    pair_query: Tensor,
+    pair_row: Tensor,
+    *,
+    metric: str = "cosine",
+    compute: str = "exact",
 ) -> Tensor:
     """Return what the distance of each pair (query row, block row) is ordered by.
 
@@ -91,21 +104,20 @@ def pair_values(
         pair_query: Rows of ``query``, int64 of shape (P,).
         pair_row: Rows of ``block``, int64 of shape (P,).
         metric: ``"cosine"``, ``"euclidean"`` or ``"squared_euclidean"``.
+        compute: As for :func:`count_before`. ``"approximate"`` rounds the features to bfloat16 on
+            CUDA, and changes nothing on the CPU.
 
     Returns:
         Shape (P,), float32 or float64: smaller is closer, for pairs of one query. Not the distance
         itself: what a query's distances have in common is left out. NaN where a row is not finite.
 
     Raises:
-        RuntimeError: a shape, dtype, device, metric or (on the CPU) row that does not fit, by name.
+        ArgumentError: an argument has an invalid shape, dtype, device or (on the CPU) value.
     """
-    return torch.ops.reid_ext.pair_values.default(
-        computed("pair_values: query", query),
-        computed("pair_values: block", block),
-        pair_query,
-        pair_row,
-        code_of("pair_values: metric", metric, METRICS),
-    )
+    name = "pair_values"
+    rows = _features(name, "query", query, compute), _features(name, "block", block, compute)
+    _compute(name, compute, query)  # a check: the kernel has nothing to choose
+    return _pair_values(*rows, pair_query, pair_row, code_of(name, "metric", metric, METRICS))
 
 
 def count_before(
@@ -117,25 +129,23 @@ def count_before(
     listed: Lists,
     *,
     metric: str = "cosine",
-    estimate: str = "full",
+    compute: str = "exact",
 ) -> Tensor:
     """Return how many images of one block of a gallery come before each positive.
 
-    With the positives of a query that come before it, and one, the sum over all blocks is the
-    positive's rank: :func:`rank_positives` of a gallery that is never there as a whole.
+    The rank of a positive is one, and the query's positives that come before it, and the sum of
+    these counts over all blocks. So :func:`rank_positives` of a gallery that never is in memory as
+    a whole takes one call per block.
 
     Args:
         query: Features of shape (Q, D), float32, float64, bfloat16 or float16.
         block: Features of shape (B, D), same dtype and device.
         first: Gallery index of the block's first row.
-        thresholds: Of every positive its :func:`pair_values`, shape (P,).
+        thresholds: The :func:`pair_values` of every positive, shape (P,).
         positives: Their gallery indices, (P,) in all.
         listed: Gallery indices that do not count: each query's positives and junk, ascending.
         metric: As for the thresholds.
-        estimate: The products by which pairs are told apart. ``"full"``: in the precision of the
-            features. ``"bfloat16"``: in bfloat16, and the pairs that its error leaves open in full:
-            the same counts. ``"bfloat16_only"``: in bfloat16 as they come, approximate. The latter
-            two take float32 (or half) features on the CPU; see :func:`cpu_has_bfloat16`.
+        compute: As for :func:`rank_positives`; the kernel decides for each block.
 
     Returns:
         Counts, int64 of shape (P,). An image with a positive's very value counts if its gallery
@@ -143,55 +153,71 @@ def count_before(
         of the product, of 4 (CPU) or 32 MiB.
 
     Raises:
-        RuntimeError: as :func:`rank_positives`; an estimate that does not fit the features.
+        ArgumentError: as :func:`rank_positives`.
     """
-    return torch.ops.reid_ext.count_before.default(
-        computed("count_before: query", query),
-        computed("count_before: block", block),
+    name = "count_before"
+    return _count_before(
+        _features(name, "query", query, compute),
+        _features(name, "block", block, compute),
         first,
         thresholds,
         positives.indices,
         positives.offsets,
         *listed,
-        code_of("count_before: metric", metric, METRICS),
-        code_of("count_before: estimate", estimate, ESTIMATES),
+        code_of(name, "metric", metric, METRICS),
+        _compute(name, compute, query),
     )
 
 
-def open_pairs(
-    query: Tensor, block: Tensor, thresholds: Tensor, positives: Lists, *, metric: str = "cosine"
-) -> int:
-    """Return how many pairs (query, row of the block) an estimate in bfloat16 leaves open.
-
-    Of a sample of a problem this says whether :func:`count_before` is faster by such estimates:
-    it is while they leave open less than a tenth.
-
-    Args:
-        query: Features of shape (Q, D), float32, bfloat16 or float16, on the CPU.
-        block: Features of shape (B, D), same dtype.
-        thresholds: As of :func:`count_before`, shape (P,).
-        positives: Whose thresholds they are; only ``offsets`` is looked at.
-        metric: As for the thresholds.
-
-    Raises:
-        RuntimeError: as :func:`count_before`.
-    """
-    return torch.ops.reid_ext.open_pairs.default(
-        computed("open_pairs: query", query),
-        computed("open_pairs: block", block),
-        thresholds,
-        positives.offsets,
-        code_of("open_pairs: metric", metric, METRICS),
-    )
+def _features(function: str, argument: str, x: Tensor, compute: str) -> Tensor:
+    """Features as the kernels take them: CUDA has no approximate kernel, but rounds first."""
+    x = computed(function, argument, x)
+    return x.bfloat16().float() if compute == "approximate" and x.is_cuda else x
 
 
-def cpu_has_bfloat16() -> bool:
-    """Return whether this processor multiplies bfloat16 faster than float32 (AVX512_BF16)."""
-    return torch.ops.reid_ext.cpu_has_bfloat16.default()
+def _compute(function: str, compute: str, query: Tensor) -> int:
+    """The number by which the kernel knows ``compute``."""
+    code = code_of(function, "compute", compute, COMPUTES)
+    if compute == "approximate" and query.dtype == torch.float64:
+        requirement, advice = "be 'exact' for float64 features", "call .float() on the features"
+        raise ArgumentError(function, "compute", requirement, repr(compute), advice)
+    return 0 if query.is_cuda else code
+
+
+# Arguments of the kernels that are fields of the user's arguments.
+_FIELDS = {
+    f"{kernel}_{field}": f"{user}.{field}"
+    for kernel, user in (("positive", "positives"), ("junk", "junk"), ("listed", "listed"))
+    for field in ("offsets", "indices")
+}
+_FIELDS |= {"offsets": "positives.offsets", "indices": "positives.indices"}
+
+
+def _kernel(op: str) -> Callable[..., Tensor]:
+    """The op, with errors that name the arguments of its public function."""
+    call = kernel(op)
+
+    def run(*given: object) -> Tensor:
+        if torch.compiler.is_compiling():
+            return call(*given)
+        try:
+            return call(*given)
+        except ArgumentError as error:
+            raise error.named(op, **_FIELDS) from None
+
+    return run
+
+
+_rank_positives = _kernel("rank_positives")
+_rank_positives_from_distances = _kernel("rank_positives_from_distances")
+_pair_values = _kernel("pair_values")
+_count_before = _kernel("count_before")
 
 
 @fake("rank_positives")
-def _(query, gallery, positive_offsets, positive_indices, junk_offsets, junk_indices, metric):
+def _(
+    query, gallery, positive_offsets, positive_indices, junk_offsets, junk_indices, metric, compute
+):
     return torch.empty_like(positive_indices)
 
 
@@ -216,7 +242,7 @@ def _(
     listed_offsets,
     listed_indices,
     metric,
-    estimate,
+    compute,
 ):
     return torch.empty_like(indices)
 

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from reid_ext._runtime.arguments import computed, flag, integer, number
 from reid_ext.ops._autograd import no_gradient
-from reid_ext.ops._contract import METRICS, code_of, computed, fake, number
+from reid_ext.ops._contract import METRICS, code_of, fake, kernel
 
 
 class Nearest(NamedTuple):
@@ -60,17 +61,13 @@ def k_reciprocal(
         O(Q + G), never a matrix over all pairs of images.
 
     Raises:
-        RuntimeError: a shape, dtype, device, metric or number that does not fit, by name. Whether
-            features are finite is not checked.
+        ArgumentError: a shape, dtype, device, metric or number is invalid. Whether features are
+            finite is not checked.
     """
-    code = code_of("k_reciprocal: metric", metric, METRICS)
-    return torch.ops.reid_ext.k_reciprocal.default(
-        computed("k_reciprocal: query", query),
-        computed("k_reciprocal: gallery", gallery),
-        k1,
-        k2,
-        number("k_reciprocal: lambda_value", lambda_value),
-        code,
+    return _k_reciprocal(
+        *read_problem("k_reciprocal", query, gallery),
+        *read_settings("k_reciprocal", k1, k2, lambda_value),
+        code_of("k_reciprocal", "metric", metric, METRICS),
     )
 
 
@@ -95,16 +92,13 @@ def k_reciprocal_nearest(
 
     The other arguments and the errors are those of :func:`k_reciprocal`.
     """
-    code = code_of("k_reciprocal_nearest: metric", metric, METRICS)
+    function = "k_reciprocal_nearest"
     return Nearest(
-        *torch.ops.reid_ext.k_reciprocal_nearest.default(
-            computed("k_reciprocal_nearest: query", query),
-            computed("k_reciprocal_nearest: gallery", gallery),
-            k1,
-            k2,
-            number("k_reciprocal_nearest: lambda_value", lambda_value),
-            code,
-            count,
+        *_k_reciprocal_nearest(
+            *read_problem(function, query, gallery),
+            *read_settings(function, k1, k2, lambda_value),
+            code_of(function, "metric", metric, METRICS),
+            integer(function, "count", count),
         )
     )
 
@@ -131,17 +125,14 @@ def k_reciprocal_from_distances(
         As :func:`k_reciprocal`. A query at distance 0 of every image has originals of 0.
 
     Raises:
-        RuntimeError: as :func:`k_reciprocal`.
+        ArgumentError: as :func:`k_reciprocal`.
     """
-    named = {
-        "query_gallery": query_gallery,
-        "query_query": query_query,
-        "gallery_gallery": gallery_gallery,
-    }
-    where = "k_reciprocal_from_distances"
-    matrices = (computed(f"{where}: {name}", matrix) for name, matrix in named.items())
-    return torch.ops.reid_ext.k_reciprocal_from_distances.default(
-        *matrices, k1, k2, number("k_reciprocal_from_distances: lambda_value", lambda_value)
+    function = "k_reciprocal_from_distances"
+    return _k_reciprocal_from_distances(
+        computed(function, "query_gallery", query_gallery),
+        computed(function, "query_query", query_query),
+        computed(function, "gallery_gallery", gallery_gallery),
+        *read_settings(function, k1, k2, lambda_value),
     )
 
 
@@ -164,15 +155,15 @@ def jaccard(
         more than ``max_distance``. Symmetric. Memory besides is O(N).
 
     Raises:
-        RuntimeError: a shape, dtype or number that does not fit, by name.
+        ArgumentError: a shape, dtype or number is invalid.
     """
     return SparseRows(
-        *torch.ops.reid_ext.jaccard.default(
-            computed("jaccard: x", x),
-            k1,
-            k2,
-            clustering,
-            number("jaccard: max_distance", max_distance),
+        *_jaccard(
+            computed("jaccard", "x", x),
+            integer("jaccard", "k1", k1),
+            integer("jaccard", "k2", k2),
+            flag("jaccard", "clustering", clustering),
+            number("jaccard", "max_distance", max_distance),
         )
     )
 
@@ -192,16 +183,40 @@ def nearest(
     Returns:
         :class:`Nearest` of shape (N, count); equal distances by index. Not differentiable. Made of
         products: distances are exact to the rounding of |x|^2, that to itself included, and keys
-        closer to each other than that may change places.
+        whose distances differ by less than that may be swapped.
 
     Raises:
-        RuntimeError: a shape, dtype, device, metric or count that does not fit, by name.
+        ArgumentError: a shape, dtype, device, metric or count is invalid.
     """
-    code = code_of("nearest: metric", metric, METRICS)
-    dense_keys = None if keys is None else computed("nearest: keys", keys)
     return Nearest(
-        *torch.ops.reid_ext.nearest.default(computed("nearest: x", x), dense_keys, count, code)
+        *_nearest(
+            computed("nearest", "x", x),
+            None if keys is None else computed("nearest", "keys", keys),
+            integer("nearest", "count", count),
+            code_of("nearest", "metric", metric, METRICS),
+        )
     )
+
+
+def read_problem(function: str, query: Tensor, gallery: Tensor) -> tuple[Tensor, Tensor]:
+    """The features of queries and gallery."""
+    return computed(function, "query", query), computed(function, "gallery", gallery)
+
+
+def read_settings(function: str, k1: int, k2: int, lambda_value: float) -> tuple[int, int, float]:
+    """The numbers of k-reciprocal re-ranking; the kernels check their ranges."""
+    return (
+        integer(function, "k1", k1),
+        integer(function, "k2", k2),
+        number(function, "lambda_value", lambda_value),
+    )
+
+
+_k_reciprocal = kernel("k_reciprocal")
+_k_reciprocal_nearest = kernel("k_reciprocal_nearest")
+_k_reciprocal_from_distances = kernel("k_reciprocal_from_distances")
+_jaccard = kernel("jaccard")
+_nearest = kernel("nearest")
 
 
 def _nearest_like(x, count):

@@ -9,9 +9,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from reid_ext._runtime.arguments import dense, instance, integer
 from reid_ext.ops._autograd import no_gradient
-from reid_ext.ops._contract import METRICS, code_of, computed, fake, number
-from reid_ext.ops.rerank import Nearest
+from reid_ext.ops._contract import METRICS, code_of, fake, kernel
+from reid_ext.ops.rerank import Nearest, read_problem, read_settings
 
 
 class Scan(NamedTuple):
@@ -52,18 +53,17 @@ def k_reciprocal_scan(
         :class:`Scan`. Memory besides is O(N) and a tile.
 
     Raises:
-        RuntimeError: a shape, dtype, device, metric or number that does not fit, by name.
+        ArgumentError: a shape, dtype, device, metric or number is invalid.
     """
-    code = code_of("k_reciprocal_scan: metric", metric, METRICS)
+    function = "k_reciprocal_scan"
     return Scan(
-        *torch.ops.reid_ext.k_reciprocal_scan.default(
-            computed("k_reciprocal_scan: query", query),
-            computed("k_reciprocal_scan: gallery", gallery),
-            k1,
-            k2,
-            code,
-            part,
-            parts,
+        *_k_reciprocal_scan(
+            *read_problem(function, query, gallery),
+            integer(function, "k1", k1),
+            integer(function, "k2", k2),
+            code_of(function, "metric", metric, METRICS),
+            integer(function, "part", part),
+            integer(function, "parts", parts),
         )
     )
 
@@ -98,19 +98,16 @@ def k_reciprocal_of_scan(
         count: How many queries, from 0.
 
     Raises:
-        RuntimeError: as :func:`k_reciprocal`; a scan of other images.
+        ArgumentError: as :func:`k_reciprocal`; a scan of other images.
     """
-    code = code_of("k_reciprocal_of_scan: metric", metric, METRICS)
-    return torch.ops.reid_ext.k_reciprocal_of_scan.default(
-        computed("k_reciprocal_of_scan: query", query),
-        computed("k_reciprocal_of_scan: gallery", gallery),
-        *scan,
-        k1,
-        k2,
-        number("k_reciprocal_of_scan: lambda_value", lambda_value),
-        code,
-        first,
-        count,
+    function = "k_reciprocal_of_scan"
+    return _k_reciprocal_of_scan(
+        *read_problem(function, query, gallery),
+        *_read_scan(function, scan),
+        *read_settings(function, k1, k2, lambda_value),
+        code_of(function, "metric", metric, METRICS),
+        integer(function, "first", first),
+        integer(function, "count", count),
     )
 
 
@@ -134,21 +131,30 @@ def k_reciprocal_nearest_of_scan(
 
     The other arguments and the errors are those of :func:`k_reciprocal_of_scan`.
     """
-    code = code_of("k_reciprocal_nearest_of_scan: metric", metric, METRICS)
+    function = "k_reciprocal_nearest_of_scan"
     return Nearest(
-        *torch.ops.reid_ext.k_reciprocal_nearest_of_scan.default(
-            computed("k_reciprocal_nearest_of_scan: query", query),
-            computed("k_reciprocal_nearest_of_scan: gallery", gallery),
-            *scan,
-            k1,
-            k2,
-            number("k_reciprocal_nearest_of_scan: lambda_value", lambda_value),
-            code,
-            first,
-            count,
-            top,
+        *_k_reciprocal_nearest_of_scan(
+            *read_problem(function, query, gallery),
+            *_read_scan(function, scan),
+            *read_settings(function, k1, k2, lambda_value),
+            code_of(function, "metric", metric, METRICS),
+            integer(function, "first", first),
+            integer(function, "count", count),
+            integer(function, "top", top),
         )
     )
+
+
+def _read_scan(function: str, scan: Scan) -> list[Tensor]:
+    return [
+        dense(function, f"scan.{name}", value)
+        for name, value in zip(Scan._fields, instance(function, "scan", scan, Scan), strict=True)
+    ]
+
+
+_k_reciprocal_scan = kernel("k_reciprocal_scan")
+_k_reciprocal_of_scan = kernel("k_reciprocal_of_scan")
+_k_reciprocal_nearest_of_scan = kernel("k_reciprocal_nearest_of_scan")
 
 
 @fake("k_reciprocal_scan")

@@ -6,8 +6,10 @@ Source: Zhu et al. 2020, arXiv:1912.01300 (VA-reID).
 import torch
 from torch import Tensor
 
+from reid_ext._runtime.arguments import choice, computed, dense, integer, number
+from reid_ext._runtime.arguments import labels as read_labels
 from reid_ext.ops._autograd import differentiable, differentiate_once
-from reid_ext.ops._contract import code_of, computed, fake, integers
+from reid_ext.ops._contract import code_of, fake
 
 TARGETS = ("adaptive", "fixed", "hard")
 AGGREGATIONS = ("mean", "none")
@@ -44,20 +46,16 @@ def adaptive_label_smoothing_loss(
         their size is made but their gradient.
 
     Raises:
-        RuntimeError: a shape, dtype, device, alpha, or on the CPU a label, that does not fit; the
-            message names it. On CUDA a label out of range gives its row a NaN loss and gradient.
-        ValueError: an unknown variant.
+        ArgumentError: a shape, dtype, device, alpha or choice is invalid, or on the CPU a label is
+            out of range. On CUDA such a label gives its row a NaN loss and gradient.
     """
-    if not isinstance(variant, str) or variant not in _TARGETS_OF_VARIANT:
-        raise ValueError(
-            "adaptive_label_smoothing_loss: variant must be 'paper' or 'released', got "
-            f"{variant!r:.60}"
-        )
+    function = "adaptive_label_smoothing_loss"
+    variant = choice(function, "variant", variant, _TARGETS_OF_VARIANT)
     loss, *_ = _viewpoint_loss(
-        computed("adaptive_label_smoothing_loss: logits", logits),
-        integers("adaptive_label_smoothing_loss: labels", labels, logits),
-        *(None, None, 1, alpha, _TARGETS_OF_VARIANT[variant]),
-        code_of("adaptive_label_smoothing_loss: aggregation", aggregation, AGGREGATIONS) == 1,
+        computed(function, "logits", logits),
+        read_labels(function, "labels", labels, logits),
+        *(None, None, 1, number(function, "alpha", alpha), _TARGETS_OF_VARIANT[variant]),
+        code_of(function, "aggregation", aggregation, AGGREGATIONS) == 1,
     )
     return loss
 
@@ -108,19 +106,20 @@ def viewpoint_loss(
         gradient.
 
     Raises:
-        RuntimeError: a shape, dtype, device or choice that does not fit, by name; on the CPU also
-            a label or view out of range, or a row whose class is not present. On CUDA, which does
-            not wait for values, such a row has a NaN loss and gradient.
+        ArgumentError: a shape, dtype, device, number or choice is invalid; on the CPU also if a
+            label or view is out of range, or the class of a row is not present. On CUDA, which
+            does not wait for values, such a row has a NaN loss and gradient.
     """
-    if present is not None and (not isinstance(present, Tensor) or present.is_sparse):
-        kind = "a sparse one" if isinstance(present, Tensor) else type(present).__name__
-        raise TypeError(f"viewpoint_loss: present must be a dense tensor or None, got {kind}")
+    function = "viewpoint_loss"
     loss, *_ = _viewpoint_loss(
-        computed("viewpoint_loss: logits", logits),
-        integers("viewpoint_loss: labels", labels, logits),
-        integers("viewpoint_loss: views", views, logits),
-        *(present, num_views, alpha, code_of("viewpoint_loss: targets", targets, TARGETS)),
-        code_of("viewpoint_loss: aggregation", aggregation, AGGREGATIONS) == 1,
+        computed(function, "logits", logits),
+        read_labels(function, "labels", labels, logits),
+        read_labels(function, "views", views, logits),
+        None if present is None else dense(function, "present", present),
+        integer(function, "num_views", num_views),
+        number(function, "alpha", alpha),
+        code_of(function, "targets", targets, TARGETS),
+        code_of(function, "aggregation", aggregation, AGGREGATIONS) == 1,
     )
     return loss
 

@@ -1,10 +1,17 @@
-"""Training: recipes, objectives, the loop with its checkpoints, and feature extraction."""
+"""Training: a whole run by :func:`run`, or its parts for a loop of your own.
+
+The parts are recipes, objectives, the loop with its checkpoints, and feature extraction.
+"""
 
 from reid_ext.training.checkpoint import TrainingState, load_model
+from reid_ext.training.config_file import read_config, write_config
 from reid_ext.training.extraction import extract
 from reid_ext.training.loop import Outcome, train
+from reid_ext.training.loop_arguments import Execution, Records, Saving, Validation
 from reid_ext.training.objective import OBJECTIVES, Objective, Targets, build_objective, method
 from reid_ext.training.optimizer import Optimizers, build_optimizer
+from reid_ext.training.options import RunOptions
+from reid_ext.training.pipeline import run
 from reid_ext.training.precision import fastest_precision
 from reid_ext.training.preprocessing import transforms
 from reid_ext.training.recipe import (
@@ -31,18 +38,26 @@ __all__ = [
     "REGDB",
     "SYSU",
     "VERI776",
+    "Execution",
     "Objective",
     "Optimizers",
     "Outcome",
     "Recipe",
+    "Records",
+    "RunOptions",
+    "Saving",
     "Targets",
     "TrainingState",
+    "Validation",
     "build_objective",
     "build_optimizer",
     "extract",
     "fastest_precision",
     "load_model",
     "method",
+    "read_config",
+    "run",
     "train",
     "transforms",
+    "write_config",
 ]

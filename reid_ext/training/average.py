@@ -1,4 +1,4 @@
-"""The exponential moving average of a network's parameters, often better than the last of them."""
+"""The exponential moving average of a network's parameters, often better than the last ones."""
 
 import torch
 from torch import nn
@@ -6,9 +6,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 
 def moving_average(model: nn.Module, decay: float) -> AveragedModel | None:
-    """Return the average of ``model`` to be, or None for ``decay`` 0.
+    """Return a model that is to hold the average of ``model``, or None if ``decay`` is 0.
 
-    Running statistics of batch norms, averages themselves, are the model's own.
+    The running statistics of batch norms are averages already and are copied from the model.
     """
     if decay == 0:
         return None
@@ -17,6 +17,6 @@ def moving_average(model: nn.Module, decay: float) -> AveragedModel | None:
 
 @torch.no_grad()
 def take_over(model: nn.Module, average: AveragedModel | None) -> None:
-    """Give ``model`` the averaged parameters, where there is an average."""
+    """Give ``model`` the averaged parameters if there is an average."""
     if average is not None and average.n_averaged > 0:
         model.load_state_dict(average.module.state_dict())

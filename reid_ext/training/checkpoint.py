@@ -1,7 +1,7 @@
-"""Checkpoints: one file that a run continues from bit for bit, and a model is taken from.
+"""Checkpoints: one file from which a run continues bit for bit, and from which a model is loaded.
 
-A checkpoint holds tensors, numbers and strings alone, so it loads with ``weights_only=True`` and
-cannot run code. It is written beside its place and moved there, so it is whole or not there.
+A checkpoint holds only tensors, numbers and strings, so it loads with ``weights_only=True`` and
+cannot run code. It is written to another file and then renamed, so it is complete or absent.
 """
 
 import zipfile
@@ -15,11 +15,14 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from reid_ext._runtime.writing import whole_file
+from reid_ext.training.objective import Objective
+from reid_ext.training.optimizer import Optimizers
 
 FORMAT = "reid_ext checkpoint"
-VERSION = 3  # 2: with what the losses learn; 3: of every head, and the averaged parameters
+VERSION = 4  # 4 adds the seconds that the training took
 _KEYS = {
     "iteration",
+    "seconds",
     "settings",
     "model",
     "average",
@@ -42,37 +45,39 @@ class Stateful(Protocol):
 
 @dataclass
 class TrainingState:
-    """All that a run is, between two iterations.
+    """The complete state of a run between two iterations.
 
-    ``settings`` are names to numbers, strings, None or tuples of these: what must be the same
-    for a run to be continued.
+    ``settings`` map names to numbers, strings, None or tuples of these. They must be the same
+    when the run is continued.
     """
 
     model: nn.Module
-    objective: nn.Module
-    optimizer: Stateful
+    objective: Objective
+    optimizer: Optimizers
     scaler: torch.amp.GradScaler
     sampler: Stateful
     settings: dict[str, Any]
     average: AveragedModel | None = None
     iteration: int = 0
-    best: float | None = None  # score of a validation so far
+    seconds: float = 0.0  # of training, in all calls up to this iteration
+    best: float | None = None  # highest score of a validation so far
     position: dict[str, Any] = field(init=False)  # of the sampler, after that iteration
 
     def __post_init__(self) -> None:
         self.position = self.sampler.state_dict()
 
     def advance(self) -> None:
-        """Count an iteration; a batch handed out but not used yet must not count."""
+        """Count an iteration. A batch that the loader has prepared but not used does not count."""
         self.iteration += 1
         self.position = self.sampler.state_dict()
 
     def save(self, path: str | Path) -> None:
-        """Write the state to ``path``, atomically."""
+        """Write the state to ``path`` atomically."""
         content = {
             "format": FORMAT,
             "version": VERSION,
             "iteration": self.iteration,
+            "seconds": self.seconds,
             "settings": self.settings,
             "model": self.model.state_dict(),
             "average": self.average and self.average.state_dict(),
@@ -86,11 +91,12 @@ class TrainingState:
         write_atomically(content, Path(path))
 
     def restore(self, path: str | Path) -> None:
-        """Become the state in ``path``.
+        """Take over the state in ``path``.
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: the file is no whole checkpoint of this version, or of other settings.
+            ValueError: the file is not a complete checkpoint of this version, or its settings
+                differ.
         """
         content = read_checkpoint(path)
         _check_settings(content["settings"], self.settings, path)
@@ -102,7 +108,7 @@ class TrainingState:
         self.scaler.load_state_dict(content["scaler"])
         self.sampler.load_state_dict(content["sampler"])
         self.iteration, self.position = content["iteration"], content["sampler"]
-        self.best = content["best"]
+        self.seconds, self.best = float(content["seconds"]), content["best"]
         torch.set_rng_state(content["rng"]["cpu"])
         if len(content["rng"]["cuda"]) == len(_cuda_rng_states()):
             torch.cuda.set_rng_state_all(content["rng"]["cuda"])
@@ -113,7 +119,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is cut, damaged, of another program or of another version.
+        ValueError: the file is truncated, damaged, or of another program or version.
     """
     if not Path(path).is_file():
         is_not = "is not there; train first, or name that of an earlier run"
@@ -147,7 +153,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def _check_archive(path: Path) -> None:
-    """An error unless it is an archive of torch, which packs nothing: a small one stays small."""
+    """Raise unless the archive is uncompressed, as torch writes it, so it cannot unpack to more."""
     with zipfile.ZipFile(path) as archive:
         unpacked = sum(info.file_size for info in archive.infolist())
     if unpacked > path.stat().st_size:
@@ -157,11 +163,11 @@ def _check_archive(path: Path) -> None:
 def load_model(path: str | Path, model: nn.Module) -> dict[str, Any]:
     """Load the parameters in ``path`` into ``model`` and return the settings they came from.
 
-    Of a run that averages its parameters these are the averaged ones.
+    If the run averages its parameters, the averaged ones are loaded.
 
     Raises:
-        FileNotFoundError, ValueError: as :func:`read_checkpoint`; and ValueError when the
-            parameters are those of another model.
+        FileNotFoundError, ValueError: as :func:`read_checkpoint`; also ValueError if the
+            parameters belong to another model.
     """
     content = read_checkpoint(path)
     _load(model, parameters(content), path)
@@ -169,7 +175,7 @@ def load_model(path: str | Path, model: nn.Module) -> dict[str, Any]:
 
 
 def parameters(content: dict[str, Any]) -> dict[str, Any]:
-    """The model's state dict of a checkpoint's content: averaged, where there is an average."""
+    """Return the model's state dict of a checkpoint's content: the averaged one if there is one."""
     if content["average"] is None:
         return content["model"]
     prefix = "module."
@@ -178,16 +184,16 @@ def parameters(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_atomically(content: dict[str, Any], path: Path) -> None:
-    """Save ``content`` at ``path`` with torch.save: as a whole, or not at all.
+    """Save ``content`` at ``path`` with torch.save, completely or not at all.
 
     Raises:
-        OSError: the file could not be written, such as on a full disk.
+        OSError: the file cannot be written, for example because the disk is full.
     """
     _write_atomically(lambda file: torch.save(content, file), path)
 
 
 def write_bytes_atomically(content: bytes, path: Path) -> None:
-    """Write ``content`` to ``path``: as a whole, or not at all."""
+    """Write ``content`` to ``path``, completely or not at all."""
     _write_atomically(lambda file: file.write(content), path)
 
 
@@ -196,7 +202,7 @@ def _write_atomically(write: Callable[[BinaryIO], Any], path: Path) -> None:
     try:
         with whole_file(path) as part, part.open("wb") as file:
             write(file)
-    except RuntimeError as error:  # what torch makes of a write that failed
+    except RuntimeError as error:  # torch raises it for a write that failed
         raise OSError(
             f"checkpoint: path must be on a disk with room for it, got {path}, which could not be "
             f"written to its end ({error.__context__ or error}); free some space"
@@ -215,7 +221,7 @@ def _load(model: nn.Module, state: dict[str, Any], path: str | Path) -> None:
 
 
 def _check_settings(saved: dict[str, Any], own: dict[str, Any], path: str | Path) -> None:
-    """Refuse to continue a run with other settings."""
+    """Raise if a run would be continued with other settings."""
     keys = sorted(saved.keys() | own.keys())
     differ = [k for k in keys if _plain(saved.get(k)) != _plain(own.get(k))]
     if differ:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from reid_ext._runtime.arguments import choice
 from reid_ext._runtime.progress import Progress
 from reid_ext.data import Images, SequentialBatches, loader
 from reid_ext.training.precision import Precision
@@ -21,25 +22,24 @@ def extract(
     workers: int = 0,
     progress: Progress | None = None,
 ) -> Tensor:
-    """Return what ``model`` makes of every image, in evaluation mode.
+    """Return the features that ``model`` computes for every image, in evaluation mode.
 
     Args:
-        model: A :class:`TwoStream`, or a module that is called as it is and has its
-            ``feature_dim``. Moved to ``device``; its training mode is as before afterwards.
+        model: A :class:`TwoStream`, or a module with the same call and ``feature_dim``. It is
+            moved to ``device``; its training mode is restored afterwards.
         images: Transformed for evaluation.
-        batch_size: Images at a time; it may change the last bits of the result.
+        batch_size: Images per forward pass; it may change the last bits of the result.
         device: Where the network runs.
         precision: As in :func:`train`.
         flip: Average each image's result with that of its mirror image.
         output: ``"features"`` (after the neck) or ``"pooled"`` (before).
-        workers: Processes that read images; 0: this one.
+        workers: Processes that read images; 0: this process reads them.
         progress: Counts the images; entered and left by the caller.
 
     Returns:
         float32 on the CPU, shape (len(images), model.feature_dim).
     """
-    if output not in ("features", "pooled"):
-        raise ValueError(f"extract: output must be 'features' or 'pooled', got {output!r}")
+    choice("extract", "output", output, ("features", "pooled"))
     device = torch.device(device)
     autocast = Precision(precision, device).autocast
     batches = loader(

@@ -1,9 +1,9 @@
-"""A batch larger than the memory: embedded in parts, judged as one.
+"""Batches that do not fit into memory: embedded in parts, with one loss over the whole batch.
 
 Pairwise losses look for the hardest pairs of the whole batch, so summing the gradients of smaller
-batches would be another loss. Here each part's activations are thrown away and computed again in
-the backward pass (Gao et al. 2021, arXiv:2101.06983, call it gradient caching), which costs a
-second forward pass.
+batches would minimise another loss. Here the activations of each part are discarded and computed
+again in the backward pass (Gao et al. 2021, arXiv:2101.06983, call it gradient caching), which
+costs a second forward pass.
 """
 
 from collections.abc import Iterator
@@ -20,12 +20,12 @@ from reid_ext.models import Embedding, TwoStream
 class InParts(nn.Module):
     """A network that holds the activations of one part of its batch at a time.
 
-    The neck sees the whole batch. The batch norms of the backbone see a part, so what is learnt
-    differs a little from one pass over all; every ``parts``-th image makes a part, and with it all
-    identities and modalities.
+    The neck sees the whole batch. The batch norms of the backbone see one part, so the result
+    differs slightly from that of one pass over all images. A part consists of every ``parts``-th
+    image, so it has all identities and modalities.
 
     Args:
-        model: The network; its parameters, buffers and random numbers are used as by itself.
+        model: The network; its parameters, buffers and random numbers are used as without parts.
         parts: Number of parts, at least 1.
     """
 
@@ -51,13 +51,13 @@ class InParts(nn.Module):
         return self.model.embed(torch.cat(pooled).index_select(0, back), modalities)
 
     def _contexts(self) -> tuple[AbstractContextManager, AbstractContextManager]:
-        """Of the forward pass, and of its repetition, which must not count twice."""
+        """The contexts of the forward pass and of its repetition, which tracks no statistics."""
         return nullcontext(), _statistics_kept(self.model)
 
 
 @contextmanager
 def _statistics_kept(model: nn.Module) -> Iterator[None]:
-    """Within it, batch norms normalise by the batch but do not track it."""
+    """In this context, batch norms normalise by the batch but do not track its statistics."""
     norms: list[Any] = [m for m in model.modules() if hasattr(m, "num_batches_tracked")]
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:

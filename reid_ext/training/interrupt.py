@@ -1,4 +1,4 @@
-"""Ctrl-C between iterations only: no parameter set is left half updated."""
+"""Ctrl-C takes effect only between iterations, so that no update of parameters is cut short."""
 
 import signal
 import threading
@@ -9,9 +9,9 @@ from types import FrameType
 
 @contextmanager
 def interrupts_deferred() -> Iterator[None]:
-    """Hold Ctrl-C back while the body runs; then let it do what it did before.
+    """Defer Ctrl-C until the body has run; then it does what it did before.
 
-    Outside the main thread, which alone receives it, this does nothing.
+    Only the main thread receives Ctrl-C; in other threads this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,4 +1,4 @@
-"""Scalars for TensorBoard, when it is installed, and for Weights & Biases, when it is asked for."""
+"""Scalars for TensorBoard if it is installed, and for Weights & Biases if a project is given."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,12 +9,12 @@ from reid_ext import distributed
 
 
 class ScalarLog:
-    """Write scalars to event files in ``folder``; without tensorboard, or a folder, do nothing.
+    """Write scalars to event files in ``folder``. Without TensorBoard or a folder, do nothing.
 
     Args:
-        folder: Of the event files.
-        wandb_project: A project of Weights & Biases to log to as well, by the first process alone;
-            ImportError where wandb is not installed.
+        folder: Folder of the event files.
+        wandb_project: A project of Weights & Biases to log to as well. Only the first process
+            logs. Raises ImportError if wandb is not installed.
     """
 
     def __init__(self, folder: str | Path | None, wandb_project: str | None = None):

@@ -1,11 +1,11 @@
-"""The training loop: one recipe, one objective, checkpoints, progress; stops clean on Ctrl-C."""
+"""The training loop: recipe, objective, checkpoints and progress; Ctrl-C stops it cleanly."""
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import nn
@@ -19,6 +19,7 @@ from reid_ext.training.checkpoint import Stateful, TrainingState
 from reid_ext.training.in_parts import InParts
 from reid_ext.training.interrupt import interrupts_deferred
 from reid_ext.training.log import ScalarLog
+from reid_ext.training.loop_arguments import Execution, Records, Saving, Validation
 from reid_ext.training.objective import Losses, Objective, Targets
 from reid_ext.training.optimizer import Optimizers
 from reid_ext.training.precision import Precision
@@ -29,22 +30,14 @@ from reid_ext.training.schedule import learning_rate_factor, ramp, set_learning_
 REPORT_EVERY = 10  # iterations; reading a loss waits for the device
 
 
-class Validation(NamedTuple):
-    """How a network is scored in the course of its training."""
-
-    every: int  # iterations; and after the last
-    score: Callable[[nn.Module], float]  # larger is better
-    name: str = "validation"  # of the score
-    keep: str | Path | None = None  # where the checkpoint with the best score goes
-
-
 class Outcome(NamedTuple):
-    """What a call of :func:`train` did; the losses are those of the last report."""
+    """The result of a call of :func:`train`; the losses are those of the last report."""
 
     iterations: int  # of this call, so 0 for a finished run that is resumed
-    seconds: float
-    images_per_second: float
+    seconds: float  # of the whole training, with the calls before this one
+    images_per_second: float  # in this call
     losses: dict[str, float]
+    seconds_of_call: float = 0.0
 
 
 def train(
@@ -54,64 +47,53 @@ def train(
     recipe: Recipe,
     *,
     sampler: Stateful,
-    device: str | torch.device = "cpu",
-    precision: str = "float32",
-    checkpoint: str | Path | None = None,
-    resume: bool = False,
-    settings: dict[str, Any] | None = None,
-    log_folder: str | Path | None = None,
-    wandb_project: str | None = None,
+    execution: Execution = Execution(),  # noqa: B008  (immutable)
+    saving: Saving | None = None,
+    records: Records = Records(),  # noqa: B008  (immutable)
     validation: Validation | None = None,
-    compiled: bool = False,
-    trace: str | Path | None = None,
 ) -> Outcome:
     """Train ``model`` in place for ``recipe.iterations`` iterations in all.
 
     Args:
-        model: Moved to ``device``, left in training mode.
+        model: Moved to the device, left in training mode.
         loader: From ``data.loader``; one iteration over it is one epoch. Its labels are in
             [0, num_identities).
         objective: From :func:`build_objective`, for this model.
         recipe: Optimiser, schedule and lengths.
-        sampler: What the loader takes its batches from, for its place in the epoch.
-        device: Where to train.
-        precision: ``"float32"``, ``"bfloat16"`` or ``"float16"`` (CUDA only): of the network's
-            products. Parameters, neck and losses are float32.
-        checkpoint: File written every ``recipe.save_every`` iterations, at the end and on Ctrl-C.
-        resume: Continue from ``checkpoint``; on a CPU, with the bits of a run never stopped.
-        settings: Further facts that must be the same on resume, such as seed and dataset.
-        log_folder: For TensorBoard, if installed.
-        wandb_project: A project of Weights & Biases, which must be installed then, to log to.
-        validation: Scores the network now and then; the best is kept beside ``checkpoint``.
-        compiled: Whether torch.compile makes the network faster, after minutes of compiling.
-        trace: File for a trace of a few iterations, for chrome://tracing; a table is printed.
+        sampler: The sampler of the loader; its position in the epoch is part of the checkpoint.
+        execution: Device and precision.
+        saving: The checkpoint to write, and whether to continue from it; None: no checkpoint.
+        records: What to log.
+        validation: Scores the network during the training.
 
     Raises:
-        FileNotFoundError: ``resume`` without such a checkpoint.
-        ValueError: a checkpoint that is damaged, foreign or of other settings; a loss that is no
-            longer finite.
-        KeyboardInterrupt: after Ctrl-C, with a message that says how far the run came. The
-            iteration under way is finished first.
+        FileNotFoundError: the run is to be resumed and the checkpoint does not exist.
+        ValueError: the checkpoint is damaged, of another program or of other settings; or a loss
+            is no longer finite.
+        KeyboardInterrupt: after Ctrl-C and the end of the current iteration. The message has the
+            number of finished iterations.
     """
-    if resume and checkpoint is None:
-        raise ValueError("train: checkpoint must be a path for resume=True, got None")
-    device = torch.device(device)
+    device = torch.device(execution.device)
     model.to(device).train()
-    amp = Precision(precision, device)
-    facts = {**asdict(recipe), "objective": objective.name, "precision": precision}
+    amp = Precision(execution.precision, device)
     objective.to(device)
     optimizer = Optimizers(model, objective, recipe)
-    facts |= settings or {}
+    facts = {**asdict(recipe), "objective": objective.name, "precision": execution.precision}
+    facts |= dict(saving.settings) if saving else {}
     average = moving_average(model, recipe.average)
     state = TrainingState(model, objective, optimizer, amp.scaler, sampler, facts, average)
-    if resume and checkpoint is not None:
-        state.restore(checkpoint)
+    if saving and saving.resume:
+        state.restore(saving.checkpoint)
     if state.iteration >= recipe.iterations:
         take_over(model, average)
-        return Outcome(0, 0.0, 0.0, {})
-    run = _Run(state, objective, optimizer, recipe, amp, checkpoint, validation, compiled)
+        return Outcome(0, state.seconds, 0.0, {})
+    checkpoint = saving.checkpoint if saving else None
+    run = _Run(state, _network(model, recipe, execution), recipe, amp, checkpoint, validation)
     try:
-        with ScalarLog(log_folder, wandb_project) as log, Profile(trace, device) as profile:
+        with (
+            ScalarLog(records.folder, records.wandb_project) as log,
+            Profile(records.trace, device) as profile,
+        ):
             outcome = run.to_the_end(loader, log, profile)
         take_over(model, average)
         return outcome
@@ -121,38 +103,39 @@ def train(
         raise KeyboardInterrupt(done) from None
 
 
+def _network(model: TwoStream, recipe: Recipe, execution: Execution) -> nn.Module:
+    """The model as the forward pass uses it: in parts, in several processes, compiled."""
+    network: nn.Module = InParts(model, recipe.parts) if recipe.parts > 1 else model
+    network = distributed.data_parallel(network)
+    return cast(nn.Module, torch.compile(network)) if execution.compiled else network
+
+
 class _Run:
-    """One call of :func:`train`: the step, and what happens between steps."""
+    """One call of :func:`train`: the step, and the work between steps."""
 
     def __init__(
         self,
         state: TrainingState,
-        objective: Objective,
-        optimizer: Optimizers,
+        network: nn.Module,
         recipe: Recipe,
         amp: Precision,
         checkpoint: str | Path | None,
         validation: Validation | None,
-        compiled: bool,
     ):
         self.state = state
-        self.objective = objective
-        self.optimizer = optimizer
+        self.network = network
         self.recipe = recipe
         self.amp = amp
         self.checkpoint = checkpoint
-        self.first = state.iteration
-        self.losses: dict[str, float] = {}
         self.validation = validation
-        network = state.model
-        if recipe.parts > 1:
-            network = InParts(cast(TwoStream, network), recipe.parts)
-        network = distributed.data_parallel(network)
-        self.network = torch.compile(network) if compiled else network
+        self.first = state.iteration
+        self.counted = time.perf_counter()  # up to when state.seconds goes
+        self.losses: dict[str, float] = {}
         self.images = 0
 
     def to_the_end(self, loader: Iterable[Batch], log: ScalarLog, profile: Profile) -> Outcome:
         start, note = time.perf_counter(), ""
+        self.counted = start
         left = self.recipe.iterations - self.first
         with Progress(left, "train", unit="iterations") as progress:
             for batch in _endless(loader, left):
@@ -171,13 +154,16 @@ class _Run:
                     self.validate(self.validation, log)
                 if last or done % self.recipe.save_every == 0:
                     self.save()
+        self.count_time()
         seconds = time.perf_counter() - start
-        return Outcome(left, seconds, self.images / seconds, self.losses)
+        rate = self.images / seconds
+        return Outcome(left, self.state.seconds, rate, self.losses, seconds)
 
     def step(self, batch: Batch) -> Losses:
         """One iteration, from a batch to updated parameters."""
         state, device = self.state, self.amp.device
-        set_learning_rates(self.optimizer.main, learning_rate_factor(self.recipe, state.iteration))
+        factor = learning_rate_factor(self.recipe, state.iteration)
+        set_learning_rates(state.optimizer.main, factor)
         images = batch.images.to(device, non_blocking=True, memory_format=torch.channels_last)
         known = (batch.labels, batch.modalities, batch.views)
         targets = Targets(*(t.to(device, non_blocking=True) for t in known))
@@ -187,17 +173,17 @@ class _Run:
             embedding = Embedding(*map(distributed.gather_rows, embedding))
             targets = Targets(*map(distributed.gather_rows, targets))
         self.images += len(embedding.features)
-        losses = self.objective(embedding, targets, state.iteration)
-        self.optimizer.zero_grad()
+        losses = state.objective(embedding, targets, state.iteration)
+        state.optimizer.zero_grad()
         state.scaler.scale(losses.total).backward()
-        self.optimizer.step(state.scaler)
+        state.optimizer.step(state.scaler)
         if state.average is not None:
             state.average.update_parameters(state.model)
         state.advance()
         return losses
 
     def report(self, losses: Losses, log: ScalarLog) -> None:
-        """Read the losses of the last step, and write them down."""
+        """Read the losses of the last step and log them."""
         done = self.state.iteration
         self.losses = {name: value.item() for name, value in losses.parts.items()}
         if not all(map(math.isfinite, self.losses.values())):
@@ -206,12 +192,12 @@ class _Run:
                 "learning rate, lengthen warmup or metric_ramp, or use precision 'float32'"
             )
         scalars = {f"loss/{name}": value for name, value in self.losses.items()}
-        scalars["learning_rate"] = self.optimizer.main.param_groups[0]["lr"]
+        scalars["learning_rate"] = self.state.optimizer.main.param_groups[0]["lr"]
         scalars["metric_ramp"] = ramp(self.recipe, done - 1)
         log.write(scalars, done)
 
     def validate(self, validation: Validation, log: ScalarLog) -> None:
-        """Score the network as it would be used, and keep it if it is the best so far."""
+        """Score the network, with averaged parameters if there are any, and keep the best one."""
         state = self.state
         with torch.random.fork_rng():  # a run has the same bits with and without validation
             score = validation.score(state.average.module if state.average else state.model)
@@ -220,22 +206,30 @@ class _Run:
         if state.best is None or score > state.best:
             state.best = score
             if validation.keep and distributed.is_main():
+                self.count_time()
                 state.save(validation.keep)
 
     def save(self) -> bool:
-        """Write the checkpoint, if one is wanted and there is anything new; say whether.
+        """Write the checkpoint if there is a path and a new iteration; return whether it did.
 
-        Of several processes the first writes it, for all: they are in the same state.
+        Of several processes only the first writes it, because all are in the same state.
         """
         nothing_new = self.state.iteration == self.first
         if self.checkpoint is None or nothing_new or not distributed.is_main():
             return False
+        self.count_time()
         self.state.save(self.checkpoint)
         return True
 
+    def count_time(self) -> None:
+        """Bring the time that the training took up to date."""
+        now = time.perf_counter()
+        self.state.seconds += now - self.counted
+        self.counted = now
+
 
 def _endless(loader: Iterable[Batch], number: int) -> Iterator[Batch]:
-    """``number`` batches, over as many epochs as that takes."""
+    """Yield ``number`` batches, over as many epochs as necessary."""
     empty = 0
     while empty < 2:  # a run saved at the end of an epoch continues with an empty one
         epoch = iter(loader)

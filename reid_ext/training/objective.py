@@ -1,7 +1,7 @@
-"""What is minimised: weighted losses over one embedded batch, by the name of a method.
+"""Objectives: weighted sums of losses over one embedded batch, by the name of the method.
 
-A new method is one entry of ``OBJECTIVES``: the terms of its sum, each a loss, what it sees of the
-batch, and its weight in a recipe.
+A new method is one entry of ``OBJECTIVES``: the terms of its sum. Each term has a loss, the part of
+the batch that the loss is applied to, and its weight in a recipe.
 """
 
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from typing import NamedTuple, cast
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reid_ext._runtime.arguments import choice
 from reid_ext.losses import (
     CenterLoss,
     CircleLoss,
@@ -27,23 +28,23 @@ from reid_ext.training.schedule import ramp
 
 
 class Targets(NamedTuple):
-    """What is known of the N images of a batch, each of shape (N,), int64."""
+    """The labels of the N images of a batch, each of shape (N,), int64."""
 
     labels: Tensor  # in [0, num_identities)
     modalities: Tensor  # 0 visible, 1 infrared
-    views: Tensor  # 0 front, 1 side, 2 back; -1 where not known
+    views: Tensor  # 0 front, 1 side, 2 back; -1 if unknown
 
 
 class Setting(NamedTuple):
-    """What a loss with parameters, or one of two modalities, is built for."""
+    """The recipe, head and views that a loss is built for."""
 
     recipe: Recipe
     head: TwoStream | Stripe
-    present: Tensor | None  # (num_identities, 3) bool: the views that the training set has
+    present: Tensor | None  # (num_identities, 3) bool: the views that each identity has
 
 
 class Term(NamedTuple):
-    """A loss of a sum: how it is made, what it is applied to, and its weight."""
+    """A loss of a sum: how it is built, what it is applied to, and its weight."""
 
     name: str
     build: Callable[[Setting], nn.Module]
@@ -53,7 +54,7 @@ class Term(NamedTuple):
 
 
 class Method(NamedTuple):
-    """The terms of a sum, and what it needs of the network where that is not the recipe's."""
+    """The terms of a sum, and the network they need where it differs from the recipe's."""
 
     terms: tuple[Term, ...]
     neck: str | None = None
@@ -80,7 +81,7 @@ class IdentityLoss(nn.Module):
 
 
 class ModalitiesLoss(nn.Module):
-    """expAT from each modality to the other; within the one there is, for a recipe of one."""
+    """expAT from each modality to the other, or within one modality if the recipe has only one."""
 
     def __init__(self, setting: Setting):
         super().__init__()
@@ -187,17 +188,16 @@ class Losses(NamedTuple):
 
 
 class Objective(nn.Module):
-    """The weighted sum of a method's losses, over one batch; the mean of it over several heads.
+    """The weighted sum of a method's losses over one batch; for several heads, their mean.
 
-    ``parameters()`` has what the losses learn beside the model, and the model's classifier where
-    a loss uses it.
+    ``parameters()`` are those of the losses, and the model's classifier where a loss uses it.
 
     Args:
         name: A key of ``OBJECTIVES``; ``"softmax"`` is the identity loss alone.
         recipe: Weights, ramp and settings of the losses.
-        model: Whose embeddings are judged.
+        model: The network that computes the embeddings.
         present: Bool of shape (num_identities, 3): the views that each training identity has, for
-            ``"va"``. None: all.
+            ``"va"``. None: all views.
     """
 
     def __init__(self, name: str, recipe: Recipe, model: TwoStream, present: Tensor | None = None):
@@ -243,12 +243,8 @@ class Objective(nn.Module):
 
 
 def method(name: str) -> Method:
-    """Return the entry ``name`` of ``OBJECTIVES``; ValueError for a name it lacks."""
-    if name not in OBJECTIVES:
-        raise ValueError(
-            f"build_objective: name must be one of {', '.join(map(repr, OBJECTIVES))}, got {name!r}"
-        )
-    return OBJECTIVES[name]
+    """Return the entry ``name`` of ``OBJECTIVES``; ArgumentError for an unknown name."""
+    return OBJECTIVES[choice("build_objective", "name", name, OBJECTIVES)]
 
 
 def build_objective(

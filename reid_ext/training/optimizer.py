@@ -1,4 +1,4 @@
-"""Adam with a rule for biases of its own, and SGD for the centres of a center loss."""
+"""Adam with its own rule for biases, and SGD for the centres of a center loss."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from reid_ext.training.recipe import Recipe
 
 
 class Optimizers:
-    """The optimisers of a run as one, with one state.
+    """The optimisers of a run, with one common state.
 
-    ``main`` is Adam over model and losses; ``center`` is SGD over the centres of expAT + center,
-    with a learning rate that stays and the gradient of the unweighted center loss, as in the
-    released code, or None.
+    ``main`` is Adam over model and losses. ``center`` is SGD over the centres of expAT + center, or
+    None if there are no centres. As in the released code, its learning rate is constant and it uses
+    the gradient of the unweighted center loss.
     """
 
     def __init__(self, model: nn.Module, objective: Objective, recipe: Recipe):
@@ -52,11 +52,11 @@ class Optimizers:
 
 
 def build_optimizer(model: nn.Module, objective: Objective, recipe: Recipe) -> torch.optim.Adam:
-    """Return Adam over the trainable parameters of model and losses, all others and the biases.
+    """Return Adam over the trainable parameters of model and losses, with a group for biases.
 
-    A bias is a parameter with "bias" in its name, those of batch norms included, as in the
-    released code of expAT. Centres of a center loss are left out. Fused: one pass over the
-    parameters per step, on CPU and CUDA.
+    A bias is a parameter with "bias" in its name, including those of batch norms, as in the
+    released code of expAT. Centres of a center loss are left out. The optimiser is fused: it makes
+    one pass over the parameters per step, on CPU and CUDA.
     """
     named = dict(model.named_parameters())
     elsewhere = {id(p) for p in named.values()}

@@ -1,56 +1,84 @@
-"""Changes to a recipe as text: ``--set learning_rate=1e-3 size=256x128``."""
+"""Changes to single settings of a recipe: ``{"learning_rate": 1e-3, "size": (256, 128)}``."""
 
 import difflib
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from typing import Any, get_args, get_type_hints
 
-from reid_ext.training.recipe import Recipe
+from reid_ext._runtime.arguments import ArgumentError, described, integer, number
+from reid_ext.training.recipe import EMBEDDED, Recipe
 
-_FIXED = {"name", "modalities"}  # what the dataset says
+_WHERE = "RunOptions"
+_FIXED = {"name", "modalities"}  # these follow from the dataset
+_KINDS = {key: kind for key, kind in get_type_hints(Recipe).items() if key not in _FIXED}
+SETTINGS = tuple(field.name for field in fields(Recipe) if field.name in _KINDS)
 
 
-def overridden(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
-    """Return ``recipe`` with every ``KEY=VALUE`` of ``assignments`` in place.
-
-    A value is read as what the recipe holds there: a number, a text, or numbers with ``,`` or
-    ``x`` between them for a tuple. Of two assignments to one key the last counts.
+def checked_settings(settings: Any) -> dict[str, Any]:
+    """Return ``settings`` with every value in the type that the recipe holds it in.
 
     Raises:
-        ValueError: no such key, or a value that is not of its kind; or a value the recipe refuses.
+        ArgumentError: an unknown key, a value of another type, or a value out of range.
     """
-    hints = get_type_hints(Recipe)
-    changes: dict[str, Any] = {}
+    if not isinstance(settings, Mapping):
+        raise ArgumentError(_WHERE, "settings", "be a dict", described(settings))
+    for key in settings:
+        _check_known(key)
+    values = {key: _checked(key, value, _KINDS[key]) for key, value in settings.items()}
+    try:
+        replace(EMBEDDED, **values)  # the limits of the values are the same for every recipe
+    except ArgumentError as error:
+        raise error.named(_WHERE, **{error.argument: f"settings.{error.argument}"}) from None
+    return values
+
+
+def settings_from_text(assignments: Iterable[str]) -> dict[str, Any]:
+    """Return the values of ``KEY=VALUE`` texts; the last assignment to a key counts.
+
+    A tuple is written with ``,`` or ``x`` between its numbers. A text that is not of the setting's
+    type stays a text, which :func:`checked_settings` rejects.
+    """
+    values: dict[str, Any] = {}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals:
-            raise ValueError(f"--set: an argument must be KEY=VALUE, got {assignment!r}")
+            requirement = "be given as KEY=VALUE"
+            raise ArgumentError(_WHERE, "settings", requirement, repr(assignment))
         _check_known(key)
-        changes[key] = _read(key, text, hints[key])
-    return replace(recipe, **changes)
-
-
-def _check_known(key: str) -> None:
-    names = [f.name for f in fields(Recipe) if f.name not in _FIXED]
-    if key not in names:
-        near = difflib.get_close_matches(key, names, 3)
-        hint = f"such as {', '.join(near)}" if near else "metrics.json of any run has all of them"
-        raise ValueError(f"--set: KEY must be a setting of the recipe, got {key!r}; {hint}")
-
-
-def _read(key: str, text: str, kind: Any) -> Any:
-    try:
-        return _tuple(text, kind) if get_args(kind) else kind(text)
-    except ValueError:
-        what = "whole numbers such as 384x128" if get_args(kind) else f"of type {kind.__name__}"
-        raise ValueError(f"--set: {key} must be {what}, got {text!r}") from None
-
-
-def _tuple(text: str, kind: Any) -> tuple[Any, ...]:
-    """Numbers of a ``tuple[int, int]`` or a ``tuple[int, ...]``."""
-    of, *more = get_args(kind)
-    values = tuple(of(part) for part in re.split("[,x]", text) if part)
-    if more != [Ellipsis] and len(values) != 1 + len(more):
-        raise ValueError
+        values[key] = _from_text(text, _KINDS[key])
     return values
+
+
+def _check_known(key: Any) -> None:
+    if key not in SETTINGS:
+        near = difflib.get_close_matches(str(key), SETTINGS, 3)
+        advice = f"similar settings: {', '.join(near)}" if near else "metrics.json lists them all"
+        raise ArgumentError(_WHERE, "settings", "name settings of the recipe", repr(key), advice)
+
+
+def _checked(key: str, value: Any, kind: Any) -> Any:
+    name = f"settings.{key}"
+    if kind is int:
+        return integer(_WHERE, name, value)
+    if kind is float:
+        return number(_WHERE, name, value)
+    if kind is str:
+        if not isinstance(value, str):
+            raise ArgumentError(_WHERE, name, "be a string", described(value))
+        return value
+    length = math.inf if Ellipsis in get_args(kind) else len(get_args(kind))
+    if not isinstance(value, list | tuple) or (length < math.inf and len(value) != length):
+        count = "integers" if length == math.inf else f"{length} integers"
+        raise ArgumentError(_WHERE, name, f"be {count} such as 384x128", described(value))
+    return tuple(integer(_WHERE, name, number) for number in value)
+
+
+def _from_text(text: str, kind: Any) -> Any:
+    try:
+        if get_args(kind):
+            return tuple(int(part) for part in re.split("[,x]", text) if part)
+        return kind(text)
+    except ValueError:
+        return text

@@ -1,6 +1,8 @@
-"""Automatic mixed precision: which type the network runs in, and the scaling of its gradients."""
+"""Automatic mixed precision: the type that the network computes in, and gradient scaling."""
 
 import torch
+
+from reid_ext._runtime.arguments import ArgumentError
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -28,17 +30,15 @@ class Precision:
 
     def __init__(self, name: str, device: torch.device):
         if name not in PRECISIONS:
-            raise ValueError(
-                f"train: precision must be one of {', '.join(map(repr, PRECISIONS))}, got {name!r}"
-            )
+            names = ", ".join(map(repr, PRECISIONS))
+            raise ArgumentError("train", "precision", f"be one of {names}", repr(name))
         if name == "float16" and device.type != "cuda":
-            raise ValueError(
-                f"train: precision must be 'float32' or 'bfloat16' on {device.type}, got "
-                "'float16'; use fastest_precision(device)"
-            )
+            requirement = f"be 'float32' or 'bfloat16' on {device.type}"
+            advice = "use fastest_precision(device)"
+            raise ArgumentError("train", "precision", requirement, repr(name), advice)
         self.name = name
         self.device = device
-        # float16 alone can underflow in the backward pass; switched off the scaler is the identity
+        # only float16 can underflow in the backward pass; a disabled scaler does nothing
         self.scaler = torch.amp.GradScaler(device.type, enabled=name == "float16")
 
     def autocast(self) -> torch.autocast:

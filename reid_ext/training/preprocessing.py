@@ -1,11 +1,11 @@
-"""From a recipe to the transforms of its images."""
+"""The image transforms of a recipe."""
 
 from reid_ext.data import EvaluationTransform, TrainingTransform
 from reid_ext.training.recipe import Recipe
 
 
 def transforms(recipe: Recipe) -> tuple[TrainingTransform, EvaluationTransform]:
-    """Return the transform to train with, and the one to extract features with."""
+    """Return the transform for training and the one for feature extraction."""
     train = TrainingTransform(
         size=recipe.size,
         flip=recipe.flip,

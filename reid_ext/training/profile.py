@@ -1,4 +1,4 @@
-"""Where the time of a training goes: a trace of some iterations, and a table of their operators."""
+"""The profile of a training: a trace of some iterations, and a table of their operators."""
 
 from pathlib import Path
 from types import TracebackType
@@ -7,16 +7,16 @@ from typing import Any
 import torch
 from torch import profiler
 
-SKIPPED = 10  # iterations: workers start, memory is taken, kernels are chosen
+SKIPPED = 10  # iterations in which workers start, memory is allocated and kernels are chosen
 TRACED = 10
 ROWS = 15
 
 
 class Profile:
-    """Trace a few iterations into ``file``, and print a table; for None do nothing.
+    """Trace a few iterations into ``file`` and print a table; without a file, do nothing.
 
     Args:
-        file: A JSON file for chrome://tracing or Perfetto; written once the trace is complete.
+        file: A JSON file for chrome://tracing or Perfetto, written when the trace is complete.
         device: Where the network runs.
     """
 
@@ -40,7 +40,7 @@ class Profile:
         return self
 
     def step(self) -> None:
-        """Say that an iteration is over."""
+        """Count an iteration."""
         if self._profiler is not None:
             self._profiler.step()
 

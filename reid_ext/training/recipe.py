@@ -1,12 +1,14 @@
-"""Recipes: every number a training run depends on, and where it comes from.
+"""Recipes: every number that a training run depends on, with its source.
 
-``SYSU``, ``MARKET1501`` and ``DUKEMTMC`` are the released code of expAT (Ye et al. 2020,
-arXiv:2006.00878), whose schedule counts iterations for two modalities and epochs for one; the other
-datasets follow them. ``EMBEDDED`` and
-``EMBEDDED_VISIBLE`` train the small network on the rendered data sets, on a CPU.
+``SYSU``, ``MARKET1501`` and ``DUKEMTMC`` follow the released code of expAT (Ye et al. 2020,
+arXiv:2006.00878), whose schedule counts iterations for two modalities and epochs for one. The other
+datasets use the same values. ``EMBEDDED`` and ``EMBEDDED_VISIBLE`` train the small network on the
+synthetic datasets, on a CPU.
 """
 
 from dataclasses import dataclass, replace
+
+from reid_ext._runtime.arguments import ArgumentError
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,8 @@ class Recipe:
     metric: str  # of the evaluation
 
     size: tuple[int, int]  # height, width in pixels
-    part: str  # of the image: "whole", or a third of it, "top" | "middle" | "bottom"
-    flip: float  # this and what follows: arguments of data.TrainingTransform
+    part: str  # of the image: "whole", or one third of it: "top" | "middle" | "bottom"
+    flip: float  # this and the next five: arguments of data.TrainingTransform
     pad: tuple[int, int]
     erase: float
     mix: float
@@ -40,15 +42,15 @@ class Recipe:
     warmup: int
     warmup_start: float  # share of the learning rate at iteration 0
     schedule: str  # "multi_step" | "cosine"
-    milestones: tuple[int, ...]  # multi_step: where the learning rate is multiplied by decay
+    milestones: tuple[int, ...]  # multi_step: where decay multiplies the learning rate
     decay: float  # multi_step: that factor; cosine: share of the learning rate at the end
     save_every: int
-    parts: int  # of a batch whose activations are in memory one after the other; 1: all at once
-    average: float  # of the parameters, evaluated instead of the last: its decay; 0: none
+    parts: int  # of a batch; activations of one part at a time are in memory; 1: all at once
+    average: float  # decay of the average of the parameters that is evaluated; 0: no average
 
     label_smoothing: float
     id_weight: float
-    metric_weight: float  # of every metric loss but the three of expAT
+    metric_weight: float  # of every metric loss except those of expAT
     expat_weight: float
     expat_weight_with_center: float
     center_weight: float
@@ -64,10 +66,10 @@ class Recipe:
     def __post_init__(self) -> None:
         for name in _POSITIVE:
             if not getattr(self, name) > 0:
-                raise ValueError(f"Recipe: {name} must be above 0, got {getattr(self, name)}")
+                raise ArgumentError("Recipe", name, "be above 0", f"{getattr(self, name)}")
         for name in _SHARES:
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"Recipe: {name} must be in [0, 1], got {getattr(self, name)}")
+                raise ArgumentError("Recipe", name, "be in [0, 1]", f"{getattr(self, name)}")
 
     @property
     def batch_size(self) -> int:
@@ -130,7 +132,7 @@ SYSU = Recipe(
     triplet_margin=0.3,  # of the visible-only baselines
 )
 
-# The released code has no recipe for RegDB, and its paper's was not at hand.
+# The released code has no recipe for RegDB.
 REGDB = replace(SYSU, name="regdb")
 
 
@@ -163,10 +165,10 @@ def _in_epochs(name: str, training_images: int) -> Recipe:
 
 MARKET1501 = _in_epochs("market1501", 12_936)
 DUKEMTMC = _in_epochs("dukemtmc", 16_522)
-# No released recipe for these: the same one, over as many epochs.
+# There is no released recipe for these: the same one with the same number of epochs.
 CUHK03 = _in_epochs("cuhk03", 7_365)
 MSMT17 = _in_epochs("msmt17", 30_248)
-VERI776 = replace(_in_epochs("veri776", 37_778), size=(256, 256))  # vehicles are no narrow boxes
+VERI776 = replace(_in_epochs("veri776", 37_778), size=(256, 256))  # wide vehicles
 
 # For the small network on the rendered data set: 1,200 iterations fit in minutes on a CPU.
 EMBEDDED = Recipe(
@@ -181,7 +183,7 @@ EMBEDDED = Recipe(
     flip=0.5,
     pad=(4, 2),  # larger moves slow the learning at this size
     erase=0.0,
-    mix=0.6,  # else colour and reflectance become two separate shortcuts
+    mix=0.6,  # otherwise the network learns one shortcut per modality, colour and reflectance
     gain=0.15,
     offset=0.15,
     identities_per_batch=8,
@@ -215,7 +217,7 @@ EMBEDDED = Recipe(
     triplet_margin=0.3,
 )
 
-# The same for visible images alone, where colour helps, so none is mixed away.
+# The same for visible images only, where colour helps, so it is not mixed away.
 EMBEDDED_VISIBLE = replace(
     EMBEDDED,
     name="embedded_visible",

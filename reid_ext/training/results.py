@@ -1,16 +1,18 @@
 """What a run shows of its evaluation: a table, a CMC figure, ranked lists, and metrics.json."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from reid_ext import data, distributed, viz
+from reid_ext._runtime.writing import whole_file
 from reid_ext.evaluation import Ranking
 from reid_ext.ops import cosine_matrix
-from reid_ext.training.experiment import write_json
 
 RANKS = (1, 5, 10, 20)
 LISTED = 10  # gallery images of a ranked list
@@ -21,6 +23,14 @@ def metrics(ranking: Ranking) -> dict[str, float | str]:
     """Rank-1, -5, -10, -20, mAP and mINP as fractions, with the protocol's fingerprint."""
     ranks: dict[str, float | str] = {f"rank{k}": ranking.rank(k) for k in RANKS}
     return {"protocol": ranking.protocol, **ranks, "mAP": ranking.mAP, "mINP": ranking.mINP}
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write ``content`` to ``path``, whole or not at all; of several processes the first does."""
+    if not distributed.is_main():
+        return
+    with whole_file(path) as part:
+        part.write_text(json.dumps(content, indent=2, default=str) + "\n")
 
 
 def table(rankings: Mapping[str, Ranking]) -> str:

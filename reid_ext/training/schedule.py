@@ -1,12 +1,16 @@
-"""What changes with the iteration: the learning rate and the weight of the metric losses.
+"""The schedule of a run: learning rate and weight of the metric losses at each iteration.
 
-Both are functions of the iteration alone, so a resumed run needs no more than its number.
+Both are functions of the iteration alone, so a resumed run needs only its number.
 """
 
 import math
+from collections.abc import Container
+from dataclasses import replace
+from typing import Any
 
 from torch.optim import Optimizer
 
+from reid_ext._runtime.arguments import ArgumentError
 from reid_ext.training.recipe import Recipe
 
 SCHEDULES = ("multi_step", "cosine")
@@ -24,10 +28,8 @@ def learning_rate_factor(recipe: Recipe, iteration: int) -> float:
         wave = 0.5 * (1 + math.cos(math.pi * iteration / recipe.iterations))
         factor = recipe.decay + (1 - recipe.decay) * wave
     else:
-        raise ValueError(
-            f"Recipe: schedule must be one of {', '.join(map(repr, SCHEDULES))}, got "
-            f"{recipe.schedule!r}"
-        )
+        names = ", ".join(map(repr, SCHEDULES))
+        raise ArgumentError("Recipe", "schedule", f"be one of {names}", repr(recipe.schedule))
     if iteration < recipe.warmup:
         factor *= recipe.warmup_start + (1 - recipe.warmup_start) * iteration / recipe.warmup
     return factor
@@ -37,6 +39,41 @@ def ramp(recipe: Recipe, iteration: int) -> float:
     """Return the share of a metric loss's weight: 0 up to the ramp, then linear to 1."""
     start, end = recipe.metric_ramp
     return 1.0 if iteration >= end else max(iteration - start, 0) / (end - start)
+
+
+def stretched(recipe: Recipe, factor: float, kept: Container[str] = ()) -> Recipe:
+    """Return the recipe with ``factor`` times its iterations, and its schedule in proportion.
+
+    Warm-up, milestones, the ramp of the metric losses and the distance between checkpoints change
+    with the length. Settings named in ``kept`` stay. A count of 0 stays 0, any other is at least 1.
+    """
+
+    def scaled(count: int) -> int:
+        return max(1, round(count * factor)) if count else 0
+
+    start, end = recipe.metric_ramp
+    changes: dict[str, Any] = {
+        "iterations": scaled(recipe.iterations),
+        "warmup": scaled(recipe.warmup),
+        "milestones": tuple(map(scaled, recipe.milestones)),
+        "metric_ramp": (scaled(start), scaled(end)),
+        "save_every": scaled(recipe.save_every),
+    }
+    return replace(recipe, **{key: v for key, v in changes.items() if key not in kept})
+
+
+def summary(recipe: Recipe) -> str:
+    """Return one line that says what happens at which iteration."""
+    parts = [f"{recipe.iterations} iterations", f"warm-up {recipe.warmup}"]
+    if recipe.schedule == "cosine":
+        parts.append(f"cosine decay of the learning rate to {recipe.decay:g} of its start")
+    elif recipe.milestones:
+        steps = ", ".join(map(str, recipe.milestones))
+        parts.append(f"learning rate times {recipe.decay:g} at {steps}")
+    if recipe.metric_ramp[1] > 0:
+        start, end = recipe.metric_ramp
+        parts.append(f"metric losses ramp up from {start} to {end}")
+    return f"Schedule: {'; '.join([*parts, f'checkpoint every {recipe.save_every}'])}."
 
 
 def set_learning_rates(optimizer: Optimizer, factor: float) -> None:

@@ -25,8 +25,9 @@ from part import ROOT, Budget, Row
 
 from reid_ext import cli, data, viz
 from reid_ext.data.pixel_cache import InFile
-from reid_ext.training import experiment
 from reid_ext.training.checkpoint import write_atomically
+from reid_ext.training.command_line import one_line_errors
+from reid_ext.training.results import write_json
 
 
 def attack(budget: Budget) -> Iterator[Row]:
@@ -64,7 +65,7 @@ def writers(folder: Path) -> dict[str, tuple[Path, Callable[[], Any]]]:
         ),
         "JSON": (
             folder / "m.json",
-            lambda: experiment.write_json(folder / "m.json", {"n": list(range(90_000))}),
+            lambda: write_json(folder / "m.json", {"n": list(range(90_000))}),
         ),
         "image": (folder / "i.png", lambda: viz.save_image(folder / "i.png", picture)),
         "distances": (out, lambda: _command("rerank", *files, "--k1", "3", "--out", str(out))),
@@ -205,7 +206,7 @@ def no_memory(folder: Path, budget: Budget) -> dict[str, str]:
     result = {"rerank": "" if fine and "memory" in outcome.text else f"{outcome}"}
 
     def script() -> None:
-        with experiment.one_line_errors():
+        with one_line_errors():
             torch.empty(1 << 34).fill_(1)
 
     outcome = sandbox.run(script, memory=60 * sandbox.MIB)

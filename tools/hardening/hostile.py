@@ -1,36 +1,43 @@
-"""Files that someone made to do harm: each is refused by name, or read as what it is.
+"""Files that someone made to do harm: each is refused for its own reason, or read as what it is.
 
 For each the reader runs in a process of its own with little memory to spare. Nothing may be
 executed (`Evil` would leave a mark), nothing outside the root read, and no process killed.
 """
 
-import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import browser_report
 import hostile_files as files
+import hostile_images
 import sandbox
 import torch
 from part import Budget, Row
 
-from reid_ext import cli, data
-from reid_ext.cli.features import read_features
+from reid_ext import FeatureSet, cli, data
 from reid_ext.training.checkpoint import read_checkpoint
 
-REFUSED = ("ValueError", "FileNotFoundError")
+REFUSED = ("ArgumentError", "ValueError", "FileNotFoundError", "IsADirectoryError")
 MEMORY = 512 * sandbox.MIB  # that a reader may take for a file of a few kilobytes
 TERMINAL = "\x1b[31mred\x1b]0;title\x07"
 
 
-class Case(NamedTuple):
-    """What to do, and how it may end: errors by name; "" is that it is read."""
+@dataclass(frozen=True)
+class Case:
+    """What to do, and words that the refusal must contain; without words it must succeed."""
 
     name: str
     act: Callable[[], Any]
-    ends: tuple[str, ...] = REFUSED
-    says: str = ""  # what the message has to name
+    says: tuple[str, ...] = ()
+
+
+def refused(name: str, act: Callable[[], Any], reason: str, file: str = "") -> Case:
+    """A case whose refusal names the file and the reason that the case is made for."""
+    assert reason, f"{name}: without a reason an earlier check could refuse it"
+    return Case(name, act, (reason, file))
 
 
 def attack(budget: Budget) -> Iterator[Row]:
@@ -54,10 +61,10 @@ def attack(budget: Budget) -> Iterator[Row]:
 def _wrong(outcome: sandbox.Outcome, case: Case) -> str:
     if outcome.ended:
         return f"the process ended by {outcome.ended}"
-    if outcome.error not in case.ends:
+    if outcome.error not in (REFUSED if case.says else ("",)):
         return f"ended with {outcome.error or 'no error'}: {outcome.text[:300]!r}"
-    if outcome.error and case.says not in outcome.text:
-        return f"does not say {case.says!r}: {outcome.text[:300]!r}"
+    if unsaid := [words for words in case.says if words not in outcome.text]:
+        return f"does not say {unsaid}: {outcome.text[:300]!r}"
     if outcome.error and len(outcome.text) > 2000:
         return f"says {len(outcome.text)} characters"
     if outcome.error and any(ord(c) < 32 and c != "\n" for c in outcome.text):
@@ -67,48 +74,53 @@ def _wrong(outcome: sandbox.Outcome, case: Case) -> str:
 
 def checkpoints(folder: Path, mark: Path) -> list[Case]:
     """What torch.load is given."""
-    made = files.checkpoints(folder, files.Evil(mark))
-    return [Case(p.stem, lambda p=p: read_checkpoint(p), says=p.name) for p in made]
+    return _each(files.checkpoints(folder, files.Evil(mark)), read_checkpoint)
 
 
 def view_labels(folder: Path, mark: Path) -> list[Case]:
     """Pickles, CSV and JSON files of views."""
-    made = files.view_labels(folder, files.Evil(mark))
-    return [Case(p.stem, lambda p=p: data.read_view_labels(p), says=p.name) for p in made]
+    return _each(files.view_labels(folder, files.Evil(mark)), data.read_view_labels)
 
 
 def feature_files(folder: Path, mark: Path) -> list[Case]:
     """What the command line reads."""
     made = files.feature_files(folder, files.Evil(mark))
-    return [Case(p.stem, lambda p=p: read_features(p, "query"), says=p.name) for p in made]
+    return _each(made, lambda p: FeatureSet.load(p, side="query"))
+
+
+def manifests(folder: Path, mark: Path) -> list[Case]:
+    """Lists of one's own in CSV and JSON."""
+    return _each(files.manifests(folder), lambda p: data.load("manifest", p))
+
+
+def _each(made: files.Refused, read: Callable[[Path], Any]) -> list[Case]:
+    return [refused(p.stem, partial(read, p), reason, p.name) for p, reason in made.items()]
 
 
 def images(folder: Path, mark: Path) -> list[Case]:
     """What a dataset's images may be: odd ones are read, others refused."""
     cases = []
-    for path, fine in files.images(folder).items():
-        cases.append(
-            Case(path.name, lambda p=path: data.decode(p).shape, ("",) if fine else REFUSED)
-        )
-    silent, endless = folder / "pipe.jpg", folder / "endless.jpg"
-    os.mkfifo(silent)
-    endless.symlink_to("/dev/zero")
-    return cases + [Case(p.name, lambda p=p: data.decode(p).shape) for p in (silent, endless)]
+    for path, reason in hostile_images.images(folder).items():
+        act = partial(_shape, path)
+        cases.append(refused(path.name, act, reason) if reason else Case(path.name, act))
+    return cases
+
+
+def _shape(path: Path) -> tuple[int, ...]:
+    return data.decode(path).shape
 
 
 def lists(folder: Path, mark: Path) -> list[Case]:
     """Lists of images that lead out of the root, and noise in their place."""
-    made = files.datasets(folder)
     return [
-        Case(f"{name}, {what}", lambda n=name, r=root, s=split: data.load(n, r, **s))
-        for name, what, root, split in made
+        refused(
+            f"{made.name}, {made.change}",
+            partial(data.load, made.name, made.root),
+            made.reason,
+            made.file,
+        )
+        for made in files.datasets(folder)
     ]
-
-
-def manifests(folder: Path, mark: Path) -> list[Case]:
-    """Lists of one's own in CSV and JSON."""
-    made = files.manifests(folder)
-    return [Case(p.name, lambda p=p: data.load("manifest", p)) for p in made]
 
 
 def terminal_escapes(folder: Path, mark: Path) -> list[Case]:
@@ -127,7 +139,7 @@ def terminal_escapes(folder: Path, mark: Path) -> list[Case]:
         "rerank to a folder": ["rerank", str(bad), str(bad), "--out", str(bad / "x.npz")],
         "synthesize": ["data", "synthesize", "market1501", str(bad), "--preset", TERMINAL],
     }
-    return [Case(name, lambda c=c: _printed(c), ("",)) for name, c in calls.items()]
+    return [Case(name, lambda c=c: _printed(c)) for name, c in calls.items()]
 
 
 def _printed(arguments: list[str]) -> str:

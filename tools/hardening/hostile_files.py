@@ -1,4 +1,7 @@
-"""Makes the files that `hostile` has read."""
+"""Makes the files that `hostile` tries to read, each with words of the reason to refuse it.
+
+Without that reason a case that an earlier check refuses would pass and test nothing.
+"""
 
 import io
 import json
@@ -7,15 +10,17 @@ import pickle
 import shutil
 import struct
 import zipfile
-import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import torch
 
 from reid_ext import data
+from reid_ext.training.checkpoint import FORMAT, VERSION
+
+Refused = dict[Path, str]  # a file, and words that the message of its refusal must contain
 
 GIB = 1 << 30
 
@@ -30,40 +35,43 @@ class Evil:
         return os.mkdir, (str(self.mark),)
 
 
-def checkpoints(folder: Path, evil: Evil) -> list[Path]:
+def checkpoints(folder: Path, evil: Evil) -> Refused:
     """Files in the place of checkpoint.pt."""
-    good = {"format": "reid_ext checkpoint", "version": 2}
+    good = {"format": FORMAT, "version": VERSION}
     keys = ("iteration", "settings", "model", "objective", "optimizer", "scaler", "sampler", "rng")
-    whole = good | {key: {} for key in keys}
+    whole = good | {key: {} for key in keys} | {"average": None, "best": None}
+    other = VERSION + 96
+    made: Refused = {}
 
-    def saved(name: str, content: Any, **options: Any) -> Path:
-        torch.save(content, folder / f"{name}.pt", **options)
-        return folder / f"{name}.pt"
+    def saved(name: str, content: Any, reason: str, **options: Any) -> Path:
+        path = folder / f"{name}.pt"
+        torch.save(content, path, **options)
+        made[path] = reason
+        return path
 
-    made = [
-        saved("code", evil),
-        saved("code within", whole | {"model": {"weight": evil}}),
-        saved("code in the old format", evil, _use_new_zipfile_serialization=False),
-        saved("another version", whole | {"version": 99}),
-        saved("a version of any length", whole | {"version": "9" * 1_000_000}),
-        saved("another program", {"state_dict": {}}),
-        saved("keys missing", good),
-        saved("a list", [1, 2]),
-    ]
+    saved("code", evil, "UnpicklingError")
+    saved("code within", whole | {"model": {"weight": evil}}, "UnpicklingError")
+    saved("code in the old format", evil, "BadZipFile", _use_new_zipfile_serialization=False)
+    saved("another version", whole | {"version": other}, str(other))
+    saved("a version of any length", whole | {"version": "9" * 1_000_000}, "9" * 10)
+    saved("another program", {"state_dict": {}}, "another program")
+    saved("keys missing", good, "objective, optimizer")
+    saved("a list", [1, 2], "another program")
     for name, content in {
         "empty": b"",
         "noise": np.random.default_rng(0).bytes(4096),
         "bare pickle": pickle.dumps(evil),
     }.items():
         (folder / f"{name}.pt").write_bytes(content)
-        made.append(folder / f"{name}.pt")
-    half = saved("half", whole | {"model": {"w": torch.zeros(10_000)}})
+        made[folder / f"{name}.pt"] = "BadZipFile"
+    half = saved("half", whole | {"model": {"w": torch.zeros(10_000)}}, "BadZipFile")
     half.write_bytes(half.read_bytes()[: half.stat().st_size // 2])
-    return [*made, half, _bomb(folder / "bomb.pt", whole)]
+    made[_bomb(folder / "bomb.pt", whole)] = "ValueError"  # what is packed is checked first
+    return made
 
 
 def _bomb(path: Path, content: dict[str, Any]) -> Path:
-    """A checkpoint of a few megabytes that unpacks to gigabytes, as torch never writes one."""
+    """A checkpoint of a few megabytes that unpacks to a gigabyte, as torch never writes one."""
     buffer = io.BytesIO()
     torch.save(content | {"model": {"w": torch.zeros(4)}}, buffer)
     with (
@@ -80,70 +88,76 @@ def _bomb(path: Path, content: dict[str, Any]) -> Path:
     return path
 
 
-def view_labels(folder: Path, evil: Evil) -> list[Path]:
+def view_labels(folder: Path, evil: Evil) -> Refused:
     """Files in the place of VA-reID's annotations."""
     doubling: Any = (0, "front")
     for _ in range(60):
         doubling = (doubling, doubling)
-    pickles: dict[str, Any] = {
-        "code": evil,
-        "code within": {"a.jpg": evil},
-        "a class": {"a.jpg": np.float64(3)},
-        "a number": 3,
-        "names that are numbers": {3: (0, "front")},
-        "a view that is none": {"a.jpg": (7, "up")},
-        "doubling": {"a.jpg": doubling},
-        "doubling name": {"a.jpg": (0, doubling)},
-        "a name of any length": {"a" * 1_000_000: (9, "x")},
+    pickles: dict[str, tuple[Any, str]] = {
+        "code": (evil, "mkdir"),
+        "code within": ({"a.jpg": evil}, "mkdir"),
+        "a class": ({"a.jpg": np.float64(3)}, "scalar"),
+        "a number": (3, "got int"),
+        "names that are numbers": ({3: (0, "front_side")}, ": 3 "),
+        "an unknown view": ({"a.jpg": (7, "up")}, "(7, 'up')"),
+        "doubling": ({"a.jpg": doubling}, "(...)"),
+        "doubling name": ({"a.jpg": (0, doubling)}, "(0, ((("),
+        "a name of any length": ({"a" * 1_000_000: (9, "x")}, "(9, 'x')"),
     }
-    made = {f"{name}.pkl": pickle.dumps(value) for name, value in pickles.items()}
-    made |= {
-        "noise.pkl": np.random.default_rng(0).bytes(5000),
-        "empty.pkl": b"",
-        "huge string.pkl": b"\x80\x04\x8d" + struct.pack("<Q", 1 << 40) + b"x",
-        "huge bytes.pkl": b"\x80\x04\x8e" + struct.pack("<Q", 1 << 40) + b"x",
-        "huge memo.pkl": b"\x80\x04Nr" + struct.pack("<I", 0x7FFFFFFF) + b".",
-        "deep.pkl": b"(" * 100_000 + b"t" * 100_000 + b".",
-        "not UTF-8.csv": b"path,view\n\xff\xfe.jpg,0\n",
-        "long field.csv": b"path,view\n" + b"a" * 200_000 + b",0\n",
-        "NUL.csv": b"path,view\na\0.jpg,9\n",
-        "open quote.csv": b'path,view\n"a.jpg,0\n' + b"b.jpg,0\n" * 50_000,
-        "short row.csv": b"path,view\na.jpg\n",
-        "deep.json": b"[" * 200_000,
-        "deep object.json": b'{"a":' * 100_000,
-        "long number.json": b'{"a.jpg": ' + b"9" * 5000 + b"}",
-        "list view.json": b'{"a.jpg": [0]}',
-        "not UTF-8.json": b'{"\xff": 0}',
+    files = {
+        f"{name}.pkl": (pickle.dumps(value), reason) for name, (value, reason) in pickles.items()
     }
-    for name, content in made.items():
+    files |= {
+        "noise.pkl": (np.random.default_rng(0).bytes(5000), "invalid load key"),
+        "empty.pkl": (b"", "Ran out of input"),
+        "huge string.pkl": (b"\x80\x04\x8d" + struct.pack("<Q", 1 << 40) + b"x", "truncated"),
+        "huge bytes.pkl": (b"\x80\x04\x8e" + struct.pack("<Q", 1 << 40) + b"x", "plain values"),
+        "huge memo.pkl": (b"\x80\x04Nr" + struct.pack("<I", 0x7FFFFFFF) + b".", "plain values"),
+        "deep.pkl": (b"(" * 100_000 + b"t" * 100_000 + b".", "got tuple"),
+        "not UTF-8.csv": (b"path,view\n\xff\xfe.jpg,0\n", "0xff"),
+        "long field.csv": (b"path,view\n" + b"a" * 200_000 + b",0\n", "field limit"),
+        "NUL.csv": (b"path,view\na\0.jpg,9\n", "'9'"),
+        "open quote.csv": (b'path,view\n"a.jpg,0\n' + b"b.jpg,0\n" * 50_000, "field limit"),
+        "short row.csv": (b"path,view\na.jpg\n", "['a.jpg', None]"),
+        "deep.json": (b"[" * 200_000, "brackets"),
+        "deep object.json": (b'{"a":' * 100_000, "brackets"),
+        "long number.json": (b'{"a.jpg": ' + b"9" * 5000 + b"}", "4300 digits"),
+        "list view.json": (b'{"a.jpg": [0]}', "[0]"),
+        "not UTF-8.json": (b'{"\xff": 0}', "0xff"),
+    }
+    return _written(folder, files)
+
+
+def _written(folder: Path, files: dict[str, tuple[bytes, str]]) -> Refused:
+    """Write the content of each file and return why it must be refused."""
+    for name, (content, _) in files.items():
         (folder / name).write_bytes(content)
-    return [folder / name for name in made]
+    return {folder / name: reason for name, (_, reason) in files.items()}
 
 
-def feature_files(folder: Path, evil: Evil) -> list[Path]:
+def feature_files(folder: Path, evil: Evil) -> Refused:
     """Files in the place of extracted features."""
     ids = np.arange(3)
-    made = []
+    no_archive = {
+        "noise.npz": (os.urandom(999), "no .npz"),
+        "empty.npz": (b"", "no .npz"),
+        "pickle.npz": (pickle.dumps(evil), "no .npz"),
+    }
+    made = _written(folder, no_archive)
 
-    def saved(name: str, **arrays: np.ndarray) -> None:
+    def saved(name: str, reason: str, **arrays: np.ndarray) -> None:
         np.savez(folder / f"{name}.npz", **arrays)
-        made.append(folder / f"{name}.npz")
+        made[folder / f"{name}.npz"] = reason
 
-    saved("objects", features=np.array([[evil]], object), identities=ids)
-    saved("objects in names", features=np.eye(3), identities=np.array([evil] * 3, object))
-    saved("no features", identities=ids)
-    saved("whole numbers", features=np.eye(3, dtype=int), identities=ids)
-    saved("a vector", features=np.ones(3), identities=ids)
-    for name, content in {
-        "noise": os.urandom(999),
-        "empty": b"",
-        "pickle": pickle.dumps(evil),
-    }.items():
-        (folder / f"{name}.npz").write_bytes(content)
-        made.append(folder / f"{name}.npz")
+    objects = np.array([evil] * 3, object)
+    saved("objects", "allow_pickle", features=objects[:1, None], identities=ids)
+    saved("objects in names", "allow_pickle", features=np.eye(3), identities=objects)
+    saved("no features", "no features", identities=ids)
+    saved("whole numbers", "int64", features=np.eye(3, dtype=int), identities=ids)
+    saved("a vector", "(3,)", features=np.ones(3), identities=ids)
     for name, shape in {"huge shape": (1 << 20, 1 << 20), "overflow": (1 << 40, 1 << 40)}.items():
-        made.append(_declaring(folder / f"{name}.npz", shape, b"\0" * 64))
-    made.append(_declaring(folder / "negative.npz", (-1, 4), b"\0" * 64))
+        made[_declaring(folder / f"{name}.npz", shape, b"\0" * 64)] = "193 bytes"
+    made[_declaring(folder / "negative.npz", (-1, 4), b"\0" * 64)] = "negative"
     bomb = folder / "bomb.npz"
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
         with file.open("features.npy", "w", force_zip64=True) as entry:
@@ -151,7 +165,8 @@ def feature_files(folder: Path, evil: Evil) -> list[Path]:
             for _ in range(GIB >> 24):
                 entry.write(bytes(1 << 24))
         file.writestr("identities.npy", _array_bytes(ids))
-    return [*made, bomb]
+    made[bomb] = str(GIB)[:5]
+    return made
 
 
 def _header(shape: tuple[int, ...]) -> bytes:
@@ -173,128 +188,60 @@ def _declaring(path: Path, shape: tuple[int, ...], content: bytes) -> Path:
     return path
 
 
-def images(folder: Path) -> dict[Path, bool]:
-    """Image files, and whether they can be read."""
-    rng = np.random.default_rng(0)
-    photo = cv2.resize(rng.integers(0, 255, (8, 4, 3), np.uint8), (64, 128))
+class ChangedDataset(NamedTuple):
+    """A dataset of which one list was changed, and why that list must be refused."""
 
-    def encoded(suffix: str, pixels: np.ndarray) -> bytes:
-        return cv2.imencode(suffix, pixels)[1].tobytes()
-
-    jpeg, png = encoded(".jpg", photo), encoded(".png", photo)
-    two = cv2.Animation()
-    two.frames, two.durations = [photo, 255 - photo], [100, 100]
-    made = {
-        "good.jpg": (jpeg, True),
-        "1x1.jpg": (encoded(".jpg", photo[:1, :1]), True),
-        "1x1.png": (encoded(".png", photo[:1, :1]), True),
-        "16-bit.png": (encoded(".png", photo.astype(np.uint16) * 257), True),
-        "gray.png": (encoded(".png", photo[:, :, 0]), True),
-        "transparent.png": (encoded(".png", np.dstack([photo, photo[:, :, 0]])), True),
-        "CMYK.jpg": (_cmyk(), True),
-        "animated.png": (cv2.imencodeanimation(".png", two)[1].tobytes(), True),
-        "animated.gif.jpg": (cv2.imencodeanimation(".gif", two)[1].tobytes(), True),
-        "bitmap.bmp": (encoded(".bmp", photo), True),
-        "trailing.jpg": (jpeg + b"<script>alert(1)</script>", True),
-        "zero.jpg": (b"", False),
-        "text.jpg": (b"no image" * 100, False),
-        "noise.jpg": (rng.bytes(3000), False),
-        "half.jpg": (jpeg[: len(jpeg) // 2], False),
-        "half.png": (png[: len(png) // 2], False),
-        "header.jpg": (jpeg[:20], False),
-        "20000x20000.png": (_flat_png(20_000, 20_000), False),
-        "declares 2^31.png": (_flat_png(2**31 - 1, 2**31 - 1, rows=1), False),
-        "declares 65500.jpg": (_of_size(jpeg, 65_500, 65_500), False),
-        "svg.png": (b'<svg xmlns="http://www.w3.org/2000/svg"><script/></svg>', False),
-    }
-    result = {}
-    for name, (content, fine) in made.items():
-        (folder / name).write_bytes(content)
-        result[folder / name] = fine
-    (folder / "folder.jpg").mkdir()
-    return result
+    name: str
+    change: str
+    root: Path
+    file: str
+    reason: str
 
 
-def _cmyk() -> bytes:
-    """An 8 x 8 gray JPEG in four colours."""
-    buffer = bytearray(cv2.imencode(".jpg", np.full((8, 8), 128, np.uint8))[1].tobytes())
-    frame, scan = buffer.index(b"\xff\xc0"), buffer.index(b"\xff\xda")
-    head, tail = bytes(buffer[:frame]), bytes(buffer[scan + 10 :])
-    components = b"".join(bytes([i, 0x11, 0]) for i in (1, 2, 3, 4))
-    new_frame = b"\xff\xc0" + struct.pack(">HBHHB", 20, 8, 8, 8, 4) + components
-    tables = bytes(buffer[frame + 2 + struct.unpack(">H", buffer[frame + 2 : frame + 4])[0] : scan])
-    new_scan = b"\xff\xda" + struct.pack(">HB", 14, 4)
-    new_scan += b"".join(bytes([i, 0]) for i in (1, 2, 3, 4)) + b"\0\x3f\0"
-    return head + new_frame + tables + new_scan + tail[:-2] * 4 + b"\xff\xd9"
-
-
-def _flat_png(width: int, height: int, rows: int | None = None) -> bytes:
-    """Black, one bit per pixel: hardly a byte for all its pixels."""
-    packer, packed = zlib.compressobj(9), b""
-    row = bytes(1 + (min(width, 1 << 20) + 7) // 8)
-    for _ in range(height if rows is None else rows):
-        packed += packer.compress(row)
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        crc = zlib.crc32(kind + content)
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", crc)
-
-    head = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
-    body = chunk(b"IDAT", packed + packer.flush())
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + body + chunk(b"IEND", b"")
-
-
-def _of_size(jpeg: bytes, width: int, height: int) -> bytes:
-    at = jpeg.index(b"\xff\xc0") + 5
-    return jpeg[:at] + struct.pack(">HH", height, width) + jpeg[at + 4 :]
-
-
-def datasets(folder: Path) -> list[tuple[str, str, Path, dict[str, Any]]]:
-    """Datasets whose lists were changed: name, what was done, root, split."""
-    made = []
+def datasets(folder: Path) -> list[ChangedDataset]:
+    """Datasets whose lists lead out of the folder or hold noise."""
     outside = folder / "outside.jpg"
     cv2.imwrite(str(outside), np.zeros((8, 4, 3), np.uint8))
     changes = {
-        "a path upwards": "../../outside.jpg 0\n",
-        "a path from the top": f"{outside} 0\n",
-        "a number without end": "Visible/1/a.bmp " + "9" * 5000 + "\n",
-        "NUL": "Visible/\0.bmp 0\n",
-        "a long line": "x" * 1_000_000 + " 0\n",
+        "a path upwards": ("../../outside.jpg 0\n", "../../outside"),
+        "a path from the top": (f"{outside} 0\n", f"'{folder}/outside"),
+        "a number without end": ("Visible/1/a.bmp " + "9" * 5000 + "\n", "Visible/1/a.bmp 99"),
+        "NUL": ("Visible/\0.bmp 0\n", "\\x00"),
+        "a long line": ("x" * 1_000_000 + " 0\n", "xxx..."),
     }
-    clean = {
-        name: data.synthesize(name, folder / name, preset="tiny") for name in ("regdb", "msmt17")
-    }
-    for name, file in (("regdb", "idx/train_visible_1.txt"), ("msmt17", "list_query.txt")):
-        for what, line in changes.items():
+    lists = {"regdb": "idx/train_visible_1.txt", "msmt17": "list_query.txt"}
+    made = []
+    for name, file in lists.items():
+        clean = data.synthesize(name, folder / name, preset="tiny")
+        for change, (line, reason) in changes.items():
             root = folder / f"{name} {len(made)}"
-            shutil.copytree(clean[name], root)
-            path = root / file
-            text = path.read_text()
+            shutil.copytree(clean, root)
             if name == "msmt17":
                 line = line.replace("outside.jpg", "outside_0_01_x.jpg")
-            path.write_text(text + line)
-            made.append((name, what, root, {}))
-    root = clean["regdb"]
-    (root / "views.json").write_text("[" * 100_000)
-    made.append(("regdb", "deep views.json", root, {}))
+            with (root / file).open("a") as text:
+                text.write(line)
+            made.append(ChangedDataset(name, change, root, file, reason))
+    (folder / "regdb" / "views.json").write_text("[" * 100_000)
+    deep = ChangedDataset("regdb", "deep brackets", folder / "regdb", "views.json", "brackets")
     root = data.synthesize("sysu-mm01", folder / "sysu", preset="tiny")
-    (root / "exp" / "train_id.txt").write_text("9" * 5000 + ",1")
-    made.append(("sysu-mm01", "a number without end", root, {}))
-    return made
+    ids = "exp/train_id.txt"
+    (root / ids).write_text("9" * 5000 + ",1")
+    endless = ChangedDataset("sysu-mm01", "a number without end", root, ids, "9" * 10)
+    return [*made, deep, endless]
 
 
-def manifests(folder: Path) -> list[Path]:
+def manifests(folder: Path) -> Refused:
     """Lists of one's own images."""
     head = "path,split,identity,camera\n"
-    good = {"path": "a.jpg", "split": "train", "identity": 1}
-    made = {
-        "long field.csv": (head + "a" * 200_000 + ",train,1,1\n").encode(),
-        "endless camera.csv": (head + "a.jpg,train,1," + "9" * 5000 + "\n").encode(),
-        "not UTF-8.csv": b"path,split,identity\n\xff,train,1\n",
-        "deep.json": b"[" * 200_000,
-        "nested.json": json.dumps([good | {"path": [["a"]]}]).encode(),
-        "long number.json": b'[{"path": "a", "split": "train", "identity": ' + b"9" * 5000 + b"}]",
+    nested = {"path": "a.jpg", "split": "train", "identity": 1, "camera": [["a"]]}
+    camera = head + "a.jpg,train,1," + "9" * 5000 + "\n"
+    number = b'[{"path": "a", "split": "train", "identity": ' + b"9" * 5000 + b"}]"
+    files = {
+        "long field.csv": ((head + "a" * 200_000 + ",train,1,1\n").encode(), "field limit"),
+        "endless camera.csv": (camera.encode(), "camera, got"),
+        "not UTF-8.csv": (b"path,split,identity\n\xff,train,1\n", "0xff"),
+        "deep.json": (b"[" * 200_000, "brackets"),
+        "nested.json": (json.dumps([nested]).encode(), "[['a']]"),
+        "long number.json": (number, "4300 digits"),
     }
-    for name, content in made.items():
-        (folder / name).write_bytes(content)
-    return [folder / name for name in made]
+    return _written(folder, files)

@@ -25,8 +25,9 @@ from part import Budget, Row
 
 from reid_ext import cli, data, models, training, viz
 from reid_ext.data.loading import Batch
-from reid_ext.training import checkpoint, experiment
+from reid_ext.training import checkpoint
 from reid_ext.training.checkpoint import read_checkpoint
+from reid_ext.training.results import write_json
 
 SEED = 3
 IN_A_ROW = 3  # kills before the run to the end
@@ -166,14 +167,14 @@ def train(folder: Path) -> None:
     recipe = replace(training.EMBEDDED_VISIBLE, iterations=20, save_every=2)
     model = models.TwoStream(models.build_backbone("small", None), 4, neck="shared")
     batches = _Batches()
+    checkpoint_file = folder / "checkpoint.pt"
     training.train(
         model,
         batches,
         training.build_objective("triplet", recipe, model),
         recipe,
         sampler=batches,
-        checkpoint=folder / "checkpoint.pt",
-        resume=(folder / "checkpoint.pt").exists(),
+        saving=training.Saving(checkpoint_file, resume=checkpoint_file.exists()),
     )
 
 
@@ -196,7 +197,7 @@ def report(folder: Path) -> None:
     curves = {"a": np.linspace(0.5, 1, 50)}
     for number in range(30):
         viz.save_image(folder / "list.png", picture)
-        experiment.write_json(folder / "metrics.json", {"numbers": list(range(5000))})
+        write_json(folder / "metrics.json", {"numbers": list(range(5000))})
         if number % 10 == 0:
             viz.plot_cmc(curves, folder / "cmc.png", title="t")
 

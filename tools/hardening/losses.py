@@ -1,17 +1,20 @@
 """Gradients of every loss, against automatic differentiation of its formula in float64.
 
-One gradient is that of one input of one batch. The formulas are the papers', in `loss_formulas`;
-which of equal distances is the hardest is said by index, as documented. Most batches are small,
+One gradient is that of one input of one batch. The formulas are the papers', in `reference`; which
+of equal distances is the hardest is decided by index, as documented. Most batches are small,
 where what is special happens often; some go beyond the tiles of the kernels.
 """
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import loss_formulas as formulas
 import numpy as np
 import torch
 from part import Budget, Failures, Row, smallest
+from reference import pairwise_losses as formulas
+from reference.choices import watched
+from reference.classification_losses import label_smoothing, viewpoint
+from reference.distances import cosines
 from torch import Tensor
 
 from reid_ext import losses, ops
@@ -103,9 +106,9 @@ def agree(
 ) -> int:
     """Values and gradients of the two are near, scaled by the size of the gradient."""
     dtype = inputs[0].dtype
-    formulas.clear, formulas.clearly = True, CLEARLY[dtype]
-    want, want_grads = gradients(want_loss, [x.double() for x in inputs])
-    if not formulas.clear:
+    with watched(CLEARLY[dtype]) as choices:
+        want, want_grads = gradients(want_loss, [x.double() for x in inputs])
+    if not choices.clear:
         return 0  # rounding may choose another of two nearly equal distances
     got, got_grads = gradients(got_loss, [laid_out(rng, x) for x in inputs])
     near = DTYPES[dtype]
@@ -148,8 +151,8 @@ def of_pairs(module: torch.nn.Module, formula: Callable[..., Tensor], **options:
             return module(leaves[0], labels, **keys)
 
         def want(leaves: list[Tensor]) -> Tensor:
-            pairs = formulas.Pairs(leaves[0], labels, *leaves[1:], key_labels=key_labels)
-            return formula(pairs, **options)
+            keys = {"keys": leaves[1], "key_labels": key_labels} if len(leaves) > 1 else {}
+            return formula(leaves[0], labels, **keys, **options)
 
         return agree(got, want, inputs, rng, str(inputs[0].dtype))
 
@@ -182,7 +185,7 @@ def check_triplets(rng: np.random.Generator, sizes: dict[str, int]) -> int:
     inputs = [features(rng, sizes["rows"], sizes["dim"], dtype) for _ in range(3)]
     return agree(
         lambda leaves: ops.expat_triplet_loss(*leaves),
-        lambda leaves: formulas.expat_of_triplets(*leaves),
+        lambda leaves: formulas.aggregated(formulas.triplet_exponents(*leaves), "mean_of_exp"),
         inputs,
         rng,
         str(dtype),
@@ -204,7 +207,10 @@ def check_views(rng: np.random.Generator, sizes: dict[str, int]) -> int:
     options["targets"] = ops.viewpoint.TARGETS[rng.integers(3)]
     return agree(
         lambda leaves: ops.viewpoint_loss(leaves[0], labels, view, present=given, **options),
-        lambda leaves: formulas.viewpoint(leaves[0], labels, view, given, **options),
+        lambda leaves: (
+            viewpoint(leaves[0], labels, view, present=given, **options).nansum()
+            / max(int((view >= 0).sum()), 1)
+        ),
         [logits.to(dtype)],
         rng,
         f"{dtype}, {options}",
@@ -220,7 +226,7 @@ def check_smoothing(rng: np.random.Generator, sizes: dict[str, int]) -> int:
     options = {"alpha": float(rng.random()), "variant": ["paper", "released"][rng.integers(2)]}
     return agree(
         lambda leaves: ops.adaptive_label_smoothing_loss(leaves[0], labels, **options),
-        lambda leaves: formulas.smoothing(leaves[0], labels, **options),
+        lambda leaves: label_smoothing(leaves[0], labels, **options).sum() / max(len(labels), 1),
         [logits.to(dtype)],
         rng,
         f"{dtype}, {options}",
@@ -234,7 +240,7 @@ def check_cosines(rng: np.random.Generator, sizes: dict[str, int]) -> int:
     weight = torch.tensor(rng.standard_normal((sizes["rows"], sizes["keys"])))
     return agree(
         lambda leaves: (ops.cosine_matrix(*leaves) * weight.to(dtype)).sum(),
-        lambda leaves: (formulas.cosines(*leaves) * weight).sum(),
+        lambda leaves: (cosines(*leaves) * weight).sum(),
         inputs,
         rng,
         str(dtype),
@@ -244,20 +250,23 @@ def check_cosines(rng: np.random.Generator, sizes: dict[str, int]) -> int:
 CHECKS: dict[str, Callable[..., int]] = {
     "expat": of_pairs(losses.ExpATLoss(), formulas.expat),
     "expat of means": of_pairs(
-        losses.ExpATLoss(aggregation="exp_of_mean"), formulas.expat, of_mean=True
+        losses.ExpATLoss(aggregation="exp_of_mean"), formulas.expat, aggregation="exp_of_mean"
     ),
     "expat of two modalities": check_modalities,
     "expat of triplets": check_triplets,
     "triplet": of_pairs(losses.TripletLoss(0.3), formulas.triplet, margin=0.3),
     "soft triplet": of_pairs(losses.TripletLoss(None), formulas.triplet, margin=None),
     "squared triplet": of_pairs(
-        losses.TripletLoss(0.3, "squared_euclidean"), formulas.triplet, margin=0.3, power=2
+        losses.TripletLoss(0.3, "squared_euclidean"),
+        formulas.triplet,
+        margin=0.3,
+        metric="squared_euclidean",
     ),
     "cosine triplet": of_pairs(
-        losses.TripletLoss(0.3, "cosine"), formulas.triplet, margin=0.3, power=0
+        losses.TripletLoss(0.3, "cosine"), formulas.triplet, margin=0.3, metric="cosine"
     ),
     "fidi": of_pairs(losses.FIDILoss(), formulas.fidi),
-    "fidi of unit rows": of_pairs(losses.FIDILoss(normalize=True), formulas.fidi, unit=True),
+    "fidi of unit rows": of_pairs(losses.FIDILoss(normalize=True), formulas.fidi, normalize=True),
     "contrastive": of_pairs(losses.ContrastiveLoss(), formulas.contrastive),
     "circle": of_pairs(losses.CircleLoss(gamma=16.0), formulas.circle, gamma=16.0),
     "multi-similarity": of_pairs(losses.MultiSimilarityLoss(), formulas.multi_similarity),

@@ -1,5 +1,9 @@
-"""What every part of the attack is given, and what it reports."""
+"""What every part of the attack is given, and what it reports.
 
+After this import the parts find `reference`, which they share with the tests.
+"""
+
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -9,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "python_tests"))
 
 
 class Row(NamedTuple):

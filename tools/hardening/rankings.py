@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from part import Budget, Failures, Row, smallest
+from reference.distances import order_values
+from reference.exact import exact_rows
+from reference.ranking import Scores, ranked_pairs, same_pairs, scores, sysu_ranked_pairs
 
 from reid_ext.evaluation import (
     Ranking,
@@ -79,19 +82,6 @@ def _one(
         return 0
 
 
-def exact_rows(rng: np.random.Generator, n: int, dim: int, metric: str, dtype: torch.dtype):
-    """Rows whose distances are exact, some of them equal and some zero, however they lie."""
-    if metric == "cosine":  # dim is a power of 4, so lengths are powers of 2
-        most = 3 if dtype == torch.float16 else 20
-        rows = rng.choice([-1.0, 1.0], (n, dim)) * 2.0 ** rng.integers(-most, most, (n, 1))
-    else:
-        rows = rng.integers(-2, 3, (n, dim)) + rng.choice([0, 3]) * 1.0
-    if n and rng.random() < 0.5:
-        rows = rows[rng.integers(0, rng.integers(1, n + 1), n)]
-    rows[rng.random(n) < 0.05] = 0
-    return torch.tensor(rows).to(dtype)
-
-
 def laid_out(rng: np.random.Generator, x: torch.Tensor) -> Any:
     """The same values: contiguous, with gaps, transposed, or as an array with negative strides."""
     how = rng.integers(5)
@@ -113,12 +103,7 @@ def problem(rng: np.random.Generator, sizes: dict[str, int]) -> Problem:
     dim = dim if metric == "cosine" else max(1, sizes["dim"])
     dtype = DTYPES[rng.integers(4)]
     query, gallery = (exact_rows(rng, n, dim, metric, dtype) for n in (q, g))
-    x, y = query.double().numpy(), gallery.double().numpy()
-    if metric == "cosine":
-        norm = np.linalg.norm(y, axis=1)
-        d = -(x @ y.T) / np.where(norm == 0, 1, norm)
-    else:  # whole numbers below 2**53: exact by a product too
-        d = (x * x).sum(1)[:, None] + (y * y).sum(1) - 2 * x @ y.T
+    d = order_values(query, gallery, metric).numpy()
     people = rng.integers(1, 40)
     labels = {
         "query_ids": rng.integers(0, people, q),
@@ -129,43 +114,16 @@ def problem(rng: np.random.Generator, sizes: dict[str, int]) -> Problem:
     return Problem(query, gallery, d, labels, metric)
 
 
-class Wanted(NamedTuple):
-    """CMC, and of every query AP and INP, NaN without a match."""
-
-    cmc: np.ndarray
-    ap: np.ndarray
-    inp: np.ndarray
-
-
-def by_sorting(
-    d: np.ndarray, same: np.ndarray, ranked: np.ndarray, trapezoid: bool, max_rank: int
-) -> Wanted | None:
-    """The definitions: sort each row, junk taken out, and look where the matches are."""
-    order = np.argsort(d, axis=1, kind="stable")
-    stays = np.take_along_axis(ranked, order, 1)
-    hit = np.take_along_axis(same, order, 1) & stays
-    place = np.cumsum(stays, 1)
-    number = np.cumsum(hit, 1)
-    matches = number[:, -1]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        precision = number / place
-        if trapezoid:
-            before = np.where(place == 1, 1, (number - 1) / np.maximum(place - 1, 1))
-            precision = (precision + before) / 2
-        ap = np.where(hit, precision, 0).sum(1) / matches
-        inp = matches / np.where(hit, place, 0).max(1)
-    if not matches.any():
-        return None
-    first = np.where(hit, place, 1 << 60).min(1)[matches > 0]
-    return Wanted((first[:, None] <= np.arange(1, max_rank + 1)).mean(0), ap, inp)
-
-
-def compare(got: Ranking, want: Wanted, how: str) -> None:
+def compare(got: Ranking, want: Scores, how: str) -> None:
     """AssertionError where they differ by more than the sum of float64 means."""
     for name, a, b in (
         ("cmc", got.cmc, want.cmc),
-        ("average_precision", got.average_precision, want.ap),
-        ("inverse_negative_penalty", got.inverse_negative_penalty, want.inp),
+        ("average_precision", got.average_precision, want.average_precision),
+        (
+            "inverse_negative_penalty",
+            got.inverse_negative_penalty,
+            want.inverse_negative_penalty,
+        ),
     ):
         np.testing.assert_allclose(a.numpy(), b, rtol=1e-12, err_msg=f"{name}, {how}")
 
@@ -175,13 +133,8 @@ def check_protocol(rng: np.random.Generator, sizes: dict[str, int]) -> int:
     p = problem(rng, sizes)
     protocol = PROTOCOLS[rng.integers(6)]
     q, g = p.distances.shape
-    same = p.labels["query_ids"][:, None] == p.labels["gallery_ids"]
-    camera = p.labels["query_cameras"][:, None] == p.labels["gallery_cameras"]
-    ranked = np.ones((q, g), bool)
-    if protocol == "market1501":
-        ranked &= p.labels["gallery_ids"] != -1
-    if protocol != "generic":
-        ranked &= ~(same & camera)
+    same = same_pairs(p.labels["query_ids"], p.labels["gallery_ids"])
+    ranked = ranked_pairs(protocol, **p.labels)
     options: dict[str, Any] = {**p.labels, "protocol": protocol}
     if rng.random() < 0.3:
         options["junk"] = rng.random((q, g)) < 0.2
@@ -189,7 +142,8 @@ def check_protocol(rng: np.random.Generator, sizes: dict[str, int]) -> int:
     options["average_precision"] = "trapezoid" if rng.random() < 0.5 else "step"
     options["max_rank"] = int(rng.integers(1, 60))
     trapezoid = options["average_precision"] == "trapezoid"
-    want = by_sorting(p.distances, same, ranked, trapezoid, options["max_rank"])
+    counting = {"trapezoid": trapezoid, "max_rank": options["max_rank"]}
+    want = scores(p.distances, same, ranked, **counting)
     query, gallery = laid_out(rng, p.query), laid_out(rng, p.gallery)
     cut = sorted(rng.integers(0, g + 1, 2).tolist())
     pieces = [piece for piece in p.gallery.tensor_split(cut) if len(piece)]
@@ -207,9 +161,9 @@ def check_protocol(rng: np.random.Generator, sizes: dict[str, int]) -> int:
     return q * len(ways)
 
 
-def agree(call: Callable[[], Ranking], want: Wanted | None, how: str) -> None:
+def agree(call: Callable[[], Ranking], want: Scores, how: str) -> None:
     """The ranking is as wanted, or refused where no query has a match."""
-    if want is not None:
+    if want.cmc is not None:
         compare(call(), want, how)
         return
     try:
@@ -251,8 +205,8 @@ def check_sysu(rng: np.random.Generator, sizes: dict[str, int]) -> int:
                 query, gallery, **labels, **draw, cmc=cmc, metric=p.metric, max_rank=20
             )
 
-        if None in want:
-            agree(call, None, cmc)
+        if refused := [trial for trial in want if trial.cmc is None]:
+            agree(call, refused[0], cmc)
             continue
         for got, of_trial in zip(call().trials, want, strict=True):
             compare(got, of_trial, cmc)
@@ -261,18 +215,13 @@ def check_sysu(rng: np.random.Generator, sizes: dict[str, int]) -> int:
 
 def _of_trial(
     p: Problem, labels: dict[str, np.ndarray], rows: np.ndarray, official: bool
-) -> Wanted | None:
-    """Camera 3 ranks no image of camera 2; officially a person counts once in the CMC."""
+) -> Scores:
+    """One gallery of SYSU-MM01; the official CMC counts each identity once."""
     ids, cameras = labels["gallery_ids"][rows], labels["gallery_cameras"][rows]
-    d = p.distances[:, rows]
-    ranked = ~((labels["query_cameras"] == 3)[:, None] & (cameras == 2))
-    same = labels["query_ids"][:, None] == ids
-    want = by_sorting(d, same, ranked, False, 20)
-    if want is None or not official:
-        return want
-    places = []
-    for i in np.flatnonzero((same & ranked).any(1)):
-        order = np.flatnonzero(ranked[i])[np.argsort(d[i][ranked[i]], kind="stable")]
-        before = order[: np.flatnonzero(same[i][order])[0]]
-        places.append(len(np.unique(ids[before])) + 1)
-    return want._replace(cmc=(np.array(places)[:, None] <= np.arange(1, 21)).mean(0))
+    return scores(
+        p.distances[:, rows],
+        same_pairs(labels["query_ids"], ids),
+        sysu_ranked_pairs(labels["query_cameras"], cameras),
+        max_rank=20,
+        distinct_ids=ids if official else None,
+    )

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 from part import Budget, Failures, Row, smallest
-from torch.nn import functional as F
+from reference import reranking
+from reference.distances import distances, unit
 
 from reid_ext import compat, ops, rerank
 
@@ -62,41 +63,6 @@ def whole(rng: np.random.Generator, n: int) -> torch.Tensor:
     return torch.tensor(x)
 
 
-def squared(x: torch.Tensor) -> torch.Tensor:
-    return (x[:, None] - x).square().sum(2)
-
-
-def encoded(p: torch.Tensor, order: torch.Tensor, k1: int, k2: int, half: int) -> torch.Tensor:
-    """V: exp(-p) on the expanded reciprocal sets, rows of sum 1, averaged over the k2 nearest."""
-    n = len(p)
-
-    def reciprocal(k: int) -> torch.Tensor:
-        forward = torch.zeros(n, n, dtype=torch.bool).scatter_(1, order[:, : k + 1], True)
-        return forward & forward.T
-
-    wide, narrow = reciprocal(k1), reciprocal(half).double()  # 0 and 1: sums are exact
-    shared = wide.double() @ narrow.T
-    taken = wide & (3 * shared > 2 * narrow.sum(1))
-    members = wide | (taken.double() @ narrow > 0)
-    v = torch.exp(-p) * members
-    v = v / v.sum(1, keepdim=True).clamp(min=1e-300)
-    return v if k2 == 1 else v[order[:, :k2]].mean(1)
-
-
-def in_common(v: torch.Tensor, rows: int) -> torch.Tensor:
-    """Of the first rows with all: the sum of the smaller of the two in each column."""
-    return torch.stack([torch.minimum(v[i], v).sum(1) for i in range(rows)])
-
-
-def re_ranked(d: torch.Tensor, q: int, k1: int, k2: int, lambda_value: float) -> torch.Tensor:
-    """From the matrix that the released code squares; a row that is all 0 stays so."""
-    largest = d.amax(1, keepdim=True)
-    p = (d / torch.where(largest == 0, 1, largest)) ** 2
-    v = encoded(p, p.argsort(dim=1, stable=True), k1, k2, round(k1 / 2))
-    shared = in_common(v, q)
-    return ((1 - lambda_value) * (1 - shared / (2 - shared)) + lambda_value * p[:q])[:, q:]
-
-
 def numbers(rng: np.random.Generator, n: int) -> dict[str, float]:
     k1 = int(rng.integers(1, min(n - 1, 25) + 1))
     return {"k1": k1, "k2": int(rng.integers(1, 9)), "lambda_value": float(rng.random())}
@@ -111,10 +77,10 @@ def check_features(rng: np.random.Generator, q: int, g: int) -> bool:
     """From features, all distances and the nearest alone."""
     x, options = whole(rng, q + g), numbers(rng, q + g)
     metric = ["euclidean", "squared_euclidean"][rng.integers(2)]
-    d = squared(x) if metric == "squared_euclidean" else squared(x).sqrt()
+    d = distances(x, x, metric)
     if not bool((d.amax(1) > 0).all()):
         return False  # all images are one: nothing to divide by, and nothing to rank
-    want = re_ranked(d, q, **options)
+    want = reranking.k_reciprocal(d, q, **options)
     given = x.to(list(NEAR)[rng.integers(2)])
     what = f"{options}, {metric}, {given.dtype}"
     got = rerank(given[:q], given[q:], metric=metric, **options)
@@ -135,7 +101,7 @@ def check_matrices(rng: np.random.Generator, q: int, g: int) -> bool:
     d.fill_diagonal_(0)
     if not bool((d.amax(1) > 0).all()):
         return False
-    want = re_ranked(d, q, **options)
+    want = reranking.k_reciprocal(d, q, **options)
     given = d.to(list(NEAR)[rng.integers(2)])
     parts = given[:q, q:], given[:q, :q], given[q:, q:]
     near(ops.k_reciprocal_from_distances(*parts, **options), want, f"{options}, {given.dtype}")
@@ -146,18 +112,11 @@ def check_matrices(rng: np.random.Generator, q: int, g: int) -> bool:
 
 def check_expansion(rng: np.random.Generator, q: int, g: int) -> bool:
     """Queries, or the gallery, summed with their nearest."""
-    x = F.normalize(torch.tensor(rng.standard_normal((q + g, 5))))
+    x = unit(torch.tensor(rng.standard_normal((q + g, 5))))
     k2, alpha = int(rng.integers(1, min(g, 8) + 1)), float(rng.choice([0, 1, 3]))
     method = ["aqe", "dba"][rng.integers(2)]
-    x, y = x[:q], x[q:]
-    rows, count = (x, k2 - 1) if method == "aqe" else (y, k2)
-    total = rows.clone() if method == "aqe" else torch.zeros_like(rows)
-    for i, cosine in enumerate(rows @ y.T):
-        for j in cosine.argsort(descending=True)[:count].tolist():
-            total[i] += max(float(cosine[j]), 0.0) ** alpha * y[j]
-    total = F.normalize(total)
-    want = 1 - (total @ y.T if method == "aqe" else x @ total.T)
-    got = rerank(x, y, method=method, k2=k2, alpha=alpha, metric="cosine")
+    want = distances(*reranking.expanded(x[:q], x[q:], method, k2, alpha), "cosine")
+    got = rerank(x[:q], x[q:], method=method, k2=k2, alpha=alpha, metric="cosine")
     near(got, want, f"{method}, k2 {k2}, alpha {alpha}")
     return True
 
@@ -167,16 +126,9 @@ def check_jaccard(rng: np.random.Generator, q: int, g: int) -> bool:
     x, n = whole(rng, q + g), q + g
     clustering = bool(rng.random() < 0.5)
     k1, k2 = int(rng.integers(1, min(n - 1, 20) + 1)), int(rng.integers(1, 6))
-    d = squared(x)
-    if not bool((d.amax(1) > 0).all()):
+    if not bool((distances(x, x).amax(1) > 0).all()):
         return False
-    order = d.argsort(dim=1, stable=True)
-    if clustering:  # only the k1 nearest are ever looked at, the image itself among them
-        v = encoded(d, order[:, :k1], k1, k2, round(k1 / 2))
-    else:
-        v = encoded((d / d.amax(1, keepdim=True)) ** 2, order, k1, k2, round(k1 / 2))
-    shared = in_common(v, n)
-    want = 1 - shared / (2 - shared)
+    want = reranking.jaccard(x, k1, k2, clustering)
     got = ops.jaccard(x, k1=k1, k2=k2, clustering=clustering)
     dense = torch.ones_like(want)
     row = torch.repeat_interleave(got.offsets.diff())

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from reid_ext.data.readers.expected import Count, Expected
-from reid_ext.data.readers.tree import check_choice, is_image, some
+from reid_ext.data.readers.tree import check_choice, is_image, is_whole_number, short, some
 from reid_ext.data.sample import INFRARED, VISIBLE, Dataset, Sample
 from reid_ext.data.view_names import read_views
 
@@ -197,7 +197,7 @@ def _read_split(exp: Path, split: str) -> list[int]:
     text, mat = exp / f"{split}_id.txt", exp / f"{split}_id.mat"
     if text.is_file():
         words = text.read_text(encoding="utf-8-sig", errors="replace").replace(",", " ").split()
-        odd = [word for word in words if not word.isascii() or not word.isdigit()]
+        odd = [word for word in words if not is_whole_number(word)]
         path, numbers = text, [] if odd else [int(word) for word in words]
     elif mat.is_file():
         values = np.ravel(_read_mat(mat)).tolist()
@@ -210,7 +210,7 @@ def _read_split(exp: Path, split: str) -> list[int]:
         )
     if odd:
         raise ValueError(
-            f"sysu-mm01: {path} must hold identities separated by commas, got {odd[0]!r}; "
+            f"sysu-mm01: {path} must hold identities separated by commas, got {short(odd[0])}; "
             "restore the file of the dataset"
         )
     return sorted(set(numbers))

@@ -1,33 +1,17 @@
-"""In which precision the products behind an evaluation are made, and what that promises."""
+"""The argument ``compute`` of an evaluation: which values fit, and what each sets."""
 
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from reid_ext import ops
-from reid_ext._runtime.arguments import choice as check_choice
+from reid_ext._runtime import arguments
+from reid_ext._runtime.arguments import ArgumentError
 
 COMPUTES = ("exact", "bf16", "tf32")
-
-
-class Products(NamedTuple):
-    """How to multiply: what :func:`reid_ext.ops.count_before` takes, and torch's own setting."""
-
-    estimate: str = "full"
-    in_blocks: bool = False  # even a gallery that fits
-    rounded: bool = False  # features to bfloat16 first
-    precision: str = "ieee"
-
-    def features(self, x: Tensor) -> Tensor:
-        return x.bfloat16() if self.rounded else x
-
-    def setting(self) -> AbstractContextManager[None]:
-        """Torch's precision of float32 products, which a user may have lowered, for a while."""
-        return _shared(self.precision)
 
 
 class _Setting:
@@ -70,36 +54,25 @@ class _Setting:
 _shared = _Setting()
 
 
-def products(where: str, compute: str, query: Tensor) -> Products:
-    """The products that ``compute`` asks for, of features like ``query``.
+def precision(compute: str) -> AbstractContextManager[None]:
+    """Set torch's precision of float32 products, which a user may have lowered, for a while."""
+    return _shared("ieee" if compute == "exact" else "tf32")
 
-    Raises:
-        ValueError: ``compute`` is none of COMPUTES, or not there for this device or dtype.
-    """
-    check_choice(where, "compute", compute, COMPUTES)
-    is_double, on_cpu = query.dtype == torch.float64, query.device.type == "cpu"
-    if compute == "exact":
-        if on_cpu and not is_double and ops.cpu_has_bfloat16():
-            return Products("bfloat16", in_blocks=True)
-        return Products()
-    if is_double:
-        raise ValueError(
-            f"{where}: compute must be 'exact' for float64 features, got {compute!r}; call "
-            ".float() on them for an approximation"
-        )
-    if compute == "tf32" and on_cpu:
-        raise ValueError(
-            f"{where}: compute must be 'exact' or 'bf16' on the CPU, got 'tf32', which only GPUs "
-            "have"
-        )
-    if on_cpu:
-        return Products("bfloat16_only", in_blocks=True)
-    return Products(rounded=compute == "bf16", precision="tf32")
+
+def op_compute(compute: str) -> str:
+    """What the ops of :mod:`reid_ext.ops` call it: TF32 is a setting of torch, not of theirs."""
+    return "approximate" if compute == "bf16" else "exact"
 
 
 def check_compute(function: str, compute: str, query: Tensor) -> None:
-    products(function, compute, query)
-
-
-def precision(compute: str) -> AbstractContextManager[None]:
-    return _shared("tf32" if compute != "exact" else "ieee")
+    """Raise ArgumentError unless features like ``query`` can be compared by ``compute``."""
+    arguments.choice(function, "compute", compute, COMPUTES)
+    if compute == "exact":
+        return
+    if query.dtype == torch.float64:
+        requirement = "be 'exact' for float64 features"
+        advice = "call .float() on the features for an approximation"
+        raise ArgumentError(function, "compute", requirement, repr(compute), advice)
+    if compute == "tf32" and query.device.type == "cpu":
+        requirement, advice = "be 'exact' or 'bf16' on the CPU", "only GPUs have TF32"
+        raise ArgumentError(function, "compute", requirement, repr(compute), advice)

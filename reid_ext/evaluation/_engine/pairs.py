@@ -45,9 +45,11 @@ class Side:
         """What the caller knows a column as."""
         return self.arguments.get(column, f"{self.name}.{column}")
 
-    def error(self, column: str, requirement: str, value: str, advice: str = "") -> ArgumentError:
-        """An error about a column."""
-        return ArgumentError(self.function, self.called(column), requirement, value, advice)
+    def error(
+        self, column: str, requirement: str, value: str, advice: str = "", like: str = ""
+    ) -> ArgumentError:
+        """An error about a column; ``like`` is another argument that the requirement ends with."""
+        return ArgumentError(self.function, self.called(column), requirement, value, advice, like)
 
     def __getitem__(self, column: str) -> Tensor:
         return self.columns[column]
@@ -236,9 +238,9 @@ def _check_some_match(query: Side, gallery: Side, positives: Lists, same_identit
             f"{len(side['identities'].unique())} identities in {side.rows} {images}"
             for side, images in ((query, "queries"), (gallery, "gallery images"))
         ]
-        requirement = f"share an identity with {query.called('identities')}"
         got = f"{' and '.join(counts)}, none in common"
-        raise gallery.error("identities", requirement, got)
+        like = query.called("identities")
+        raise gallery.error("identities", "share an identity with", got, like=like)
     got = (
         f"{len(same_identity.indices)} pairs of one identity, all of which are junk because the "
         "gallery image is of the query's camera or location"

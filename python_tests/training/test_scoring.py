@@ -1,7 +1,6 @@
-"""What the scripts with one gallery do behind their flags: --rerank and --by-viewpoint."""
+"""The rankings and figures of a job: re-ranking, evaluation by viewpoint, angles."""
 
 import json
-from argparse import Namespace
 
 import cv2
 import numpy as np
@@ -9,10 +8,15 @@ import pytest
 import torch
 
 from reid_ext import data, evaluation
-from reid_ext.training import one_gallery
-from reid_ext.training import results as report
+from reid_ext._runtime.arguments import ArgumentError
+from reid_ext.training import EMBEDDED_VISIBLE, RunOptions, results, scoring
+from reid_ext.training.job import Job
 
-FLAGS = {"rerank": False, "by_viewpoint": False, "views": None, "seed": 0, "loss": "expat"}
+
+def job_of(dataset, out, **options):
+    options = RunOptions(dataset="market1501", out=out, **options)
+    batches = data.IdentityBatches([*dataset.query, *dataset.gallery], 2, 2, seed=0)
+    return Job(options, out, dataset, EMBEDDED_VISIBLE, batches, out)
 
 
 @pytest.fixture
@@ -36,8 +40,8 @@ def features():
 
 
 def test_rerank_evaluates_twice_and_draws_the_new_order(dataset, features, tmp_path):
-    args = Namespace(**FLAGS | {"rerank": True, "out": tmp_path})
-    rankings = one_gallery.rank(args, dataset, *features, "cosine")
+    job = job_of(dataset, tmp_path, rerank=True)
+    rankings = scoring.rank(job, *features)
     assert list(rankings) == ["market1501", "market1501, re-ranked"]
     want = evaluation.evaluate(
         *features,
@@ -49,21 +53,21 @@ def test_rerank_evaluates_twice_and_draws_the_new_order(dataset, features, tmp_p
     )
     plain, reranked = rankings.values()
     assert reranked.mAP == want.mAP != plain.mAP
-    one_gallery.draw(args, dataset, rankings, *features)
+    scoring.draw(job, rankings, *features)
     lists = [cv2.imread(str(tmp_path / f"ranked_list{n}.png")) for n in ("", "_reranked")]
     assert lists[0].shape == lists[1].shape and (lists[0] != lists[1]).any()
 
 
-def test_by_viewpoint_takes_labels_from_a_file_and_needs_some(dataset, features, tmp_path):
-    args = Namespace(**FLAGS | {"by_viewpoint": True})
-    with pytest.raises(ValueError, match="--by-viewpoint: the test images must have view labels"):
-        one_gallery.rank(args, dataset, *features, "cosine")
+def test_by_viewpoint_needs_view_labels(dataset, features, tmp_path):
+    job = job_of(dataset, tmp_path, by_viewpoint=True)
+    message = "by_viewpoint must be used with test images that have view labels, got none"
+    with pytest.raises(ArgumentError, match=message):
+        scoring.rank(job, *features)
     samples = dataset.query + dataset.gallery
-    lines = [f"{s.path.name},{n % 3}" for n, s in enumerate(samples)]
-    args.views = tmp_path / "views.csv"
-    args.views.write_text("\n".join(["path,view", *lines]))
-    rankings = one_gallery.rank(args, dataset, *features, "cosine")
-    kinds = [f"{kind}-viewpoint, {v}" for kind in ("single", "cross") for v in one_gallery.VIEWS]
+    labels = {s.path.name: n % 3 for n, s in enumerate(samples)}
+    job = job_of(data.with_views(dataset, labels).dataset, tmp_path, by_viewpoint=True)
+    rankings = scoring.rank(job, *features)
+    kinds = [f"{kind}-viewpoint, {v}" for kind in ("single", "cross") for v in scoring.VIEWS]
     assert list(rankings) == ["market1501", *kinds]
     want = evaluation.evaluate_viewpoint(
         torch.cat(features),
@@ -81,7 +85,7 @@ def test_angles_of_galleries_drawn_from_the_queries_are_not_of_an_image_with_its
     samples = [data.Sample(path=tmp_path / "none.png", identity=n // 2, camera=0) for n in range(4)]
     x = torch.eye(2).repeat_interleave(2, 0) + torch.tensor([[0.0, 1], [0, 0], [1, 0], [0, 0]])
     dataset = data.Dataset("vehicleid", [], samples, [])
-    report.draw_angles(dataset, x, x[:0], tmp_path, "angles")
+    results.draw_angles(dataset, x, x[:0], tmp_path, "angles")
     medians = json.loads((tmp_path / "angles.json").read_text())["median degrees"]
     assert medians == {"positive": pytest.approx(45), "negative": pytest.approx(45)}
     assert (tmp_path / "angles.png").exists()

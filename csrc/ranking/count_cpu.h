@@ -1,0 +1,239 @@
+// How many images of one block of a gallery come before each threshold: count_before of stream.h.
+//
+// A tile of the product is small enough to stay near the core. Its numbers, in full or in bfloat16,
+// estimate the values that pairs are compared by. Of each of its rows only what may not be behind
+// the query's last threshold is looked at again; the pairs between bounds around a threshold are
+// grouped by image, so that a row of the gallery is read once for all its queries.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <optional>
+#include <vector>
+
+#include "common/product_cpu.h"
+#include "ranking/dots_cpu.h"
+#include "ranking/near_cpu.h"
+
+namespace reid_ext::ranking {
+
+// What the images of a block are compared with, as in stream.h, and the images that do not count.
+template <typename T>
+struct Thresholds {
+  const T* values;
+  const int64_t *indices, *offsets;
+  const int64_t *listed, *listed_offsets;
+};
+
+// A pair whose place the estimate leaves open.
+template <typename T>
+struct Open {
+  int64_t query, column;  // of the block
+  T high, value;
+};
+
+template <typename T>
+class Counter {
+ public:
+  // `first` is the gallery index of the block's first row.
+  Counter(const Tensor& query, const Tensor& block, int64_t first, Metric metric,
+          const Thresholds<T>& thresholds, Estimate estimate)
+      : query_tensor_(query),
+        block_tensor_(block),
+        query_(query.const_data_ptr<T>()),
+        block_(block.const_data_ptr<T>()),
+        first_(first),
+        q_(query.size(0)),
+        b_(block.size(0)),
+        d_(query.size(1)),
+        t_(thresholds),
+        norms_(squared_norms(query_, q_, d_)),
+        open_(std::min(q_, kRows)) {
+    std::vector<T> dropped;
+    if constexpr (sizeof(T) == sizeof(float)) {
+      if (estimate == Estimate::kBFloat16) dropped = rounded_.emplace(block, b_, d_).dropped;
+    }
+    columns_.emplace(block_, b_, d_, metric, dropped);
+  }
+
+  // Adds to counts, one per threshold. An exact count goes on in full once estimates pay no more.
+  void count(Compute compute, int64_t* counts) {
+    counts_ = counts;
+    taken_ = compute == Compute::kApproximate;
+    bool estimated = rounded_.has_value();
+    CpuTileProduct in_full(query_tensor_, std::min(q_, kRows), std::min(b_, kCols));
+    for (int64_t i = 0, rows = 0; i < q_; i += rows) {
+      rows = std::min(estimated && i == 0 ? kProbe : kRows, q_ - i);
+      const Tensor x = rows_of(query_tensor_, i, rows);
+      std::optional<Rounded> x16;
+      for (int64_t j = 0; j < b_; j += kCols) {
+        const Tile at = {i, j, rows, std::min(kCols, b_ - j)};
+        if (!estimated) {
+          const Tensor tile = in_full(x, rows_of(block_tensor_, j, at.cols));
+          count_tile(at, tile.const_data_ptr<T>(), kNone, Estimate::kInFull);
+          continue;
+        }
+        if (!x16) x16.emplace(x, rows, d_);
+        const Tensor tile = in_bfloat16(*x16, at);
+        const int64_t open = count_tile(at, static_cast<const Bits16*>(tile.const_data_ptr()),
+                                        x16->dropped, Estimate::kBFloat16);
+        estimated = taken_ || estimate_pays(open, rows * at.cols);
+      }
+    }
+  }
+
+  // How many pairs the estimates leave open. Nothing is counted.
+  int64_t open_pairs() {
+    std::vector<int64_t> counts(t_.offsets[q_]);
+    counts_ = counts.data();
+    int64_t open = 0;
+    for (int64_t i = 0; i < q_; i += kRows) {
+      const int64_t rows = std::min(kRows, q_ - i);
+      const Rounded x16(rows_of(query_tensor_, i, rows), rows, d_);
+      for (int64_t j = 0; j < b_; j += kCols) {
+        const Tile at = {i, j, rows, std::min(kCols, b_ - j)};
+        const Tensor tile = in_bfloat16(x16, at);
+        open += find_open(at, static_cast<const Bits16*>(tile.const_data_ptr()), x16.dropped,
+                          Estimate::kBFloat16);
+      }
+    }
+    return open;
+  }
+
+ private:
+  static constexpr int64_t kRows = 256, kCols = 4096;  // of a tile: 4 MiB of float32
+  static constexpr int64_t kProbe = 16;                // rows of the first tile of estimates
+  static inline const std::vector<float> kNone = {};
+
+  struct Tile {  // queries i .. i + rows with rows j .. j + cols of the block
+    int64_t i, j, rows, cols;
+  };
+
+  Tensor in_bfloat16(const Rounded& x16, const Tile& at) const {
+    TileProduct product(x16.rows, at.rows, at.cols);
+    return product(x16.rows, rows_of(rounded_->rows, at.j, at.cols));
+  }
+
+  // Counts in one tile; returns how many pairs its estimates left open.
+  template <typename Number>
+  int64_t count_tile(const Tile& at, const Number* tile, const std::vector<float>& dropped,
+                     Estimate estimate) {
+    const int64_t open = find_open(at, tile, dropped, estimate);
+    if (open == 0) return 0;
+    if (!taken_) compute_open(at);
+    torch::stable::parallel_for(0, at.rows, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) settle(at.i + r, open_[r]);
+    });
+    return open;
+  }
+
+  // Counts what is certain, and lists what is open.
+  template <typename Number>
+  int64_t find_open(const Tile& at, const Number* tile, const std::vector<float>& dropped,
+                    Estimate estimate) {
+    std::atomic<int64_t> open = 0;
+    const auto find = [&](int64_t begin, int64_t end) {
+      Near<T> near;
+      near.reserve(at.cols);
+      for (int64_t r = begin; r < end; ++r) {
+        open_[r].clear();
+        QueryError<T> error;
+        if (!taken_) {
+          const T lost = dropped.empty() ? T(0) : T(dropped[r]);
+          error = query_error(norm_above(norms_[at.i + r], d_), lost, d_, estimate);
+        }
+        count_row(at.i + r, at, tile + r * at.cols, error, near, open_[r]);
+        open += int64_t(open_[r].size());
+      }
+    };
+    torch::stable::parallel_for(0, at.rows, rows_per_task(at.cols), find);
+    return open;
+  }
+
+  template <typename Number>
+  void count_row(int64_t q, const Tile& at, const Number* row, const QueryError<T>& error,
+                 Near<T>& near, std::vector<Open<T>>& open) {
+    const int64_t first = t_.offsets[q], p = t_.offsets[q + 1] - first;
+    if (p == 0) return;
+    T limit = t_.values[first];
+    for (int64_t k = first; k < first + p; ++k) {
+      const T t = t_.values[k];
+      limit = std::max(limit, t == t ? t : std::numeric_limits<T>::infinity());
+    }
+    if (limit != limit) limit = std::numeric_limits<T>::infinity();
+    find_near(row, *columns_, at.j, at.cols, error, limit, near);
+    const int64_t *begin = t_.listed + t_.listed_offsets[q],
+                  *end = t_.listed + t_.listed_offsets[q + 1];
+    drop_listed(near, first_ + at.j, std::lower_bound(begin, end, first_ + at.j), end);
+    if (count_near(near, t_.values + first, p, counts_ + first) == 0) return;
+    for (int64_t k = 0; k < near.size; ++k) {
+      if (near.unsure[k]) open.push_back({q, at.j + near.column[k], near.high[k], near.high[k]});
+    }
+  }
+
+  // The values of the open pairs, image by image.
+  void compute_open(const Tile& at) {
+    std::vector<int64_t> start(at.cols + 1);
+    for (int64_t r = 0; r < at.rows; ++r) {
+      for (const Open<T>& pair : open_[r]) ++start[pair.column - at.j + 1];
+    }
+    for (int64_t k = 0; k < at.cols; ++k) start[k + 1] += start[k];
+    std::vector<Open<T>*> grouped(start[at.cols]);
+    std::vector<int64_t> next(start.begin(), start.end() - 1);
+    for (int64_t r = 0; r < at.rows; ++r) {
+      for (Open<T>& pair : open_[r]) grouped[next[pair.column - at.j]++] = &pair;
+    }
+    const int64_t work = d_ * (start[at.cols] / at.cols + 1);
+    torch::stable::parallel_for(0, at.cols, rows_per_task(work), [&](int64_t begin, int64_t end) {
+      for (int64_t k = begin; k < end; ++k) {
+        compute_company(grouped.data() + start[k], start[k + 1] - start[k]);
+      }
+    });
+  }
+
+  // All of one image.
+  void compute_company(Open<T>* const* pairs, int64_t n) const {
+    const T* x[kCompany];
+    T out[kCompany];
+    for (int64_t k = 0; k < n;) {
+      const int64_t count = n - k >= kCompany ? kCompany : 1, column = pairs[k]->column;
+      for (int64_t c = 0; c < count; ++c) x[c] = query_ + pairs[k + c]->query * d_;
+      if (count == kCompany) {
+        dots<kCompany>(x, block_ + column * d_, d_, out);
+      } else {
+        dots<1>(x, block_ + column * d_, d_, out);
+      }
+      for (int64_t c = 0; c < count; ++c) {
+        const bool finite = is_finite(norms_[pairs[k + c]->query]);
+        pairs[k + c]->value =
+            finite ? out[c] * columns_->scale[column] + columns_->bias[column] : kNaN<T>;
+      }
+      k += count;
+    }
+  }
+
+  // Counts the open pairs of a query by their values, those that counted as below already again.
+  void settle(int64_t q, const std::vector<Open<T>>& open) {
+    for (const Open<T>& pair : open) {
+      for (int64_t k = t_.offsets[q]; k < t_.offsets[q + 1]; ++k) {
+        const T given = t_.values[k];
+        const T t = given == given ? given : std::numeric_limits<T>::infinity();
+        counts_[k] += int64_t(before(pair.value, first_ + pair.column, given, t_.indices[k])) -
+                      int64_t(pair.high < t);
+      }
+    }
+  }
+
+  const Tensor query_tensor_, block_tensor_;
+  const T *query_, *block_;
+  const int64_t first_, q_, b_, d_;
+  const Thresholds<T> t_;
+  const std::vector<T> norms_;
+  std::optional<Rounded> rounded_;
+  std::optional<Columns<T>> columns_;
+  std::vector<std::vector<Open<T>>> open_;  // of a tile, by row
+  bool taken_ = false;                      // estimates count as the values themselves
+  int64_t* counts_ = nullptr;
+};
+
+}  // namespace reid_ext::ranking

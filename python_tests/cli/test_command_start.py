@@ -1,0 +1,57 @@
+"""The start of the command `reid-ext`, while torch is still being imported."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import reid_ext
+import reid_ext_command
+
+PACKAGES = Path(reid_ext.__file__).parents[1]
+START = "import reid_ext_command, sys; sys.exit(reid_ext_command.main())"
+SLOW_TORCH = "import time\nprint('importing', flush=True)\ntime.sleep(60)\n"
+
+
+def started(folder):
+    """The command as a process that is in the middle of importing torch."""
+    (folder / "torch.py").write_text(SLOW_TORCH)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(PACKAGES)])}
+    process = subprocess.Popen(
+        [sys.executable, "-c", START, "doctor"],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "importing\n"
+    return process
+
+
+def test_command_reports_ctrl_c_during_the_import_of_torch(tmp_path):
+    with started(tmp_path) as process:
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (130, "", "\ninterrupted\n")
+
+
+def test_command_runs_and_restores_the_signal_handler(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["reid-ext", "bench", "--threads", "0"])
+    assert reid_ext_command.main() == 2
+    assert "--threads must be an integer >= 1, got 0" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, lambda *_: None])
+def test_command_keeps_another_signal_handler(handler, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["reid-ext", "bench", "--threads", "0"])
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        reid_ext_command.main()
+        assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,28 @@
+"""The markers that tests get automatically, and a last line about the slow tests left out."""
+
+import pytest
+
+SLOW_LEFT_OUT = pytest.StashKey[int]()
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest deselects by markers
+def pytest_collection_modifyitems(items):
+    """Mark the cuda half of every test, and the tests that use a group of processes."""
+    for item in items:
+        if hasattr(item, "callspec") and item.callspec.params.get("device") == "cuda":
+            item.add_marker("cuda")
+        if "in_processes" in item.fixturenames:
+            item.add_marker("distributed")
+
+
+def pytest_deselected(items):
+    stash = items[0].config.stash
+    slow = sum(item.get_closest_marker("slow") is not None for item in items)
+    stash[SLOW_LEFT_OUT] = stash.get(SLOW_LEFT_OUT, 0) + slow
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    number = config.stash.get(SLOW_LEFT_OUT, 0)
+    if number and "slow" in config.option.markexpr:
+        left_out = f"{number} slow tests were left out; run them with: pytest -m slow"
+        terminalreporter.write_line(left_out)

@@ -1,0 +1,92 @@
+"""A whole run from Python, on a tiny dataset: its metrics, its files, its schedule."""
+
+import json
+import os
+import sys
+
+import pytest
+import torch
+
+from reid_ext import data
+from reid_ext._runtime.arguments import ArgumentError
+from reid_ext.training import RunOptions, command_line, run
+from reid_ext.training.job import jobs
+from reid_ext.training.resources import with_defaults
+
+TINY = {"identities": (6, 0, 4), "images": (3, 1), "workers": 1}
+SHORT = {
+    "backbone": "small",
+    "batch": (3, 2),
+    "workers": 0,
+    "device": "cpu",
+    "precision": "float32",
+    "settings": {"iterations": 2, "size": (48, 24)},
+}
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory):
+    return data.synthesize("market1501", tmp_path_factory.mktemp("market") / "set", **TINY)
+
+
+def recipe_of(market, **options):
+    options = RunOptions(dataset="market1501", data=market, batch=(3, 2), **options)
+    (job,) = jobs(with_defaults(options))
+    return job.recipe, len(job.batches)
+
+
+def test_run_returns_the_metrics_that_it_writes(market, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["notebook", "--not-a-flag"])
+    threads = torch.get_num_threads()
+    out = tmp_path / "out"
+    options = RunOptions(dataset="market1501", data=market, out=out, loss="triplet", **SHORT)
+    metrics = run(options)
+    assert torch.get_num_threads() == threads
+    assert metrics == json.loads((out / "metrics.json").read_text())
+    assert metrics["dataset"] == "market1501" and metrics["loss"] == "triplet"
+    assert metrics["training"]["iterations"] == 2 and 0 <= metrics["mAP"] <= 1
+    assert metrics["settings"]["size"] == [48, 24] and metrics["settings"]["data"] == str(market)
+    assert {"checkpoint.pt", "config.toml", "cmc.png", "ranked_list.png"} <= set(os.listdir(out))
+    assert "train: done, 2/2 iterations" in capsys.readouterr().err
+
+    arguments = ["--config", str(out / "config.toml"), "--out", str(tmp_path / "again")]
+    again = run(command_line.parse("A script.", "market1501", arguments))
+    assert again["results"] == metrics["results"]
+    assert again["training"]["losses"] == metrics["training"]["losses"]
+
+
+def test_run_raises_for_data_that_is_missing():
+    with pytest.raises(
+        ArgumentError, match="run: data must be the folder of LLCM, got None; there"
+    ):
+        run(RunOptions(dataset="llcm", **SHORT))
+
+
+def test_run_raises_for_an_output_folder_that_cannot_be_made(market, tmp_path):
+    (tmp_path / "file").touch()
+    options = {**SHORT, "out": tmp_path / "file" / "out"}
+    with pytest.raises(ArgumentError, match="run: out must be a folder that can be written, got"):
+        run(RunOptions(dataset="market1501", data=market, **options))
+
+
+def test_epochs_bring_the_schedule_with_them(market, capsys):
+    recipe, epoch = recipe_of(market, epochs=12)  # a tenth of the recipe's 120
+    assert recipe.iterations == 12 * epoch
+    assert recipe.milestones == (4 * epoch, 7 * epoch) and recipe.warmup == epoch
+    assert f"Schedule: {12 * epoch} iterations; warm-up {epoch}; " in capsys.readouterr().out
+
+
+def test_explicit_iterations_scale_what_is_not_set(market):
+    recipe, _ = recipe_of(market, settings={"iterations": 240, "milestones": (3, 7)})
+    assert (recipe.iterations, recipe.milestones, recipe.warmup) == (240, (3, 7), 20)
+    recipe, _ = recipe_of(market, settings={"iterations": 10})
+    assert (recipe.warmup, recipe.milestones) == (1, (3, 6))
+
+
+def test_synthetic_recipe_scales_its_ramp(tmp_path, monkeypatch):
+    monkeypatch.setenv("REID_EXT_CACHE", str(tmp_path))
+    options = RunOptions(dataset="sysu-mm01", quick=True, settings={"iterations": 120})
+    (job,) = jobs(with_defaults(options))
+    assert job.recipe.metric_ramp == (6, 20) and job.recipe.warmup == 3
+    (quick,) = jobs(with_defaults(RunOptions(dataset="sysu-mm01", quick=True)))
+    assert (quick.recipe.iterations, quick.recipe.metric_ramp) == (30, (60, 200))

@@ -1,0 +1,73 @@
+"""Checks of single values of :class:`RunOptions`: each returns the value in its plain form."""
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from reid_ext._runtime.arguments import ArgumentError, choice, described, flag, integer, number
+from reid_ext._runtime.device import named_device
+
+WHERE = "RunOptions"
+Check = Callable[[str, Any], Any]  # the option's name and its value
+
+
+def boolean(name: str, value: Any) -> bool:
+    return flag(WHERE, name, value)
+
+
+def whole(least: int) -> Check:
+    """An integer from ``least`` on."""
+    return lambda name, value: integer(WHERE, name, value, least)
+
+
+def one_of(choices: Iterable[Any]) -> Check:
+    allowed = tuple(choices)
+    return lambda name, value: choice(WHERE, name, value, allowed)
+
+
+def share(name: str, value: Any) -> float:
+    return number(WHERE, name, value, above=0, most=1)
+
+
+def text(name: str, value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ArgumentError(WHERE, name, "be a non-empty string", described(value))
+    return value
+
+
+def path(name: str, value: Any) -> Path:
+    if not isinstance(value, str | os.PathLike):
+        raise ArgumentError(WHERE, name, "be a path", described(value))
+    return Path(value)
+
+
+def batch(name: str, value: Any) -> tuple[int, int]:
+    """P identities with K images of each modality."""
+    pair = tuple(value) if isinstance(value, list | tuple) else ()
+    if len(pair) == 2 and all(type(count) is int and count > 0 for count in pair):
+        return pair
+    requirement = "be PxK, such as 8x4 for 8 identities with 4 images each"
+    raise ArgumentError(WHERE, name, requirement, described(value))
+
+
+def device(name: str, value: Any) -> str:
+    value = str(value) if isinstance(value, torch.device) else value
+    try:
+        return str(named_device(text(name, value)))
+    except ArgumentError:
+        raise
+    except ValueError:
+        count = torch.cuda.device_count()
+        devices = ", ".join(["cpu", *(f"cuda:{index}" for index in range(count))])
+        requirement = "be a device of this machine"
+        raise ArgumentError(WHERE, name, requirement, repr(value), f"use {devices}") from None
+
+
+def tables(name: str, value: Any) -> dict[str, Any]:
+    """A dictionary with names as keys."""
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise ArgumentError(WHERE, name, "be a dict with strings as keys", described(value))
+    return dict(value)

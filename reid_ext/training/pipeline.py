@@ -1,0 +1,227 @@
+"""A training run from its options to its metrics: train, extract features, evaluate, draw, write.
+
+Every dataset goes through these steps; :mod:`reid_ext.training.setups` holds what differs.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from reid_ext import data, distributed, models
+from reid_ext._runtime.arguments import ArgumentError
+from reid_ext.evaluation import Ranking, mean_of_trials
+from reid_ext.training import results, scoring
+from reid_ext.training.config_file import write_config
+from reid_ext.training.extraction import extract
+from reid_ext.training.job import Job, jobs, shown_views
+from reid_ext.training.loop import Outcome, train
+from reid_ext.training.loop_arguments import Execution, Records, Saving, Validation
+from reid_ext.training.objective import build_objective
+from reid_ext.training.options import RunOptions
+from reid_ext.training.preprocessing import transforms
+from reid_ext.training.resources import allocated
+from reid_ext.viz.figures import need_matplotlib
+
+
+class Trained(NamedTuple):
+    """A job that was done: the network, how the training went, and the test features."""
+
+    job: Job
+    model: models.TwoStream
+    outcome: Outcome
+    query: Tensor  # (Q, D)
+    gallery: Tensor  # (G, D)
+
+
+def run(options: RunOptions) -> dict[str, Any]:
+    """Train and evaluate a network, draw the figures, and return the metrics.
+
+    The output folder gets metrics.json with the returned metrics, config.toml with the options
+    that repeat the run, checkpoint.pt, figures and, if it is installed, TensorBoard's events.
+    Progress goes to the standard error. ``options.seed`` seeds torch's random numbers.
+
+    Args:
+        options: What to train on, with which loss, and how to evaluate.
+
+    Returns:
+        The content of metrics.json: results as fractions by evaluation, and all settings.
+
+    Raises:
+        ArgumentError: options that do not fit the dataset, such as a batch that is too large.
+        FileNotFoundError, ValueError: a dataset or a checkpoint that cannot be read.
+        KeyboardInterrupt: after Ctrl-C; the checkpoint is saved and ``resume`` continues from it.
+    """
+    start = time.perf_counter()
+    rankings: dict[str, list[Ranking]] = {}
+    outcomes = []
+    with allocated(options) as options:
+        for trained in trainings(options):
+            outcomes.append(trained.outcome)
+            ranked = scoring.rank(trained.job, trained.query, trained.gallery)
+            for label, ranking in ranked.items():
+                rankings.setdefault(label, []).append(ranking)
+        job = trained.job
+        means = {label: _mean(job, trials) for label, trials in rankings.items()}
+        scoring.draw(job, means, trained.query, trained.gallery)
+        metrics = _metrics(job, means, _total(outcomes))
+        metrics["seconds"] = time.perf_counter() - start
+        metrics = json.loads(json.dumps(metrics, default=str))
+        results.write_json(job.out / "metrics.json", metrics)
+        print(results.table(means))
+        print(f"{metrics['seconds']:.0f} s; metrics, checkpoint and figures in {job.out}")
+    return metrics
+
+
+def trainings(options: RunOptions) -> Iterator[Trained]:
+    """Do the jobs of a run, of which each trial of a dataset with trials is one.
+
+    Args:
+        options: From :func:`reid_ext.training.resources.allocated`.
+    """
+    if options.angles:
+        need_matplotlib("angles")  # before the work
+    for job in jobs(options):
+        _make_folder(job.out)
+        if distributed.is_main():
+            write_config(options, job.out / "config.toml")
+        model, outcome = fit(job)
+        query, gallery = test_features(job, model)
+        if options.angles:
+            title = f"{job.dataset.name}, {options.loss}"
+            results.draw_angles(job.dataset, query, gallery, job.out, title)
+        yield Trained(job, model, outcome, query, gallery)
+
+
+def fit(job: Job) -> tuple[models.TwoStream, Outcome]:
+    """Return the trained network and how the training went."""
+    options, recipe = job.options, job.recipe
+    device, is_main = str(options.device), distributed.is_main()
+    trace = job.folder / "trace.json" if options.profile and is_main else None
+    facts = {
+        "dataset": job.dataset.name,
+        "seed": options.seed,
+        "fraction": (options.fraction, options.fraction_of),
+    }
+    model = _network(job)
+    outcome = train(
+        model,
+        data.loader(_images(job), job.batches, options.workers or 0, device=device),
+        build_objective(options.loss, recipe, model, shown_views(job.dataset, job.labels)),
+        recipe,
+        sampler=job.batches,
+        execution=Execution(device, str(options.precision), options.compile),
+        saving=Saving(job.folder / "checkpoint.pt", job.resumes, facts),
+        records=Records(job.folder if is_main else None, options.wandb, trace),
+        validation=_validation(job),
+    )
+    return model, outcome
+
+
+def test_features(job: Job, model: models.TwoStream) -> tuple[Tensor, Tensor]:
+    """Return the features of queries and gallery.
+
+    Each of several processes extracts its share; then all of them have all features.
+    """
+    options = job.options
+    device, precision = str(options.device), str(options.precision)
+    workers = options.workers or 0
+    _, transform = transforms(job.recipe)
+
+    def features(samples: Sequence[data.Sample]) -> Tensor:
+        images = data.Images(_share(samples), transform, part=job.recipe.part)
+        rows = extract(model, images, device=device, precision=precision, workers=workers)
+        return distributed.gather_rows(rows.to(device)).cpu()
+
+    return features(job.dataset.query), features(job.dataset.gallery)
+
+
+def _network(job: Job) -> models.TwoStream:
+    recipe, weights = job.recipe, job.options.weights
+    torch.manual_seed(job.options.seed)
+    if weights is None:
+        weights = "none" if recipe.backbone == "small" else "imagenet"
+    backbone = models.build_backbone(recipe.backbone, None if weights == "none" else weights)
+    model = models.TwoStream(backbone, len(job.labels), neck=recipe.neck, stripes=recipe.stripes)
+    if distributed.world_size() > 1:
+        distributed.convert_norms(model)
+    return model
+
+
+def _images(job: Job) -> data.Images:
+    """The training images; synthetic ones are few enough to be kept in memory."""
+    transform, _ = transforms(job.recipe)
+    cache = job.options.cache or job.options.data is None
+    return data.Images(
+        job.dataset.train, transform, labels=job.labels, cache=cache, part=job.recipe.part
+    )
+
+
+def _validation(job: Job) -> Validation | None:
+    """The evaluation during the training.
+
+    The best network on test images is not kept, for that would be choosing by the test images.
+    """
+    options = job.options
+    if options.validate_every is None:
+        return None
+
+    def score(model: nn.Module) -> float:
+        features = test_features(job, cast(models.TwoStream, model))
+        return next(iter(scoring.rank(job, *features).values())).mAP
+
+    keep = job.folder / "best.pt" if options.evaluate_on == "val" else None
+    every = options.validate_every * len(job.batches)
+    return Validation(every, score, f"mAP on {options.evaluate_on}", keep)
+
+
+def _share(samples: Sequence[data.Sample]) -> Sequence[data.Sample]:
+    """The samples that this process extracts, a stretch of all."""
+    first, end = (
+        len(samples) * part // distributed.world_size()
+        for part in (distributed.rank(), distributed.rank() + 1)
+    )
+    return samples[first:end]
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        value, advice = f"{folder} ({error.strerror})", "choose another folder"
+        requirement = "be a folder that can be written"
+        raise ArgumentError("run", "out", requirement, value, advice) from error
+
+
+def _mean(job: Job, trials: list[Ranking]) -> Ranking:
+    return mean_of_trials(trials) if job.setup.trials else trials[0]
+
+
+def _total(outcomes: list[Outcome]) -> Outcome:
+    """The trainings of all trials as one; the losses are those of the last."""
+    seconds = sum(outcome.seconds_of_call for outcome in outcomes)
+    images = sum(o.images_per_second * o.seconds_of_call for o in outcomes)
+    return outcomes[-1]._replace(
+        iterations=sum(outcome.iterations for outcome in outcomes),
+        seconds=sum(outcome.seconds for outcome in outcomes),
+        images_per_second=images / max(seconds, 1e-9),
+        seconds_of_call=seconds,
+    )
+
+
+def _metrics(job: Job, rankings: Mapping[str, Ranking], outcome: Outcome) -> dict[str, Any]:
+    """The content of metrics.json, whose headline is the first ranking."""
+    options, name = job.options, job.dataset.name
+    return {
+        "dataset": name if options.data else f"{name} (embedded)",
+        "loss": options.loss,
+        **results.metrics(next(iter(rankings.values()))),
+        "training": outcome._asdict(),
+        "results": {label: results.metrics(ranking) for label, ranking in rankings.items()},
+        "settings": {**asdict(options), **asdict(job.recipe)},
+    }
