@@ -28,7 +28,7 @@ def run(capsys):
     return lambda *arguments: typed(capsys, *arguments)
 
 
-def test_synthesize_draws_what_check_finds_whole(run, tmp_path):
+def test_synthesize_draws_what_check_finds_complete(run, tmp_path):
     status, out, _ = run("data", "synthesize", "dukemtmc-reid", tmp_path / "new", *SIZES)
     assert status == 0 and str(tmp_path / "new") in out
     status, out, _ = run("data", "check", "dukemtmc-reid", tmp_path / "new")
@@ -40,12 +40,12 @@ def test_synthesize_draws_what_check_finds_whole(run, tmp_path):
 @pytest.mark.parametrize(
     "name, lines",
     [
-        ("sysu-mm01", ["all-search, 1-shot, 6 queries x 12 gallery images in each trial"]),
-        ("regdb", ["visible to thermal, 9 queries x 3 gallery", "3 queries x 9 gallery images"]),
-        ("market1501", ["; 18 queries count", "gallery identity -1"]),
+        ("sysu-mm01", ["sysu-mm01, all, 1-shot: 6 queries x 12 gallery images in each trial"]),
+        ("regdb", ["visible to thermal: 9 queries x 3 gallery", "3 queries x 9 gallery images"]),
+        ("market1501", ["; 18 queries have a match", "gallery identity -1"]),
     ],
 )
-def test_check_says_what_evaluation_would_do(name, lines, run, whole):
+def test_check_prints_what_an_evaluation_would_rank(name, lines, run, whole):
     status, out, _ = run("data", "check", name, whole / name)
     plan = [line for line in out.splitlines() if line.startswith("evaluation: ")]
     assert status == 0 and all(any(text in line for line in plan) for text in lines)
@@ -61,7 +61,7 @@ def test_check_as_json(run, whole):
     assert [f["kind"] for f in facts["findings"]] == ["count"]
 
 
-def test_bad_data_is_status_1_with_the_reason(run, tmp_path):
+def test_invalid_data_is_status_1_with_the_reason(run, tmp_path):
     run("data", "synthesize", "msmt17", tmp_path, "--identities", 12, 0, 6, "--images", 2, 1)
     image = data.load("msmt17", tmp_path).query[0].path
     image.write_bytes(b"")
@@ -72,7 +72,7 @@ def test_bad_data_is_status_1_with_the_reason(run, tmp_path):
     assert status == 1 and finding["level"] == "error" and finding["paths"] == [str(image)]
 
 
-def test_folder_that_is_no_dataset_is_status_1(run, tmp_path):
+def test_folder_without_a_dataset_is_status_1(run, tmp_path):
     status, out, _ = run("data", "check", "veri776", tmp_path)
     assert status == 1 and "error: veri776: root must hold the folders image_train" in out
     (tmp_path / "mine.txt").touch()
@@ -86,7 +86,7 @@ def test_data_that_cannot_be_evaluated_says_why(run, tmp_path, whole):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "0001_c1s1_000001_00.jpg").touch()
     status, out, _ = run("data", "check", "market1501", tmp_path, "--fast")
-    assert status == 1 and "evaluation: not possible: evaluate: gallery_cameras must" in out
+    assert status == 1 and "evaluation: not possible: evaluate: gallery.cameras must" in out
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,17 @@
 """reid-ext evaluate: right figures, whole files, errors in one line."""
 
+import ast
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from cli_cases import direct, problem, typed, write
+
+import reid_ext
+from reid_ext import FeatureSet, evaluate
+from reid_ext.evaluation import PROTOCOLS, Protocol
+from reid_ext.evaluation.protocols import Setting
 
 ONES = np.ones((3, 6), np.float32)
 
@@ -22,11 +29,11 @@ def run(capsys):
 def test_evaluate_prints_a_table_and_json(run, files):
     status, out, _ = run("evaluate", *files, "--confidence")
     want = direct()
-    assert status == 0 and str(want) in out and "95 % of the queries' draws: mAP" in out
+    assert status == 0 and str(want) in out and "95 % confidence interval: mAP" in out
     status, out, _ = run("evaluate", *files, "--json", "--metric", "euclidean", "--rerank")
     got = json.loads(out)
     assert status == 0 and got["mAP"] == direct(metric="euclidean", rerank=True).mAP
-    assert "re-ranked" in got["protocol"] and len(got["cmc"]) == 50
+    assert "re-ranked" in got["protocol"]["text"] and len(got["cmc"]) == 50
 
 
 @pytest.mark.parametrize(
@@ -38,10 +45,10 @@ def test_evaluate_prints_a_table_and_json(run, files):
         ({"features": np.ones(3), "identities": np.ones(3, int)}, "shape (N, D)"),
         ({"features": np.ones((3, 2), int), "identities": np.ones(3, int)}, "be float32"),
         ({"features": np.array([object()]), "identities": np.ones(1)}, "must be a feature file"),
-        ({"features": ONES, "identities": np.ones(2, int)}, "identities must have shape"),
+        ({"features": ONES, "identities": np.ones(2, int)}, "identities must have shape (3,)"),
     ],
 )
-def test_wrong_files_are_named(content, message, run, files):
+def test_invalid_files_are_named(content, message, run, files):
     if content is None:
         files[0].unlink()
     elif isinstance(content, bytes):
@@ -50,7 +57,8 @@ def test_wrong_files_are_named(content, message, run, files):
         np.savez(files[0], **content)
     status, out, err = run("evaluate", *files, "--json")
     assert status == 1 and message in err and err.count("\n") == 1
-    assert json.loads(out)["ok"] is False
+    assert err.startswith(f"reid-ext evaluate: {files[0]}")
+    assert json.loads(out) == {"ok": False, "error": err.rstrip("\n")}
 
 
 @pytest.mark.parametrize(
@@ -60,21 +68,21 @@ def test_wrong_files_are_named(content, message, run, files):
         (["--device", "banana"], 2, "this machine, got 'banana'; there is cpu"),
         (["--device", "meta"], 2, "this machine, got 'meta'; there is cpu"),
         (["--device", "cuda:-1"], 2, "this machine, got 'cuda:-1'; there is cpu"),
-        (["--k1", "4"], 2, "--k1 must come with --rerank, got it alone"),
-        (["--rerank", "--k2", "0"], 2, "--k2 must be at least 1, got 0"),
+        (["--k1", "4"], 2, "--k1 must come with --rerank, got 4 without it"),
+        (["--rerank", "--k2", "0"], 2, "reid-ext evaluate: --k2 must be an integer >= 1"),
         (["--protocol", "imagenet"], 2, "invalid choice"),
-        (["--max-rank", "0"], 2, "--max-rank must be at least 1, got 0"),
-        (["--confidence", "--protocol", "cuhk03-classic"], 2, "--confidence must come with"),
+        (["--max-rank", "0"], 2, "evaluate: --max-rank must be an integer >= 1, got 0"),
+        (["--confidence", "--protocol", "cuhk03-classic"], 2, "--confidence must be left out with"),
         (["--report", "."], 2, "--report must end in .html"),
-        (["--name", "mine"], 2, "--name must come with --report, got it alone"),
+        (["--name", "mine"], 2, "--name must come with --report, got mine without it"),
     ],
 )
-def test_wrong_use_is_told_apart(flags, status, message, run, files):
+def test_wrong_use_has_its_own_status(flags, status, message, run, files):
     got, _, err = run("evaluate", *files, *flags)
     assert got == status and message in err
 
 
-def test_report_place_that_cannot_be_written_is_named_by_its_flag(run, files):
+def test_report_that_cannot_be_written_names_its_flag(run, files):
     status, _, err = run("evaluate", *files, "--report", "/proc/out.html")
     assert status == 1 and "--report must be a place that can be written, got /proc/out.html" in err
 
@@ -82,58 +90,64 @@ def test_report_place_that_cannot_be_written_is_named_by_its_flag(run, files):
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"identities": np.ones(3)}, "identities must be integers, got float64; number them"),
+        ({"identities": np.ones(3)}, "identities must be integers, got float64"),
         ({"identities": np.array(["a", "b", "c"])}, "identities must be integers, got <U1"),
         ({"cameras": np.ones(3)}, "cameras must be integers, got float64"),
-        ({"cameras": np.arange(2)}, "cameras must have shape (3,) like features, got (2,)"),
+        ({"cameras": np.arange(2)}, "cameras must have shape (3,), one for each row of features"),
+        ({"cameras": -np.ones(3, int)}, "cameras must not be negative, got -1"),
     ],
 )
-def test_wrong_labels_are_named_with_their_file(change, message, run, files):
+def test_invalid_labels_are_named_with_their_file(change, message, run, files):
     labels = {"identities": np.arange(3), "cameras": np.arange(3)}
     np.savez(files[0], features=ONES, **(labels | change))
     status, _, err = run("evaluate", *files)
-    assert status == 1 and f"{files[0]}: {message}" in err
+    assert status == 1 and f"reid-ext evaluate: {files[0]}: {message}" in err
 
 
 def test_files_without_rows_and_without_cameras_are_named(run, files):
     np.savez(files[1], features=ONES, identities=np.arange(3))
     status, _, err = run("evaluate", *files)
-    assert (
-        status == 1 and f"{files[1]} must have cameras for --protocol market1501, got none" in err
-    )
-    assert "--protocol generic" in err
+    assert status == 1 and f"{files[1]}: cameras must be given for protocol 'market1501'" in err
+    assert "use protocol 'generic'" in err
     np.savez(files[1], features=ONES[:0], identities=[])
     status, _, err = run("evaluate", *files)
-    assert status == 1 and f"{files[1]}: features must have rows and columns, got (0, " in err
+    assert status == 1 and f"{files[1]}: features must have shape (N, D), neither of" in err
 
 
-def test_one_file_as_query_and_gallery_is_warned_of(run, files):
+def test_feature_lengths_that_differ_name_the_file(run, files):
+    np.savez(files[1], features=ONES[:, :4], identities=np.arange(3), cameras=np.arange(3))
+    status, _, err = run("evaluate", *files)
+    assert status == 1
+    assert f"reid-ext evaluate: {files[1]} must have feature length 6 like query, got 4" in err
+
+
+def test_same_file_as_query_and_gallery_gives_a_warning(run, files):
     status, _, err = run("evaluate", files[0], files[0], "--protocol", "generic")
-    assert status == 0 and "warning: query and gallery must be of different images" in err
+    assert status == 0 and "warning: query and gallery have the same features, got" in err
     assert run("evaluate", *files)[2] == ""
 
 
 @pytest.mark.parametrize("content", [b"hello", b"", b"PK\x03\x04"])
-def test_file_of_text_is_not_called_a_pickle_to_trust(content, run, files):
+def test_error_about_a_text_file_does_not_advise_pickle(content, run, files):
     files[0].write_bytes(content)
     status, _, err = run("evaluate", *files)
-    assert status == 1 and "got a file that is no .npz, or not whole" in err
+    assert status == 1 and "got no .npz file, or an incomplete one" in err
     assert "pickle" not in err
 
 
-def test_folder_is_not_said_to_be_missing(run, files):
+def test_folder_instead_of_a_file_is_named_as_one(run, files):
     status, _, err = run("evaluate", files[0].parent, files[1])
     assert status == 1 and "got a folder; name a file in it" in err
 
 
 @pytest.mark.parametrize("seconds", ["-1", "nan", "inf"])
-def test_bench_refuses_a_time_that_is_none(seconds, run):
+def test_bench_refuses_invalid_seconds(seconds, run):
     status, _, err = run("bench", "--seconds", seconds)
-    assert status == 2 and f"--seconds must be at least 0 and finite, got {float(seconds)}" in err
+    assert status == 2 and "reid-ext bench: --seconds must be a finite number >= 0, got" in err
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"hello" * 200, bytes(range(256)) * 4])
-def test_file_that_is_no_mat_is_refused_in_one_line(content, run, tmp_path):
+def test_invalid_mat_file_is_refused_in_one_line(content, run, tmp_path):
     pytest.importorskip("scipy")
     (tmp_path / "text.mat").write_bytes(content)
     status, _, err = run("evaluate", tmp_path / "text.mat")
@@ -141,7 +155,7 @@ def test_file_that_is_no_mat_is_refused_in_one_line(content, run, tmp_path):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_rows_that_are_not_finite_are_said(value, run, tmp_path):
+def test_rows_that_are_not_finite_give_warnings(value, run, tmp_path):
     sides = problem()
     sides["gallery"]["features"][[3, 8], 2] = value
     sides["query"]["features"][5] = value
@@ -158,10 +172,81 @@ def test_rows_that_are_not_finite_are_said(value, run, tmp_path):
         ("rerank", *files, "--out", tmp_path / "out.npz"),
     ):
         status, _, err = run(*command)
-        assert status == 1 and "must be finite to be re-ranked, got " in err
-        assert "1 of 20 rows of the query, first in row 5; " in err and err.count("\n") == 1
+        assert status == 1 and err.count("\n") == 1
+        assert f"{files[0]} must be finite, got NaN or infinity in row 5; " in err
 
 
-def test_a_matrix_that_is_finite_has_no_warning(run, files):
+def test_finite_features_give_no_warning(run, files):
     status, out, err = run("evaluate", *files, "--json")
     assert status == 0 and err == "" and json.loads(out)["not_finite"] == []
+
+
+@pytest.mark.parametrize("name", [n for n in PROTOCOLS if n not in ("sysu-mm01", "vehicleid")])
+@pytest.mark.parametrize("flags", [(), ("--rerank", "--k1", 9)], ids=["plain", "re-ranked"])
+def test_every_protocol_is_reached(flags, name, run, files):
+    status, out, _ = run("evaluate", *files, "--protocol", name, "--json", *flags)
+    want = direct(protocol=name, rerank={"k1": 9} if flags else False)
+    got = json.loads(out)
+    assert status == 0 and got["mAP"] == want.mAP and got["cmc"] == want.cmc.tolist()
+    assert got["protocol"] == want.protocol.to_dict()
+
+
+@pytest.mark.parametrize("rerank", [False, True])
+def test_protocols_of_other_files_are_reached(rerank, run, tmp_path):
+    sides = problem()
+    sides["query"]["cameras"][:] = 3
+    sides["gallery"]["cameras"] += 1
+    sides["gallery"]["cameras"][sides["gallery"]["cameras"] == 3] = 4
+    files = write(tmp_path, sides)
+    sets = [FeatureSet(**arrays) for arrays in sides.values()]
+    flags = ["--json", *["--rerank"] * rerank]
+    for paths, given, protocol in (
+        (files, sets, "sysu-mm01"),
+        (files[1:], sets[1:], "vehicleid"),
+    ):
+        status, out, _ = run("evaluate", *paths, "--protocol", protocol, "--trials", 2, *flags)
+        want = evaluate(*given, protocol=protocol, trials=2, rerank=rerank)
+        assert status == 0 and json.loads(out)["mAP"] == want.mAP
+
+
+def test_help_has_a_group_for_the_settings_of_each_protocol(run):
+    status, out, _ = run("evaluate", "--help")
+    words = " ".join(out.split())
+    assert status == 0
+    for protocol in PROTOCOLS.values():
+        for setting in protocol.settings:
+            assert f" --{setting.name} " in words or not setting.is_flag
+    assert "settings of --protocol sysu-mm01 (SYSU-MM01): --mode {all,indoor}" in words
+    assert "random galleries to draw; of sysu-mm01, llcm, vehicleid (default: 10)" in words
+
+
+def test_a_new_protocol_is_reached_without_other_changes(run, files, monkeypatch):
+    shirts = Protocol(
+        name="shirts",
+        title="Shirts",
+        reference="none",
+        settings=(Setting("weeks", 2, "weeks between the images", least=1),),
+    )
+    monkeypatch.setitem(PROTOCOLS, "shirts", shirts)
+    status, out, _ = run("evaluate", *files, "--protocol", "shirts", "--weeks", 3, "--json")
+    got = json.loads(out)
+    assert status == 0 and got["mAP"] == direct(protocol="dukemtmc-reid").mAP
+    assert got["protocol"]["settings"] == {"weeks": 3}
+    status, _, err = run("evaluate", *files, "--weeks", 3)
+    assert status == 2 and "--weeks must be left out with --protocol market1501, got 3" in err
+
+
+def test_command_line_and_report_name_no_protocol():
+    """Facts about a protocol are in its own file, and nowhere else."""
+    found = {}
+    for folder in ("cli", "report"):
+        for path in Path(reid_ext.__file__).with_name(folder).glob("*.py"):
+            if names := {n.value for n in ast.walk(ast.parse(path.read_text())) if is_name(n)}:
+                found[path.name] = names
+    # generic: a report ranks its pairs of cameras by the junk of the run alone
+    own = {"dukemtmc-reid", "generic"}
+    assert found == {"protocols.py": own, "camera_pairs.py": {"generic"}}
+
+
+def is_name(node):
+    return isinstance(node, ast.Constant) and node.value in tuple(PROTOCOLS)

@@ -8,7 +8,7 @@ import torch
 from cli_cases import typed
 from trained import write_checkpoint
 
-from reid_ext import data
+from reid_ext import FeatureSet, __version__, data
 from reid_ext.training import checkpoint
 
 
@@ -45,7 +45,7 @@ def by_hand(model, samples, size=(96, 48)):
 def test_features_of_a_checkpoint_and_what_is_known_of_the_images(run, trained, root, tmp_path):
     path, model = trained
     status, out, err = run("extract", path, "regdb", root, "--out", tmp_path, "--split", "trial=2")
-    assert status == 0 and "576 features" in out and "images/s" in out and "query: done" in err
+    assert status == 0 and "576 features each" in out and "images/s" in out and "query: done" in err
     dataset = data.load("regdb", root, trial=2)
     for side in ("query", "gallery"):
         samples = getattr(dataset, side)
@@ -55,11 +55,59 @@ def test_features_of_a_checkpoint_and_what_is_known_of_the_images(run, trained, 
             assert file["cameras"].tolist() == [s.camera for s in samples]
             assert file["views"].tolist() == [s.view for s in samples]
             assert file["paths"].tolist() == [str(s.path) for s in samples]
+            assert file["modalities"].tolist() == [s.modality for s in samples]
+        source = FeatureSet.load(tmp_path / f"{side}.npz").source
+        assert source["model"] == str(path) and source["dataset"] == "regdb"
+        assert source["split"] == {"trial": 2} and source["by"] == f"reid_ext {__version__}"
+        preprocessing = source["preprocessing"]
+        assert preprocessing["size"] == [96, 48] and preprocessing["flip"] is False
+        assert preprocessing["mean"] == list(data.IMAGENET_MEAN)
     files = [tmp_path / "query.npz", tmp_path / "gallery.npz"]
     assert f"reid-ext evaluate {files[0]} {files[1]} --protocol regdb" in out.splitlines()
     status, out, _ = run("evaluate", *files, "--protocol", "generic", "--json")
     assert status == 0 and json.loads(out)["num_valid"] == len(dataset.query)
     assert {p.name for p in tmp_path.iterdir()} == {"query.npz", "gallery.npz"}
+
+
+def test_equal_runs_give_equal_files_at_a_given_date(run, trained, root, tmp_path, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
+    for folder in ("a", "b"):
+        assert run("extract", trained[0], "regdb", root, "--out", tmp_path / folder)[0] == 0
+    first, again = ((tmp_path / folder / "query.npz").read_bytes() for folder in "ab")
+    assert first == again
+    source = FeatureSet.load(tmp_path / "a" / "query.npz").source
+    assert source["created"] == "1970-01-02T00:00:00+00:00"
+
+
+def test_sysu_files_have_image_numbers(run, trained, tmp_path):
+    root = data.synthesize("sysu-mm01", tmp_path / "s", identities=(3, 0, 3), images=(3, 1))
+    status, out, _ = run("extract", trained[0], "sysu-mm01", root, "--out", tmp_path)
+    samples = data.load("sysu-mm01", root).gallery
+    gallery = FeatureSet.load(tmp_path / "gallery.npz")
+    assert status == 0 and gallery.columns["images"].tolist() == data.sysu.image_numbers(samples)
+    status, out, _ = run(*out.splitlines()[-1].split()[1:], "--trials", 2, "--json")
+    assert status == 0 and len(json.loads(out)["trials"]) == 2
+
+
+def test_protocol_of_one_set_gets_one_file(run, trained, root, tmp_path):
+    folder = tmp_path / "vehicles"
+    (folder / "image").mkdir(parents=True)
+    (folder / "train_test_split").mkdir()
+    images = [s.path for s in data.load("regdb", root).query[:6]]
+    for number, path in enumerate(images):
+        image = folder / "image" / f"{number}.jpg"
+        image.write_bytes(path.read_bytes())
+    for name in ("train_list", "test_list_800"):
+        lines = "".join(f"{number} {number // 3}\n" for number in range(6))
+        (folder / "train_test_split" / f"{name}.txt").write_text(lines)
+    status, out, _ = run("extract", trained[0], "vehicleid", folder, "--out", tmp_path)
+    command = out.splitlines()[-1]
+    assert status == 0 and command == (
+        f"reid-ext evaluate {tmp_path / 'query.npz'} --protocol vehicleid"
+    )
+    assert not (tmp_path / "gallery.npz").exists()
+    status, out, _ = run(*command.split()[1:], "--json")
+    assert status == 0 and json.loads(out)["trials"][0]["num_valid"] == 4
 
 
 def test_json_says_files_and_throughput(run, trained, root, tmp_path):
@@ -97,22 +145,22 @@ def test_a_timm_model_gives_its_pooled_features(run, root, tmp_path):
     torch.save(network.state_dict(), weights)
     given = ["timm:resnet10t", "regdb", root, "--weights", weights, "--size", "64x32"]
     status, out, _ = run("extract", *given, "--out", tmp_path)
-    assert status == 0 and "512 features" in out
+    assert status == 0 and "512 features each" in out
 
 
-def test_stopped_between_its_files_it_leaves_no_gallery_of_another_network(
+def test_interruption_leaves_no_gallery_of_another_network(
     run, trained, root, tmp_path, monkeypatch
 ):
     for name in ("query.npz", "gallery.npz"):
         (tmp_path / name).write_bytes(b"of another network")
     written = []
 
-    def full_disk_at_the_second(path, arrays):
+    def full_disk_at_the_second(features, path):
         if written:
             raise OSError("disk full")
         written.append(path.name)
 
-    monkeypatch.setattr("reid_ext.cli.extract.write_arrays", full_disk_at_the_second)
+    monkeypatch.setattr(FeatureSet, "save", full_disk_at_the_second)
     status, _, err = run("extract", trained[0], "regdb", root, "--out", tmp_path)
     assert status == 1 and "disk full" in err
     assert written == ["query.npz"] and not (tmp_path / "gallery.npz").exists()
@@ -127,13 +175,13 @@ def test_stopped_between_its_files_it_leaves_no_gallery_of_another_network(
         ({"name": "market1501"}, "market1501: root must hold the folders"),
     ],
 )
-def test_data_that_does_not_do_is_status_1(change, message, run, trained, root, tmp_path):
+def test_missing_data_is_status_1(change, message, run, trained, root, tmp_path):
     given = {"checkpoint": trained[0], "name": "regdb", "root": root, **change}
     status, _, err = run("extract", *given.values(), "--out", tmp_path / "new")
     assert status == 1 and message in err and not (tmp_path / "new").exists()
 
 
-def test_a_file_that_would_run_code_is_refused(run, root, tmp_path):
+def test_checkpoint_that_would_run_code_is_refused(run, root, tmp_path):
     class Bad:
         def __reduce__(self):
             return (open, (str(tmp_path / "ran"), "w"))
@@ -149,9 +197,10 @@ def test_a_file_that_would_run_code_is_refused(run, root, tmp_path):
     [
         (["--size", "96"], "--size must be HEIGHTxWIDTH"),
         (["--size", "0x48"], "--size must be HEIGHTxWIDTH"),
-        (["--batch-size", "0"], "--batch-size must be at least 1, got 0"),
+        (["--batch-size", "0"], "reid-ext extract: --batch-size must be an integer >= 1, got 0"),
+        (["--workers", "-1"], "--workers must be an integer >= 0, got -1"),
         (["--split", "trial"], "--split must be KEY=VALUE"),
-        (["--split", "fold=1"], "extract: regdb must be given"),
+        (["--split", "fold=1"], "extract: --split: regdb must be given"),
         (["--device", "toaster"], "--device must be one of this machine"),
         (["--weights", "none"], "--weights must come with timm:NAME"),
     ],
@@ -167,6 +216,6 @@ def test_out_that_is_a_file_is_named(run, trained, root, tmp_path):
     assert status == 1 and "--out must be a place that can be written, got " in err
 
 
-def test_folder_as_checkpoint_is_told_its_file(run, root, tmp_path):
+def test_folder_as_checkpoint_is_named_as_one(run, root, tmp_path):
     status, _, err = run("extract", tmp_path, "regdb", root, "--out", tmp_path)
     assert status == 1 and "is a folder; give the checkpoint.pt in it" in err

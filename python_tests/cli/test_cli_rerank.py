@@ -1,4 +1,4 @@
-"""reid-ext rerank, and evaluate --rerank: every flag has an effect or is refused by name."""
+"""reid-ext rerank, and evaluate --rerank: every flag has an effect or is an error."""
 
 import json
 
@@ -7,7 +7,8 @@ import pytest
 from cli_cases import direct, problem, typed, write
 
 from reid_ext import rerank
-from reid_ext.cli.reranking import OPTIONS, USES
+from reid_ext.cli.reranking import OPTIONS
+from reid_ext.evaluation import METHODS
 
 
 @pytest.fixture
@@ -26,7 +27,8 @@ def test_evaluate_takes_the_flags_of_rerank(run, files):
     want = direct(rerank={"k1": 9, "k2": 3, "lambda_value": 0.5})
     got = json.loads(out)
     assert status == 0 and got["mAP"] == want.mAP != direct(rerank=True).mAP
-    assert got["protocol"] == want.protocol and "k1 9" in want.protocol
+    assert got["protocol"] == want.protocol.to_dict() and got["protocol"]["rerank"]["k1"] == 9
+    assert "k1 9" in got["protocol"]["text"]
 
 
 def test_rerank_writes_distances(run, files, tmp_path):
@@ -44,23 +46,29 @@ def test_rerank_writes_distances(run, files, tmp_path):
 OTHERS = {"k1": 9, "k2": 3, "lambda_value": 0.7, "alpha": 1.5, "metric": "euclidean"}
 
 
-@pytest.mark.parametrize("method", USES)
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", OTHERS)
-def test_a_flag_has_an_effect_or_is_refused(name, method, run, files, tmp_path):
+def test_a_flag_has_an_effect_or_is_an_error(name, method, run, files, tmp_path):
     features = [arrays["features"] for arrays in problem().values()]
-    given = {"method": method, "k2": 5, "metric": "cosine"}
-    before, after = (rerank(*features, **g) for g in (given, given | {name: OTHERS[name]}))
+    given = {"method": method, "k2": 5}
     flags = ("--method", method, f"--{name.replace('_', '-')}", OTHERS[name])
     status, _, err = run("rerank", *files, "--out", tmp_path / "all.npz", *flags)
-    if name in USES[method]:
+    if name in METHODS[method]:
+        before, after = (rerank(*features, **g) for g in (given, given | {name: OTHERS[name]}))
         assert not np.array_equal(before, after) and status == 0
     else:
-        assert np.array_equal(before, after) and status == 2
-        assert f"{flags[2]} must not come with --method {method}, which takes --k" in err
+        assert status == 2 and err.startswith("reid-ext rerank: ")
+        assert f"{flags[2]} must be left out with method '{method}', got" in err
 
 
-def test_every_option_is_known_of_some_method():
-    assert {"method", *(name for names in USES.values() for name in names)} == {*OPTIONS, "metric"}
+def test_every_argument_of_a_method_is_a_flag():
+    assert {"method", *(n for given in METHODS.values() for n in given)} == {*OPTIONS, "metric"}
+
+
+def test_metric_without_effect_is_an_error(run, files):
+    flags = ("--rerank", "--method", "gnn", "--metric", "euclidean")
+    status, _, err = run("evaluate", *files, *flags)
+    assert status == 2 and "--metric must be left out with --method gnn" in err
 
 
 @pytest.mark.parametrize("side", [0, 1])
@@ -79,9 +87,27 @@ def test_rerank_refuses_another_ending(run, files, tmp_path):
 @pytest.mark.parametrize(
     "flags, message",
     [
-        (["--k1", "0"], "--k1 must be at least 1, got 0"),
-        (["--top", "0"], "--top must be at least 1, got 0"),
-        (["--lambda-value", "nan"], "--lambda-value must be from 0 to 1, got nan"),
+        (["--k1", "0"], "reid-ext rerank: --k1 must be an integer >= 1 and at most 89"),
+        (
+            ["--k1", "90"],
+            "and at most 89 (the number of other images), got 90",
+        ),
+        (["--top", "0"], "reid-ext rerank: --top must be an integer >= 1, got 0"),
+        (["--top", "71"], "--top must be an integer >= 1 and at most 70 (the gallery's images)"),
+        (
+            ["--lambda-value", "nan"],
+            "--lambda-value must be a finite number >= 0 and",
+        ),
+    ],
+)
+def test_rerank_names_the_flag_of_a_wrong_value(flags, message, run, files, tmp_path):
+    status, _, err = run("rerank", *files, "--out", tmp_path / "all.npz", *flags)
+    assert status == 2 and message in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
         (["--out", "away/all.npz"], "--out must be in a folder that exists, got away/all.npz"),
         (["--out", "folder.npz"], "--out must be a file, got the folder folder.npz"),
     ],

@@ -51,7 +51,10 @@ def test_bench_reports_ratios_and_restores_threads(capsys):
 
 @pytest.mark.parametrize(
     "flags, message",
-    [(["--threads", "0"], "--threads must be at least 1"), (["--device", "x"], "--device must be")],
+    [
+        (["--threads", "0"], "--threads must be"),
+        (["--device", "x"], "--device must be"),
+    ],
 )
 def test_bench_returns_2_for_wrong_flags(flags, message, capsys):
     assert cli.main(["bench", *flags]) == 2 and message in capsys.readouterr().err

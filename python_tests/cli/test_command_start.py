@@ -42,7 +42,7 @@ def test_command_reports_ctrl_c_during_the_import_of_torch(tmp_path):
 def test_command_runs_and_restores_the_signal_handler(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["reid-ext", "bench", "--threads", "0"])
     assert reid_ext_command.main() == 2
-    assert "--threads must be at least 1" in capsys.readouterr().err
+    assert "--threads must be an integer >= 1, got 0" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 

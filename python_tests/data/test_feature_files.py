@@ -1,4 +1,4 @@
-"""Feature files of other programs: layumi's .mat, AGW's names, .npy with labels beside."""
+"""Feature files: our own .npz, layumi's .mat, AGW's names, .npy with labels beside it."""
 
 import json
 import sys
@@ -6,8 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from reid_ext import cli, evaluate
-from reid_ext.cli.features import read_features
+from reid_ext import FeatureSet, cli, evaluate
 
 RANDOM = np.random.default_rng(0)
 QUERY = RANDOM.standard_normal((6, 4), dtype=np.float32)
@@ -44,6 +43,17 @@ def layumi():
     }
 
 
+def test_npz_keeps_all_columns_and_the_source(tmp_path):
+    source = {"model": "a.pt", "preprocessing": {"size": [256, 128], "flip": True}}
+    columns = {"clothes": [1, 2], "times": [0.5, 1.5], "paths": ["a.png", "b.png"]}
+    whole = FeatureSet(QUERY[:2], identities=[1, 2], cameras=[3, 4], source=source, **columns)
+    whole.save(tmp_path / "a.npz")
+    again = FeatureSet.load(tmp_path / "a.npz")
+    np.testing.assert_array_equal(again.features, QUERY[:2])
+    assert again.source == source and set(again.columns) == {"identities", "cameras", *columns}
+    assert {name: again.columns[name].tolist() for name in columns} == columns
+
+
 def test_mat_file_of_layumi(tmp_path, want, capsys):
     io = pytest.importorskip("scipy.io")
     io.savemat(tmp_path / "pytorch_result.mat", layumi())
@@ -73,17 +83,17 @@ def test_matlab_columns_of_whole_doubles_are_labels(tmp_path):
     io = pytest.importorskip("scipy.io")
     x = np.ones((3, 1))
     io.savemat(tmp_path / "a.mat", {"features": x, "ids": np.array([[1.0], [2.0], [3.0]])})
-    found = read_features(tmp_path / "a.mat", "query")
+    found = FeatureSet.load(tmp_path / "a.mat", side="query")
     assert found.features.shape == (3, 1) and found.identities.tolist() == [1, 2, 3]
-    assert found.identities.dtype == np.int64 and found.cameras is None
+    assert found.cameras is None
 
 
-def test_our_names_come_first_and_the_side_of_a_file_before_them(tmp_path):
+def test_own_names_come_first_and_names_of_the_side_before_them(tmp_path):
     ones = np.ones(6, int)
     np.savez(tmp_path / "a.npz", features=QUERY, ids=ones, identities=2 * ones)
-    assert read_features(tmp_path / "a.npz", "query").identities.tolist() == [2] * 6
+    assert FeatureSet.load(tmp_path / "a.npz", side="query").identities.tolist() == [2] * 6
     np.savez(tmp_path / "b.npz", query_f=QUERY, query_label=ones, f=GALLERY, label=ones)
-    assert read_features(tmp_path / "b.npz", "query").features.shape == (6, 4)
+    assert FeatureSet.load(tmp_path / "b.npz", side="query").features.shape == (6, 4)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +115,7 @@ def test_npy_without_labels_says_which_file_is_missing(tmp_path, capsys):
     assert "features without q_ids.npy beside them" in capsys.readouterr().err
 
 
-def test_objects_of_other_programs_are_not_run(tmp_path, capsys):
+def test_pickled_objects_are_not_executed(tmp_path, capsys):
     class Bad:
         def __reduce__(self):
             return (open, (str(tmp_path / "ran"), "w"))
@@ -120,7 +130,7 @@ def test_objects_of_other_programs_are_not_run(tmp_path, capsys):
 @pytest.mark.parametrize(
     "content, got",
     [
-        (b"no matlab file at all" * 20, "a file that is no .mat, or not whole (ValueError)"),
+        (b"no matlab file at all" * 20, "no .mat file, or an incomplete one (ValueError)"),
         (
             b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM" + bytes(384),
             "a MATLAB file of version 7.3; save it with -v7, or scipy.io.savemat",
@@ -131,7 +141,7 @@ def test_a_mat_file_that_scipy_does_not_read_is_refused(content, got, tmp_path):
     pytest.importorskip("scipy.io")
     (tmp_path / "a.mat").write_bytes(content)
     with pytest.raises(ValueError, match=r"a\.mat must be a feature file") as error:
-        read_features(tmp_path / "a.mat", "query")
+        FeatureSet.load(tmp_path / "a.mat", side="query")
     assert str(error.value).endswith(f"got {got}")
 
 
@@ -141,7 +151,7 @@ def test_a_mat_file_of_cells_is_refused(tmp_path):
     cells[:] = [[np.ones(2), np.ones(3)]]
     io.savemat(tmp_path / "a.mat", {**layumi(), "query_label": cells})
     with pytest.raises(ValueError, match="got query_label of cells; save a matrix of numbers"):
-        read_features(tmp_path / "a.mat", "query")
+        FeatureSet.load(tmp_path / "a.mat", side="query")
 
 
 def test_a_mat_file_without_scipy_says_how_to_install_it(tmp_path, capsys, monkeypatch):
@@ -152,7 +162,7 @@ def test_a_mat_file_without_scipy_says_how_to_install_it(tmp_path, capsys, monke
     assert needs in capsys.readouterr().err
 
 
-def test_a_mat_file_that_does_not_fit_into_memory_is_no_broken_one(tmp_path, capsys, monkeypatch):
+def test_mat_file_that_does_not_fit_into_memory_says_so(tmp_path, capsys, monkeypatch):
     io = pytest.importorskip("scipy.io")
 
     def too_large(path):
@@ -161,13 +171,18 @@ def test_a_mat_file_that_does_not_fit_into_memory_is_no_broken_one(tmp_path, cap
     io.savemat(tmp_path / "a.mat", layumi())
     monkeypatch.setattr(io, "loadmat", too_large)
     assert cli.main(["evaluate", str(tmp_path / "a.mat")]) == 1
-    assert capsys.readouterr().err.startswith("reid-ext: error: out of memory; ")
+    assert capsys.readouterr().err.startswith("reid-ext evaluate: out of memory; ")
 
 
-def test_paths_of_bytes_are_text_and_another_number_of_them_is_refused(tmp_path):
+def test_paths_of_bytes_become_text_and_must_fit_the_rows(tmp_path):
     given = {"features": QUERY, "identities": np.ones(6, int)}
     np.savez(tmp_path / "a.npz", **given, paths=np.array([b"a.png"] * 6))
-    assert read_features(tmp_path / "a.npz", "query").paths.tolist() == ["a.png"] * 6
+    assert (
+        FeatureSet.load(tmp_path / "a.npz", side="query").columns["paths"].tolist() == ["a.png"] * 6
+    )
     np.savez(tmp_path / "b.npz", **given, paths=np.array(["a.png"] * 5))
-    with pytest.raises(ValueError, match=r"paths must have shape \(6,\) like features, got \(5,\)"):
-        read_features(tmp_path / "b.npz", "query")
+    with pytest.raises(
+        ValueError,
+        match=r"b\.npz: paths must have shape \(6,\), one for each row of features, got \(5,\)",
+    ):
+        FeatureSet.load(tmp_path / "b.npz", side="query")

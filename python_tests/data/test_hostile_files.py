@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from reid_ext import cli, data
+from reid_ext import FeatureSet, cli, data
 from reid_ext._runtime.terminal import harmless
-from reid_ext.cli.features import read_features
 from reid_ext.training.checkpoint import read_checkpoint
 
 FRAME = b"\xff\xc0\0\x11\x08" + struct.pack(">HH", 65_500, 65_500) + b"\3"  # of a JPEG
@@ -27,7 +26,7 @@ def refused(call, path):
 
 
 def read_query(path):
-    return read_features(path, "query")
+    return FeatureSet.load(path, side="query")
 
 
 def packed(path, entries):
@@ -57,7 +56,7 @@ def test_features_packed_by_numpy_are_read(tmp_path):
     ids = np.arange(100_000) // 1000
     path = tmp_path / "f.npz"
     np.savez_compressed(path, features=np.ones((100_000, 2), np.float32), identities=ids)
-    np.testing.assert_array_equal(read_features(path, "query").identities, ids)
+    np.testing.assert_array_equal(read_query(path).identities, ids)
 
 
 def test_checkpoint_that_unpacks_to_more_is_refused(tmp_path):

@@ -3,9 +3,10 @@
 import random
 
 import pytest
+import torch
 from cli_cases import typed
 
-from reid_ext import data
+from reid_ext import FeatureSet, data, evaluation
 
 TRAIN = "0001_c{camera:02d}_s185535_f7010_{kind}.jpg"
 
@@ -42,12 +43,15 @@ def test_llcm_is_read(llcm):
     assert len(dataset.gallery) == 8 and {s.modality for s in dataset.gallery} == {data.VISIBLE}
 
 
-def test_galleries_are_drawn_as_the_released_code_does(llcm):
-    gallery = data.load("llcm", llcm).gallery
-    for trial in range(10):
+def test_galleries_are_drawn_as_in_the_released_code(llcm):
+    dataset = data.load("llcm", llcm)
+    query, gallery = dataset.query, dataset.gallery
+    sets = [FeatureSet(torch.ones(len(s), 1), **data.columns(s)) for s in (query, gallery)]
+    drawn = evaluation.trials(*sets, protocol="llcm")
+    assert len(drawn) == 10
+    for trial, (_, rows) in enumerate(drawn):
         random.seed(trial)
         expected = [random.choice(["a.jpg", "b.JPG"]) for _ in range(4)]
-        rows = data.llcm.gallery_rows(gallery, trial)
         assert [gallery[row].path.name for row in rows] == expected
         assert [(gallery[r].identity, gallery[r].camera) for r in rows] == [
             *((5, 1), (5, 2)), *((9, 1), (9, 2))
@@ -108,14 +112,17 @@ def test_held_out_identities_are_searched_from_infrared_to_visible_too(trained):
     ]
 
 
-@pytest.mark.parametrize("split, counts", [("test", [(6, 4), (8, 3)]), ("val", [(2, 4), (4, 2)])])
-def test_check_says_what_evaluation_would_do(split, counts, trained, capsys):
+@pytest.mark.parametrize(
+    "split, counts", [("test", [(6, 4, 6), (8, 3, 6)]), ("val", [(2, 4, 2), (4, 2, 2)])]
+)
+def test_check_prints_what_an_evaluation_would_rank(split, counts, trained, capsys):
     flags = ("--fast", "--split", f"evaluate_on={split}")
     _, out, _ = typed(capsys, "data", "check", "llcm", trained, *flags)
     plan = [line for line in out.splitlines() if line.startswith("evaluation: ")]
     assert plan == [
-        f"evaluation: llcm: {name}, {queries} queries x {gallery} images in each trial"
-        for name, (queries, gallery) in zip(
+        f"evaluation: llcm, {name}: {queries} queries x {gallery} gallery images in each trial; "
+        f"{valid} queries have a match; junk: same identity and camera"
+        for name, (queries, gallery, valid) in zip(
             ("infrared to visible", "visible to infrared"), counts, strict=True
         )
     ]

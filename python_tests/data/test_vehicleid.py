@@ -43,8 +43,8 @@ def test_holds_out_vehicles_that_are_query_and_gallery(vehicleid):
     assert len(dataset.query) == 6 and dataset.query == dataset.gallery
 
 
-def test_check_says_what_evaluation_would_do(vehicleid, capsys):
+def test_check_prints_what_an_evaluation_would_rank(vehicleid, capsys):
     lines = "0042404 5\n0042405 5\n0042406 5\n0042500 8\n0042501 8\n"
     (vehicleid / "train_test_split" / "test_list_800.txt").write_text(lines)
     _, out, _ = typed(capsys, "data", "check", "vehicleid", vehicleid, "--fast")
-    assert "evaluation: vehicleid: 3 queries x 2 gallery images in each trial\n" in out
+    assert "evaluation: vehicleid: 3 queries x 2 gallery images in each trial; 3 queries" in out

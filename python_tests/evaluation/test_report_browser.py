@@ -1,10 +1,12 @@
 """The report in a real browser: sorting, links, and that the page fetches nothing."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 from browser import Page, find
-from report_cases import NASTY, run, side, sysu_run
+from report_cases import NASTY, changed, run, side, sysu_run
 
 from reid_ext import viz
 from reid_ext.report import write_report
@@ -29,10 +31,12 @@ def url(request, tmp_path_factory):
     """A report of two runs with images, whose names would run code if they could."""
     folder = tmp_path_factory.mktemp("report")
     runs = [request.param(name, folder) for name in ("a", NASTY)]
-    for path in np.concatenate([runs[0].query.paths, runs[0].gallery.paths]):
+    for path in np.concatenate([of.columns["paths"] for of in (runs[0].query, runs[0].gallery)]):
         viz.save_image(path, np.full((40, 20, 3), 90, np.uint8))
-    for one in runs:
-        one.query.paths[:] = [f"{path}{NASTY}" for path in one.query.paths]
+    for place, one in enumerate(runs):
+        some = one.query.columns["paths"].tolist()
+        paths = [f"{path}{NASTY}" if row % 2 else path for row, path in enumerate(some)]
+        runs[place] = replace(one, query=changed(one.query, paths=paths))
     write_report(folder / "out.html", runs)
     return (folder / "out.html").as_uri()
 

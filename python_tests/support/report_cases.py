@@ -5,9 +5,8 @@ from html.parser import HTMLParser
 import numpy as np
 import torch
 
-from reid_ext import evaluate, evaluate_sysu
-from reid_ext.evaluation import select_galleries
-from reid_ext.report import Run, Side
+from reid_ext import FeatureSet
+from reid_ext.report import Run, write_report
 
 NASTY = "\"><img src=x onerror=alert(1)><script>alert(2)</script>'&amp;"
 TRIALS = 4
@@ -19,22 +18,31 @@ def side(count, seed, people=6, folder=None):
     centre = np.random.default_rng(0).standard_normal((people, 8))
     x = torch.tensor(centre[ids] + random.standard_normal((count, 8)), dtype=torch.float32)
     paths = None if folder is None else [str(folder / f"{i:03d}.png") for i in range(count)]
-    return Side(x, ids, random.integers(0, 3, count), None if paths is None else np.array(paths))
+    cameras = random.integers(0, 3, count)
+    return FeatureSet(x, identities=ids, cameras=cameras, paths=paths)
+
+
+def changed(one, features=None, **columns):
+    """A set with other features or columns; None removes a column."""
+    features = one.features if features is None else features
+    return FeatureSet(features, **{**one.columns, **columns})
+
+
+def labels(one):
+    """Identities and cameras as arrays that may be changed."""
+    return one.identities.numpy().copy(), one.cameras.numpy().copy()
 
 
 def run(name="a", protocol="market1501", query=None, gallery=None, **options):
     query, gallery = query or side(20, 1), gallery or side(60, 2)
-    ranking = evaluate(
-        query.features,
-        gallery.features,
-        query_ids=query.identities,
-        gallery_ids=gallery.identities,
-        query_cameras=query.cameras,
-        gallery_cameras=gallery.cameras,
-        protocol=protocol,
-        **options,
-    )
-    return Run(name, query, gallery, ranking, protocol)
+    return Run.of(name, query, gallery, protocol=protocol, **options)
+
+
+def written(tmp_path, *runs, **options):
+    """The page about the runs; nothing else is left in its folder."""
+    write_report(tmp_path / "out.html", runs, **options)
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+    return (tmp_path / "out.html").read_text()
 
 
 class Reader(HTMLParser):
@@ -55,32 +63,17 @@ class Reader(HTMLParser):
 
 def sysu_sides(folder=None):
     """Infrared queries and visible gallery, as SYSU-MM01's cameras see them."""
-    query, gallery = side(24, 1, folder=folder), side(90, 2, folder=folder)
     random = np.random.default_rng(0)
-    query.cameras[:] = random.choice([3, 6], 24)
-    gallery.cameras[:] = random.choice([1, 2, 4, 5], 90)
-    return query, gallery
+    made = [
+        changed(
+            side(count, seed, folder=folder),
+            cameras=random.choice(cameras, count),
+            modalities=np.full(count, modality),
+        )
+        for count, seed, cameras, modality in ((24, 1, [3, 6], 1), (90, 2, [1, 2, 4, 5], 0))
+    ]
+    return tuple(made)
 
 
 def sysu_run(name="a", folder=None):
-    """A run of the second trial, made by hand."""
-    query, gallery = sysu_sides(folder)
-    mean = evaluate_sysu(
-        query.features,
-        gallery.features,
-        query_ids=query.identities,
-        gallery_ids=gallery.identities,
-        query_cameras=query.cameras,
-        gallery_cameras=gallery.cameras,
-        trials=TRIALS,
-    )
-    drawn = select_galleries(gallery.identities, gallery.cameras, trials=TRIALS)[1]
-    return Run(
-        name,
-        query,
-        gallery.rows(drawn),
-        mean.trials[1],
-        protocol="sysu-mm01",
-        mean=mean,
-        trial="trial 2 of 4",
-    )
+    return Run.of(name, *sysu_sides(folder), protocol="sysu-mm01", trials=TRIALS)

@@ -1,7 +1,8 @@
 """The command ``reid-ext``: one module of this folder for each group of commands.
 
-Exit status: 0 done; 1 the data says no, with the reason; 2 wrong use; 130 after Ctrl-C. ``--json``
-prints one JSON object on stdout instead of lines; progress and errors go to stderr.
+Exit status: 0 done; 1 the check failed or the data is invalid, with the reason; 2 wrong use;
+130 after Ctrl-C. ``--json`` prints one JSON object on stdout instead of lines; progress and errors
+go to stderr.
 """
 
 import argparse
@@ -10,8 +11,9 @@ import os
 import sys
 from collections.abc import Sequence
 
+from reid_ext._runtime.arguments import ArgumentError
 from reid_ext._runtime.library import version
-from reid_ext._runtime.terminal import in_words
+from reid_ext._runtime.terminal import harmless, in_words
 from reid_ext.cli import (
     bench,
     completion,
@@ -23,33 +25,32 @@ from reid_ext.cli import (
     reranking,
     terminal,
 )
-from reid_ext.cli.command import WrongUse
+from reid_ext.cli.command import WrongUse, as_typed
 
-DONE, NO, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command, as ``sys.argv`` or ``arguments`` name it; returns the exit status."""
+    """Run the command of ``sys.argv`` or ``arguments``; returns the exit status."""
     args = _parser().parse_args(arguments)
     try:
         result = args.run(args)
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted\n")
         return INTERRUPTED
-    except WrongUse as error:
-        return _failed(args, error, WRONG_USE)
     except (ValueError, OSError, ImportError, RuntimeError, MemoryError) as error:
-        return _failed(args, error, NO)
+        return _failed(args, error)
     if args.json:
         print(json.dumps(result.facts, indent=2, default=str))
     else:
         terminal.show(result.lines)
-    return DONE if result.ok else NO
+    return DONE if result.ok else FAILED
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="reid-ext", description="Person re-identification: data, and what to do with it."
+        prog="reid-ext",
+        description="Person re-identification: check data, extract features, evaluate, export.",
     )
     parser.add_argument("--version", action="version", version=f"reid-ext {version()}")
     groups = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -64,11 +65,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _failed(args: argparse.Namespace, error: Exception, status: int) -> int:
-    """One line for the person, and where asked for an object for the program."""
+def _failed(args: argparse.Namespace, error: Exception) -> int:
+    """Print one line for a person and, with ``--json``, an object for a program."""
     if os.environ.get("REID_EXT_TRACEBACK"):
         raise error
-    sys.stderr.write(f"reid-ext: error: {in_words(error)}\n")
+    status = WRONG_USE if isinstance(error, WrongUse) else FAILED
+    reason = error.__cause__ if isinstance(error, WrongUse) else error
+    if isinstance(reason, ArgumentError):
+        words, is_flag = as_typed(args, reason)
+        text, status = harmless(words), WRONG_USE if is_flag else status
+    else:
+        text = f"{args.parser.prog}: {in_words(error)}"
+    sys.stderr.write(f"{text}\n")
     if args.json:
-        print(json.dumps({"ok": False, "error": in_words(error)}))
+        print(json.dumps({"ok": False, "error": text}))
     return status

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from reid_ext import ops
+from reid_ext._runtime.arguments import integer, number
 from reid_ext._runtime.progress import Progress
-from reid_ext.cli.command import Result, Table, at_least, read_device
+from reid_ext.cli.command import Result, Table, add_command, add_json, read_device
 
 BATCHES = [(64, 512), (256, 2048), (1024, 512)]  # images, features
 GALLERIES = [(256, 4096, 512)]  # queries, gallery, features
@@ -23,20 +24,21 @@ Variants = dict[str, Callable[[], Any]]
 
 def add_commands(groups: Any) -> None:
     """Add ``bench`` to the subparsers of the command line."""
-    what = "time of each op on this machine, beside that of the matrix product"
-    parser = groups.add_parser("bench", help=what)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, help="CPU threads; default: as torch has it")
-    parser.add_argument("--seconds", type=float, default=0.5, help="to spend on a row")
-    parser.add_argument("--json", action="store_true")
-    parser.set_defaults(run=_bench)
+    what = "time each op on this machine, relative to a matrix product"
+    parser = add_command(groups, "bench", what, _bench)
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: as torch has it)")
+    what = "time to spend on a row (default: 0.5)"
+    parser.add_argument("--seconds", type=float, default=0.5, help=what)
+    add_json(parser)
 
 
 def _bench(args: argparse.Namespace) -> Result:
     device = read_device(args.device)
     threads = torch.get_num_threads()
-    at_least("--threads", args.threads, 1)
-    at_least("--seconds", args.seconds, 0)
+    if args.threads is not None:
+        integer("bench", "threads", args.threads, 1)
+    number("bench", "seconds", args.seconds, 0)
     torch.set_num_threads(args.threads or threads)
     try:
         rows = list(_rows(device, args.seconds))

@@ -3,17 +3,17 @@
 import argparse
 from typing import Any
 
-from reid_ext.cli.command import Result
+from reid_ext.cli.command import Result, add_command, add_json
 
 SHELLS = ("bash", "zsh", "fish")
 
 
 def add_commands(groups: Any, whole: argparse.ArgumentParser) -> None:
     """Add ``completion`` of the command line ``whole`` to its subparsers."""
-    parser = groups.add_parser("completion", help="completion of this command for a shell")
-    parser.add_argument("shell", choices=SHELLS)
-    parser.add_argument("--json", action="store_true")
-    parser.set_defaults(run=lambda args: _completion(args, whole))
+    what = "print the script by which a shell completes this command"
+    parser = add_command(groups, "completion", what, lambda args: _completion(args, whole))
+    parser.add_argument("shell", choices=SHELLS, help="the shell that is to read it")
+    add_json(parser)
 
 
 def _completion(args: argparse.Namespace, whole: argparse.ArgumentParser) -> Result:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from reid_ext import synthetic
-from reid_ext.cli.command import Result, WrongUse, key_and_value
+from reid_ext.cli.command import Result, add_command, add_json, key_and_value, wrong_use
 from reid_ext.cli.evaluation_plan import evaluation_plan
 from reid_ext.data import cuhk03
 from reid_ext.data.checking import check, lines
@@ -24,49 +24,53 @@ def add_commands(groups: Any) -> None:
 
 
 def _add_check(commands: Any) -> None:
-    parser = commands.add_parser("check", help="what is wrong with a dataset's folder")
+    what = "find what is missing, damaged or odd in a dataset's folder"
+    parser = add_command(commands, "check", what, _check)
     parser.add_argument("name", metavar="NAME", choices=list(registry.MODULES))
     parser.add_argument("root", metavar="ROOT", type=Path)
     parser.add_argument("--fast", action="store_true", help="do not open the images")
-    what = "as of the reader, such as trial=3, boxes=labeled, train_on=trainval"
+    what = "argument of the dataset's reader, such as trial=3, boxes=labeled, train_on=trainval"
     parser.add_argument("--split", metavar="KEY=VALUE", action="append", default=[], help=what)
-    parser.add_argument("--json", action="store_true")
-    parser.set_defaults(run=_check)
+    add_json(parser)
 
 
 def _add_convert(commands: Any) -> None:
     what = "write a dataset that comes in MATLAB files as folders of images, once"
-    parser = commands.add_parser("convert", help=what)
+    parser = add_command(commands, "convert", what, _convert)
     parser.add_argument("name", metavar="NAME", choices=[cuhk03.NAME])
     parser.add_argument("source", metavar="SOURCE", type=Path)
     parser.add_argument("out", metavar="OUT", type=Path)
-    parser.add_argument("--boxes", choices=[*cuhk03.BOXES, "both"], default="both")
-    parser.add_argument("--json", action="store_true")
-    parser.set_defaults(run=_convert)
+    what = "kind of bounding boxes (default: both)"
+    parser.add_argument("--boxes", choices=[*cuhk03.BOXES, "both"], default="both", help=what)
+    add_json(parser)
 
 
 def _add_synthesize(commands: Any) -> None:
-    parser = commands.add_parser("synthesize", help="draw made-up people in a dataset's layout")
+    what = "draw the built-in synthetic dataset in the layout of a real one"
+    parser = add_command(commands, "synthesize", what, _synthesize)
     parser.add_argument("name", metavar="NAME", choices=list(synthetic.LAYOUTS))
     parser.add_argument("out", metavar="OUT", type=Path)
-    parser.add_argument("--preset", default="default", help="default or tiny")
-    counts = {"type": int, "help": "see reid_ext.data.synthesize"}
-    parser.add_argument("--identities", nargs=3, metavar=("TRAIN", "VAL", "TEST"), **counts)
-    parser.add_argument("--images", nargs=2, metavar=("FIRST", "SECOND"), **counts)
-    parser.add_argument("--difficulty", type=float)
-    parser.add_argument("--occlusion", type=float)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, help="processes; default: as many as pay")
-    parser.add_argument("--json", action="store_true")
-    parser.set_defaults(run=_synthesize)
+    what = "default or tiny: how much is drawn unless the next four flags say so"
+    parser.add_argument("--preset", default="default", help=what)
+    what = "people to train, validate and test on"
+    splits = ("TRAIN", "VAL", "TEST")
+    parser.add_argument("--identities", type=int, nargs=3, metavar=splits, help=what)
+    what = "images per camera; what the two numbers count depends on the layout"
+    parser.add_argument("--images", type=int, nargs=2, metavar=("FIRST", "SECOND"), help=what)
+    what = "colour cast, blur, noise and bad framing, from 0 to 2"
+    parser.add_argument("--difficulty", type=float, help=what)
+    what = "fraction of images with something in front of the person"
+    parser.add_argument("--occlusion", type=float, help=what)
+    parser.add_argument("--seed", type=int, default=0, help="of people and cameras (default: 0)")
+    what = "processes (default: as many as speed it up)"
+    parser.add_argument("--workers", type=int, help=what)
+    add_json(parser)
 
 
 def _check(args: argparse.Namespace) -> Result:
     split = dict(key_and_value("--split", text) for text in args.split)
-    try:
-        registry.check_split("data check", args.name, split)
-    except ValueError as error:
-        raise WrongUse(str(error)) from None
+    with wrong_use():
+        registry.check_split("--split", args.name, split)
     report = check(args.name, args.root, images=not args.fast, **split)
     plan = evaluation_plan(report)
     facts = {
@@ -98,13 +102,11 @@ def _synthesize(args: argparse.Namespace) -> Result:
         "occlusion": args.occlusion,
         "seed": args.seed,
     }
-    try:
+    with wrong_use():
         settings = synthetic.settings_of(args.name, args.preset, **changes)
         number_of_workers(args.workers, 0)
-    except ValueError as error:
-        raise WrongUse(str(error)) from None
     root = synthetic.synthesize(
         args.name, args.out, preset=args.preset, workers=args.workers, **changes
     )
     facts = {"ok": True, "root": str(root), **settings.manifest(args.name)}
-    return Result([f"{args.name}: made-up people in {root}"], facts)
+    return Result([f"{args.name}: synthetic dataset in {root}"], facts)

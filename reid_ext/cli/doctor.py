@@ -11,14 +11,13 @@ from torch.nn import functional as F
 
 from reid_ext import ops
 from reid_ext._runtime.library import build_info
-from reid_ext.cli.command import Result
+from reid_ext.cli.command import Result, add_command, add_json
 
 
 def add_commands(groups: Any) -> None:
     """Add ``doctor`` to the subparsers of the command line."""
-    parser = groups.add_parser("doctor", help="what was built, and whether it works here")
-    parser.add_argument("--json", action="store_true")
-    parser.set_defaults(run=_doctor)
+    what = "show what was built and test every op on this machine"
+    add_json(add_command(groups, "doctor", what, _doctor))
 
 
 def _doctor(args: argparse.Namespace) -> Result:

@@ -1,50 +1,81 @@
 """``reid-ext evaluate``: from feature files to metrics."""
 
 import argparse
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from reid_ext._runtime.writing import writes
-from reid_ext.cli.command import Result, Table, WrongUse, check_place, read_device
-from reid_ext.cli.protocol_flags import add_protocol, check_protocol
-from reid_ext.cli.reranking import OPTIONS, add_options, flag_of, given_options
-from reid_ext.cli.runs import Evaluated, Files, evaluated
-from reid_ext.cli.sides import add_files
-from reid_ext.evaluation import Confidence, Ranking
+from reid_ext.cli import protocols
+from reid_ext.cli.command import (
+    Result,
+    Table,
+    WrongUse,
+    add_command,
+    add_json,
+    check_place,
+    flag_of,
+    read_device,
+)
+from reid_ext.cli.reranking import OPTIONS, add_options, given_options, takes_metric
+from reid_ext.cli.runs import Evaluated, Files, check_files, evaluated, read_files
+from reid_ext.cli.sides import add_files, add_metric
+from reid_ext.evaluation import AVERAGE_PRECISIONS, PROTOCOLS, Ranking, evaluate
 from reid_ext.report import write_report
+
+MAX_RANK = signature(evaluate).parameters["max_rank"].default
 
 
 def add_commands(groups: Any) -> None:
     """Add ``evaluate`` to the subparsers of the command line."""
-    parser = groups.add_parser("evaluate", help="CMC, mAP and mINP of two feature files")
-    add_files(parser)
-    parser.add_argument("--max-rank", type=int, default=50)
-    add_protocol(parser)
-    parser.add_argument("--rerank", action="store_true", help="rank by re-ranked distances")
-    add_options(parser)
-    report = "also write a page with figures, the hardest queries and more"
-    parser.add_argument("--report", type=Path, metavar="OUT.html", help=report)
-    compare = "in the report beside it; may be repeated"
-    parser.add_argument(
-        "--compare", metavar="NAME=QUERY.npz,GALLERY.npz", action="append", default=[], help=compare
-    )
-    parser.add_argument("--name", help="in the report; default: this run")
-    parser.set_defaults(run=_evaluate)
+    what = "compute CMC, mAP and mINP from feature files"
+    parser = add_command(groups, "evaluate", what, _evaluate)
+    group = parser.add_argument_group("files")
+    add_files(group)
+    what = "files of a further trial, whose results are averaged with the others; may be repeated"
+    files: dict[str, Any] = {"metavar": "QUERY.npz,GALLERY.npz", "action": "append", "default": []}
+    group.add_argument("--trial", help=what, **files)
+    _add_protocol(parser.add_argument_group("protocol"))
+    protocols.add_settings(parser)
+    group = parser.add_argument_group("re-ranking")
+    group.add_argument("--rerank", action="store_true", help="rank by re-ranked distances")
+    add_options(group)
+    group = parser.add_argument_group("report")
+    what = "also write a page with figures and the hardest queries"
+    group.add_argument("--report", type=Path, metavar="OUT.html", help=what)
+    what = "files of another run to show beside this one; may be repeated"
+    group.add_argument("--compare", help=what, **{**files, "metavar": f"NAME={files['metavar']}"})
+    group.add_argument("--name", help="name of this run in the report (default: this run)")
+    group = parser.add_argument_group("output")
+    what = "also print 95 %% confidence intervals, by bootstrap over the queries"
+    group.add_argument("--confidence", action="store_true", help=what)
+    add_json(group)
+
+
+def _add_protocol(group: Any) -> None:
+    what = f"rules of the evaluation (default: {protocols.DEFAULT})"
+    group.add_argument("--protocol", choices=list(PROTOCOLS), default=protocols.DEFAULT, help=what)
+    add_metric(group, "that of the protocol")
+    what = "rule of the average precision (default: that of the protocol)"
+    group.add_argument("--average-precision", choices=AVERAGE_PRECISIONS, help=what)
+    what = f"length of the CMC (default: {MAX_RANK})"
+    group.add_argument("--max-rank", type=int, default=MAX_RANK, metavar="K", help=what)
 
 
 def _evaluate(args: argparse.Namespace) -> Result:
     device = read_device(args.device)
-    check_protocol(args)
-    reranking = _reranking(args)
+    options = {
+        "metric": args.metric,
+        "max_rank": args.max_rank,
+        "average_precision": args.average_precision,
+        "rerank": _reranking(args),
+        **protocols.given_settings(args),
+    }
+    _check_confidence(args)
     _check_report(args)
-    own = [(args.query, args.gallery), *(_files("--trial", text) for text in args.trial)]
-    sources = {args.name or "this run": own}
-    for text in args.compare:
-        name, files = _compared(text)
-        if name in sources:
-            raise WrongUse(f"--name and --compare must differ in their names, got {name} twice")
-        sources[name] = [files]
-    found = [evaluated(args, device, name, trials, reranking) for name, trials in sources.items()]
+    sources = _sources(args)
+    check_files(args, sources)
+    found = [evaluated(args, device, name, files, options) for name, files in sources.items()]
     lines: list[str | Table] = []
     facts: dict[str, Any] = {"ok": True}
     for one in found:
@@ -62,67 +93,87 @@ def _evaluate(args: argparse.Namespace) -> Result:
     return Result(lines, facts)
 
 
-def _reranking(args: argparse.Namespace) -> dict[str, Any] | None:
+def _reranking(args: argparse.Namespace) -> dict[str, Any] | bool:
+    """The arguments of the re-ranking; False for none."""
     if args.rerank:
-        return given_options(args)
+        options = given_options(args)
+        if args.metric is not None and not takes_metric(options):
+            raise WrongUse(
+                f"--metric must be left out with --method {args.method}, which has no metric, "
+                f"got {args.metric}"
+            )
+        return options or True
     for name in OPTIONS:
         if getattr(args, name) is not None:
-            raise WrongUse(f"{flag_of(name)} must come with --rerank, got it alone")
-    return None
+            raise WrongUse(
+                f"{flag_of(name)} must come with --rerank, got {getattr(args, name)} without it"
+            )
+    return False
+
+
+def _check_confidence(args: argparse.Namespace) -> None:
+    if not args.confidence:
+        return
+    if args.trial:
+        raise WrongUse("--confidence must be left out with --trial, which gives a range of trials")
+    takers = [p for p in PROTOCOLS.values() if p.cmc_of_first_matches and not p.draws]
+    if PROTOCOLS[args.protocol] not in takers:
+        raise WrongUse(
+            f"--confidence must be left out with --protocol {args.protocol}; it is for "
+            f"{protocols.names(takers)}"
+        )
 
 
 def _check_report(args: argparse.Namespace) -> None:
     """Refuse before any work what would be refused after it."""
     if args.compare and args.trial:
-        raise WrongUse("--compare must not come with --trial, whose trials are of one run")
+        raise WrongUse("--compare must be left out with --trial, whose files are all of one run")
     if args.report is None:
         for flag, value in (("--compare", args.compare), ("--name", args.name)):
             if value:
-                raise WrongUse(f"{flag} must come with --report, got it alone")
+                raise WrongUse(f"{flag} must come with --report, got {value} without it")
         return
-    if args.report.suffix not in (".html", ".htm"):
-        raise WrongUse(f"--report must end in .html, got {args.report}")
-    check_place("--report", args.report)
+    check_place("--report", args.report, [".html", ".htm"])
 
 
-def _compared(text: str) -> tuple[str, Files]:
-    name, _, files = text.partition("=")
-    if not (name and files.partition(",")[0]):
-        raise WrongUse(f"--compare must be NAME=QUERY.npz,GALLERY.npz, got {text!r}")
-    return name, _files("--compare", files)
-
-
-def _files(flag: str, text: str) -> Files:
-    query, _, gallery = text.partition(",")
-    if not query:
-        raise WrongUse(f"{flag} must be QUERY.npz,GALLERY.npz, got {text!r}")
-    return Path(query), Path(gallery) if gallery else None
+def _sources(args: argparse.Namespace) -> dict[str, list[Files]]:
+    """The files of each run by its name."""
+    own = [Files(args.query, args.gallery)]
+    own += [read_files("--trial", text) for text in args.trial]
+    sources = {args.name or "this run": own}
+    for text in args.compare:
+        name, _, files = text.partition("=")
+        if not (name and files.partition(",")[0]):
+            raise WrongUse(f"--compare must be NAME=QUERY.npz,GALLERY.npz, got {text!r}")
+        if name in sources:
+            raise WrongUse(f"--name and --compare must have different names, got {name} twice")
+        sources[name] = [read_files("--compare", files)]
+    return sources
 
 
 def _lines(one: Evaluated, confidence: bool) -> list[str | Table]:
-    words = "95 % of the queries' draws"
-    if one.run.mean is not None:
-        words = f"least to largest of {len(one.run.mean.trials)} trials"
+    ranking = one.run.ranking
+    words = "95 % confidence interval"
+    if ranking.trials:
+        words = f"least to largest of {len(ranking.trials)} trials"
     shown = _ends(one, confidence).items()
     return [
-        _table(one.run.whole),
+        _table(ranking),
         *(f"{words}: {name} {100 * low:.2f} to {100 * high:.2f} %" for name, (low, high) in shown),
     ]
 
 
 def _facts(one: Evaluated, confidence: bool) -> dict[str, Any]:
-    facts = one.run.whole.to_dict()
+    facts = one.run.ranking.to_dict()
     facts["not_finite"] = [found._asdict() for found in one.not_finite]
     if ends := _ends(one, confidence):
-        facts["confidence" if one.run.mean is None else "trials_range"] = ends
+        facts["trials_range" if one.run.ranking.trials else "confidence"] = ends
     return facts
 
 
 def _ends(one: Evaluated, confidence: bool) -> dict[str, list[float]]:
-    """Of rank-1, mAP and mINP: where asked for, the interval; of trials always their range."""
-    found: Confidence | None = None
-    if confidence or one.run.mean is not None:
-        found = one.run.spread()
+    """The range of rank-1, mAP and mINP over trials; the confidence interval where asked for."""
+    found = one.run.spread() if confidence or one.run.ranking.trials else None
     if found is None:
         return {}
     return {

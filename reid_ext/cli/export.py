@@ -4,23 +4,30 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from reid_ext.cli.command import Result, WrongUse, height_and_width, read_weights_flag
+from reid_ext.cli.command import (
+    Result,
+    WrongUse,
+    add_command,
+    add_json,
+    height_and_width,
+    read_weights_flag,
+)
 from reid_ext.export import export_model, load_embedder
 from reid_ext.export.exporting import ENDINGS
 
 
 def add_commands(groups: Any) -> None:
     """Add ``export`` to the subparsers of the command line."""
-    parser = groups.add_parser("export", help="a trained network for other programs")
+    what = "write a trained network for other programs"
+    parser = add_command(groups, "export", what, _export)
     what = "checkpoint.pt, weights.safetensors or timm:NAME"
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help=what)
     parser.add_argument("out", metavar="OUT", type=Path)
-    parser.add_argument("--format", choices=list(ENDINGS), required=True)
-    parser.add_argument("--size", metavar="HxW", help="of the images; default: as trained")
-    weights = "of timm:NAME: imagenet (default), none or a file"
+    parser.add_argument("--format", choices=list(ENDINGS), required=True, help="what OUT is")
+    parser.add_argument("--size", metavar="HxW", help="of the images (default: as trained)")
+    weights = "of timm:NAME: imagenet, none or a file (default: imagenet)"
     parser.add_argument("--weights", default="imagenet", help=weights)
-    parser.add_argument("--json", action="store_true")
-    parser.set_defaults(run=_export)
+    add_json(parser)
 
 
 def _export(args: argparse.Namespace) -> Result:

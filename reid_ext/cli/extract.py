@@ -7,113 +7,146 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from torch import Tensor
+import torch
 
+from reid_ext._runtime.arguments import integer
+from reid_ext._runtime.dates import creation_time
+from reid_ext._runtime.library import version
 from reid_ext._runtime.progress import Progress
 from reid_ext._runtime.writing import writes
 from reid_ext.cli.command import (
     Result,
-    WrongUse,
-    at_least,
+    add_command,
+    add_json,
     height_and_width,
     key_and_value,
     read_device,
     read_weights_flag,
+    wrong_use,
 )
-from reid_ext.cli.evaluation_plan import protocol_of
-from reid_ext.cli.features import write_arrays
-from reid_ext.data import Dataset, EvaluationTransform, Images, Sample
+from reid_ext.cli.protocols import protocol_of
+from reid_ext.data import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    EvaluationTransform,
+    Images,
+    Sample,
+    columns,
+    load,
+)
 from reid_ext.data.readers import registry
-from reid_ext.export import load_embedder
+from reid_ext.export import Embedder, load_embedder
+from reid_ext.features import FeatureSet
 from reid_ext.training import extract
 from reid_ext.training.precision import PRECISIONS
-
-UNKNOWN_VIEW = -1
 
 
 def add_commands(groups: Any) -> None:
     """Add ``extract`` to the subparsers of the command line."""
-    parser = groups.add_parser("extract", help="features of a dataset's queries and gallery")
+    what = "write the features of a dataset's queries and gallery"
+    parser = add_command(groups, "extract", what, _extract)
     what = "checkpoint.pt, weights.safetensors, model.onnx or timm:NAME"
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help=what)
-    parser.add_argument("name", metavar="NAME", choices=list(registry.MODULES))
-    parser.add_argument("root", metavar="ROOT", type=Path)
-    out = "folder of query.npz and gallery.npz; default: here"
+    what = f"dataset: {', '.join(registry.MODULES)}"
+    parser.add_argument("name", metavar="NAME", choices=list(registry.MODULES), help=what)
+    parser.add_argument("root", metavar="ROOT", type=Path, help="folder of the dataset")
+    out = "folder for query.npz and gallery.npz (default: the current folder)"
     parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help=out)
-    what = "as of the reader, such as trial=3, boxes=labeled, evaluate_on=val"
+    what = "argument of the dataset's reader, such as trial=3, boxes=labeled, evaluate_on=val"
     parser.add_argument("--split", metavar="KEY=VALUE", action="append", default=[], help=what)
-    parser.add_argument("--size", metavar="HxW", help="of the images; default: as trained")
-    weights = "of timm:NAME: imagenet (default), none or a file"
+    parser.add_argument("--size", metavar="HxW", help="of the images (default: as trained)")
+    weights = "of timm:NAME: imagenet, none or a file (default: imagenet)"
     parser.add_argument("--weights", default="imagenet", help=weights)
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--flip", action="store_true", help="average with the mirror image")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--precision", choices=list(PRECISIONS), default="float32")
-    parser.add_argument("--workers", type=int, default=0, help="processes that read images")
-    parser.add_argument("--json", action="store_true")
-    parser.set_defaults(run=_extract)
+    what = "images at a time (default: 128)"
+    parser.add_argument("--batch-size", type=int, default=128, metavar="N", help=what)
+    what = "average the features of each image and its mirror image"
+    parser.add_argument("--flip", action="store_true", help=what)
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
+    what = "of the network (default: float32)"
+    parser.add_argument("--precision", choices=list(PRECISIONS), default="float32", help=what)
+    what = "processes that read images; 0: none but the main process (default: 0)"
+    parser.add_argument("--workers", type=int, default=0, metavar="N", help=what)
+    add_json(parser)
 
 
 def _extract(args: argparse.Namespace) -> Result:
     device = read_device(args.device)
     size = height_and_width("--size", args.size)
     split = dict(key_and_value("--split", text) for text in args.split)
-    try:
-        registry.check_split("extract", args.name, split)
-    except ValueError as error:
-        raise WrongUse(str(error)) from None
-    at_least("--batch-size", args.batch_size, 1)
-    at_least("--workers", args.workers, 0)
+    with wrong_use():
+        registry.check_split("--split", args.name, split)
+    integer("extract", "batch_size", args.batch_size, 1)
+    integer("extract", "workers", args.workers, 0)
     weights = read_weights_flag(args)
-    dataset: Dataset = registry.load(args.name, args.root, **split)
+    dataset = load(args.name, args.root, **split)
+    protocol = protocol_of(dataset)
     embedder = load_embedder(args.checkpoint, size=size, weights=weights)
     with writes("--out", args.out):
         args.out.mkdir(parents=True, exist_ok=True)
-    facts: dict[str, Any] = {"ok": True, "files": {}}
-    lines, arrays = [], {}
-    for side, samples in (("query", dataset.query), ("gallery", dataset.gallery)):
-        images = Images(samples, EvaluationTransform(size=embedder.size), part=embedder.part)
-        start = time.perf_counter()
-        with Progress(len(images), side) as progress:
-            features = extract(
-                embedder.model,
-                images,
-                batch_size=args.batch_size,
-                device=device,
-                precision=args.precision,
-                flip=args.flip,
-                workers=args.workers,
-                progress=progress,
-            )
-        rate = len(images) / max(time.perf_counter() - start, 1e-9)
+    source = _source(args, embedder, split)
+    facts: dict[str, Any] = {"ok": True, "files": {}, "protocol": protocol.name}
+    lines, sets = [], {}
+    sides = {"query": dataset.query, "gallery": dataset.gallery}
+    for side, samples in list(sides.items())[: 1 if protocol.one_set else 2]:
         path = args.out / f"{side}.npz"
-        arrays[path] = _arrays(samples, features)
-        found = {"images": len(images), "feature_dim": features.shape[1]}
-        facts["files"][str(path)] = {**found, "images_per_second": rate}
-        lines.append(
-            f"{path}: {len(images)} images of {features.shape[1]} features, {rate:.0f} images/s"
-        )
+        start = time.perf_counter()
+        sets[path] = _features(args, embedder, side, samples, source, device)
+        rate = len(samples) / max(time.perf_counter() - start, 1e-9)
+        dim = sets[path].features.shape[1]  # type: ignore[union-attr]
+        found = {"images": len(samples), "feature_dim": dim, "images_per_second": rate}
+        facts["files"][str(path)] = found
+        lines.append(f"{path}: {len(samples)} images, {dim} features each, {rate:.0f} images/s")
     with writes("--out", args.out):
-        # stopped in the middle, no old gallery stands beside a new query
+        # An interruption between the files leaves no old gallery beside a new query.
         (args.out / "gallery.npz").unlink(missing_ok=True)
-        for path, content in arrays.items():
-            write_arrays(path, content)
-    if protocol := protocol_of(dataset):
-        files = " ".join(shlex.quote(str(path)) for path in arrays)
-        lines.append(f"reid-ext evaluate {files} --protocol {protocol}")
-        facts["protocol"] = protocol
+        for path, features in sets.items():
+            features.save(path)
+    files = " ".join(shlex.quote(str(path)) for path in sets)
+    lines.append(f"reid-ext evaluate {files} --protocol {protocol.name}")
     return Result(lines, facts)
 
 
-def _arrays(samples: Sequence[Sample], features: Tensor) -> dict[str, np.ndarray]:
-    """What a feature file holds; views are -1 where not known, paths whole."""
-    views = [UNKNOWN_VIEW if s.view is None else s.view for s in samples]
+def _features(
+    args: argparse.Namespace,
+    embedder: Embedder,
+    side: str,
+    samples: Sequence[Sample],
+    source: dict[str, Any],
+    device: torch.device,
+) -> FeatureSet:
+    images = Images(samples, EvaluationTransform(size=embedder.size), part=embedder.part)
+    with Progress(len(images), side) as progress:
+        features = extract(
+            embedder.model,
+            images,
+            batch_size=args.batch_size,
+            device=device,
+            precision=args.precision,
+            flip=args.flip,
+            workers=args.workers,
+            progress=progress,
+        )
+    return FeatureSet(features, source=source, **columns(samples, args.name))
+
+
+def _source(
+    args: argparse.Namespace, embedder: Embedder, split: dict[str, str | int]
+) -> dict[str, Any]:
+    """Where the features come from, for the file."""
+    model = {"weights": args.weights} if args.checkpoint.startswith("timm:") else {}
     return {
-        "features": features.numpy(),
-        "identities": np.array([s.identity for s in samples], np.int64),
-        "cameras": np.array([s.camera for s in samples], np.int64),
-        "views": np.array(views, np.int64),
-        "modalities": np.array([s.modality for s in samples], np.int64),
-        "paths": np.array([str(s.path.resolve()) for s in samples], np.str_),
+        "model": args.checkpoint,
+        **model,
+        "preprocessing": {
+            "size": list(embedder.size),
+            "part": embedder.part,
+            "mean": list(IMAGENET_MEAN),
+            "std": list(IMAGENET_STD),
+            "flip": args.flip,
+        },
+        "precision": args.precision,
+        "dataset": args.name,
+        "split": split,
+        "created": creation_time("extract").isoformat(timespec="seconds"),
+        "by": f"reid_ext {version()}",
     }

@@ -1,15 +1,13 @@
 """Query and gallery of a command: its arguments, the files, and rows that are not finite."""
 
-import argparse
-from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
+import torch
 
 from reid_ext.cli.command import warn
-from reid_ext.cli.features import Features, read_pair
-from reid_ext.evaluation._engine.inputs import METRICS
+from reid_ext.features import FeatureSet, load_pair
+from reid_ext.ops import METRICS
 
 
 class NotFinite(NamedTuple):
@@ -29,55 +27,88 @@ class NotFinite(NamedTuple):
 
 
 class Sides(NamedTuple):
-    """What two feature files hold, and what is wrong with it."""
+    """The sets of a query and a gallery file, and which of their rows are not finite."""
 
-    query: Features
-    gallery: Features
+    query: FeatureSet
+    gallery: FeatureSet | None  # None: galleries are drawn from the queries
     not_finite: list[NotFinite]
 
-
-def add_files(parser: argparse.ArgumentParser) -> None:
-    """Arguments of a command that takes a query and a gallery."""
-    parser.add_argument("query", metavar="QUERY.npz", type=Path)
-    both = "may be left out where QUERY holds both, as layumi's pytorch_result.mat does"
-    parser.add_argument("gallery", metavar="GALLERY.npz", type=Path, nargs="?", help=both)
-    parser.add_argument("--metric", choices=METRICS, default="cosine")
-    parser.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:N")
-    parser.add_argument("--json", action="store_true")
+    @property
+    def sets(self) -> list[FeatureSet]:
+        """One set or two, as :func:`reid_ext.evaluate` takes them."""
+        return [self.query] if self.gallery is None else [self.query, self.gallery]
 
 
-def read_sides(query: Path, gallery: Path | None) -> Sides:
-    """Both files, or one that holds both; errors as :func:`read_features`."""
-    q, g = read_pair(query, gallery)
-    few = slice(None, None, max(1, len(q.features) // 1000))  # of many rows
-    if q.features.shape == g.features.shape and np.array_equal(q.features[few], g.features[few]):
+def add_files(parser: Any) -> None:
+    """Add the arguments QUERY and GALLERY to a parser or a group."""
+    what = "feature file of the queries: .npz, .npy or .mat"
+    parser.add_argument("query", metavar="QUERY.npz", type=Path, help=what)
+    what = "feature file of the gallery; leave it out where QUERY.npz holds both"
+    parser.add_argument("gallery", metavar="GALLERY.npz", type=Path, nargs="?", help=what)
+
+
+def add_metric(parser: Any, default: str) -> None:
+    """Add ``--metric`` and ``--device``; None where no metric is given.
+
+    ``default`` is for the help text.
+    """
+    what = f"distance between features (default: {default})"
+    parser.add_argument("--metric", choices=METRICS, help=what)
+    what = "cpu, cuda or cuda:N (default: cpu)"
+    parser.add_argument("--device", default="cpu", help=what)
+
+
+def read_sides(query: Path, gallery: Path | None, device: torch.device) -> Sides:
+    """Read two files, or one that holds both; raises as :meth:`FeatureSet.load` does."""
+    _check_files(query, *([] if gallery is None else [gallery]))
+    sets = load_pair(query, gallery)
+    files = query, gallery or query
+    if _look_alike(*sets):
         warn(
-            f"query and gallery must be of different images, got the same features of {query} and "
-            f"{gallery or query}; each query finds itself where the protocol does not make it junk"
+            f"query and gallery have the same features, got {files[0]} and {files[1]}; each query "
+            "finds itself where the protocol does not make it junk"
         )
-    found = _not_finite(query, "query", q), _not_finite(gallery or query, "gallery", g)
+    found = [
+        _not_finite(file, side, of)
+        for file, side, of in zip(files, ("query", "gallery"), sets, strict=True)
+    ]
+    q, g = (of.to(device) for of in sets)
     return Sides(q, g, [one for one in found if one is not None])
 
 
-def _not_finite(file: Path, side: str, of: Features) -> NotFinite | None:
-    rows = np.flatnonzero(~np.isfinite(of.features).all(1))
+def read_one_set(file: Path, device: torch.device) -> Sides:
+    """Read the file of a protocol that draws its galleries from the queries."""
+    _check_files(file)
+    features = FeatureSet.load(file)
+    found = _not_finite(file, "query", features)
+    return Sides(features.to(device), None, [] if found is None else [found])
+
+
+def _check_files(*paths: Path) -> None:
+    for path in paths:
+        if not path.is_file():
+            got = "got a folder; name a file in it" if path.is_dir() else "but there is none"
+            raise FileNotFoundError(f"{path} must be a feature file (.npz), {got}")
+
+
+def _look_alike(query: FeatureSet, gallery: FeatureSet) -> bool:
+    q, g = query.tensor(), gallery.tensor()
+    few = slice(None, None, max(1, len(q) // 1000))  # rows that are compared
+    return q.shape == g.shape and q.dtype == g.dtype and torch.equal(q[few], g[few])
+
+
+def _not_finite(file: Path, side: str, of: FeatureSet) -> NotFinite | None:
+    rows = (~of.tensor().isfinite().all(1)).nonzero()[:, 0]
     if not len(rows):
         return None
-    return NotFinite(str(file), side, len(rows), len(of.features), int(rows[0]))
+    return NotFinite(str(file), side, len(rows), len(of), int(rows[0]))
 
 
-def warn_not_finite(found: Sequence[NotFinite]) -> None:
-    """A line for each: an evaluation goes on, for one bad image is no reason to have no figures."""
-    ranks = {"gallery": "these images rank last", "query": "these rank the gallery by its index"}
+def warn_not_finite(found: list[NotFinite]) -> None:
+    """Warn of each: an evaluation goes on, since one damaged image need not stop it."""
+    ranks = {
+        "gallery": "these images rank last",
+        "query": "for these queries the gallery keeps its input order",
+    }
     for one in found:
-        warn(f"{one}; {ranks[one.side]}; look at the image or the network it comes from")
-
-
-def refuse_not_finite(found: Sequence[NotFinite]) -> None:
-    """ValueError: a re-ranking would spread them over their neighbours."""
-    if found:
-        words = "; ".join(map(str, found))
-        raise ValueError(
-            f"features must be finite to be re-ranked, got {words}; look at the image or the "
-            "network it comes from"
-        )
+        warn(f"{one}; {ranks[one.side]}; check the image or the network it comes from")

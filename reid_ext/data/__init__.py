@@ -22,6 +22,7 @@ from reid_ext.data.readers import (
 from reid_ext.data.readers.cuhk03_mat import convert as convert_cuhk03
 from reid_ext.data.readers.registry import READERS, load
 from reid_ext.data.sample import INFRARED, SYNTHETIC_MANIFEST, VISIBLE, Dataset, Sample, relabel
+from reid_ext.data.sample_columns import columns
 from reid_ext.data.samplers import IdentityBatches, SequentialBatches, TwoModalityBatches
 from reid_ext.data.subsets import fraction
 from reid_ext.data.transforms import (
@@ -55,6 +56,7 @@ __all__ = [
     "Transform",
     "TwoModalityBatches",
     "check",
+    "columns",
     "convert_cuhk03",
     "cuhk03",
     "decode",

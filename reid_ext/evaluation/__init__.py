@@ -20,7 +20,7 @@ from reid_ext.evaluation.ranking import (
     Ranking,
     mean_of_trials,
 )
-from reid_ext.evaluation.reranking import read_options, rerank
+from reid_ext.evaluation.reranking import METHODS, read_options, rerank
 from reid_ext.evaluation.retrieval import evaluate, evaluate_distances
 from reid_ext.evaluation.searching import search
 from reid_ext.evaluation.sharding import rank_shard
@@ -29,6 +29,7 @@ from reid_ext.evaluation.viewpoints import evaluate_viewpoint
 
 __all__ = [
     "AVERAGE_PRECISIONS",
+    "METHODS",
     "PROTOCOLS",
     "Confidence",
     "Interval",

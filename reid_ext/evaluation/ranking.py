@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reid_ext._runtime.arguments import ArgumentError, described, integer
+from reid_ext._runtime.arguments import ArgumentError, described, flag, integer
 from reid_ext.evaluation._engine.pairs import Unmatched, query_of
 from reid_ext.ops import Lists
 
@@ -234,6 +234,7 @@ def mean_of_trials(trials: Sequence[Ranking], *, same_queries: bool = False) -> 
     if not given or not trials:
         requirement = "be a list of one Ranking or more"
         raise ArgumentError("mean_of_trials", "trials", requirement, described(trials))
+    same_queries = flag("mean_of_trials", "same_queries", same_queries)
     lengths = sorted({len(trial.cmc) for trial in trials})
     if len(lengths) > 1:
         raise ArgumentError("mean_of_trials", "trials", "have one max_rank", str(lengths))

@@ -128,9 +128,11 @@ def evaluate(
 
 def evaluate_distances(
     distances: Array,
+    query: FeatureSet | None = None,
+    gallery: FeatureSet | None = None,
     *,
-    query_ids: Array,
-    gallery_ids: Array,
+    query_ids: Array | None = None,
+    gallery_ids: Array | None = None,
     query_cameras: Array | None = None,
     gallery_cameras: Array | None = None,
     protocol: str | Protocol = "market1501",
@@ -148,6 +150,9 @@ def evaluate_distances(
     Args:
         distances: Shape (Q, G), smaller is closer, float32, float64, bfloat16 or float16: a
             tensor on any device, an array or nested lists. NaN ranks last.
+        query: A :class:`FeatureSet` whose columns are the labels of the queries, instead of
+            ``query_ids`` and ``query_cameras``; its features are not looked at.
+        gallery: Likewise for the gallery.
         query_ids: Identities of shape (Q,), and so on for the other labels.
         metric: What the distances are, for the provenance alone; None: "given distances".
         rerank: How the distances were re-ranked, for the provenance alone.
@@ -172,13 +177,10 @@ def evaluate_distances(
         requirement = f"be of one gallery, not {task.protocol.name!r}, which draws from one set"
         raise ArgumentError(function, "protocol", requirement, repr(task.protocol.name))
     d = arguments.matrix(function, "distances", distances)
-    labels = {
-        "query": {"identities": query_ids, "cameras": query_cameras},
-        "gallery": {"identities": gallery_ids, "cameras": gallery_cameras},
-    }
+    given = (query, query_ids, query_cameras), (gallery, gallery_ids, gallery_cameras)
     q, g = (
-        _side_of_labels(function, name, columns, rows, d.device)
-        for (name, columns), rows in zip(labels.items(), d.shape, strict=True)
+        _labels(function, name, *labels, rows, d.device)
+        for name, labels, rows in zip(("query", "gallery"), given, d.shape, strict=True)
     )
     return task.rank_distances(d, q, g, metric or GIVEN, rerank)
 
@@ -357,7 +359,7 @@ class Evaluation:
             junk.append(f"the {' and '.join(self.rules.given)} given")
         return Provenance(
             protocol=p.name,
-            settings=p.describe(self.settings),
+            settings=p.describe(self.settings, one.query),
             junk=tuple(junk),
             cmc=p.cmc_of(self.settings),
             average_precision=self.average_precision,
@@ -419,19 +421,29 @@ def _read_set(
     cameras: Array | None,
 ) -> FeatureSet:
     labels = {"identities": ids, "cameras": cameras}
-    names = {"features": name, "identities": f"{name}_ids", "cameras": f"{name}_cameras"}
-    if not isinstance(features, FeatureSet):
-        if name == "query" and isinstance(features, Iterator):  # queries are few and read once
-            features = list(features)
-        if ids is None:
-            raise ArgumentError(function, f"{name}_ids", "be given with features", "None")
-        return FeatureSet.of_arguments(function, names, features, labels)  # type: ignore[arg-type]
+    if isinstance(features, FeatureSet):
+        _check_left_out(function, name, labels)
+        return features
+    if name == "query" and isinstance(features, Iterator):  # queries are few and read once
+        features = list(features)
+    if ids is None:
+        raise ArgumentError(function, f"{name}_ids", "be given with features", "None")
+    names = {"features": name, **_names(name)}
+    return FeatureSet.of_arguments(function, names, features, labels)  # type: ignore[arg-type]
+
+
+def _names(side: str) -> dict[str, str]:
+    """The arguments that hold the columns of a side."""
+    return {"identities": f"{side}_ids", "cameras": f"{side}_cameras"}
+
+
+def _check_left_out(function: str, side: str, labels: Mapping[str, Any]) -> None:
+    """ArgumentError for labels beside a FeatureSet."""
     for column, values in labels.items():
         if values is not None:
-            requirement = f"be left out when {name} is a FeatureSet, which has its own columns"
+            requirement = f"be left out when {side} is a FeatureSet, which has its own columns"
             got = arguments.described(values)
-            raise ArgumentError(function, names[column], requirement, got)
-    return features
+            raise ArgumentError(function, _names(side)[column], requirement, got)
 
 
 def side_of(function: str, name: str, features: FeatureSet, device: torch.device) -> Side:
@@ -444,10 +456,26 @@ def side_of(function: str, name: str, features: FeatureSet, device: torch.device
     return Side(function, name, len(features), columns, features.arguments)
 
 
-def _side_of_labels(
-    function: str, name: str, columns: Mapping[str, Any], rows: int, device: torch.device
+def _labels(
+    function: str,
+    name: str,
+    features: FeatureSet | None,
+    ids: Array | None,
+    cameras: Array | None,
+    rows: int,
+    device: torch.device,
 ) -> Side:
-    names = {"identities": f"{name}_ids", "cameras": f"{name}_cameras"}
+    """The labels of one side of a matrix of distances."""
+    columns, names = {"identities": ids, "cameras": cameras}, _names(name)
+    if features is not None:
+        if not isinstance(features, FeatureSet) or len(features) != rows:
+            requirement = f"be a FeatureSet of {rows} rows like distances"
+            got = f"{len(features)} rows" if isinstance(features, FeatureSet) else type(features)
+            raise ArgumentError(function, name, requirement, str(got))
+        _check_left_out(function, name, columns)
+        return side_of(function, name, features, device)
+    if ids is None:
+        raise ArgumentError(function, names["identities"], "be given", "None")
     read = {
         column: arguments.integers(function, names[column], values, rows, "distances", device)
         for column, values in columns.items()

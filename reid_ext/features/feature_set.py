@@ -209,7 +209,8 @@ class FeatureSet:
         try:
             return cls(features, source=source, **columns)
         except ArgumentError as error:
-            raise error.named(str(path)) from None
+            place = f"{path}: {error.argument}"
+            raise error.named(files.FUNCTION, **{error.argument: place}) from None
 
     def save(self, path: str | Path) -> None:
         """Write an ``.npz`` file, completely or not at all.

@@ -1,4 +1,4 @@
-"""The ranking camera by camera: how well queries of one find their people in another."""
+"""The ranking camera by camera: how well queries of one camera find their matches in another."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from reid_ext.evaluation import evaluate
-from reid_ext.report.run import Run
+from reid_ext.report.run import Run, column
 
 
 class CameraPairs(NamedTuple):
@@ -19,33 +19,31 @@ class CameraPairs(NamedTuple):
 
 def camera_pairs(run: Run) -> CameraPairs | None:
     """The matrix of a run; None where cameras are not known."""
-    if run.query.cameras is None or run.gallery.cameras is None:
+    query, gallery = (column(of, "cameras") for of in run.sides)
+    if query is None or gallery is None:
         return None
-    q_cameras, g_cameras = np.unique(run.query.cameras), np.unique(run.gallery.cameras)
-    columns = [_among(run, run.query.cameras, q_cameras, camera) for camera in g_cameras]
+    q_cameras, g_cameras = np.unique(query), np.unique(gallery)
+    columns = [
+        _among(run, query, q_cameras, np.flatnonzero(gallery == camera)) for camera in g_cameras
+    ]
     return CameraPairs(q_cameras.tolist(), g_cameras.tolist(), np.stack(columns, 1))
 
 
-def _among(run: Run, cameras: np.ndarray, q_cameras: np.ndarray, camera: int) -> np.ndarray:
-    """mAP by camera of the query, (query cameras,), where the gallery is of one camera.
+def _among(run: Run, cameras: np.ndarray, q_cameras: np.ndarray, g: np.ndarray) -> np.ndarray:
+    """mAP by camera of the query, (query cameras,), among the gallery rows ``g``.
 
     A query's average precision does not depend on the other queries: those of all cameras are
     ranked at once.
     """
-    g = run.of_camera(camera)
-    ids = run.gallery.identities[g]
-    q = np.flatnonzero(np.isin(run.query.identities, ids) & run.may_match(camera))
+    rows = np.arange(len(cameras))
+    out = run.left_out(rows, g)
+    q = np.flatnonzero((run.same_identity(rows, g) & ~out).any(1))
     found = np.full(len(q_cameras), np.nan)
     if not len(q):
         return found
+    query, gallery = run.sides
     ap = evaluate(
-        run.query.features[torch.from_numpy(q)],
-        run.gallery.features[torch.from_numpy(g)],
-        query_ids=run.query.identities[q],
-        gallery_ids=ids,
-        protocol="generic",  # what is junk by the run's protocol is not among these
-        metric=run.metric,
-        max_rank=1,
+        query[q], gallery[g], protocol="generic", junk=out[q], metric=run.metric, max_rank=1
     ).average_precision
     for i, of_query in enumerate(q_cameras):
         if len(own := np.flatnonzero(cameras[q] == of_query)):

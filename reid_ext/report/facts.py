@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from reid_ext.evaluation import search
-from reid_ext.report.run import Run
+from reid_ext.report.run import Run, column
 
 ANGLE_BINS = 90  # of two degrees
 MOST_QUERIES = 500  # whose pairs are counted
@@ -30,7 +29,7 @@ class Angles(NamedTuple):
 class Listed(NamedTuple):
     """One gallery image of a ranked list."""
 
-    row: int  # of the gallery
+    row: int  # of the gallery set, or of the query set where the gallery is drawn from it
     distance: float
     verdict: str  # RIGHT, WRONG or JUNK
 
@@ -41,8 +40,8 @@ class Map(NamedTuple):
     xy: np.ndarray
     kept: float
     is_query: np.ndarray  # (N,) bool
-    color: np.ndarray  # (N,), -1: none
-    identities: list[int]  # of the colours
+    color: np.ndarray  # (N,) index of an identity; -1: another one
+    identities: list[int]  # those with a colour
 
 
 def evenly(count: int, most: int) -> np.ndarray:
@@ -51,14 +50,14 @@ def evenly(count: int, most: int) -> np.ndarray:
 
 
 def angles(run: Run) -> Angles:
-    """Angles between features of one identity and of two, without the junk of the protocol."""
-    rows = evenly(len(run.query.identities), MOST_QUERIES)
+    """Angles between features of one identity and of two, without what is left out as junk."""
+    rows = evenly(len(run.sides[0]), MOST_QUERIES)
     counts = np.zeros((2, ANGLE_BINS))
     for some, angle in run.angles(rows):
-        known = ~np.isnan(angle)  # of a feature that is not finite there is none; it ranks last
+        known = ~np.isnan(angle)  # NaN where a feature is not finite; such an image ranks last
         angle = np.where(known, angle, 0)
         bins = np.minimum((angle * (ANGLE_BINS / np.pi)).astype(np.int64), ANGLE_BINS - 1)
-        same, ranked = run.same_identity(some), ~run.junk(some) & known
+        same, ranked = run.same_identity(some), ~run.left_out(some) & known
         for kind, pairs in enumerate((same & ranked, ~same & ranked)):
             counts[kind] += np.bincount(bins[pairs], minlength=ANGLE_BINS)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
@@ -74,46 +73,38 @@ def _median(shares: np.ndarray) -> float:
 
 def hardest(run: Run, count: int) -> np.ndarray:
     """The queries of least average precision; of equal ones the first."""
-    ap = run.ranking.average_precision.numpy()
+    ap = run.first.average_precision.numpy()
     order = np.argsort(np.where(np.isnan(ap), np.inf, ap), kind="stable")
     return order[: min(count, int((~np.isnan(ap)).sum()))]
 
 
 def nearest(run: Run, rows: np.ndarray, count: int) -> list[list[Listed]]:
-    """The nearest gallery images of these queries, junk among them."""
-    count = min(count, len(run.gallery.identities))
-    if run.distances is not None:
-        d = run.distances[torch.from_numpy(rows)]
-        order = d.argsort(dim=1, stable=True)[:, :count]
-        found = d.gather(1, order), order
-    else:
-        q = run.query.features[torch.from_numpy(rows)]
-        found = search(q, run.gallery.features, count, metric=run.metric)
-    distances, indices = (t.cpu().numpy() for t in found)
-    same, junk = run.same_identity(rows), run.junk(rows)
-    return [
-        [
-            Listed(int(g), float(d), JUNK if junk[row, g] else RIGHT if same[row, g] else WRONG)
-            for g, d in zip(indices[row], distances[row], strict=True)
-        ]
-        for row in range(len(rows))
-    ]
+    """The nearest gallery images of these queries in the order of the ranking, junk among them."""
+    gallery = run.query if run.gallery is None else run.gallery
+    found = run.lists(rows, min(count, len(gallery)))
+    lists = []
+    for g, d, matches, junk in zip(*(t.numpy() for t in found[1:]), strict=True):
+        kinds = np.where(junk, JUNK, np.where(matches, RIGHT, WRONG))
+        lists.append(
+            [Listed(int(g[i]), float(d[i]), str(kinds[i])) for i in np.flatnonzero(g >= 0)]
+        )
+    return lists
 
 
 def embedding_map(run: Run) -> Map:
     """The two principal components of normalised features, of images of some identities first."""
-    sides = run.query, run.gallery
-    ids = np.concatenate([side.identities for side in sides])
-    is_query = np.arange(len(ids)) < len(run.query.identities)
-    common = np.intersect1d(run.query.identities, run.gallery.identities)
+    q_ids, g_ids = (column(side, "identities") for side in run.sides)
+    ids = np.concatenate([q_ids, g_ids])
+    is_query = np.arange(len(ids)) < len(run.sides[0])
+    common = np.intersect1d(q_ids, g_ids)  # type: ignore[arg-type]
     values, counts = np.unique(ids[np.isin(ids, common)], return_counts=True)
     colored = np.sort(values[np.argsort(-counts, kind="stable")[:COLORED]])
     chosen = np.union1d(
         np.flatnonzero(np.isin(ids, colored))[: MOST_POINTS // 2],
         evenly(len(ids), MOST_POINTS // 2),
     )
-    x = torch.cat([side.features.float().cpu() for side in sides])[chosen]
-    finite = x.isfinite().all(1)  # one that is not would have no place, and leave no other any
+    x = torch.cat([side.tensor().float().cpu() for side in run.sides])[chosen]
+    finite = x.isfinite().all(1)  # any other would make all of them NaN
     chosen, x = chosen[finite.numpy()], F.normalize(x[finite])
     x = (x - x.mean(0)).double()
     values_of, vectors = torch.linalg.eigh(x @ x.T)  # ascending

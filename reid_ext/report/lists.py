@@ -5,9 +5,10 @@ from pathlib import PurePath
 
 import numpy as np
 
+from reid_ext.features import FeatureSet
 from reid_ext.report.facts import JUNK, RIGHT, WRONG, Listed, hardest, nearest
 from reid_ext.report.markup import Markup, joined, tag
-from reid_ext.report.run import Run, Side
+from reid_ext.report.run import Run, column
 from reid_ext.report.tables import Cell, sortable
 from reid_ext.report.thumbnails import thumbnail
 
@@ -20,20 +21,18 @@ SIGNS = {RIGHT: "✓", WRONG: "✗", JUNK: "—"}
 
 def same_queries(runs: Sequence[Run]) -> bool:
     """Whether all runs have the same queries in the same order, as far as labels tell."""
-    first = runs[0].query
+    first, *others = (
+        [column(run.sides[0], name) for name in ("identities", "cameras")] for run in runs
+    )
     return all(
-        np.array_equal(first.identities, run.query.identities)
-        and np.array_equal(_or_none(first.cameras), _or_none(run.query.cameras))
-        for run in runs[1:]
+        np.array_equal(values, of_other)  # type: ignore[arg-type]
+        for other in others
+        for values, of_other in zip(first, other, strict=True)
     )
 
 
-def _or_none(array: np.ndarray | None) -> np.ndarray:
-    return np.empty(0) if array is None else array
-
-
 def ranked_lists(runs: Sequence[Run]) -> Markup:
-    """The hardest queries of the first run, with the list of each run that has the same ones."""
+    """The hardest queries of the first run, with the list of every run that has these queries."""
     rows = hardest(runs[0], HARDEST)
     shown = runs if same_queries(runs) else runs[:1]
     lists = [nearest(run, rows, LISTED) for run in shown]
@@ -49,34 +48,41 @@ def ranked_lists(runs: Sequence[Run]) -> Markup:
 
 
 def _article(runs: Sequence[Run], q: int, lists: Sequence[list[Listed]]) -> Markup:
-    known = _known(runs[0].query, q)
+    known = _known(runs[0].sides[0], q)
     parts: list[str] = [tag("h3", f"Query {q}: {known}")]
     for run, listed in zip(runs, lists, strict=True):
-        ap = float(run.ranking.average_precision[q])
-        words = f"AP {100 * ap:.1f} %, first match at rank {_rank(run, q)}"
+        ap = float(run.first.average_precision[q])
+        words = f"AP {100 * ap:.1f} %, first match at rank {_first_image(run, q)}"
+        if _rank(run, q) != _first_image(run, q):  # such as a CMC that ranks identities
+            words += f", which the CMC counts as rank {_rank(run, q)}"
         if len(runs) > 1:
             words = f"{run.name}: {words}"
         parts.append(tag("p", words, class_="caption"))
-        query = _figure(run.query, q, "query", "query")
-        found = [
-            _figure(run.gallery, one.row, one.verdict, f"{one.distance:.3f}") for one in listed
-        ]
+        query = _figure(run.sides[0], q, "query", "query")
+        gallery = run.query if run.gallery is None else run.gallery
+        found = [_figure(gallery, one.row, one.verdict, f"{one.distance:.3f}") for one in listed]
         name = f"nearest gallery images of query {q}"
         strip = tag("ol", query, *found, class_="strip", tabindex="0", aria_label=name)
         parts.append(strip)
     return tag("article", *parts, id=f"query-{q}")
 
 
+def _first_image(run: Run, q: int) -> str:
+    """The rank of a query's first match among the images of its list."""
+    offsets, ranks = run.first.match_ranks
+    return str(int(ranks[offsets[q]])) if offsets[q] < offsets[q + 1] else "—"
+
+
 def _rank(run: Run, q: int) -> str:
-    first = run.ranking.first_match
+    """The rank of a query's first match as the CMC counts it."""
+    first = run.first.first_match
     value = float(first[q]) if len(first) else float("nan")
     return "—" if np.isnan(value) else f"{value:.0f}"
 
 
-def _figure(side: Side, row: int, verdict: str, words: str) -> Markup:
+def _figure(side: FeatureSet, row: int, verdict: str, words: str) -> Markup:
     """An image with its border and its sign; without a file the words alone."""
-    path = "" if side.paths is None else str(side.paths[row])
-    source = thumbnail(path)
+    source = thumbnail(_path(side, row))
     known = _known(side, row)
     said = {"query": "query", JUNK: "junk"}.get(verdict, verdict)
     label = f"{said}: {known}"
@@ -90,16 +96,24 @@ def _figure(side: Side, row: int, verdict: str, words: str) -> Markup:
     return tag("li", picture, sign, caption, class_=f"hit {verdict}", title=label)
 
 
-def _known(side: Side, row: int) -> str:
-    words = f"identity {side.identities[row]}"
-    if side.cameras is not None:
-        words += f", camera {side.cameras[row]}"
-    name = "" if side.paths is None else PurePath(str(side.paths[row])).name
+def _path(side: FeatureSet, row: int) -> str:
+    return str(side.columns["paths"][row]) if "paths" in side.columns else ""
+
+
+def _number(side: FeatureSet, name: str, row: int) -> int | None:
+    return int(side.columns[name][row]) if name in side.columns else None
+
+
+def _known(side: FeatureSet, row: int) -> str:
+    words = f"identity {_number(side, 'identities', row)}"
+    if (camera := _number(side, "cameras", row)) is not None:
+        words += f", camera {camera}"
+    name = PurePath(_path(side, row)).name
     return f"{words}, {name}" if name else words
 
 
 def query_table(runs: Sequence[Run]) -> Markup:
-    """Every query, hardest first, with the average precision of each run; sorted by its buttons."""
+    """Every query, hardest first, with the average precision of each run; its heads sort it."""
     shown = runs if same_queries(runs) else runs[:1]
     rows = hardest(runs[0], MOST_ROWS)
     listed = set(rows[:HARDEST].tolist())
@@ -110,19 +124,19 @@ def query_table(runs: Sequence[Run]) -> Markup:
     body = []
     for q in rows.tolist():
         number: str = tag("a", str(q), href=f"#query-{q}") if q in listed else str(q)
-        side = runs[0].query
-        camera = "" if side.cameras is None else str(side.cameras[q])
-        name = "" if side.paths is None else PurePath(str(side.paths[q])).name
-        cells = [Cell(number, q), Cell(str(side.identities[q]), float(side.identities[q]))]
-        cells += [Cell(camera, float(camera or 0)), Cell(name)]
+        side = runs[0].sides[0]
+        identity, camera = (_number(side, name, q) or 0 for name in ("identities", "cameras"))
+        shown_camera = str(camera) if "cameras" in side.columns else ""
+        cells = [Cell(number, q), Cell(str(identity), identity), Cell(shown_camera, camera)]
+        cells.append(Cell(PurePath(_path(side, q)).name))
         for run in shown:
-            ap = float(run.ranking.average_precision[q])
+            ap = float(run.first.average_precision[q])
             cells.append(Cell("—" if np.isnan(ap) else f"{100 * ap:.1f}", ap))
-        inp = float(runs[0].ranking.inverse_negative_penalty[q])
+        inp = float(runs[0].first.inverse_negative_penalty[q])
         rank = _rank(runs[0], q)
         cells += [Cell(f"{100 * inp:.1f}", inp), Cell(rank, float(rank) if rank != "—" else 0.0)]
         body.append(cells)
-    total = runs[0].ranking.num_valid
+    total = runs[0].first.num_valid
     note = "" if len(rows) == total else f"The {len(rows)} hardest of {total} queries. "
     caption = f"{note}AP and INP in percent; a query with a link has its ranked list above."
     return joined(tag("p", caption, class_="caption"), sortable("queries", columns, body))

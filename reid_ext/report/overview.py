@@ -19,15 +19,15 @@ AP_BINS = 20
 
 def figures(runs: Sequence[Run], spreads: Sequence[Confidence | None]) -> Markup:
     """The metrics of every run with their spread, and how each was made."""
-    ranks = [k for k in RANKS if all(k <= len(run.whole.cmc) for run in runs)]
+    ranks = [k for k in RANKS if all(k <= len(run.ranking.cmc) for run in runs)]
     columns = ["run", *(f"rank-{k}" for k in ranks), "mAP", "mINP"]
     rows = []
     for run, spread in zip(runs, spreads, strict=True):
-        metrics = [(run.whole.rank(k), _of_cmc(spread, k)) for k in ranks]
-        metrics.append((run.whole.mAP, spread and _ends(spread.mAP)))
-        metrics.append((run.whole.mINP, spread and _ends(spread.mINP)))
+        metrics = [(run.ranking.rank(k), _of_cmc(spread, k)) for k in ranks]
+        metrics.append((run.ranking.mAP, spread and _ends(spread.mAP)))
+        metrics.append((run.ranking.mINP, spread and _ends(spread.mINP)))
         rows.append([Cell(run.name), *(_metric(value, ends) for value, ends in metrics)])
-    prints = [tag("li", tag("b", f"{run.name}: "), run.whole.protocol) for run in runs]
+    prints = [tag("li", tag("b", f"{run.name}: "), str(run.ranking.protocol)) for run in runs]
     below = _spread_of(runs, spreads)
     words = f"Percent; below, {below}." if below else "Percent."
     return joined(
@@ -40,7 +40,7 @@ def figures(runs: Sequence[Run], spreads: Sequence[Confidence | None]) -> Markup
 def _spread_of(runs: Sequence[Run], spreads: Sequence[Confidence | None]) -> str:
     """What an interval or a band is; nothing where no run has one."""
     known = zip(runs, spreads, strict=True)
-    counts = sorted({len(run.whole.trials) for run, spread in known if spread is not None})
+    counts = sorted({len(run.ranking.trials) for run, spread in known if spread is not None})
     words = [
         f"the least and the largest of {count} trials"
         if count
@@ -68,8 +68,8 @@ def _metric(value: float, ends: tuple[float, float] | None) -> Cell:
 
 def cmc(runs: Sequence[Run], spreads: Sequence[Confidence | None]) -> Markup:
     """CMC curves with the band of each spread."""
-    most = min(MOST_RANKS, max(len(run.whole.cmc) for run in runs))
-    curves = [run.whole.cmc.numpy()[:most] for run in runs]
+    most = min(MOST_RANKS, max(len(run.ranking.cmc) for run in runs))
+    curves = [run.ranking.cmc.numpy()[:most] for run in runs]
     lows = [spread.cmc.low.numpy()[:most] for spread in spreads if spread is not None]
     lowest = np.floor(max(0.0, min(float(c.min()) for c in curves + lows) - 0.01) * 10) / 10
     ticks = [(float(k), str(k)) for k in (1, 5, 10, 15, 20) if k <= most]
@@ -81,7 +81,7 @@ def cmc(runs: Sequence[Run], spreads: Sequence[Confidence | None]) -> Markup:
             low, high = (end.numpy()[:most] for end in spread.cmc)
             bands.append(charts.band(x, y, ranks, low, high, i))
         lines.append(charts.curve(x, y, ranks, rates, i, run.name))
-    said = "; ".join(f"{run.name}: rank-1 {100 * run.whole.rank(1):.1f} %" for run in runs)
+    said = "; ".join(f"{run.name}: rank-1 {100 * run.ranking.rank(1):.1f} %" for run in runs)
     drawn = charts.chart(f"CMC curves. {said}", x, y, *bands, *lines)
     band = _spread_of(runs, spreads)
     parts = [drawn, charts.legend([run.name for run in runs])]
@@ -103,13 +103,13 @@ def average_precision(runs: Sequence[Run]) -> Markup:
     ]
     label = "Histogram of average precision over the queries"
     parts = [charts.chart(label, x, y, *drawn), charts.legend([run.name for run in runs])]
-    if any(run.whole.trials for run in runs):
+    if any(run.ranking.trials for run in runs):
         parts.append(tag("p", "Of the queries of all trials.", class_="caption"))
     return joined(*parts)
 
 
 def angles(run: Run) -> Markup:
-    """Angles of pairs of one identity and of two."""
+    """Angles of pairs of one identity and of two identities."""
     found = facts.angles(run)
     edges = np.linspace(0, 180, facts.ANGLE_BINS + 1)
     used = np.flatnonzero(found.positive + found.negative)
@@ -143,8 +143,8 @@ def cameras(run: Run) -> Markup:
         [str(c) for c in side] for side in (found.query_cameras, found.gallery_cameras)
     )
     matrix = shaded("mAP by camera", "query \\ gallery", q_names, g_names, found.mAP)
-    if run.distances is not None:
-        words += " By the features' own distances, not re-ranked."
+    if run.ranking.protocol.rerank is not None:
+        words += " By the distances of the features, without re-ranking."
     return joined(matrix, tag("p", words, class_="caption"))
 
 

@@ -6,12 +6,12 @@ a file name of the data can do nothing even if it were not escaped.
 
 import base64
 import hashlib
-import os
-import time
 from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 
+from reid_ext._runtime.arguments import ArgumentError
+from reid_ext._runtime.dates import creation_time
 from reid_ext._runtime.progress import Progress
 from reid_ext._runtime.writing import whole_file
 from reid_ext.report import lists, overview
@@ -21,23 +21,22 @@ from reid_ext.report.trials import trials
 
 
 def write_report(path: str | Path, runs: Sequence[Run], *, title: str = "") -> None:
-    """Write one HTML page about these evaluations that needs nothing besides itself.
+    """Write one self-contained HTML page about these evaluations.
 
     Args:
-        path: Where; its folder must exist.
-        runs: The first is what the page is about, the others are set beside it.
+        path: The file to write; its folder must exist.
+        runs: The page is about the first run and compares the others with it.
         title: Any text; without it the name of the first run.
 
     Raises:
-        ValueError: no run, or two of one name.
+        ArgumentError: no run, or two runs of the same name.
         FileNotFoundError: the folder is missing.
     """
     path = Path(path)
     names = [run.name for run in runs]
     if not runs or len(set(names)) < len(names):
-        raise ValueError(
-            f"write_report: runs must be at least one, of different names, got {names}"
-        )
+        requirement = "be one run or more with different names"
+        raise ArgumentError("write_report", "runs", requirement, repr(names)[:80])
     if not path.parent.is_dir():
         raise FileNotFoundError(
             f"write_report: path must be in a folder that exists, got {path}; make {path.parent}"
@@ -70,23 +69,10 @@ def _page(runs: Sequence[Run], title: str) -> str:
         tag("a", "Skip to the content", href="#content", class_="skip"),
         tag("header", tag("h1", title), tag("nav", *links, aria_label="parts of this page")),
         tag("main", *[part for _, part in sections.values()], id="content", tabindex="-1"),
-        tag("footer", f"reid-ext evaluate, {_made()}"),
+        tag("footer", f"reid-ext evaluate, {creation_time('write_report'):%Y-%m-%d %H:%M}"),
         tag("script", script),
     )
     return "<!doctype html>\n" + tag("html", head, body, lang="en") + "\n"
-
-
-def _made() -> str:
-    """When: now, or what SOURCE_DATE_EPOCH says, for a page of the same bytes each time."""
-    given = os.environ.get("SOURCE_DATE_EPOCH", "")
-    try:
-        when = time.gmtime(int(given)) if given else time.localtime()
-    except (ValueError, OverflowError, OSError):
-        raise ValueError(
-            f"write_report: SOURCE_DATE_EPOCH must be seconds since 1970, got {given!r:.60}; unset "
-            "it for the time of the call"
-        ) from None
-    return time.strftime("%Y-%m-%d %H:%M", when)
 
 
 def _sections(runs: Sequence[Run]) -> dict[str, tuple[str, Markup]]:
@@ -96,7 +82,7 @@ def _sections(runs: Sequence[Run]) -> dict[str, tuple[str, Markup]]:
         "cmc": ("Matching rate", lambda: overview.cmc(runs, spreads)),
         "ap": ("Average precision", lambda: overview.average_precision(runs)),
     }
-    if any(run.whole.trials for run in runs):
+    if any(run.ranking.trials for run in runs):
         of_all["trials"] = "Trials", lambda: _side_by_side(runs, trials)
     of_one: dict[str, tuple[str, Callable[[], Markup]]] = {
         "angles": ("Angles of pairs", lambda: _side_by_side(runs, overview.angles)),

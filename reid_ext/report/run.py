@@ -1,145 +1,209 @@
-"""One evaluation that a report shows: features, what is known of the images, and the ranking."""
+"""One evaluation that a report shows: its sets of features, its ranking, and how it was made."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from inspect import signature
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from reid_ext import ops
-from reid_ext.evaluation import Confidence, Interval, Ranking, bootstrap
-from reid_ext.evaluation.protocols import CLASSIC, PROTOCOLS, REGDB, SYSU, Protocol
-from reid_ext.evaluation.sysu import LOCATIONS
+from reid_ext.evaluation import (
+    METHODS,
+    PROTOCOLS,
+    Confidence,
+    Interval,
+    Pairs,
+    Protocol,
+    RankedLists,
+    Ranking,
+    bootstrap,
+    evaluate,
+    evaluate_distances,
+    left_out,
+    ranked_lists,
+    rerank,
+    trials,
+)
+from reid_ext.features import FeatureSet
 
 PAIRS_AT_ONCE = 1 << 22
-RULES = PROTOCOLS | {REGDB: PROTOCOLS["generic"]}  # SYSU-MM01's are in the methods of Run
-
-
-class Side(NamedTuple):
-    """Queries or gallery: features (N, D), identities (N,); cameras and paths (N,) if known."""
-
-    features: Tensor
-    identities: np.ndarray
-    cameras: np.ndarray | None = None
-    paths: np.ndarray | None = None
-
-    def rows(self, rows: np.ndarray) -> "Side":
-        """Some of the images."""
-        cameras = None if self.cameras is None else self.cameras[rows]
-        paths = None if self.paths is None else self.paths[rows]
-        features = self.features[torch.from_numpy(rows)]
-        return Side(features, self.identities[rows], cameras, paths)
+DEFAULT = signature(evaluate).parameters["protocol"].default
+RULES = ("junk", "candidates")
+OF_THE_NUMBERS = ("max_rank", "average_precision", "compute")  # no list depends on them
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
     """A ranking and what it was made of.
 
+    What a report shows of single images is of the first trial.
+
     Attributes:
-        name: As the report calls it; any text.
-        query: The queries.
-        gallery: The gallery.
-        ranking: As :func:`reid_ext.evaluate` returned it for these, of one gallery.
-        protocol: The name given to it; ``"sysu-mm01"`` or ``"regdb"`` of their functions.
-        metric: ``"cosine"``, ``"euclidean"`` or ``"squared_euclidean"``.
-        distances: (Q, G), where the ranking is not by that metric alone: re-ranked ones.
-        mean: Where there are several trials, their mean, with all of them in its ``trials``;
-            the attributes above are then those of one trial.
-        trial: Which one, such as ``"trial 1 of 10"``.
+        name: What the report calls it; any text.
+        query: The queries, as given to :func:`reid_ext.evaluate`.
+        gallery: The gallery; None where the protocol draws galleries from the queries.
+        ranking: The result, with all trials in its ``trials`` if there are several. It may be a
+            mean over several sets; ``query`` and ``gallery`` are then the first ones.
+        options: The other arguments of :func:`reid_ext.evaluate`.
+        distances: Re-ranked distances (Q, G) of a protocol with one gallery, if they are known.
     """
 
     name: str
-    query: Side
-    gallery: Side
+    query: FeatureSet
+    gallery: FeatureSet | None
     ranking: Ranking
-    protocol: str = "market1501"
-    metric: str = "cosine"
+    options: Mapping[str, Any] = field(default_factory=dict)
     distances: Tensor | None = None
-    mean: Ranking | None = None
-    trial: str = ""
+
+    @classmethod
+    def of(
+        cls, name: str, query: FeatureSet, gallery: FeatureSet | None = None, **options: Any
+    ) -> "Run":
+        """Evaluate and keep what a report needs; a single gallery is re-ranked only once.
+
+        Raises:
+            ArgumentError: as :func:`reid_ext.evaluate`.
+        """
+        given, distances = cls(name, query, gallery, None, options), None  # type: ignore[arg-type]
+        if gallery is None or given.protocol.draws or not options.get("rerank"):
+            ranking = evaluate(query, gallery, **options)
+        else:
+            distances, by = given._reranked(gallery)
+            ranking = evaluate_distances(distances, query, gallery, **{**options, **by})
+        return cls(name, query, gallery, ranking, options, distances)
+
+    def _reranked(self, gallery: FeatureSet) -> tuple[Tensor, dict[str, Any]]:
+        """Re-ranked distances, and the arguments that say of what."""
+        asked = self.options["rerank"]
+        arguments = dict(asked) if isinstance(asked, Mapping) else {}
+        takes_metric = "metric" in METHODS.get(arguments.get("method", next(iter(METHODS))), ())
+        by = {"metric": self.metric, **arguments} if takes_metric else arguments
+        return rerank(self.query, gallery, **by), {"metric": self.metric, "rerank": arguments}
 
     @property
-    def rules(self) -> Protocol:
-        """The junk rule of the protocol."""
-        return RULES.get(self.protocol, Protocol())
+    def protocol(self) -> Protocol:
+        """The rules of the evaluation."""
+        given = self.options.get("protocol", DEFAULT)
+        return given if isinstance(given, Protocol) else PROTOCOLS[given]
 
     @property
-    def whole(self) -> Ranking:
-        """What papers report: the mean where there are trials."""
-        return self.ranking if self.mean is None else self.mean
+    def metric(self) -> str:
+        """The distance between features, before any re-ranking."""
+        return self.options.get("metric") or self.protocol.metric
+
+    @property
+    def first(self) -> Ranking:
+        """The ranking of the first trial, which single images are shown of."""
+        return self.ranking.trials[0] if self.ranking.trials else self.ranking
+
+    @property
+    def trial(self) -> str:
+        """Such as ``"trial 1 of 10"``; empty for a single evaluation."""
+        return f"trial 1 of {len(self.ranking.trials)}" if self.ranking.trials else ""
+
+    @cached_property
+    def sides(self) -> tuple[FeatureSet, FeatureSet]:
+        """Queries and gallery of the first trial."""
+        settings = {k: v for k, v in self._of_lists.items() if k in self._setting_names}
+        one = trials(self.query, self.gallery, protocol=self.protocol, **settings)[0]
+        sets = self.query, self.query if self.gallery is None else self.gallery
+        return tuple(  # type: ignore[return-value]
+            of if rows is None else of[rows] for of, rows in zip(sets, one, strict=True)
+        )
+
+    @property
+    def _setting_names(self) -> set[str]:
+        return {setting.name for setting in self.protocol.settings}
+
+    @property
+    def _of_lists(self) -> dict[str, Any]:
+        return {k: v for k, v in self.options.items() if k not in OF_THE_NUMBERS}
+
+    def lists(self, rows: np.ndarray, length: int) -> RankedLists:
+        """The first gallery images of these queries, junk in its place; rows are of the sets."""
+        return ranked_lists(
+            self.query,
+            self.gallery,
+            queries=rows,
+            length=length,
+            with_junk=True,
+            distances=self.distances,
+            **self._of_lists,
+        )
+
+    def left_out(self, rows: np.ndarray, gallery_rows: np.ndarray | None = None) -> np.ndarray:
+        """(n, m) bool: pairs of the first trial that the evaluation leaves out."""
+        query, gallery = self.sides
+        if gallery_rows is None:
+            gallery_rows = np.arange(len(gallery))
+        given = {k: v for k, v in self._of_lists.items() if k in self._setting_names}
+        for name in RULES:
+            if (rule := self.options.get(name)) is not None:
+                given[name] = _for_rows(rule, rows, gallery_rows)
+        some = query[rows], gallery[gallery_rows]
+        return left_out(*some, protocol=self.protocol, **given).numpy()
+
+    def same_identity(
+        self, rows: np.ndarray, gallery_rows: np.ndarray | slice = slice(None)
+    ) -> np.ndarray:
+        """(n, m) bool: pairs of one identity, left out or not."""
+        q, g = (column(of, "identities") for of in self.sides)
+        return q[rows][:, None] == g[gallery_rows][None]  # type: ignore[index]
 
     def precisions(self) -> np.ndarray:
         """Average precision of the queries of all trials that have a match."""
-        of_trials = [trial.average_precision for trial in self.whole.trials]
-        ap = torch.cat(of_trials or [self.whole.average_precision]).numpy()
+        of_trials = [trial.average_precision for trial in self.ranking.trials]
+        ap = torch.cat(of_trials or [self.ranking.average_precision]).numpy()
         return ap[~np.isnan(ap)]
 
     def spread(self) -> Confidence | None:
-        """Of several trials the least and the largest of each figure, of one alone None; without
-        trials :meth:`confidence`.
+        """The least and the largest of each figure over the trials; without trials 95 % intervals.
+
+        None for a single trial, and for a CMC that is not made of the queries' first matches.
         """
-        trials = self.whole.trials
-        if len(trials) < 2:
-            return None if trials else self.confidence()
+        of_trials = self.ranking.trials
+        if not of_trials:
+            return bootstrap(self.ranking) if self.protocol.cmc_of_first_matches else None
+        if len(of_trials) == 1:
+            return None
         figures = (
-            torch.stack([trial.cmc for trial in trials]),
-            torch.tensor([trial.mAP for trial in trials], dtype=torch.float64),
-            torch.tensor([trial.mINP for trial in trials], dtype=torch.float64),
+            torch.stack([trial.cmc for trial in of_trials]),
+            torch.tensor([trial.mAP for trial in of_trials], dtype=torch.float64),
+            torch.tensor([trial.mINP for trial in of_trials], dtype=torch.float64),
         )
         return Confidence(*(Interval(*of.aminmax(dim=0)) for of in figures))
 
-    def confidence(self) -> Confidence | None:
-        """95 % intervals; None where the ranking has none, such as a mean over galleries."""
-        if self.ranking.trials or self.protocol == CLASSIC:
-            return None
-        return bootstrap(self.ranking)
-
-    def same_identity(self, rows: np.ndarray) -> np.ndarray:
-        """(len(rows), G) bool: pairs of one identity, junk or not."""
-        return self.query.identities[rows][:, None] == self.gallery.identities[None]
-
-    def junk(self, rows: np.ndarray) -> np.ndarray:
-        """(len(rows), G) bool: pairs that the protocol leaves out."""
-        if (places := self._places()) is not None:
-            return places[0][rows][:, None] == places[1][None]
-        out = np.zeros((len(rows), len(self.gallery.identities)), bool)
-        rules = self.rules
-        if rules.ignored_identity is not None:
-            out |= (self.gallery.identities == rules.ignored_identity)[None]
-        cameras = self.query.cameras, self.gallery.cameras
-        if rules.same_camera_is_junk and cameras[0] is not None and cameras[1] is not None:
-            out |= self.same_identity(rows) & (cameras[0][rows][:, None] == cameras[1][None])
-        return out
-
-    def may_match(self, camera: int) -> np.ndarray:
-        """(Q,) bool: queries to which an image of their identity by this camera is not junk."""
-        cameras = self.query.cameras
-        if (places := self._places()) is not None:
-            return places[0] != LOCATIONS[camera]
-        if cameras is None or not self.rules.same_camera_is_junk:
-            return np.ones(len(self.query.identities), bool)
-        return cameras != camera
-
-    def _places(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Where queries (Q,) and gallery (G,) were seen, if images of one place are all junk."""
-        cameras = self.query.cameras, self.gallery.cameras
-        if self.protocol != SYSU or cameras[0] is None or cameras[1] is None:
-            return None
-        place = np.array(LOCATIONS)
-        return place[cameras[0]], place[cameras[1]]
-
-    def of_camera(self, camera: int) -> np.ndarray:
-        """Gallery rows of a camera, without those that the protocol ignores."""
-        kept = self.gallery.cameras == camera
-        return np.flatnonzero(kept & (self.gallery.identities != self.rules.ignored_identity))
-
     def angles(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Blocks of these rows with their angles to the gallery, radians (rows, G)."""
-        step = max(1, PAIRS_AT_ONCE // max(1, len(self.gallery.identities)))
+        """Blocks of these queries with their angles to the gallery, radians (rows, G)."""
+        q, g = (of.tensor() for of in self.sides)
+        step = max(1, PAIRS_AT_ONCE // max(1, len(g)))
         for first in range(0, len(rows), step):
             some = rows[first : first + step]
-            q = self.query.features[torch.from_numpy(some)]
-            angle = ops.cosine_matrix(q.float(), self.gallery.features.float(), angle=True)
+            picked = q[torch.from_numpy(some).to(q.device)]
+            angle = ops.cosine_matrix(picked.float(), g.float(), angle=True)
             yield some, angle.cpu().numpy()
+
+
+def column(of: FeatureSet, name: str) -> np.ndarray | None:
+    """A column as an array; None if it is not known."""
+    values = of.columns.get(name)
+    return values.cpu().numpy() if isinstance(values, Tensor) else values
+
+
+def _for_rows(rule: Any, rows: np.ndarray, gallery_rows: np.ndarray) -> Any:
+    """A rule for some queries and gallery images, as it is for all."""
+    if callable(rule):
+        q, g = torch.from_numpy(rows), torch.from_numpy(gallery_rows)
+
+        def of_some(pairs: Pairs) -> Tensor:
+            return rule(
+                pairs._replace(query_rows=q[pairs.query_rows], gallery_rows=g[pairs.gallery_rows])
+            )
+
+        return of_some
+    mask = rule.cpu().numpy() if isinstance(rule, Tensor) else np.asarray(rule)
+    return mask[rows][:, gallery_rows]

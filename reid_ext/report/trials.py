@@ -14,10 +14,10 @@ RANKS = (1, 10, 20)
 
 def trials(run: Run) -> Markup:
     """A row for each trial; none where there is one evaluation only."""
-    of_trials = run.whole.trials
+    of_trials = run.ranking.trials
     if not of_trials:
         return tag("p", "One evaluation, without trials.", class_="caption")
-    ranks = [k for k in RANKS if k <= len(run.whole.cmc)]
+    ranks = [k for k in RANKS if k <= len(run.ranking.cmc)]
     names = [*(f"rank-{k}" for k in ranks), "mAP", "mINP"]
     figures = np.array([_figures(trial, ranks) for trial in of_trials])
     rows = [

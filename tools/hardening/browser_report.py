@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from part import ROOT, Budget, Row
 
-from reid_ext import evaluate, viz
-from reid_ext.report import Run, Side, write_report
+from reid_ext import FeatureSet, viz
+from reid_ext.report import Run, write_report
 
 sys.path.append(str(ROOT / "python_tests" / "support"))
 from browser import NAMES, Page
@@ -71,12 +71,10 @@ def _report(folder: Path, payloads: Sequence[str]) -> Path:
             if i % 2 and "\0" not in payload:
                 paths[-1] = str(folder / f"{side}{i}{payload.replace('/', '_')}.png")
                 viz.save_image(paths[-1], np.full((40, 20, 3), 90, np.uint8))
-        sides.append(Side(torch.randn(IMAGES, 8, generator=g), ids, cameras, np.array(paths)))
-    labels = {"query_ids": ids, "gallery_ids": ids}
-    labels |= {"query_cameras": cameras, "gallery_cameras": cameras}
-    ranking = evaluate(sides[0].features, sides[1].features, **labels)
+        x = torch.randn(IMAGES, 8, generator=g)
+        sides.append(FeatureSet(x, identities=ids, cameras=cameras, paths=paths))
     out = folder / "out.html"
-    runs = [Run(f"{number}{name}", *sides, ranking) for number, name in enumerate(payloads[:3])]
+    runs = [Run.of(f"{number}{name}", *sides) for number, name in enumerate(payloads[:3])]
     write_report(out, runs, title=" ".join(payloads))
     return out
 

@@ -17,11 +17,10 @@ import sandbox
 import torch
 from part import Budget, Row
 
-from reid_ext import cli, data
-from reid_ext.cli.features import read_features
+from reid_ext import FeatureSet, cli, data
 from reid_ext.training.checkpoint import read_checkpoint
 
-REFUSED = ("ValueError", "FileNotFoundError", "IsADirectoryError")
+REFUSED = ("ArgumentError", "ValueError", "FileNotFoundError", "IsADirectoryError")
 MEMORY = 512 * sandbox.MIB  # that a reader may take for a file of a few kilobytes
 TERMINAL = "\x1b[31mred\x1b]0;title\x07"
 
@@ -85,7 +84,8 @@ def view_labels(folder: Path, mark: Path) -> list[Case]:
 
 def feature_files(folder: Path, mark: Path) -> list[Case]:
     """What the command line reads."""
-    return _each(files.feature_files(folder, files.Evil(mark)), lambda p: read_features(p, "query"))
+    made = files.feature_files(folder, files.Evil(mark))
+    return _each(made, lambda p: FeatureSet.load(p, side="query"))
 
 
 def manifests(folder: Path, mark: Path) -> list[Case]:

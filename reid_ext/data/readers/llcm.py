@@ -7,7 +7,6 @@
 Source: Zhang and Wang, CVPR 2023, and the files that their released code reads.
 """
 
-import random
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,7 +34,7 @@ def read(root: str | Path, evaluate_on: str = "test") -> Dataset:
 
     Returns:
         As queries all infrared, as gallery all visible images; for the other direction exchange
-        the two. A trial picks its gallery images later, by ``gallery_rows``. Test samples are
+        the two. Protocol ``"llcm"`` draws the gallery of each trial from them. Test samples are
         sorted by identity, camera and file name.
 
     Raises:
@@ -57,18 +56,6 @@ def read(root: str | Path, evaluate_on: str = "test") -> Dataset:
 def expected() -> Expected:
     """16,946 visible and 13,975 infrared images to train on."""
     return Expected(Count(713, 30_921), Count(351, 7_166), Count(351, 8_680))
-
-
-def gallery_rows(samples: Sequence[Sample], trial: int) -> list[int]:
-    """Return which of the gallery's samples trial 0 to 9 ranks: one of each identity and camera.
-
-    The draw is that of the released code, for samples in the order of ``read``.
-    """
-    groups: dict[tuple[int, int], list[int]] = {}
-    for row, sample in enumerate(samples):
-        groups.setdefault((sample.identity, sample.camera), []).append(row)
-    draw = random.Random(trial)
-    return [draw.choice(rows) for rows in groups.values()]
 
 
 def _train(root: Path, modality: int) -> list[Sample]:

@@ -32,7 +32,7 @@ def read(root: str | Path, evaluate_on: str = "test", size: int = 800) -> Datase
 
     Returns:
         Samples in the order of the lists. Query and gallery are both all images of the test list:
-        :func:`reid_ext.evaluation.evaluate_sampled_gallery` divides them anew in each trial.
+        protocol ``"vehicleid"`` draws the gallery of each trial from them.
 
     Raises:
         FileNotFoundError: a folder or a list is missing.

@@ -55,7 +55,7 @@ class Cuhk03Classic(Protocol):
                 curves.append(_cmc(_drawn(row, settings["draws"], generator), max_rank))
         return Curve(cmc=torch.stack(curves).mean(0))
 
-    def describe(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def describe(self, settings: Mapping[str, Any], query: Side) -> dict[str, Any]:
         draws = settings["draws"]
         return {} if draws is None else {"draws": draws, "seed": settings["seed"]}
 
@@ -105,11 +105,12 @@ def _cmc(ranks: Tensor, max_rank: int) -> Tensor:
     return at_rank[1 : max_rank + 1].cumsum(0).double() / len(ranks)
 
 
-DRAWS = Setting("draws", None, "random galleries per query; default: their expectation", least=1)
+DRAWS = Setting("draws", None, "random galleries per query; without it, their expectation", least=1)
 PROTOCOL = Cuhk03Classic(
     name="cuhk03-classic",
     title="CUHK03 (classic protocol)",
     reference="Li et al., CVPR 2014",
     cmc="of galleries with one image per identity",
+    cmc_of_first_matches=False,
     settings=(DRAWS, SEED),
 )

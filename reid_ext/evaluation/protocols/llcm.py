@@ -41,7 +41,7 @@ class LLCM(Protocol):
     ) -> Curve:
         return Curve(first_ranks(keys, matches, gallery))
 
-    def describe(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def describe(self, settings: Mapping[str, Any], query: Side) -> dict[str, Any]:
         return {"draw": "official" if settings["galleries"] is None else "given"}
 
 

@@ -26,6 +26,7 @@ class Setting:
         choices: The values it may have; empty: any integer from ``least`` on, or, with ``least``
             None, an object that only Python code can give.
         least: The smallest integer.
+        code_only: Whether only Python code gives it, although it could be typed.
     """
 
     name: str
@@ -33,11 +34,12 @@ class Setting:
     help: str
     choices: tuple[Any, ...] = ()
     least: int | None = None
+    code_only: bool = False
 
     @property
     def is_flag(self) -> bool:
-        """Whether it can be typed on a command line."""
-        return bool(self.choices) or self.least is not None
+        """Whether it is a flag of the command line."""
+        return not self.code_only and (bool(self.choices) or self.least is not None)
 
     def read(self, function: str, value: Any) -> Any:
         """The value, or the default for None."""
@@ -85,6 +87,8 @@ class Protocol:
         draws: Whether galleries are drawn, so that the result is the mean over trials.
         one_set: Whether queries and gallery are drawn from a single set.
         same_queries: Whether all trials have the same queries.
+        cmc_of_first_matches: Whether the CMC follows from the ``first_match`` of each query, so
+            that confidence intervals can be drawn from the queries.
         settings: Its options.
         reported: The results that papers report; empty: one, by the name of the protocol.
     """
@@ -102,6 +106,7 @@ class Protocol:
     draws: bool = False
     one_set: bool = False
     same_queries: bool = False
+    cmc_of_first_matches: bool = True
     settings: tuple[Setting, ...] = ()
     reported: tuple[Reported, ...] = ()
 
@@ -130,7 +135,7 @@ class Protocol:
         for column in self.columns:
             if column not in side.columns:
                 requirement = f"be given for protocol {self.name!r}"
-                advice = "use protocol='generic' for images without cameras"
+                advice = "use protocol 'generic' for images without cameras"
                 raise side.error(column, requirement, "None", advice if column == "cameras" else "")
         if "cameras" in self.same and bool((side["cameras"] < 0).any()):
             got = str(int(side["cameras"].min()))
@@ -172,8 +177,8 @@ class Protocol:
         """
         return Curve()
 
-    def describe(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """The settings as the provenance of a ranking shows them."""
+    def describe(self, settings: Mapping[str, Any], query: Side) -> dict[str, Any]:
+        """The settings as the provenance of a ranking of these queries shows them."""
         return {name: value for name, value in settings.items() if value is not None}
 
     def results(self) -> tuple[Reported, ...]:

@@ -43,10 +43,18 @@ class RegDB(Protocol):
             )
         return side
 
-    def describe(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        shown = super().describe(settings)
+    def describe(self, settings: Mapping[str, Any], query: Side) -> dict[str, Any]:
+        shown = super().describe(settings, query)
         shown.pop("model_trial", None)
-        return {"direction": settings["direction"] or "as given", **shown}
+        return {"direction": settings["direction"] or _direction(query), **shown}
+
+
+def _direction(query: Side) -> str:
+    """The direction by the modality of the queries, where that is known."""
+    modalities = query.columns.get("modalities")
+    if modalities is None or query.rows == 0:
+        return "as given"
+    return DIRECTIONS[int(modalities[0] != 0)]
 
 
 PROTOCOL = RegDB(
@@ -57,9 +65,18 @@ PROTOCOL = RegDB(
     same=(),
     junk="",
     settings=(
-        Setting("direction", None, "modality of the queries and of the gallery", DIRECTIONS),
-        Setting("trial", None, "the trial whose test identities these are", NUMBERS),
-        Setting("model_trial", None, "the trial that the model was trained on", NUMBERS),
+        Setting(
+            "direction",
+            None,
+            "modality of queries and gallery; without it, as the files say",
+            DIRECTIONS,
+        ),
+        Setting(
+            "trial", None, "the trial whose test identities these are", NUMBERS, code_only=True
+        ),
+        Setting(
+            "model_trial", None, "the trial that the model was trained on", NUMBERS, code_only=True
+        ),
     ),
     reported=(
         Reported("visible to thermal", {"direction": DIRECTIONS[0]}),

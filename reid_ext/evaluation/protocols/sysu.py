@@ -98,7 +98,7 @@ class Sysu(Protocol):
             return Curve()
         return Curve(first_ranks(keys, matches, gallery))
 
-    def describe(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+    def describe(self, settings: Mapping[str, Any], query: Side) -> dict[str, Any]:
         draw = f"seed {settings['seed']}" if settings["permutations"] is None else "official"
         return {"mode": settings["mode"], "shots": settings["shots"], "draw": draw}
 
