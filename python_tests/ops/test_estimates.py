@@ -116,3 +116,12 @@ def test_equal_rows_tie_in_any_company():
         every_third[:, ::3] = True  # then the others are counted, in companies of four
         got = streamed_ranks(query, [gallery], every_third, junk, "cosine", "bfloat16")
         assert got == places(d, every_third, junk)
+
+
+def test_unknown_estimate_is_an_error():
+    query, gallery, masks = torch.randn(3, 4), torch.randn(9, 4), draw(3, 9)
+    message = "REID_EXT_CPU_ESTIMATE must be float32 or bfloat16, got int8"
+    with pytest.raises(RuntimeError, match=message):
+        whole_ranks(query, gallery, *masks, "cosine", "int8")
+    with pytest.raises(RuntimeError, match=message):
+        streamed_ranks(query, [gallery], *masks, "cosine", "int8")
