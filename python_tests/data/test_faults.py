@@ -46,6 +46,7 @@ except OSError as error:
 """
 
 
+@pytest.mark.slow
 def test_checkpoint_on_a_full_disk_leaves_nothing(tmp_path):
     run = [sys.executable, "-c", ON_A_FULL_DISK, tmp_path]
     done = subprocess.run(run, cwd=tmp_path.parent, text=True, capture_output=True)

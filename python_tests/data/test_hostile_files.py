@@ -15,6 +15,7 @@ from reid_ext._runtime.terminal import harmless
 from reid_ext.training.checkpoint import read_checkpoint
 
 FRAME = b"\xff\xc0\0\x11\x08" + struct.pack(">HH", 65_500, 65_500) + b"\3"  # of a JPEG
+FEW = {"identities": (3, 0, 3), "images": (2, 1), "workers": 1}
 ESCAPES = "\x1b[31mred\x07"
 
 
@@ -114,14 +115,14 @@ def test_manifest_without_form_is_refused(name, tmp_path):
     ["../outside.bmp 0", "/etc/passwd 0", "a/../../b.bmp 0", f"{'x' * 5000} 0", "a 1" + "9" * 50],
 )
 def test_list_that_leads_out_of_its_dataset_is_refused(line, tmp_path):
-    root = data.synthesize("regdb", tmp_path / "set", preset="tiny")
+    root = data.synthesize("regdb", tmp_path / "set", **FEW)
     path = root / "idx" / "train_visible_1.txt"
     path.write_text(path.read_text() + line + "\n")
     refused(lambda p: data.load("regdb", root), path)
 
 
 def test_views_file_nested_too_deep_is_refused(tmp_path):
-    root = data.synthesize("market1501", tmp_path / "set", preset="tiny")
+    root = data.synthesize("market1501", tmp_path / "set", **FEW)
     (root / "views.json").write_text("[" * 200_000)
     refused(lambda p: data.load("market1501", root), root / "views.json")
 

@@ -14,6 +14,7 @@ from reid_ext.export.exporting import ENDINGS
 from reid_ext.export.onnx_model import OnnxModel
 from reid_ext.training.checkpoint import read_checkpoint
 
+SLOW_ONNX = pytest.param("onnx", marks=pytest.mark.slow)  # its export takes seconds
 NEEDS = {"onnx": ["onnx", "onnxscript", "onnxruntime"], "safetensors": ["safetensors"]}
 
 
@@ -48,7 +49,7 @@ def inputs(model, rows):
         return images, modalities, model(images, modalities).features
 
 
-@pytest.mark.parametrize("file_format", ENDINGS)
+@pytest.mark.parametrize("file_format", [SLOW_ONNX, *sorted(ENDINGS.keys() - {"onnx"})])
 def test_written_by_the_command_and_gives_the_networks_features(
     file_format, trained, tmp_path, capsys
 ):
@@ -62,6 +63,7 @@ def test_written_by_the_command_and_gives_the_networks_features(
     assert facts["largest_difference"] < 1e-4 and list(out.parent.iterdir()) == [out]
 
 
+@pytest.mark.slow
 def test_onnx_takes_any_batch_in_onnxruntime_alone(trained, tmp_path):
     need("onnx")
     import onnxruntime
@@ -77,6 +79,7 @@ def test_onnx_takes_any_batch_in_onnxruntime_alone(trained, tmp_path):
         torch.testing.assert_close(torch.tensor(got), want, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_torchscript_and_torch_export_take_any_batch(trained, tmp_path):
     path, model = trained
     for name in ("torchscript", "torch_export"):
@@ -90,7 +93,7 @@ def test_torchscript_and_torch_export_take_any_batch(trained, tmp_path):
             torch.testing.assert_close(run(images, *[modalities][:two]), want)
 
 
-@pytest.mark.parametrize("file_format", ["onnx", "safetensors"])
+@pytest.mark.parametrize("file_format", [SLOW_ONNX, "safetensors"])
 def test_extract_reads_what_export_wrote(file_format, trained, tmp_path):
     need(file_format)
     data.synthesize("regdb", tmp_path / "regdb", identities=(3, 0, 3), images=(2, 1), workers=1)
@@ -114,6 +117,7 @@ def test_a_file_that_differs_is_not_left(trained, tmp_path, monkeypatch, capsys)
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
+@pytest.mark.slow
 def test_onnx_is_of_one_image_size_and_written_without_noise(trained, tmp_path, capfd):
     need("onnx")
     out = tmp_path / "model.onnx"

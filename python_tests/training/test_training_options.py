@@ -126,6 +126,7 @@ def test_validation_changes_no_bit_of_the_run():
         assert torch.equal(a, b)
 
 
+@pytest.mark.slow
 def test_trace_is_written(tmp_path, capsys):
     file = tmp_path / "trace.json"
     run(recipe=replace(TINY, iterations=22), records=training.Records(trace=file))
