@@ -50,15 +50,15 @@ inline Lists read_lists(const char* op, const std::string& name, const Tensor& o
 // Which values the ranks are of. How exact ranks are found is the kernel's choice.
 enum class Compute {
   kExact,        // values in the precision of the features
-  kApproximate,  // values by products in bfloat16; of float32 features on the CPU
+  kApproximate,  // values by products in bfloat16 on the CPU; CUDA multiplies what it is given,
+                 // which the Python face has rounded
 };
 
 inline Compute read_compute(const char* op, int64_t compute, const Tensor& query) {
   STD_TORCH_CHECK(compute == 0 || compute == 1, op,
                   ": compute must be 0 (exact) or 1 (approximate), got ", compute);
-  STD_TORCH_CHECK(compute == 0 || (query.is_cpu() && query.scalar_type() == ScalarType::Float), op,
-                  ": compute must be 0 (exact) unless features are float32 on the CPU, got ",
-                  compute);
+  STD_TORCH_CHECK(compute == 0 || query.scalar_type() == ScalarType::Float, op,
+                  ": compute must be 0 (exact) unless features are float32, got ", compute);
   return static_cast<Compute>(compute);
 }
 

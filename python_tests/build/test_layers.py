@@ -1,6 +1,7 @@
 """Looks at the sources without running them: who imports or includes whom, and what is missing."""
 
 import ast
+import importlib
 import re
 from pathlib import Path
 
@@ -12,16 +13,17 @@ ROOT = Path(__file__).parents[2]
 MIDDLE = {"losses", "models", "data", "evaluation", "viz"}
 EVERYBODY = {"_runtime"}
 MAY_IMPORT = {  # layer of reid_ext -> the layers it may import besides itself
-    "cli": {"report", "export", "synthetic", "training", "compat", "ops", "_runtime"} | MIDDLE,
-    "report": {"data", "evaluation", "ops"},
+    "cli": {"report", "export", "synthetic", "training", "compat", "features", "ops"} | MIDDLE,
+    "report": {"data", "evaluation", "features", "ops"},
     "export": {"training", "models"},
-    "training": {"distributed", "ops"} | MIDDLE,
-    "distributed": {"evaluation", "ops"},
+    "training": {"distributed", "features", "ops"} | MIDDLE,
+    "distributed": {"evaluation", "features", "ops"},
     "compat": {"losses", "evaluation", "ops"},
     "losses": {"ops"},
-    "evaluation": {"ops"},
+    "evaluation": {"features", "ops"},
+    "features": set(),
     "models": set(),
-    "data": {"synthetic"},
+    "data": {"synthetic"},  # for data.synthesize alone, which is imported when it is asked for
     "synthetic": {"data"},
     "viz": set(),
     "ops": {"_runtime"},
@@ -65,6 +67,36 @@ def test_package_layers(path):
         assert set(imported_layers(path)) <= MAY_IMPORT[here] | EVERYBODY | {here}
 
 
+def imports_of_other_packages(path):
+    """Module and names of each import from another package of reid_ext, in one file."""
+    here = layer(path)
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("reid_ext."):
+            if node.module.split(".")[1] not in (here, "_runtime", "_C"):
+                yield node.module, [alias.name for alias in node.names]
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                parts = alias.name.split(".")
+                if parts[0] == "reid_ext" and len(parts) > 2 and parts[1] not in (here, "_runtime"):
+                    yield alias.name, []
+
+
+@pytest.mark.parametrize("path", named((ROOT / "reid_ext").rglob("*.py")))
+def test_packages_are_imported_through_their_face(path):
+    for module, names in imports_of_other_packages(path):
+        assert module.count(".") == 1, f"{module} is not the face of a package"
+        face = importlib.import_module(module)
+        assert set(names) <= set(face.__all__), f"{module} does not export all of {names}"
+
+
+@pytest.mark.parametrize("folder", [p.parent for p in (ROOT / "reid_ext").rglob("__init__.py")])
+def test_no_module_is_named_like_what_its_package_exports(folder):
+    package = ".".join(folder.relative_to(ROOT).parts)
+    exported = set(getattr(importlib.import_module(package), "__all__", ()))
+    functions = {n for n in exported if callable(getattr(importlib.import_module(package), n))}
+    assert not functions & {path.stem for path in folder.glob("*.py")}
+
+
 @pytest.mark.parametrize("path", named((ROOT / "reid_ext" / "ops").rglob("*.py")))
 def test_ops_do_not_wait_for_the_device_nor_choose_it(path):
     found = re.findall(r"\.(?:item|tolist|cpu|cuda|numpy|is_cuda)\b", path.read_text())
@@ -92,7 +124,8 @@ def test_family_has_all_its_files(family):
 
 
 @pytest.mark.parametrize(
-    "name", ["compat", "data", "distributed", "models", "report", "training", "viz"]
+    "name",
+    ["compat", "data", "distributed", "export", "models", "report", "synthetic", "training", "viz"],
 )
 def test_every_module_is_there_after_import_of_the_package(name):
     assert getattr(reid_ext, name).__name__ == f"reid_ext.{name}"

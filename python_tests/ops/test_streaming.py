@@ -400,7 +400,7 @@ def arguments(**changed):
                 "thresholds": torch.zeros(3).double(),
                 "compute": 1,
             },
-            r"compute must be 0 \(exact\) unless features are float32 on the CPU, got 1",
+            r"compute must be 0 \(exact\) unless features are float32, got 1",
         ),
     ],
 )

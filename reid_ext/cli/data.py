@@ -7,10 +7,8 @@ from typing import Any
 from reid_ext import synthetic
 from reid_ext.cli.command import Result, add_command, add_json, key_and_value, wrong_use
 from reid_ext.cli.evaluation_plan import evaluation_plan
-from reid_ext.data import cuhk03
-from reid_ext.data.checking import check, lines
-from reid_ext.data.readers import cuhk03_mat, registry
-from reid_ext.synthetic.workers import number_of_workers
+from reid_ext.data import READERS, check, check_split, convert_cuhk03, cuhk03, report_lines
+from reid_ext.synthetic import number_of_workers
 
 
 def add_commands(groups: Any) -> None:
@@ -26,7 +24,7 @@ def add_commands(groups: Any) -> None:
 def _add_check(commands: Any) -> None:
     what = "find what is missing, damaged or odd in a dataset's folder"
     parser = add_command(commands, "check", what, _check)
-    parser.add_argument("name", metavar="NAME", choices=list(registry.MODULES))
+    parser.add_argument("name", metavar="NAME", choices=list(READERS))
     parser.add_argument("root", metavar="ROOT", type=Path)
     parser.add_argument("--fast", action="store_true", help="do not open the images")
     what = "argument of the dataset's reader, such as trial=3, boxes=labeled, train_on=trainval"
@@ -70,7 +68,7 @@ def _add_synthesize(commands: Any) -> None:
 def _check(args: argparse.Namespace) -> Result:
     split = dict(key_and_value("--split", text) for text in args.split)
     with wrong_use():
-        registry.check_split("--split", args.name, split)
+        check_split("--split", args.name, split)
     report = check(args.name, args.root, images=not args.fast, **split)
     plan = evaluation_plan(report)
     facts = {
@@ -84,13 +82,13 @@ def _check(args: argparse.Namespace) -> Result:
             for finding in report.findings
         ],
     }
-    *shown, verdict = lines(report)
+    *shown, verdict = report_lines(report)
     planned = [f"evaluation: {line}" for line in plan]
     return Result([*shown, *planned, verdict], facts, report.ok)
 
 
 def _convert(args: argparse.Namespace) -> Result:
-    root = cuhk03_mat.convert(args.source, args.out, args.boxes)
+    root = convert_cuhk03(args.source, args.out, args.boxes)
     return Result([f"{args.name}: {root}"], {"ok": True, "root": str(root)})
 
 

@@ -5,15 +5,12 @@ from typing import Any
 import torch
 
 from reid_ext.cli.protocols import protocol_of
-from reid_ext.data import Dataset, columns
-from reid_ext.data.checking import Report
-from reid_ext.data.sample import Sample
-from reid_ext.evaluation import Protocol, evaluate
-from reid_ext.evaluation.protocols import Reported
+from reid_ext.data import CheckReport, Dataset, Sample, columns
+from reid_ext.evaluation import Protocol, Reported, evaluate
 from reid_ext.features import FeatureSet
 
 
-def evaluation_plan(report: Report) -> list[str]:
+def evaluation_plan(report: CheckReport) -> list[str]:
     """One line for each result that papers report; none if the dataset was not read."""
     if report.dataset is None:
         return []

@@ -12,8 +12,7 @@ from reid_ext.cli.command import (
     height_and_width,
     read_weights_flag,
 )
-from reid_ext.export import export_model, load_embedder
-from reid_ext.export.exporting import ENDINGS
+from reid_ext.export import ENDINGS, export_model, load_embedder
 
 
 def add_commands(groups: Any) -> None:

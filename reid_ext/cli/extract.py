@@ -28,17 +28,17 @@ from reid_ext.cli.protocols import protocol_of
 from reid_ext.data import (
     IMAGENET_MEAN,
     IMAGENET_STD,
+    READERS,
     EvaluationTransform,
     Images,
     Sample,
+    check_split,
     columns,
     load,
 )
-from reid_ext.data.readers import registry
 from reid_ext.export import Embedder, load_embedder
 from reid_ext.features import FeatureSet
-from reid_ext.training import extract
-from reid_ext.training.precision import PRECISIONS
+from reid_ext.training import PRECISIONS, extract
 
 
 def add_commands(groups: Any) -> None:
@@ -47,8 +47,8 @@ def add_commands(groups: Any) -> None:
     parser = add_command(groups, "extract", what, _extract)
     what = "checkpoint.pt, weights.safetensors, model.onnx or timm:NAME"
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help=what)
-    what = f"dataset: {', '.join(registry.MODULES)}"
-    parser.add_argument("name", metavar="NAME", choices=list(registry.MODULES), help=what)
+    what = f"dataset: {', '.join(READERS)}"
+    parser.add_argument("name", metavar="NAME", choices=list(READERS), help=what)
     parser.add_argument("root", metavar="ROOT", type=Path, help="folder of the dataset")
     out = "folder for query.npz and gallery.npz (default: the current folder)"
     parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help=out)
@@ -74,7 +74,7 @@ def _extract(args: argparse.Namespace) -> Result:
     size = height_and_width("--size", args.size)
     split = dict(key_and_value("--split", text) for text in args.split)
     with wrong_use():
-        registry.check_split("--split", args.name, split)
+        check_split("--split", args.name, split)
     integer("extract", "batch_size", args.batch_size, 1)
     integer("extract", "workers", args.workers, 0)
     weights = read_weights_flag(args)

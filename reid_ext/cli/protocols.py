@@ -9,8 +9,7 @@ from typing import Any
 
 from reid_ext.cli.command import WrongUse, flag_of
 from reid_ext.data import Dataset
-from reid_ext.evaluation import PROTOCOLS, Protocol, evaluate
-from reid_ext.evaluation.protocols import Setting
+from reid_ext.evaluation import PROTOCOLS, Protocol, Setting, evaluate
 
 DEFAULT = signature(evaluate).parameters["protocol"].default
 # What a dataset of the user's own is evaluated by, which no protocol is named after.

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from reid_ext.data.checking import check
+from reid_ext.data.checking import CheckReport, check, report_lines
 from reid_ext.data.decoding import decode
 from reid_ext.data.images import Images
 from reid_ext.data.loading import Batch, Loader, loader
@@ -20,11 +20,11 @@ from reid_ext.data.readers import (
     veri776,
 )
 from reid_ext.data.readers.cuhk03_mat import convert as convert_cuhk03
-from reid_ext.data.readers.registry import READERS, load
+from reid_ext.data.readers.registry import READERS, check_split, load
 from reid_ext.data.sample import INFRARED, SYNTHETIC_MANIFEST, VISIBLE, Dataset, Sample, relabel
 from reid_ext.data.sample_columns import columns
 from reid_ext.data.samplers import IdentityBatches, SequentialBatches, TwoModalityBatches
-from reid_ext.data.subsets import fraction
+from reid_ext.data.subsets import PARTS, fraction
 from reid_ext.data.transforms import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -41,10 +41,12 @@ __all__ = [
     "IMAGENET_MEAN",
     "IMAGENET_STD",
     "INFRARED",
+    "PARTS",
     "READERS",
     "SYNTHETIC_MANIFEST",
     "VISIBLE",
     "Batch",
+    "CheckReport",
     "Dataset",
     "EvaluationTransform",
     "IdentityBatches",
@@ -56,6 +58,7 @@ __all__ = [
     "Transform",
     "TwoModalityBatches",
     "check",
+    "check_split",
     "columns",
     "convert_cuhk03",
     "cuhk03",
@@ -72,6 +75,7 @@ __all__ = [
     "read_view_labels",
     "regdb",
     "relabel",
+    "report_lines",
     "synthesize",
     "sysu",
     "vehicleid",

@@ -38,7 +38,7 @@ class Summary(NamedTuple):
     with_view: int
 
 
-class Report(NamedTuple):
+class CheckReport(NamedTuple):
     """What :func:`check` found; ``dataset`` is None where it could not be read."""
 
     name: str
@@ -53,7 +53,7 @@ class Report(NamedTuple):
         return all(finding.level != ERROR for finding in self.findings)
 
 
-def check(name: str, root: str | Path, *, images: bool = True, **split: str | int) -> Report:
+def check(name: str, root: str | Path, *, images: bool = True, **split: str | int) -> CheckReport:
     """Compare a dataset's folder with what its authors publish, and open every image.
 
     Args:
@@ -95,7 +95,7 @@ def check(name: str, root: str | Path, *, images: bool = True, **split: str | in
     findings += [Finding(ERROR, "list", message) for message in lists]
     findings += _images(paths, root, decoded=images)
     findings += _passed_over(unread, root)
-    return Report(name, root, dataset, splits, findings)
+    return CheckReport(name, root, dataset, splits, findings)
 
 
 def _summary(samples: Sequence[Sample]) -> Summary:
@@ -218,7 +218,7 @@ def _fault(path: Path, *, decoded: bool) -> str | None:
     return None
 
 
-def lines(report: Report) -> Iterable[str]:
+def report_lines(report: CheckReport) -> Iterable[str]:
     """The report for a person to read."""
     for role, summary in report.splits.items():
         cameras = f"cameras {', '.join(map(str, summary.cameras))}"

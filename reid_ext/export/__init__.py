@@ -1,6 +1,11 @@
 """Trained networks that leave the program: embedders, ONNX and safetensors."""
 
 from reid_ext.export.embedder import Embedder, load_embedder
-from reid_ext.export.exporting import export_model
+from reid_ext.export.exporting import ENDINGS, export_model
 
-__all__ = ["Embedder", "export_model", "load_embedder"]
+__all__ = [
+    "ENDINGS",
+    "Embedder",
+    "export_model",
+    "load_embedder",
+]

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from reid_ext._runtime.arguments import ArgumentError
 from reid_ext.models import Embedding, TwoStream, build_backbone
-from reid_ext.training.checkpoint import parameters, read_checkpoint
+from reid_ext._runtime.writing import whole_file
+from reid_ext.training import parameters, read_checkpoint
 
 FUNCTION = "load_embedder"
 TIMM = "timm:"
@@ -96,11 +97,12 @@ def write_weights(path: Path, model: nn.Module, settings: dict[str, Any]) -> Non
             'install it with pip install "reid_ext[export]"'
         ) from None
 
-    from reid_ext.training.checkpoint import write_bytes_atomically
 
     state = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
     facts = {"format": WEIGHTS_FORMAT, "settings": json.dumps(settings)}
-    write_bytes_atomically(save(state, metadata=facts), path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as part:
+        part.write_bytes(save(state, metadata=facts))
 
 
 def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

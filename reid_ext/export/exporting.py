@@ -19,8 +19,7 @@ from reid_ext._runtime.arguments import ArgumentError, choice
 from reid_ext._runtime.writing import whole_file, writes
 from reid_ext.export.embedder import Embedder, ImagesToFeatures, load_embedder, write_weights
 from reid_ext.export.onnx_model import INPUTS, METADATA, OnnxModel
-from reid_ext.models import TwoStream
-from reid_ext.models.neck import PerModalityNorm
+from reid_ext.models import PerModalityNorm, TwoStream
 
 ENDINGS = {
     "onnx": ".onnx",

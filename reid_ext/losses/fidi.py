@@ -5,7 +5,6 @@ from torch import Tensor, nn
 from reid_ext import ops
 from reid_ext._runtime.arguments import choice, flag, number
 from reid_ext.losses._inputs import named
-from reid_ext.ops.fidi import AGGREGATIONS
 
 
 class FIDILoss(nn.Module):
@@ -37,7 +36,7 @@ class FIDILoss(nn.Module):
         self.alpha = number("FIDILoss", "alpha", alpha, above=1)
         self.beta = number("FIDILoss", "beta", beta, above=0)
         self.normalize = flag("FIDILoss", "normalize", normalize)
-        self.aggregation = choice("FIDILoss", "aggregation", aggregation, AGGREGATIONS)
+        self.aggregation = choice("FIDILoss", "aggregation", aggregation, ops.FIDI_AGGREGATIONS)
 
     def extra_repr(self) -> str:
         numbers = f"alpha={self.alpha}, beta={self.beta}"

@@ -18,7 +18,6 @@ from reid_ext._runtime.arguments import (
 )
 from reid_ext._runtime.arguments import features as read_features
 from reid_ext.losses._inputs import MOST, named, promoted
-from reid_ext.ops.viewpoint import TARGETS
 
 REGULARISATIONS = ("angular", "euclidean")
 
@@ -193,7 +192,7 @@ class ViewpointAwareLoss(nn.Module):
         self.alpha = number(function, "alpha", alpha, 0, 0.5)
         self.beta = number(function, "beta", beta)
         self.gamma = number(function, "gamma", gamma)
-        self.labels = choice(function, "labels", labels, TARGETS)
+        self.labels = choice(function, "labels", labels, ops.VIEW_TARGETS)
         self.regularisation = choice(function, "regularisation", regularisation, REGULARISATIONS)
         self.identity_weight = nn.Parameter(torch.empty(identities, dim))
         self.view_weight = nn.Parameter(torch.empty(identities, self.num_views, dim))

@@ -11,7 +11,7 @@ from reid_ext._runtime.arguments import labels as read_labels
 from reid_ext.ops._autograd import differentiable, differentiate_once
 from reid_ext.ops._contract import code_of, fake
 
-AGGREGATIONS = ("mean", "sum")
+FIDI_AGGREGATIONS = ("mean", "sum")
 
 
 def fidi_loss(
@@ -67,7 +67,7 @@ def fidi_loss(
         None if key_labels is None else read_labels(function, "key_labels", key_labels, x),
         number(function, "alpha", alpha),
         number(function, "beta", beta),
-        code_of(function, "aggregation", aggregation, AGGREGATIONS) == 0,
+        code_of(function, "aggregation", aggregation, FIDI_AGGREGATIONS) == 0,
         differentiate and x.requires_grad,
         differentiate and keys is not None and keys.requires_grad,
     )

@@ -104,8 +104,7 @@ def pair_values(
         pair_query: Rows of ``query``, int64 of shape (P,).
         pair_row: Rows of ``block``, int64 of shape (P,).
         metric: ``"cosine"``, ``"euclidean"`` or ``"squared_euclidean"``.
-        compute: As for :func:`count_before`. ``"approximate"`` rounds the features to bfloat16 on
-            CUDA, and changes nothing on the CPU.
+        compute: As for :func:`count_before`: ``"approximate"`` rounds the features to bfloat16.
 
     Returns:
         Shape (P,), float32 or float64: smaller is closer, for pairs of one query. Not the distance
@@ -170,9 +169,10 @@ def count_before(
 
 
 def _features(function: str, argument: str, x: Tensor, compute: str) -> Tensor:
-    """Features as the kernels take them: CUDA has no approximate kernel, but rounds first."""
+    """Features as the kernels take them; approximate ones are rounded, which every device does."""
     x = computed(function, argument, x)
-    return x.bfloat16().float() if compute == "approximate" and x.is_cuda else x
+    rounds = compute == "approximate" and x.dtype == torch.float32
+    return x.bfloat16().float() if rounds else x
 
 
 def _compute(function: str, compute: str, query: Tensor) -> int:
@@ -181,7 +181,7 @@ def _compute(function: str, compute: str, query: Tensor) -> int:
     if compute == "approximate" and query.dtype == torch.float64:
         requirement, advice = "be 'exact' for float64 features", "call .float() on the features"
         raise ArgumentError(function, "compute", requirement, repr(compute), advice)
-    return 0 if query.is_cuda else code
+    return code
 
 
 # Arguments of the kernels that are fields of the user's arguments.

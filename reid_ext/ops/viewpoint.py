@@ -11,7 +11,7 @@ from reid_ext._runtime.arguments import labels as read_labels
 from reid_ext.ops._autograd import differentiable, differentiate_once
 from reid_ext.ops._contract import code_of, fake
 
-TARGETS = ("adaptive", "fixed", "hard")
+VIEW_TARGETS = ("adaptive", "fixed", "hard")
 AGGREGATIONS = ("mean", "none")
 _TARGETS_OF_VARIANT = {"paper": 0, "released": 3}
 
@@ -118,7 +118,7 @@ def viewpoint_loss(
         None if present is None else dense(function, "present", present),
         integer(function, "num_views", num_views),
         number(function, "alpha", alpha),
-        code_of(function, "targets", targets, TARGETS),
+        code_of(function, "targets", targets, VIEW_TARGETS),
         code_of(function, "aggregation", aggregation, AGGREGATIONS) == 1,
     )
     return loss

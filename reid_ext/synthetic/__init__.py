@@ -23,7 +23,7 @@ from reid_ext.synthetic.layout import Layout
 from reid_ext.synthetic.settings import Settings, settings_from
 from reid_ext.synthetic.workers import number_of_workers, render_all
 
-__all__ = ["LAYOUTS", "Settings", "settings_of", "synthesize"]
+__all__ = ["LAYOUTS", "Settings", "number_of_workers", "settings_of", "synthesize"]
 
 LAYOUTS: dict[str, Layout] = {
     "sysu-mm01": sysu,

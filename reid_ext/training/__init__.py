@@ -3,7 +3,12 @@
 The parts are recipes, objectives, the loop with its checkpoints, and feature extraction.
 """
 
-from reid_ext.training.checkpoint import TrainingState, load_model
+from reid_ext.training.checkpoint import (
+    TrainingState,
+    load_model,
+    parameters,
+    read_checkpoint,
+)
 from reid_ext.training.config_file import read_config, write_config
 from reid_ext.training.extraction import extract
 from reid_ext.training.loop import Outcome, train
@@ -12,7 +17,7 @@ from reid_ext.training.objective import OBJECTIVES, Objective, Targets, build_ob
 from reid_ext.training.optimizer import Optimizers, build_optimizer
 from reid_ext.training.options import RunOptions
 from reid_ext.training.pipeline import run
-from reid_ext.training.precision import fastest_precision
+from reid_ext.training.precision import PRECISIONS, fastest_precision
 from reid_ext.training.preprocessing import transforms
 from reid_ext.training.recipe import (
     CUHK03,
@@ -35,6 +40,7 @@ __all__ = [
     "MARKET1501",
     "MSMT17",
     "OBJECTIVES",
+    "PRECISIONS",
     "REGDB",
     "SYSU",
     "VERI776",
@@ -55,6 +61,8 @@ __all__ = [
     "fastest_precision",
     "load_model",
     "method",
+    "parameters",
+    "read_checkpoint",
     "read_config",
     "run",
     "train",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from reid_ext._runtime.arguments import ArgumentError, choice, described
-from reid_ext.data.subsets import PARTS
+from reid_ext.data import PARTS
 from reid_ext.training import option_values as values
 from reid_ext.training.objective import OBJECTIVES
 from reid_ext.training.overrides import checked_settings

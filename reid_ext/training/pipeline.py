@@ -27,7 +27,7 @@ from reid_ext.training.objective import build_objective
 from reid_ext.training.options import RunOptions
 from reid_ext.training.preprocessing import transforms
 from reid_ext.training.resources import allocated
-from reid_ext.viz.figures import need_matplotlib
+from reid_ext.viz import need_matplotlib
 
 
 class Trained(NamedTuple):

@@ -8,6 +8,7 @@ from reid_ext.viz.activation import draw_activation
 from reid_ext.viz.canvas import save_image
 from reid_ext.viz.cmc import draw_cmc, plot_cmc
 from reid_ext.viz.figures import (
+    need_matplotlib,
     plot_angles,
     plot_average_precision,
     plot_camera_pairs,
@@ -19,6 +20,7 @@ __all__ = [
     "draw_activation",
     "draw_cmc",
     "draw_ranked_list",
+    "need_matplotlib",
     "plot_angles",
     "plot_average_precision",
     "plot_camera_pairs",
