@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from reid_ext._runtime.arguments import ArgumentError
-from reid_ext.models import Embedding, TwoStream, build_backbone
 from reid_ext._runtime.writing import whole_file
+from reid_ext.models import Embedding, TwoStream, build_backbone
 from reid_ext.training import parameters, read_checkpoint
 
 FUNCTION = "load_embedder"
