@@ -174,7 +174,7 @@ def test_refuses_stripes_of_a_backbone_without_a_map():
     )
     with pytest.raises(ValueError, match="stripes must be 0 for a backbone without a last map"):
         models.TwoStream(backbone, 3, stripes=3)
-    with pytest.raises(ValueError, match="stripes must be at least 0, got -1"):
+    with pytest.raises(ValueError, match="stripes must be an integer >= 0, got -1"):
         models.TwoStream("small", 3, stripes=-1)
 
 
