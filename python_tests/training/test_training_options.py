@@ -231,9 +231,9 @@ def test_fraction_of_images_keeps_all_identities_and_modalities():
 @pytest.mark.parametrize(
     "share, of, message",
     [
-        (0, "images", r"share must be in \(0, 1\], got 0"),
-        (1.5, "images", r"share must be in \(0, 1\], got 1.5"),
-        ("half", "images", r"share must be in \(0, 1\], got 'half'"),
+        (0, "images", r"share must be a finite number > 0 and <= 1, got 0"),
+        (1.5, "images", r"share must be a finite number > 0 and <= 1, got 1.5"),
+        ("half", "images", r"share must be a finite number > 0 and <= 1, got 'half'"),
         (0.5, "cameras", "of must be one of 'identities', 'images', got 'cameras'"),
         (0.5, ["images"], "of must be one of 'identities', 'images', got "),
     ],
