@@ -5,10 +5,11 @@ value in the one form that the code behind it works with. The checks happen here
 behind a public function trusts what it is given.
 """
 
+import functools
 import math
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any, TypeAlias, TypeVar
 
@@ -20,6 +21,7 @@ Array: TypeAlias = Tensor | np.ndarray | Sequence[Any]
 Gallery: TypeAlias = Array | Iterable[Array]  # whole, or in blocks of rows
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable)
 
 INT64_END = 2**63
 _HALF = (torch.float16, torch.bfloat16)
@@ -84,8 +86,33 @@ class ArgumentError(ValueError):
         return cls(**match.groupdict("")) if match else error
 
 
+def named(**arguments: str) -> Callable[[F], F]:
+    """Let errors name the decorated function, or the class of a method, and its own arguments.
+
+    ``arguments``: the name of an argument of what it calls -> its own name for it.
+    """
+
+    def decorate(called: F) -> F:
+        function = called.__qualname__.partition(".")[0]
+
+        @functools.wraps(called)
+        def with_names(*args: Any, **kwargs: Any) -> Any:
+            if torch.compiler.is_compiling():  # what fails in a graph raises outside of this call
+                return called(*args, **kwargs)
+            try:
+                return called(*args, **kwargs)
+            except ArgumentError as error:
+                raise error.named(function, **arguments) from None
+
+        return with_names  # type: ignore[return-value]
+
+    return decorate
+
+
 def described(value: object) -> str:
     """A value in an error: itself if short; dtype and shape of an array or tensor."""
+    if isinstance(value, Tensor) and value.is_nested:
+        return "a nested tensor"
     if isinstance(value, Tensor | np.ndarray):
         return f"{value.dtype} {tuple(value.shape)}"
     text = repr(value)

@@ -3,9 +3,9 @@
 from torch import Tensor, nn
 
 from reid_ext import ops
-from reid_ext._runtime.arguments import choice, flag, number
-from reid_ext.losses._inputs import named
-from reid_ext.ops.fidi import AGGREGATIONS
+from reid_ext._runtime.arguments import choice, flag, named, number
+
+AGGREGATIONS = ("mean", "sum")
 
 
 class FIDILoss(nn.Module):

@@ -3,8 +3,7 @@
 from torch import Tensor, nn
 
 from reid_ext import ops
-from reid_ext._runtime.arguments import choice, number
-from reid_ext.losses._inputs import named
+from reid_ext._runtime.arguments import choice, named, number
 
 VARIANTS = ("paper", "released")
 

@@ -5,8 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reid_ext import ops
-from reid_ext._runtime.arguments import choice, number
-from reid_ext.losses._inputs import named
+from reid_ext._runtime.arguments import choice, named, number
 
 
 class TripletLoss(nn.Module):

@@ -14,12 +14,13 @@ from reid_ext._runtime.arguments import (
     dense,
     integer,
     integers,
+    named,
     number,
 )
 from reid_ext._runtime.arguments import features as read_features
-from reid_ext.losses._inputs import MOST, named, promoted
-from reid_ext.ops.viewpoint import TARGETS
+from reid_ext.losses._inputs import MOST, promoted
 
+LABELS = ("adaptive", "fixed", "hard")
 REGULARISATIONS = ("angular", "euclidean")
 
 _INITIAL_STD = 0.001  # near uniform softmaxes at the start: the loss begins at ln C + ln(C V)
@@ -108,6 +109,8 @@ def present_views(
     num_identities = integer(function, "num_identities", num_identities, 0, MOST)
     num_views = integer(function, "num_views", num_views, 0, MOST)
     labels = integers(function, "labels", labels)
+    if labels.is_meta:
+        raise ArgumentError(function, "labels", "be a tensor with values", "a meta tensor")
     views = integers(function, "views", views, device=labels.device)
     if labels.dim() != 1 or views.shape != labels.shape:
         requirement = f"have shape (M,) like labels {tuple(labels.shape)}"
@@ -193,7 +196,7 @@ class ViewpointAwareLoss(nn.Module):
         self.alpha = number(function, "alpha", alpha, 0, 0.5)
         self.beta = number(function, "beta", beta)
         self.gamma = number(function, "gamma", gamma)
-        self.labels = choice(function, "labels", labels, TARGETS)
+        self.labels = choice(function, "labels", labels, LABELS)
         self.regularisation = choice(function, "regularisation", regularisation, REGULARISATIONS)
         self.identity_weight = nn.Parameter(torch.empty(identities, dim))
         self.view_weight = nn.Parameter(torch.empty(identities, self.num_views, dim))

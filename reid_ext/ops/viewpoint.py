@@ -6,7 +6,7 @@ Source: Zhu et al. 2020, arXiv:1912.01300 (VA-reID).
 import torch
 from torch import Tensor
 
-from reid_ext._runtime.arguments import choice, computed, dense, integer, number
+from reid_ext._runtime.arguments import choice, computed, dense, integer, named, number
 from reid_ext._runtime.arguments import labels as read_labels
 from reid_ext.ops._autograd import differentiable, differentiate_once
 from reid_ext.ops._contract import code_of, fake
@@ -16,6 +16,7 @@ AGGREGATIONS = ("mean", "none")
 _TARGETS_OF_VARIANT = {"paper": 0, "released": 3}
 
 
+@named()
 def adaptive_label_smoothing_loss(
     logits: Tensor,
     labels: Tensor,
