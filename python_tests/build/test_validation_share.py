@@ -10,9 +10,9 @@ ROOT = Path(__file__).parents[2]
 SHARES = {
     "data": 0.18,
     "export": 0.155,
-    "losses": 0.035,
+    "losses": 0.045,
     "models": 0.15,
-    "ops": 0.035,
+    "ops": 0.04,
     "synthetic": 0.035,
     "viz": 0.105,
 }
