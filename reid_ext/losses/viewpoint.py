@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reid_ext import ops
+from reid_ext._runtime.argument_error import named
 from reid_ext._runtime.arguments import (
     ArgumentError,
     boolean_mask,
@@ -14,7 +15,6 @@ from reid_ext._runtime.arguments import (
     dense,
     integer,
     integers,
-    named,
     number,
 )
 from reid_ext._runtime.arguments import features as read_features

@@ -6,7 +6,8 @@ Source: Zhu et al. 2020, arXiv:1912.01300 (VA-reID).
 import torch
 from torch import Tensor
 
-from reid_ext._runtime.arguments import choice, computed, dense, integer, named, number
+from reid_ext._runtime.argument_error import named
+from reid_ext._runtime.arguments import choice, computed, dense, integer, number
 from reid_ext._runtime.arguments import labels as read_labels
 from reid_ext.ops._autograd import differentiable, differentiate_once
 from reid_ext.ops._contract import code_of, fake
