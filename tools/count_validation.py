@@ -9,8 +9,8 @@ lines with code: no blank lines, comments or docstrings. A line is validation if
   ``for`` that holds nothing else; an ``else`` that does other work is not validation;
 - a statement that only calls a check: a function named ``check…``, ``refuse…`` or ``require…`` (a
   leading underscore may precede), or one imported from ``_runtime/arguments.py``;
-- a function that does nothing else: one named ``check…`` or ``refuse…``, or one of
-  ``_runtime/arguments.py``.
+- a function that does nothing else: one named ``check…`` or ``refuse…`` that raises these errors
+  itself, or one of ``_runtime/arguments.py``.
 """
 
 import ast
@@ -52,13 +52,17 @@ def validation_lines(tree: ast.Module, *, of_arguments: bool = False) -> set[int
     lines: set[int] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
-            if of_arguments or CHECK.match(node.name):
+            if of_arguments or (CHECK.match(node.name) and _raises(node)):
                 lines |= _lines_of(node)
         elif isinstance(node, ast.stmt) and _validates(node, readers):
             lines |= _lines_of(node)
         elif isinstance(node, ast.If | ast.ExceptHandler) and _ends_in_raise(node.body, readers):
             lines |= set(range(node.lineno, _end(node.body[-1]) + 1))
     return lines
+
+
+def _raises(function: ast.FunctionDef) -> bool:
+    return any(isinstance(n, ast.Raise) and _validates(n, set()) for n in ast.walk(function))
 
 
 def _validates(node: ast.stmt, readers: set[str]) -> bool:

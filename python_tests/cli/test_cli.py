@@ -94,11 +94,17 @@ def test_data_that_cannot_be_evaluated_says_why(run, tmp_path, whole):
     [
         ([], "the following arguments are required"),
         (["data", "check", "imagenet", "."], "invalid choice: 'imagenet'"),
-        (["data", "check", "regdb", ".", "--split", "fold=1"], "regdb must be given evaluate_on"),
+        (
+            ["data", "check", "regdb", ".", "--split", "fold=1"],
+            "must be given only evaluate_on",
+        ),
         (["data", "check", "regdb", ".", "--split", "trial"], "--split must be KEY=VALUE"),
-        (["data", "synthesize", "regdb", "x", "--preset", "huge"], "preset must be one of default"),
-        (["data", "synthesize", "regdb", "x", "--seed", "-1"], "seed must be a whole number"),
-        (["data", "synthesize", "regdb", "x", "--workers", "0"], "workers must be a whole number"),
+        (
+            ["data", "synthesize", "regdb", "x", "--preset", "huge"],
+            "must be one of 'default'",
+        ),
+        (["data", "synthesize", "regdb", "x", "--seed", "-1"], "seed must be an integer >= 0"),
+        (["data", "synthesize", "regdb", "x", "--workers", "0"], "workers must be an integer >= 1"),
         (["data", "synthesize", "veri776", "x", "--identities", "3", "1", "2"], "0 persons to"),
     ],
 )

@@ -172,6 +172,64 @@ def test_choices_that_are_not_strings_are_refused(value):
             losses.ViewpointAwareLoss(3, 4, **{name: value})
 
 
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: losses.FIDILoss(alpha=1), "FIDILoss: alpha must be a finite number > 1, got 1"),
+        (lambda: losses.FIDILoss(beta=0), "FIDILoss: beta must be a finite number > 0, got 0"),
+        (lambda: losses.FIDILoss(normalize=1), "FIDILoss: normalize must be True or False, got 1"),
+        (lambda: losses.FIDILoss(aggregation="max"), "FIDILoss: aggregation must be one of 'mean'"),
+        (lambda: losses.TripletLoss(metric="dot"), "TripletLoss: metric must be one of 'cosine'"),
+        (lambda: losses.ExpATLoss(generator=3), "ExpATLoss: generator must be a Generator, got 3"),
+        (lambda: losses.AdaptiveLabelSmoothingLoss(variant="x"), "variant must be one of 'paper'"),
+        (lambda: losses.CenterLoss(3, 4).rescale_gradient(0), "weight must be a finite number > 0"),
+    ],
+)
+def test_settings_are_checked_where_they_are_given(make, message):
+    with pytest.raises(ArgumentError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    "make, shown",
+    [
+        (
+            losses.ExpATLoss,
+            "margin=1.0, alpha=1.0, beta=1.0, aggregation='mean_of_exp', ",
+        ),
+        (losses.FIDILoss, "alpha=1.05, beta=0.5, normalize=False, aggregation='mean'"),
+        (losses.TripletLoss, "margin=0.3, metric='euclidean'"),
+        (lambda: losses.TripletLoss(None), "margin=None, metric='euclidean'"),
+        (losses.CircleLoss, "margin=0.25, gamma=128.0"),
+        (losses.ContrastiveLoss, "margin=1.0"),
+        (losses.MultiSimilarityLoss, "alpha=2.0, beta=50.0, base=0.5, epsilon=0.1"),
+        (lambda: losses.CenterLoss(3, 4), "num_identities=3, feature_dim=4"),
+        (losses.AdaptiveLabelSmoothingLoss, "alpha=0.25, variant='paper'"),
+        (
+            lambda: losses.ViewpointAwareLoss(3, 4),
+            "num_identities=3, feature_dim=4, num_views=3",
+        ),
+    ],
+)
+def test_repr_shows_the_settings(make, shown):
+    assert shown in repr(make())
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda f: f(features(3), torch.ones(3, 2, 5)), "view_weight must have shape"),
+        (lambda f: f(features(3), torch.ones(2, 2, 4)), "view_weight must have shape"),
+        (lambda f: f(features(3), torch.ones(3, 4)), "view_weight must have shape"),
+        (lambda f: f(None, torch.ones(3, 2, 4)), "identity_weight must be a tensor"),
+        (lambda f: f(features(3), torch.ones(3, 2, 4), torch.ones(3, 2)), "present must be bool"),
+    ],
+)
+def test_regularisation_names_its_own_arguments(call, message):
+    with pytest.raises(ArgumentError, match=f"^angular_regularisation: {message}"):
+        call(losses.angular_regularisation)
+
+
 def test_random_triplets_compile_for_batches_of_any_size():
     compiled = torch.compile(losses.ExpATLoss(mining="random"), backend="aot_eager", dynamic=True)
     for rows in (6, 4):

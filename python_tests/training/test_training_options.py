@@ -175,7 +175,7 @@ def test_refuses_stripes_of_a_backbone_without_a_map():
     )
     with pytest.raises(ValueError, match="stripes must be 0 for a backbone without a last map"):
         models.TwoStream(backbone, 3, stripes=3)
-    with pytest.raises(ValueError, match="stripes must be at least 0, got -1"):
+    with pytest.raises(ValueError, match="stripes must be an integer >= 0, got -1"):
         models.TwoStream("small", 3, stripes=-1)
 
 
@@ -238,9 +238,9 @@ def test_fraction_of_images_keeps_all_identities_and_modalities():
 @pytest.mark.parametrize(
     "share, of, message",
     [
-        (0, "images", r"share must be in \(0, 1\], got 0"),
-        (1.5, "images", r"share must be in \(0, 1\], got 1.5"),
-        ("half", "images", r"share must be in \(0, 1\], got 'half'"),
+        (0, "images", r"share must be a finite number > 0 and <= 1, got 0"),
+        (1.5, "images", r"share must be a finite number > 0 and <= 1, got 1.5"),
+        ("half", "images", r"share must be a finite number > 0 and <= 1, got 'half'"),
         (0.5, "cameras", "of must be one of 'identities', 'images', got 'cameras'"),
         (0.5, ["images"], "of must be one of 'identities', 'images', got "),
     ],

@@ -6,7 +6,6 @@ behind a public function trusts what it is given.
 """
 
 import math
-import re
 import warnings
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
@@ -15,6 +14,8 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 import torch
 from torch import Tensor
+
+from reid_ext._runtime.argument_error import ArgumentError, described
 
 Array: TypeAlias = Tensor | np.ndarray | Sequence[Any]
 Gallery: TypeAlias = Array | Iterable[Array]  # whole, or in blocks of rows
@@ -25,71 +26,6 @@ INT64_END = 2**63
 _HALF = (torch.float16, torch.bfloat16)
 _FLOATS = (torch.float32, torch.float64, *_HALF)
 _FLOAT_NAMES = "float32, float64, bfloat16 or float16"
-# What csrc/common/check.h writes, behind the place that torch names: "check_like, check.h:62, ".
-_KERNEL_ERROR = re.compile(
-    r"(?:[^\n]*:\d+, )?(?P<function>\w+): (?P<argument>.+?) must (?P<requirement>.+?)"
-    r"(?:(?<= like| with) (?P<like>\w+))?, got (?P<value>.*?)(?:; (?P<advice>.*))?$",
-    re.DOTALL,
-)
-
-
-class ArgumentError(ValueError):
-    """An argument of a public function that does not meet its requirement.
-
-    The message is ``<function>: <argument> must <requirement>, got <value>; <advice>``.
-
-    Attributes:
-        function: The public function or class that the user called.
-        argument: The name of its argument.
-        requirement: What the argument must be, have or hold.
-        value: What was given, described in at most about 80 characters.
-        advice: What to do about it; may be empty.
-        like: Another argument, with whose name the requirement ends; may be empty.
-    """
-
-    def __init__(
-        self,
-        function: str,
-        argument: str,
-        requirement: str,
-        value: str,
-        advice: str = "",
-        like: str = "",
-    ) -> None:
-        self.function, self.argument, self.like = function, argument, like
-        self._comparison = requirement
-        self.requirement = f"{requirement} {like}" if like else requirement
-        self.value, self.advice = value, advice
-        end = f"; {advice}" if advice else ""
-        super().__init__(f"{function}: {argument} must {self.requirement}, got {value}{end}")
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        fields = self.function, self.argument, self._comparison, self.value, self.advice, self.like
-        return type(self), fields
-
-    def named(self, function: str, **arguments: str) -> "ArgumentError":
-        """The same error for a caller of ``function``, which has its own names of arguments."""
-        argument = arguments.get(self.argument, self.argument)
-        like = arguments.get(self.like, self.like)
-        return ArgumentError(function, argument, self._comparison, self.value, self.advice, like)
-
-    @classmethod
-    def of_kernel(cls, error: RuntimeError) -> "ArgumentError | RuntimeError":
-        """What a compiled op raised: of an argument as ArgumentError, anything else unchanged.
-
-        C++ passes nothing but its text to Python.
-        """
-        first_line = str(error).split("\nException raised from", 1)[0].strip()
-        match = _KERNEL_ERROR.match(first_line)
-        return cls(**match.groupdict("")) if match else error
-
-
-def described(value: object) -> str:
-    """A value in an error: itself if short; dtype and shape of an array or tensor."""
-    if isinstance(value, Tensor | np.ndarray):
-        return f"{value.dtype} {tuple(value.shape)}"
-    text = repr(value)
-    return text if len(text) <= 60 else f"{type(value).__name__} {text[:50]}..."
 
 
 def choice(function: str, argument: str, value: Any, choices: Iterable[Any]) -> Any:

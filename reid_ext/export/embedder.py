@@ -97,7 +97,6 @@ def write_weights(path: Path, model: nn.Module, settings: dict[str, Any]) -> Non
             'install it with pip install "reid_ext[export]"'
         ) from None
 
-
     state = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
     facts = {"format": WEIGHTS_FORMAT, "settings": json.dumps(settings)}
     path.parent.mkdir(parents=True, exist_ok=True)

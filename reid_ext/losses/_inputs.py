@@ -1,12 +1,8 @@
-"""What the losses take: features with labels, perhaps keys with theirs, and errors that name them.
+"""What the losses take: features with labels, and perhaps keys with theirs.
 
 The losses that are made of torch's own operators read their arguments here. The others leave that
-to the op that they call, whose errors :func:`named` words for the loss.
+to the op that they call.
 """
-
-import functools
-from collections.abc import Callable
-from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -14,30 +10,6 @@ from torch import Tensor
 from reid_ext._runtime.arguments import ArgumentError, alike, features, labels_of_rows
 
 MOST = 2**31 - 1  # classes or dimensions
-_Method = TypeVar("_Method", bound=Callable)
-
-
-def named(**arguments: str) -> Callable[[_Method], _Method]:
-    """Let the errors of a method name the class that defines it, and its names of arguments.
-
-    ``arguments``: the name of an op's argument -> what the method calls it.
-    """
-
-    def decorate(method: _Method) -> _Method:
-        function = method.__qualname__.partition(".")[0]
-
-        @functools.wraps(method)
-        def with_names(*args, **kwargs):
-            if torch.compiler.is_compiling():  # what fails in a graph raises outside of this call
-                return method(*args, **kwargs)
-            try:
-                return method(*args, **kwargs)
-            except ArgumentError as error:
-                raise error.named(function, **arguments) from None
-
-        return with_names  # type: ignore[return-value]
-
-    return decorate
 
 
 def read_batch(

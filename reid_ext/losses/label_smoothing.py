@@ -3,8 +3,8 @@
 from torch import Tensor, nn
 
 from reid_ext import ops
+from reid_ext._runtime.argument_error import named
 from reid_ext._runtime.arguments import choice, number
-from reid_ext.losses._inputs import named
 
 VARIANTS = ("paper", "released")
 

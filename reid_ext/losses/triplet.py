@@ -5,8 +5,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reid_ext import ops
+from reid_ext._runtime.argument_error import named
 from reid_ext._runtime.arguments import choice, number
-from reid_ext.losses._inputs import named
 
 
 class TripletLoss(nn.Module):

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reid_ext import ops
+from reid_ext._runtime.argument_error import named
 from reid_ext._runtime.arguments import (
     ArgumentError,
     boolean_mask,
@@ -17,7 +18,7 @@ from reid_ext._runtime.arguments import (
     number,
 )
 from reid_ext._runtime.arguments import features as read_features
-from reid_ext.losses._inputs import MOST, named, promoted
+from reid_ext.losses._inputs import MOST, promoted
 
 REGULARISATIONS = ("angular", "euclidean")
 
@@ -107,6 +108,8 @@ def present_views(
     num_identities = integer(function, "num_identities", num_identities, 0, MOST)
     num_views = integer(function, "num_views", num_views, 0, MOST)
     labels = integers(function, "labels", labels)
+    if labels.is_meta:
+        raise ArgumentError(function, "labels", "be a tensor with values", "a meta tensor")
     views = integers(function, "views", views, device=labels.device)
     if labels.dim() != 1 or views.shape != labels.shape:
         requirement = f"have shape (M,) like labels {tuple(labels.shape)}"

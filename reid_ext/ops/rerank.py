@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from reid_ext._runtime.arguments import computed, flag, integer, number
+from reid_ext._runtime.arguments import ArgumentError, computed, flag, integer, number
 from reid_ext.ops._autograd import no_gradient
 from reid_ext.ops._contract import METRICS, code_of, fake, kernel
 
@@ -157,9 +157,12 @@ def jaccard(
     Raises:
         ArgumentError: a shape, dtype or number is invalid.
     """
+    x = computed("jaccard", "x", x)
+    if x.is_meta:  # how many entries there are depends on the values
+        raise ArgumentError("jaccard", "x", "be a tensor with values", "a meta tensor")
     return SparseRows(
         *_jaccard(
-            computed("jaccard", "x", x),
+            x,
             integer("jaccard", "k1", k1),
             integer("jaccard", "k2", k2),
             flag("jaccard", "clustering", clustering),

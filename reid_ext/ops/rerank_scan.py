@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from reid_ext._runtime.arguments import dense, instance, integer
+from reid_ext._runtime.arguments import ArgumentError, dense, instance, integer
 from reid_ext.ops._autograd import no_gradient
 from reid_ext.ops._contract import METRICS, code_of, fake, kernel
 from reid_ext.ops.rerank import Nearest, read_problem, read_settings
@@ -70,6 +70,9 @@ def k_reciprocal_scan(
 
 def merge_scans(scans: list[Scan]) -> Scan:
     """Return what the scans, of the same images by different parts, found together."""
+    if not instance("merge_scans", "scans", scans, list):
+        raise ArgumentError("merge_scans", "scans", "hold at least one Scan", "an empty list")
+    scans = [instance("merge_scans", f"scans[{i}]", s, Scan) for i, s in enumerate(scans)]
     keys, indices = (torch.cat([scan[field] for scan in scans], 1) for field in (0, 1))
     order = indices.argsort(1)
     keys, indices = keys.gather(1, order), indices.gather(1, order)

@@ -6,6 +6,7 @@ Source: Zhu et al. 2020, arXiv:1912.01300 (VA-reID).
 import torch
 from torch import Tensor
 
+from reid_ext._runtime.argument_error import named
 from reid_ext._runtime.arguments import choice, computed, dense, integer, number
 from reid_ext._runtime.arguments import labels as read_labels
 from reid_ext.ops._autograd import differentiable, differentiate_once
@@ -16,6 +17,7 @@ AGGREGATIONS = ("mean", "none")
 _TARGETS_OF_VARIANT = {"paper": 0, "released": 3}
 
 
+@named()
 def adaptive_label_smoothing_loss(
     logits: Tensor,
     labels: Tensor,
