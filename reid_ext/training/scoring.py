@@ -20,6 +20,7 @@ from reid_ext.evaluation import (
     evaluate_sampled_gallery,
     evaluate_sysu,
     evaluate_viewpoint,
+    mean_of_trials,
     rerank,
     select_galleries,
 )
@@ -64,6 +65,11 @@ def rank(job: Job, query: Tensor, gallery: Tensor) -> dict[str, Ranking]:
     if job.options.by_viewpoint:
         rankings |= _by_viewpoint(job, *sides)
     return rankings
+
+
+def of_all_trials(job: Job, trials: Sequence[Ranking]) -> Ranking:
+    """Return the mean of the rankings of all trials; of a dataset without trials the only one."""
+    return mean_of_trials(trials) if job.setup.trials else trials[0]
 
 
 def _ranking(
