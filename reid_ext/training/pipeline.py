@@ -15,7 +15,7 @@ from torch import nn
 
 from reid_ext import data, distributed, models
 from reid_ext._runtime.arguments import ArgumentError
-from reid_ext.evaluation import Ranking, mean_of_trials
+from reid_ext.evaluation import Ranking
 from reid_ext.features import FeatureSet
 from reid_ext.training import results, scoring
 from reid_ext.training.config_file import write_config
@@ -68,7 +68,7 @@ def run(options: RunOptions) -> dict[str, Any]:
             for label, ranking in ranked.items():
                 rankings.setdefault(label, []).append(ranking)
         job = trained.job
-        means = {label: _mean(job, trials) for label, trials in rankings.items()}
+        means = {label: scoring.of_all_trials(job, trials) for label, trials in rankings.items()}
         scoring.draw(job, means, trained.query, trained.gallery)
         metrics = _metrics(job, means, _total(outcomes))
         metrics["seconds"] = time.perf_counter() - start
@@ -200,10 +200,6 @@ def _make_folder(folder: Path) -> None:
         value, advice = f"{folder} ({error.strerror})", "choose another folder"
         requirement = "be a folder that can be written"
         raise ArgumentError("run", "out", requirement, value, advice) from error
-
-
-def _mean(job: Job, trials: list[Ranking]) -> Ranking:
-    return mean_of_trials(trials) if job.setup.trials else trials[0]
 
 
 def _total(outcomes: list[Outcome]) -> Outcome:

@@ -4,7 +4,7 @@ All calls of :mod:`reid_ext.evaluation` by the training are here. A figure is dr
 arguments that a ranking was made with.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from reid_ext.evaluation import (
     Reported,
     evaluate,
     evaluate_viewpoint,
+    mean_of_trials,
     ranked_lists,
     trials,
 )
@@ -74,6 +75,11 @@ def draw(
         how = ", re-ranked" if reranked else ""
         title = f"queries and their nearest images ({options.loss}{how})"
         draw_ranked_lists(lists, *samples, job.out / f"{name}.png", title)
+
+
+def of_all_trials(job: Job, rankings: Sequence[Ranking]) -> Ranking:
+    """Return the mean of the rankings of all trials; of a dataset without trials the only one."""
+    return mean_of_trials(rankings) if job.setup.trials else rankings[0]
 
 
 def _label(job: Job, result: Reported) -> str:
