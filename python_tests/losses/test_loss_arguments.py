@@ -163,6 +163,7 @@ def test_choices_that_are_no_words_are_refused(value):
             losses.ViewpointAwareLoss(3, 4, **{name: value})
 
 
+@pytest.mark.slow
 def test_random_triplets_compile_for_batches_of_any_size():
     compiled = torch.compile(losses.ExpATLoss(mining="random"), backend="aot_eager", dynamic=True)
     for rows in (6, 4):
