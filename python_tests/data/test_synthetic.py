@@ -96,6 +96,7 @@ def wait_until(condition):
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_number_of_workers_changes_nothing(small, tmp_path):
     settings = Settings(**SMALL)
     sysu.prepare(tmp_path, settings)
@@ -111,6 +112,7 @@ def test_number_of_workers_changes_nothing(small, tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_error_of_a_worker_is_raised_here(tmp_path):
     files = [tmp_path / name for name in "abc"]
     for path in files[:2]:
@@ -232,6 +234,7 @@ def test_error_in_mid_render_leaves_nothing(tmp_path, monkeypatch):
     assert list((tmp_path / "new").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_killed_render_is_not_trusted_and_done_again(small, tmp_path):
     root = tmp_path / "data"
     code = f"""if True:
@@ -256,6 +259,7 @@ data.synthesize("sysu-mm01", sys.argv[1], preset="tiny", workers=2)
 """
 
 
+@pytest.mark.slow
 def test_call_that_workers_would_repeat_is_refused(tmp_path):
     (tmp_path / "script.py").write_text(UNGUARDED)
     command = [sys.executable, "script.py", "data"]

@@ -57,6 +57,7 @@ def test_queries_have_matches_in_other_cameras(name, roots):
         assert cameras - {query.camera}
 
 
+@pytest.mark.slow
 @each
 def test_settings_alone_decide_the_bytes(name, roots, tmp_path):
     again = data.synthesize(name, tmp_path / "again", **SMALL, workers=2)

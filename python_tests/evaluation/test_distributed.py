@@ -51,11 +51,7 @@ LOSSES = {  # name: how to build it, and what it takes besides features and labe
         ("views",),
     ),
 }
-WORLDS = [
-    pytest.param((2, False), id="2"),
-    pytest.param((3, True), id="3, one without rows", marks=pytest.mark.slow),
-    pytest.param((4, False), id="4", marks=pytest.mark.slow),
-]
+WORLDS = [(2, False), (3, True), (4, False)]
 
 
 def batch():
@@ -103,7 +99,7 @@ def all_of_one_launch(rank, world_size, empty):
     return out
 
 
-@pytest.fixture(scope="module", params=WORLDS)
+@pytest.fixture(scope="module", params=WORLDS, ids=["2", "3, one without rows", "4"])
 def in_processes(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     return processes.run(all_of_one_launch, request.param[0], folder, *request.param)

@@ -79,7 +79,7 @@ def refusals(rank):
     return said
 
 
-@pytest.fixture(scope="module", params=[pytest.param(n, marks=pytest.mark.slow) for n in (2, 3, 4)])
+@pytest.fixture(scope="module", params=[2, 3, 4])
 def in_processes(request, tmp_path_factory):
     return processes.run(results, request.param, tmp_path_factory.mktemp("run"), request.param)
 

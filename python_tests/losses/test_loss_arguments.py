@@ -230,6 +230,7 @@ def test_regularisation_names_its_own_arguments(call, message):
         call(losses.angular_regularisation)
 
 
+@pytest.mark.slow
 def test_random_triplets_compile_for_batches_of_any_size():
     compiled = torch.compile(losses.ExpATLoss(mining="random"), backend="aot_eager", dynamic=True)
     for rows in (6, 4):

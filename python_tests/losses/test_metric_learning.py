@@ -118,6 +118,7 @@ def test_their_loss_without_a_miner():
     torch.testing.assert_close(metric_learning.Foreign(theirs)(x, labels), theirs(x, labels))
 
 
+@pytest.mark.slow
 def test_missing_package_is_named(tmp_path):
     code = (
         "import sys; sys.modules['pytorch_metric_learning'] = None\n"

@@ -159,7 +159,7 @@ def test_op_is_registered_correctly(device):
     )
 
 
-@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize("dynamic", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_compiles_to_one_graph(dynamic, device):
     def both(x, y, keys, key_y):
         return ops.fidi_loss(x, y, normalize=True) + ops.fidi_loss(

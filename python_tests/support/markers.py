@@ -7,12 +7,13 @@ SLOW_LEFT_OUT = pytest.StashKey[int]()
 
 @pytest.hookimpl(tryfirst=True)  # before pytest deselects by markers
 def pytest_collection_modifyitems(items):
-    """Mark the cuda half of every test, and the tests that use a group of processes."""
+    """Mark the cuda half of every test, and as distributed and slow those of process groups."""
     for item in items:
         if hasattr(item, "callspec") and item.callspec.params.get("device") == "cuda":
             item.add_marker("cuda")
         if "in_processes" in item.fixturenames:
             item.add_marker("distributed")
+            item.add_marker("slow")
 
 
 def pytest_deselected(items):

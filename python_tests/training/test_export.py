@@ -14,7 +14,7 @@ from reid_ext.export.exporting import ENDINGS
 from reid_ext.export.onnx_model import OnnxModel
 from reid_ext.training.checkpoint import read_checkpoint
 
-SLOW_ONNX = pytest.param("onnx", marks=pytest.mark.slow)  # its export takes seconds
+SLOW_EXPORTS = [pytest.param(name, marks=pytest.mark.slow) for name in ("onnx", "torch_export")]
 NEEDS = {"onnx": ["onnx", "onnxscript", "onnxruntime"], "safetensors": ["safetensors"]}
 
 
@@ -49,7 +49,7 @@ def inputs(model, rows):
         return images, modalities, model(images, modalities).features
 
 
-@pytest.mark.parametrize("file_format", [SLOW_ONNX, *sorted(ENDINGS.keys() - {"onnx"})])
+@pytest.mark.parametrize("file_format", [*SLOW_EXPORTS, "torchscript", "safetensors"])
 def test_written_by_the_command_and_gives_the_networks_features(
     file_format, trained, tmp_path, capsys
 ):
@@ -93,7 +93,7 @@ def test_torchscript_and_torch_export_take_any_batch(trained, tmp_path):
             torch.testing.assert_close(run(images, *[modalities][:two]), want)
 
 
-@pytest.mark.parametrize("file_format", [SLOW_ONNX, "safetensors"])
+@pytest.mark.parametrize("file_format", [SLOW_EXPORTS[0], "safetensors"])
 def test_extract_reads_what_export_wrote(file_format, trained, tmp_path):
     need(file_format)
     data.synthesize("regdb", tmp_path / "regdb", identities=(3, 0, 3), images=(2, 1), workers=1)
