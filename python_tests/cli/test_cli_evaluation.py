@@ -250,3 +250,12 @@ def test_command_line_and_report_name_no_protocol():
 
 def is_name(node):
     return isinstance(node, ast.Constant) and node.value in tuple(PROTOCOLS)
+
+
+@pytest.mark.filterwarnings("default")
+def test_warnings_of_the_library_are_one_line(run, files):
+    arrays = dict(np.load(files[0]))
+    np.savez(files[0], **arrays, extra=np.ones((2, 2)))
+    status, _, err = run("evaluate", *files)
+    assert status == 0 and err.count("\n") == 1 and "UserWarning" not in err
+    assert err.startswith(f"reid-ext: warning: FeatureSet.load: {files[0]} holds arrays that")

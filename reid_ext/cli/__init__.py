@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 from reid_ext._runtime.arguments import ArgumentError
@@ -25,7 +26,7 @@ from reid_ext.cli import (
     reranking,
     terminal,
 )
-from reid_ext.cli.command import WrongUse, as_typed
+from reid_ext.cli.command import WrongUse, as_typed, warn
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
@@ -34,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command of ``sys.argv`` or ``arguments``; returns the exit status."""
     args = _parser().parse_args(arguments)
     try:
-        result = args.run(args)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: warn(str(message))
+            result = args.run(args)
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted\n")
         return INTERRUPTED

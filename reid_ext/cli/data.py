@@ -13,7 +13,7 @@ from reid_ext.synthetic import number_of_workers
 
 def add_commands(groups: Any) -> None:
     """Add the group ``data`` to the subparsers of the command line."""
-    commands = groups.add_parser("data", help="datasets").add_subparsers(
+    commands = groups.add_parser("data", help="check, convert or draw a dataset").add_subparsers(
         required=True, metavar="COMMAND"
     )
     _add_check(commands)
