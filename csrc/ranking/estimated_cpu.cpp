@@ -2,6 +2,7 @@
 #include "ranking/estimated_cpu.h"
 
 #include <algorithm>
+#include <numeric>
 #include <vector>
 
 #include "ranking/count_cpu.h"
@@ -68,6 +69,22 @@ struct Listed {
   }
 };
 
+// A positive's rank: one, the positives of its query before it, and the images that were counted.
+void to_ranks(const Positives& positives, const std::vector<int64_t>& counts, int64_t* ranks) {
+  const auto comes_before = [&](int64_t a, int64_t b) {
+    return before(positives.values[a], positives.indices[a], positives.values[b],
+                  positives.indices[b]);
+  };
+  std::vector<int64_t> order(counts.size());
+  std::iota(order.begin(), order.end(), 0);
+  for (size_t i = 0; i + 1 < positives.offsets.size(); ++i) {
+    const int64_t begin = positives.offsets[i], end = positives.offsets[i + 1];
+    std::sort(order.begin() + begin, order.begin() + end, comes_before);
+    for (int64_t k = begin; k < end; ++k) ranks[k] = 1 + (k - begin) + counts[order[k]];
+    std::sort(ranks + begin, ranks + end);  // approximate counts need not ascend
+  }
+}
+
 }  // namespace
 
 bool estimates_pay(const Problem& p) {
@@ -98,19 +115,7 @@ Tensor ranks_by_estimates(const Problem& p, Estimate estimate) {
         .count(p.compute, counts.data());
   }
   const Tensor ranks = torch::stable::new_empty(p.positives.indices, {int64_t(counts.size())});
-  int64_t* out = ranks.mutable_data_ptr<int64_t>();
-  std::vector<int64_t> order;  // of the positives of one query
-  for (int64_t i = 0; i < p.q; ++i) {
-    const int64_t begin = positives.offsets[i], end = positives.offsets[i + 1];
-    order.resize(end - begin);
-    for (int64_t k = begin; k < end; ++k) order[k - begin] = k;
-    std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
-      return before(positives.values[a], positives.indices[a], positives.values[b],
-                    positives.indices[b]);
-    });
-    for (int64_t k = begin; k < end; ++k) out[k] = 1 + (k - begin) + counts[order[k - begin]];
-    std::sort(out + begin, out + end);  // approximate counts need not ascend
-  }
+  to_ranks(positives, counts, ranks.mutable_data_ptr<int64_t>());
   return ranks;
 }
 
