@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from reid_ext import models, training
-from reid_ext.cli.features import read_features
+from reid_ext import FeatureSet, models, training
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "reid_ext").rglob("*.py"))
@@ -49,7 +48,7 @@ def write_arrays(content, path):
     [
         (write_tensors, "c.pt", lambda path: training.load_model(path, torch.nn.Linear(1, 1))),
         (write_tensors, "w.pth", lambda path: models.build_backbone("small", path)),
-        (write_arrays, "f.npz", lambda path: read_features(path, "query")),
+        (write_arrays, "f.npz", lambda path: FeatureSet.load(path)),
     ],
     ids=["checkpoint", "weights", "features"],
 )
