@@ -214,7 +214,5 @@ def test_loss_raises_one_error_in_its_own_name_whatever_the_mining(mining, call,
 def test_ops_called_directly_keep_runtime_errors():
     with pytest.raises(RuntimeError, match="nearest: count must be from 1 to the 3 keys, got 9"):
         torch.ops.reid_ext.nearest(X, None, 9, 0)
-    with pytest.raises(
-        ArgumentError, match=r"^nearest: count must be from 1 to the 3 keys, got 9$"
-    ):
+    with pytest.raises(ArgumentError, match=r"^nearest: count must be from 1 to the 3 keys"):
         ops.nearest(X, 9)
