@@ -262,7 +262,7 @@ def arguments(**changed):
         ({"query_ids": torch.ones(3)}, "query_ids must be integers, got torch.float32"),
         ({"gallery_ids": ["a", "b", "c", "d"]}, "gallery_ids must be integers, got <U1"),
         ({"query_cameras": None}, "query_cameras must be given for protocol 'market1501'"),
-        ({"gallery_cameras": None}, "gallery_cameras must be given .* use protocol='generic'"),
+        ({"gallery_cameras": None}, "gallery_cameras must be given .* use protocol 'generic'"),
         ({"gallery_cameras": [2, 2]}, r"gallery_cameras must have shape \(4,\)"),
         ({"protocol": "market"}, "protocol must be one of 'market1501', .*got 'market'"),
         ({"metric": "dot"}, "metric must be one of 'cosine', .*got 'dot'"),
