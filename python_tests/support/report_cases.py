@@ -22,15 +22,22 @@ def side(count, seed, people=6, folder=None):
     return Side(x, ids, random.integers(0, 3, count), None if paths is None else np.array(paths))
 
 
+def labels(query, gallery):
+    """The labels of both sides, as evaluate takes them."""
+    return {
+        "query_ids": query.identities,
+        "gallery_ids": gallery.identities,
+        "query_cameras": query.cameras,
+        "gallery_cameras": gallery.cameras,
+    }
+
+
 def run(name="a", protocol="market1501", query=None, gallery=None, **options):
     query, gallery = query or side(20, 1), gallery or side(60, 2)
     ranking = evaluate(
         query.features,
         gallery.features,
-        query_ids=query.identities,
-        gallery_ids=gallery.identities,
-        query_cameras=query.cameras,
-        gallery_cameras=gallery.cameras,
+        **labels(query, gallery),
         protocol=protocol,
         **options,
     )
@@ -68,10 +75,7 @@ def sysu_run(name="a", folder=None):
     mean = evaluate_sysu(
         query.features,
         gallery.features,
-        query_ids=query.identities,
-        gallery_ids=gallery.identities,
-        query_cameras=query.cameras,
-        gallery_cameras=gallery.cameras,
+        **labels(query, gallery),
         trials=TRIALS,
     )
     drawn = select_galleries(gallery.identities, gallery.cameras, trials=TRIALS)[1]
