@@ -176,6 +176,7 @@ def test_traceback_on_demand(run, monkeypatch, tmp_path):
         run("data", "synthesize", "regdb", tmp_path / "new", "--seed", -1)
 
 
+@pytest.mark.slow
 def test_runs_as_a_module(tmp_path):
     command = [sys.executable, "-m", "reid_ext.cli", "data", "check", "regdb", str(tmp_path)]
     # In the folder of the sources Python would import these, built or not.

@@ -38,6 +38,7 @@ def precisions(given, metric, **options):
     return evaluate(*features, **labels, metric=metric, **options).average_precision
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compute", ["exact", "bf16"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 @pytest.mark.parametrize("metric", METRICS)

@@ -19,7 +19,9 @@ PLOTS = {
 
 
 @pytest.mark.parametrize("name", PLOTS)
-@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+@pytest.mark.parametrize(
+    "suffix", [".png", *(pytest.param(s, marks=pytest.mark.slow) for s in (".svg", ".pdf"))]
+)
 def test_plot_writes_the_same_bytes_each_time(name, suffix, tmp_path):
     plot, given = PLOTS[name]
     paths = [tmp_path / f"{i}{suffix}" for i in range(2)]

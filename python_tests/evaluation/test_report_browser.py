@@ -11,7 +11,7 @@ from report_cases import NASTY, changed, run, side, sysu_run
 from reid_ext import viz
 from reid_ext.report import write_report
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -68,6 +68,7 @@ def test_half_features_are_computed_in_float32(dtype, device):
     torch.testing.assert_close(got, loss(x.to(dtype).float(), y))
 
 
+@pytest.mark.slow
 def test_compiles_to_one_graph(device):
     loss, x, y = batch(device)
     compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")

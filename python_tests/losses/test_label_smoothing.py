@@ -95,6 +95,7 @@ def test_no_rows_give_zero_loss_and_zero_gradient(device):
     assert loss.item() == 0 and logits.grad.shape == (0, 4)
 
 
+@pytest.mark.slow
 def test_compiles_to_one_graph(device):
     logits, y = batch(6, 5, device)
     loss = losses.AdaptiveLabelSmoothingLoss(variant="released")

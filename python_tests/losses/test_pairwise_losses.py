@@ -81,6 +81,7 @@ def test_half_inputs_are_computed_in_float32(kind, dtype, device):
     torch.testing.assert_close(loss, kind()(x.float(), y))
 
 
+@pytest.mark.slow
 @every_loss
 def test_compiles_to_one_graph(kind, device):
     x, y = batch(device)

@@ -97,6 +97,7 @@ def test_without_a_triplet_it_is_zero_with_zero_gradient(rows, labels, aggregati
     assert value == 0 and not x.grad.any()
 
 
+@pytest.mark.slow
 def test_compiles_to_one_graph(device):
     compiled = torch.compile(ExpATLoss(mining="random"), fullgraph=True, backend="aot_eager")
     x, labels = torch.randn(12, 5, device=device), torch.arange(12, device=device) // 4

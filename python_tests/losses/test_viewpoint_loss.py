@@ -123,6 +123,7 @@ def test_present_views_are_those_of_the_training_set(device):
         present_views(labels, views, num_identities=2)
 
 
+@pytest.mark.slow
 def test_whole_loss_compiles_to_one_graph(device):
     loss, given = whole(device)
     want = loss(*given)

@@ -126,6 +126,7 @@ def test_op_is_registered_correctly(device):
     torch.library.opcheck(torch.ops.reid_ext.cosine_matrix.default, arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("angle", [False, True])
 def test_compiles_to_one_graph(angle, device):
     compiled = torch.compile(ops.cosine_matrix, fullgraph=True, backend="aot_eager", dynamic=True)

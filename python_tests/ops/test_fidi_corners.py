@@ -159,6 +159,7 @@ def test_op_is_registered_correctly(device):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dynamic", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_compiles_to_one_graph(dynamic, device):
     def both(x, y, keys, key_y):

@@ -95,6 +95,7 @@ def test_scipy_matrix_holds_the_same():
     np.testing.assert_array_equal(matrix.toarray(), dense(got, fill=0.0).numpy())
 
 
+@pytest.mark.slow
 def test_dbscan_finds_the_people():
     cluster = pytest.importorskip("sklearn.cluster")
     identity = torch.arange(160) % 20

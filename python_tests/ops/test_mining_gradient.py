@@ -163,6 +163,7 @@ def test_op_is_registered_correctly(metric, device):
     torch.library.opcheck(op, (*two_sets, metric), test_utils=some)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_compiles_to_one_graph(dynamic, device):
     def mined(x, y, keys, key_y):

@@ -233,6 +233,7 @@ def test_ops_are_registered_correctly(device):
     torch.library.opcheck(from_distances, (torch.cdist(query, gallery), *positives, *junk))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_compiles_to_one_graph(dynamic, device):
     def ranks(query, gallery, *wanted):

@@ -124,6 +124,7 @@ def test_op_is_registered_correctly(masked, each, device):
     torch.library.opcheck(backward, (loss, *arguments[:4], *saved, *arguments[4:]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_compiles_to_one_graph(dynamic, device):
     compiled = torch.compile(
