@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from reid_ext import data
+from reid_ext import ArgumentError, data
 from reid_ext.data.readers.registry import MODULES
 from reid_ext.synthetic import LAYOUTS
 
@@ -231,3 +231,14 @@ def test_unknown_names_and_splits_are_refused(tmp_path):
         data.check("imagenet", tmp_path)
     with pytest.raises(ValueError, match="regdb must be given evaluate_on, trial alone, got fold"):
         data.check("regdb", tmp_path, fold=1)
+
+
+def test_report_lines_end_with_the_verdict(tmp_path):
+    lines = list(data.report_lines(data.check("market1501", tmp_path)))
+    assert lines[0].startswith("error: ") and lines[-1].startswith("market1501: ")
+
+
+def test_check_split_raises_for_arguments_that_a_reader_does_not_have():
+    data.check_split("f", "cuhk03-np", ["boxes"])
+    with pytest.raises(ArgumentError, match="be given only evaluate_on, .*, got color"):
+        data.check_split("f", "cuhk03-np", ["color"])

@@ -77,3 +77,11 @@ def test_plot_says_how_to_install_missing_matplotlib(tmp_path, monkeypatch):
     needs = r'plot_angles: figures need matplotlib, .* pip install "reid_ext\[viz\]"'
     with pytest.raises(ImportError, match=needs):
         plot(*given, tmp_path / "a.png")
+
+
+def test_need_matplotlib_raises_where_it_is_missing(monkeypatch):
+    viz.need_matplotlib("f")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match="f: figures need matplotlib, which is not installed"):
+        viz.need_matplotlib("f")
