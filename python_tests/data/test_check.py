@@ -227,7 +227,7 @@ def test_permutations_of_sysu_that_differ_from_its_folders_are_found(whole, tmp_
 
 
 def test_unknown_names_and_splits_are_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"data\.check: name must be one of sysu-mm01, "):
+    with pytest.raises(ValueError, match=r"data\.check: name must be one of 'sysu-mm01', "):
         data.check("imagenet", tmp_path)
     with pytest.raises(ValueError, match="regdb must be given evaluate_on, trial alone, got fold"):
         data.check("regdb", tmp_path, fold=1)
@@ -240,5 +240,5 @@ def test_report_lines_end_with_the_verdict(tmp_path):
 
 def test_check_split_raises_for_arguments_that_a_reader_does_not_have():
     data.check_split("f", "cuhk03-np", ["boxes"])
-    with pytest.raises(ArgumentError, match="be given only evaluate_on, .*, got color"):
+    with pytest.raises(ArgumentError, match=r"be given only evaluate_on, .*, got color"):
         data.check_split("f", "cuhk03-np", ["color"])
