@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from reid_ext import evaluate, evaluation
-from reid_ext.evaluation._engine.compute import precision
+from reid_ext._runtime.precision import precision
 
 METRICS = ["cosine", "euclidean"]
 

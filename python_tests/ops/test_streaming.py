@@ -11,6 +11,7 @@ from reference.ranking import places
 from reid_ext import evaluate, ops
 from reid_ext.evaluation import evaluate_distances
 from reid_ext.evaluation._engine import blocks
+from reid_ext.features import feature_set
 
 METRICS = ["cosine", "euclidean", "squared_euclidean"]
 
@@ -92,7 +93,7 @@ def test_ranks_of_real_features_are_those_of_float64(device):
 def test_long_gallery_is_streamed_in_tiles_and_blocks(device, monkeypatch):
     query, gallery, labels = problem(300, 9000, device, torch.float32)
     at_once = evaluate(query, gallery, **labels, metric="euclidean")
-    monkeypatch.setattr(blocks, "STREAMED_ROWS", 8000)
+    monkeypatch.setattr(feature_set, "LONGEST_TILE", 8000)
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 8500 * 16)
     assert same(evaluate(query, gallery, **labels, metric="euclidean"), at_once)
 

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from reid_ext import ops
 from reid_ext._runtime import arguments
+from reid_ext._runtime import precision as compute
 from reid_ext._runtime.arguments import ArgumentError, Array, Gallery
-from reid_ext.evaluation._engine import compute, streaming
-from reid_ext.evaluation._engine.blocks import Blocks, is_streamed
+from reid_ext.evaluation._engine import streaming
+from reid_ext.evaluation._engine.blocks import Blocks
 from reid_ext.evaluation._engine.distances import order_keys
 from reid_ext.evaluation._engine.pairs import Matches, Rule, Rules, Side
 from reid_ext.evaluation.protocols import PROTOCOLS, Protocol, Trial
@@ -262,10 +263,11 @@ class Evaluation:
     def rank(self, query: FeatureSet, gallery: FeatureSet) -> Ranking:
         """The ranking by features."""
         q = query.tensor()
-        g: Any = gallery.features
         needs_matrix = self.rerank is not None or self.protocol.needs_keys(self.settings)
-        if needs_matrix or not is_streamed(q, g):
-            g = gallery.tensor()
+        whole = needs_matrix or self.protocol.draws
+        in_blocks = not whole and gallery.is_read_in_blocks(q.device)
+        g: Any = gallery.features if in_blocks else gallery.tensor()
+        if not in_blocks:
             arguments.alike(self.function, "gallery", g, "query", q)
         compute.check_compute(self.function, self.compute, q)
         trials = self.trials(
@@ -277,7 +279,7 @@ class Evaluation:
             keys = SharedKeys(q, g, self.metric, [t.trial for t in trials])
         of_trials = [None if keys is None else keys(one.trial) for one in trials]
         rankings = [
-            self._rank_trial(q, g, one, of_trial)
+            self._rank_trial(q, g, one, of_trial, in_blocks)
             for one, of_trial in zip(trials, of_trials, strict=True)
         ]
         return self._mean(rankings)
@@ -299,7 +301,7 @@ class Evaluation:
         return self._mean(rankings)
 
     def _rank_trial(
-        self, q: Tensor, g: Tensor | Any, one: Trialled, keys: Tensor | None
+        self, q: Tensor, g: Any, one: Trialled, keys: Tensor | None, in_blocks: bool
     ) -> Ranking:
         provenance = self.provenance(one, self.metric, q.dtype, self.rerank)
         if keys is not None:
@@ -311,21 +313,17 @@ class Evaluation:
             d = rerank_by(self.function, q, g, self.metric, self.rerank)
             return self._of_keys(d, one, provenance)
         m = one.matches
-        if isinstance(g, Tensor) and not is_streamed(q, g):
-            with compute.precision(self.compute):
-                ranks = ops.rank_positives(
-                    q,
-                    m.gallery(g),
-                    m.positives,
-                    m.junk,
-                    metric=self.metric,
-                    compute=compute.op_compute(self.compute),
-                )
-        else:
+        if in_blocks:
             blocks = Blocks(self.function, g, q, one.gallery.rows)
             ranks = streaming.rank_positives(
                 q, blocks, m.positives, m.junk, m.kept, self.metric, self.compute
             )
+        else:
+            how = compute.op_compute(self.compute)
+            with compute.precision(self.compute):
+                ranks = ops.rank_positives(
+                    q, m.gallery(g), m.positives, m.junk, metric=self.metric, compute=how
+                )
         lists = Lists(m.positives.offsets, ranks)
         return from_ranks(lists, provenance, self.max_rank, unmatched=m.unmatched)
 

@@ -5,8 +5,8 @@ from torch import Tensor
 
 from reid_ext import ops
 from reid_ext._runtime.arguments import ArgumentError, Gallery, choice, integer
-from reid_ext.evaluation._engine.blocks import Block, Blocks, Upload, is_streamed
-from reid_ext.evaluation._engine.compute import precision
+from reid_ext._runtime.precision import precision
+from reid_ext.evaluation._engine.blocks import Block, Blocks, Upload
 from reid_ext.evaluation._engine.inputs import as_set, read_features, read_rows
 from reid_ext.features import FeatureSet
 from reid_ext.ops import METRICS
@@ -40,14 +40,14 @@ def search(
     choice(function, "metric", metric, METRICS)
     k = integer(function, "k", k, 1)
     q = read_rows(function, "query", query)
-    rows = as_set(function, "gallery", gallery).features
-    if not is_streamed(q, rows):
-        q, whole = read_features(function, q, rows)
+    images = as_set(function, "gallery", gallery)
+    if not images.is_read_in_blocks(q.device):
+        q, whole = read_features(function, q, images)
         integer(function, "k", k, 1, len(whole), "the gallery's rows")
         with precision("exact"):
             nearest = ops.nearest(q, k, keys=whole, metric=metric)
         return nearest.distances, nearest.indices
-    blocks = Blocks(function, rows, q, None)
+    blocks = Blocks(function, images.features, q, None)
     best: tuple[Tensor, Tensor] | None = None
     seen = 0
     with precision("exact"):

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from reid_ext import ops
+from reid_ext._runtime import precision
 from reid_ext._runtime.arguments import ArgumentError
-from reid_ext.evaluation._engine import compute as precision
 from reid_ext.evaluation._engine import streaming
 from reid_ext.evaluation._engine.blocks import Blocks
 from reid_ext.evaluation._engine.pairs import Matches, Rules, Side, keep, query_of

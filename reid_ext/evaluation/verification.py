@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from reid_ext._runtime.arguments import ArgumentError, Array, Gallery, described, finite
-from reid_ext.evaluation._engine.compute import precision
+from reid_ext._runtime.precision import precision
 from reid_ext.evaluation._engine.distances import distance_blocks
 from reid_ext.evaluation._engine.inputs import read_features
 from reid_ext.evaluation._engine.pairs import Matches, Rules, query_of

@@ -15,6 +15,7 @@ from reid_ext._runtime.arguments import ArgumentError, Array, Gallery
 Column: TypeAlias = Tensor | np.ndarray  # int64 or float64 tensor; text as a NumPy array
 INTEGER_COLUMNS = ("identities", "cameras", "views", "modalities", "clothes", "tracks", "images")
 RESERVED = ("features", "source")
+LONGEST_TILE = 1 << 17  # with more rows, a tile of the product has fewer than 128 queries
 
 
 class FeatureSet:
@@ -118,6 +119,18 @@ class FeatureSet:
     def cameras(self) -> Tensor | None:
         """Integers (N,), int64; None if unknown."""
         return self.columns.get("cameras")  # type: ignore[return-value]
+
+    def is_read_in_blocks(self, device: torch.device) -> bool:
+        """Whether queries on ``device`` read this gallery in blocks.
+
+        They do if it is too long for one tile of the product, not in memory, or not a tensor while
+        the queries are on a GPU.
+        """
+        if isinstance(self.features, np.memmap) or self.is_in_blocks:
+            return True
+        if isinstance(self.features, np.ndarray) and device.type == "cuda":
+            return True
+        return len(self) > LONGEST_TILE
 
     def __len__(self) -> int:
         if self._rows is None:

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from reid_ext._runtime.arguments import computed, flag, number
 from reid_ext._runtime.arguments import labels as read_labels
+from reid_ext._runtime.kernels import code_of
 from reid_ext.ops._autograd import differentiable, differentiate_once
-from reid_ext.ops._contract import code_of, fake
+from reid_ext.ops._contract import fake
 
 FIDI_AGGREGATIONS = ("mean", "sum")
 

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from reid_ext._runtime.arguments import ArgumentError, computed
 from reid_ext._runtime.arguments import labels as read_labels
+from reid_ext._runtime.kernels import code_of
 from reid_ext.ops._autograd import differentiable, differentiate_once
-from reid_ext.ops._contract import METRICS, code_of, fake
+from reid_ext.ops._contract import METRICS, fake
 
 
 class HardestPairs(NamedTuple):

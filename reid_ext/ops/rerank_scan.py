@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from reid_ext._runtime.arguments import ArgumentError, dense, instance, integer
+from reid_ext._runtime.kernels import code_of, kernel
 from reid_ext.ops._autograd import no_gradient
-from reid_ext.ops._contract import METRICS, code_of, fake, kernel
+from reid_ext.ops._contract import METRICS, fake
 from reid_ext.ops.rerank import Nearest, read_problem, read_settings
 
 

@@ -9,8 +9,9 @@ from torch import Tensor
 from reid_ext._runtime.argument_error import named
 from reid_ext._runtime.arguments import choice, computed, dense, integer, number
 from reid_ext._runtime.arguments import labels as read_labels
+from reid_ext._runtime.kernels import code_of
 from reid_ext.ops._autograd import differentiable, differentiate_once
-from reid_ext.ops._contract import code_of, fake
+from reid_ext.ops._contract import fake
 
 VIEW_TARGETS = ("adaptive", "fixed", "hard")
 AGGREGATIONS = ("mean", "none")

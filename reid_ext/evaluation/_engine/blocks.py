@@ -10,7 +10,6 @@ from torch import Tensor
 from reid_ext._runtime.arguments import ArgumentError, Gallery, alike, matrix
 
 BLOCK_BYTES = 32 << 20  # of features read at once
-STREAMED_ROWS = 1 << 17  # with more, a tile of rank_positives has fewer than 128 queries
 
 
 class Block(NamedTuple):
@@ -57,15 +56,6 @@ class Blocks:
             query = query.new_empty(0, query.shape[1], device=features.device)
         alike(self.where, "gallery", features, "query", query)
         return features
-
-
-def is_streamed(query: Tensor, gallery: Gallery) -> bool:
-    """Whether a gallery is too long for one tile, not in memory, or not where the query is."""
-    if isinstance(gallery, np.memmap) or not isinstance(gallery, Tensor | np.ndarray):
-        return True
-    if isinstance(gallery, np.ndarray) and query.is_cuda:
-        return True
-    return len(gallery) > STREAMED_ROWS
 
 
 class Upload:

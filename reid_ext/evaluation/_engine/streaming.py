@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from reid_ext import ops
+from reid_ext._runtime.precision import op_compute, precision
 from reid_ext.evaluation._engine.blocks import Block, Blocks, Upload
-from reid_ext.evaluation._engine.compute import op_compute, precision
 from reid_ext.evaluation._engine.pairs import query_of
 from reid_ext.ops import Lists
 
