@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-from reference.classification_losses import viewpoint
-from viewpoint_cases import TARGETS
+from reference.classification_losses import TARGETS, viewpoint
 
 from reid_ext import losses, ops
 from reid_ext.losses.viewpoint import (

@@ -3,8 +3,8 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from reference.classification_losses import viewpoint, viewpoint_labels
-from viewpoint_cases import ALPHA, TARGETS, batch
+from reference.classification_losses import TARGETS, viewpoint, viewpoint_labels
+from viewpoint_cases import ALPHA, batch
 
 from reid_ext import ops
 

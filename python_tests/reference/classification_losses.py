@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+TARGETS = ("adaptive", "fixed", "hard")
+
 
 def smoothed_labels(q: Tensor, labels: Tensor, alpha: float, variant: str) -> Tensor:
     """The labels for probabilities q (N, C), as the paper prints L_y and as the code has it."""

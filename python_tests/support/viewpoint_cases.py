@@ -2,7 +2,6 @@
 
 import torch
 
-TARGETS = ["adaptive", "fixed", "hard"]
 ALPHA = 0.25
 
 

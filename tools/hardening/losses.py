@@ -13,7 +13,7 @@ import torch
 from part import Budget, Failures, Row, attempt
 from reference import pairwise_losses as formulas
 from reference.choices import watched
-from reference.classification_losses import label_smoothing, viewpoint
+from reference.classification_losses import TARGETS, label_smoothing, viewpoint
 from reference.distances import cosines
 from torch import Tensor
 
@@ -189,7 +189,7 @@ def check_views(rng: np.random.Generator, sizes: dict[str, int]) -> int:
     present[labels[view >= 0], view[view >= 0]] = True
     given = None if rng.random() < 0.3 else present
     options = {"num_views": views, "alpha": float(rng.random() / 2)}
-    options["targets"] = ops.viewpoint.TARGETS[rng.integers(3)]
+    options["targets"] = TARGETS[rng.integers(3)]
     return agree(
         lambda leaves: ops.viewpoint_loss(leaves[0], labels, view, present=given, **options),
         lambda leaves: (
