@@ -14,6 +14,7 @@ from reid_ext.training.average import moving_average, take_over
 from reid_ext.training.checkpoint import read_checkpoint
 from reid_ext.training.in_parts import InParts
 from reid_ext.training.overrides import checked_settings, settings_from_text
+from reid_ext.training.schedule import ramp
 
 MODALITIES = torch.tensor([0, 1] * 6)
 
@@ -248,3 +249,9 @@ def test_fraction_of_images_keeps_all_identities_and_modalities():
 def test_fraction_refuses(share, of, message):
     with pytest.raises(ValueError, match=message):
         data.fraction(Squares().samples, share, of=of)
+
+
+@pytest.mark.parametrize("at", [(0, 0), (1, 1), (5, 5)])
+def test_ramp_of_no_length_is_a_step(at):
+    recipe = replace(training.EMBEDDED, metric_ramp=at)
+    assert [ramp(recipe, i) for i in range(8)] == [float(i >= at[0]) for i in range(8)]

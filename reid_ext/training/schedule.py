@@ -38,7 +38,9 @@ def learning_rate_factor(recipe: Recipe, iteration: int) -> float:
 def ramp(recipe: Recipe, iteration: int) -> float:
     """Return the share of a metric loss's weight: 0 up to the ramp, then linear to 1."""
     start, end = recipe.metric_ramp
-    return 1.0 if iteration >= end else max(iteration - start, 0) / (end - start)
+    if iteration >= end:
+        return 1.0
+    return 0.0 if iteration <= start else (iteration - start) / (end - start)
 
 
 def stretched(recipe: Recipe, factor: float, kept: Container[str] = ()) -> Recipe:
