@@ -62,7 +62,7 @@ def test_page_has_the_five_files_of_a_family():
         "csrc/gem/gem_cpu.cpp",
         "csrc/gem/gem_cuda.cu",
         "reid_ext/ops/gem.py",
-        "python_tests/test_gem.py",
+        "python_tests/ops/test_gem.py",
     ]
 
 
@@ -72,7 +72,7 @@ def test_its_files_build_and_pass_their_own_test(copy):
     configure(copy, "build", "ON" if on_gpu else "OFF")
     targets = ["reid_ext_cpu", "reid_ext_cuda"] if on_gpu else ["reid_ext_cpu"]
     run("cmake", "--build", "build", "--target", *targets, cwd=copy)
-    tests = "python_tests/test_gem.py", "python_tests/build/test_layers.py"
+    tests = "python_tests/ops/test_gem.py", "python_tests/build/test_layers.py"
     out = run(
         *(sys.executable, "-c", LOAD_AND_TEST, "-q", "-p", "no:cacheprovider", "-k", "gem", *tests),
         cwd=copy,
