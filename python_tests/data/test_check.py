@@ -229,7 +229,7 @@ def test_permutations_of_sysu_that_differ_from_its_folders_are_found(whole, tmp_
 def test_unknown_names_and_splits_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"data\.check: name must be one of 'sysu-mm01', "):
         data.check("imagenet", tmp_path)
-    with pytest.raises(ValueError, match="regdb must be given evaluate_on, trial alone, got fold"):
+    with pytest.raises(ValueError, match="regdb must be given only evaluate_on, trial, got fold"):
         data.check("regdb", tmp_path, fold=1)
 
 

@@ -97,10 +97,10 @@ def test_rejects_labels_out_of_range():
         loss(x, y - 1)
 
 
-def test_rejects_sizes_and_weights_that_make_no_sense():
+def test_invalid_sizes_and_weights_are_refused():
     with pytest.raises(ValueError, match="num_identities must be an integer >= 1"):
         CenterLoss(0, 5)
-    with pytest.raises(ValueError, match="feature_dim must be at least 1, got -1"):
+    with pytest.raises(ValueError, match="feature_dim must be an integer >= 1"):
         CenterLoss(5, -1)
-    with pytest.raises(ValueError, match=r"weight must be above 0, got 0"):
+    with pytest.raises(ValueError, match="weight must be a finite number > 0, got 0"):
         CenterLoss(2, 2).rescale_gradient(0)
