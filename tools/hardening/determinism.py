@@ -1,4 +1,7 @@
-"""The same bits from two runs and from any number of threads, of every op and its gradient."""
+"""The same bits from two runs of every op and its gradient.
+
+Also from any number of threads, where oneDNN multiplies: the bits of torch.mm depend on it.
+"""
 
 from collections.abc import Callable, Iterator
 
@@ -6,7 +9,7 @@ import numpy as np
 import torch
 from part import Budget, Row
 
-from reid_ext import losses, ops, rerank
+from reid_ext import build_info, losses, ops, rerank
 from reid_ext.evaluation import evaluate, jaccard_distance, search, verify
 
 THREADS = (1, 2, 3, 8)
@@ -14,6 +17,7 @@ THREADS = (1, 2, 3, 8)
 
 def attack(budget: Budget) -> Iterator[Row]:
     """Batches large enough that the work is divided among threads."""
+    any_number = build_info()["cpu_product"] == "onednn"
     for name, call in CALLS.items():
         found, done = set(), 0
         for number, rng in budget.share(1 / len(CALLS)).numbers(budget.amount(2, 100)):
@@ -24,9 +28,9 @@ def attack(budget: Budget) -> Iterator[Row]:
             for threads in THREADS:
                 torch.set_num_threads(threads)
                 results[threads] = [call(x, labels), call(x, labels)]
-            wanted = results[1][0]
             for threads, (one, two) in results.items():
                 done += 2
+                wanted = results[1][0] if any_number else one
                 if one != wanted or two != wanted:
                     found.add(f"seed [{budget.seed}, {number}], {n} x {dim}: {threads} threads")
         torch.set_num_threads(1)
