@@ -1,10 +1,14 @@
 """The evaluate_rank drop-ins and single-gallery-shot, by hand and by enumeration."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 from reference.ranking import ranked_pairs, same_pairs, single_shot_cmc
 
+import reid_ext
 from reid_ext.compat import fastreid, torchreid
 from reid_ext.evaluation import evaluate_distances, evaluate_single_shot
 
@@ -84,3 +88,17 @@ def test_errors_name_the_arguments_of_the_drop_in(module):
 def test_number_of_draws_is_checked():
     with pytest.raises(ValueError, match="draws must be an integer >= 1, got 0"):
         evaluate_single_shot(DISTANCES, **keywords(LABELS), draws=0)
+
+
+def test_compat_modules_are_there_after_import_of_the_package():
+    pytest.importorskip("pytorch_metric_learning")
+    pytest.importorskip("torchmetrics")
+    names = "fastreid.evaluate_rank", "torchreid.evaluate_rank", "re_ranking"
+    names += "metric_learning.Loss", "torchmetrics.ReIDRetrieval"
+    used = "; ".join(f"reid_ext.compat.{name}" for name in names)
+    done = subprocess.run(
+        [sys.executable, "-c", f"import reid_ext; {used}"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    with pytest.raises(AttributeError, match="has no attribute 'fastreind'"):
+        reid_ext.compat.fastreind  # noqa: B018

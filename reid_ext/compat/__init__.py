@@ -1,5 +1,22 @@
-"""Faces that other packages' users know, one module per package; import the one you need."""
+"""Drop-in replacements for functions of other code, with their names and arguments.
 
+``compat.torchreid`` and ``compat.fastreid`` are there at once. ``compat.metric_learning`` and
+``compat.torchmetrics`` are imported when they are asked for, as they need those libraries.
+"""
+
+from importlib import import_module
+from types import ModuleType
+
+from reid_ext.compat import fastreid, torchreid
 from reid_ext.compat.zhong import re_ranking
 
-__all__ = ["re_ranking"]
+__all__ = ["fastreid", "re_ranking", "torchreid"]
+
+_ON_DEMAND = ("metric_learning", "torchmetrics")
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Import an adapter whose library is optional."""
+    if name in _ON_DEMAND:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
