@@ -56,7 +56,7 @@ def main():
         (trained,) = trainings(options)
     identities = np.array([sample.identity for sample in trained.job.dataset.gallery])
     people = identities > 0  # no distractors
-    compare(pseudo_labels(trained.gallery[people]), identities[people])
+    compare(pseudo_labels(trained.gallery[people].tensor()), identities[people])
 
 
 if __name__ == "__main__":

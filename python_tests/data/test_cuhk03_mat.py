@@ -94,7 +94,7 @@ def test_command_writes_one_kind_of_boxes(source, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out) == {"ok": True, "root": str(out)}
     assert [path.name for path in out.iterdir()] == ["detected"]
     assert cli.main([*flags, "--boxes", "detected"]) == 1
-    assert "out must not exist yet" in capsys.readouterr().err
+    assert "OUT must not exist yet" in capsys.readouterr().err
 
 
 def test_reader_says_how_to_convert(source):

@@ -133,7 +133,7 @@ def test_all_processes_refuse_what_one_was_given(in_processes):
         assert said["places"].startswith(where + "gallery must have the same gallery_rows, or None")
         own = {"metric": "metric must be one of", "length": "gallery must have feature length 8"}
         own["finite"] = "query must be finite"
-        others = "arguments must fit in every process, got a refusal in process 1"
+        others = "arguments must be valid in every process, got an error in process 1"
         for name, message in own.items():
             assert said[name].startswith(where + (message if rank == 1 else others))
 

@@ -126,13 +126,13 @@ def test_same_bits_with_two_threads(device):
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"k1": 0}, "k1 must be an integer >= 1, got 0"),
-        ({"k1": 10}, "k1 must be at most 9 with 9 images, got 10"),
-        ({"k1": 9, "convention": "reranking"}, "k1 must be at most 8 with 9 images, got 9"),
+        ({"k1": 0}, "k1 must be an integer >= 1 .*, got 0"),
+        ({"k1": 10}, "k1 must be .* at most 9 .*, got 10"),
+        ({"k1": 9, "convention": "reranking"}, "k1 must be .* at most 8 .*, got 9"),
         ({"k2": 0}, "k2 must be an integer >= 1, got 0"),
         ({"convention": "other"}, "convention must be one of 'clustering', 'reranking'"),
-        ({"max_distance": 1.5}, r"max_distance must be in \[0, 1\], got 1.5"),
-        ({"features": torch.zeros(3)}, r"features must have 2 dimensions.* got shape \(3,\)"),
+        ({"max_distance": 1.5}, r"max_distance must be a finite number >= 0 and <= 1, got 1.5"),
+        ({"features": torch.zeros(3)}, r"features must have shape .* got shape \(3,\)"),
         ({"features": torch.full((9, 2), torch.nan)}, "features must be finite, got NaN"),
     ],
 )

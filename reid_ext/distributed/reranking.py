@@ -19,6 +19,7 @@ from reid_ext.evaluation import read_options
 from reid_ext.features import FeatureSet
 
 WHERE = "distributed.rerank"
+UNKNOWN = 2**62  # so many images, before the processes know how many there are
 
 
 @overload
@@ -96,7 +97,9 @@ def rerank(
     Raises:
         ArgumentError: as :func:`reid_ext.rerank`, in all processes.
     """
+    given = {"k1": k1, "k2": k2, "lambda_value": lambda_value, "metric": metric}
     with refused_together(WHERE, group):
+        read_options(WHERE, "k_reciprocal", given, UNKNOWN, UNKNOWN)
         q = Shard(WHERE, "query", query, query_rows)
         g = Shard(WHERE, "gallery", gallery, gallery_rows)
         check_alike(q, g)
@@ -104,7 +107,6 @@ def rerank(
         finite(WHERE, "gallery", g.features)
     q.join(group)
     g.join(group)
-    given = {"k1": k1, "k2": k2, "lambda_value": lambda_value, "metric": metric}
     options = read_options(WHERE, "k_reciprocal", given, q.length, g.length)
     lambda_value = options.pop("lambda_value")
     if top is not None:
