@@ -171,6 +171,7 @@ PROTOCOL = Protocol(
 '''
 
 
+@pytest.mark.slow
 def test_protocol_is_added_by_one_file_and_one_line(tmp_path):
     copy = tmp_path / "reid_ext"
     shutil.copytree(Path(reid_ext.__file__).parent, copy)

@@ -1,12 +1,11 @@
 """The protocols with functions of their own: each is :func:`evaluate` with that protocol's name."""
 
-from collections.abc import Callable, Iterable
-from functools import wraps
-from typing import ParamSpec, TypeVar
+from collections.abc import Iterable
 
 import numpy as np
 import torch
 
+from reid_ext._runtime.argument_error import named
 from reid_ext._runtime.arguments import ArgumentError, Array, integers
 from reid_ext.evaluation._engine.pairs import Side
 from reid_ext.evaluation.protocols import PROTOCOLS
@@ -15,24 +14,8 @@ from reid_ext.evaluation.ranking import Ranking
 from reid_ext.evaluation.retrieval import evaluate, evaluate_distances
 from reid_ext.features import FeatureSet
 
-P = ParamSpec("P")
-R = TypeVar("R")
 
-
-def _named(function: Callable[P, R]) -> Callable[P, R]:
-    """Errors name the function that was called instead of the general one behind it."""
-
-    @wraps(function)
-    def called(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return function(*args, **kwargs)
-        except ArgumentError as error:
-            raise error.named(function.__name__) from None
-
-    return called
-
-
-@_named
+@named()
 def evaluate_sysu(
     query: Array,
     gallery: Array,
@@ -165,7 +148,7 @@ def select_galleries(
     return [trial.gallery.numpy() for trial in drawn if trial.gallery is not None]
 
 
-@_named
+@named()
 def evaluate_regdb(
     query: Array,
     gallery: Array,
@@ -210,7 +193,7 @@ def evaluate_regdb(
     )
 
 
-@_named
+@named()
 def evaluate_llcm(
     query: Array,
     gallery: Array,
@@ -254,7 +237,7 @@ def evaluate_llcm(
     )
 
 
-@_named
+@named()
 def evaluate_sampled_gallery(
     features: Array,
     *,
@@ -291,7 +274,7 @@ def evaluate_sampled_gallery(
     )
 
 
-@_named
+@named()
 def evaluate_single_shot(
     distances: Array,
     *,
