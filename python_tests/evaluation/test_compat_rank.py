@@ -90,15 +90,14 @@ def test_number_of_draws_is_checked():
         evaluate_single_shot(DISTANCES, **keywords(LABELS), draws=0)
 
 
-def test_compat_modules_are_there_after_import_of_the_package():
+def test_compat_modules_are_there_after_import_of_the_package(tmp_path):
     pytest.importorskip("pytorch_metric_learning")
     pytest.importorskip("torchmetrics")
     names = "fastreid.evaluate_rank", "torchreid.evaluate_rank", "re_ranking"
     names += "metric_learning.Loss", "torchmetrics.ReIDRetrieval"
     used = "; ".join(f"reid_ext.compat.{name}" for name in names)
-    done = subprocess.run(
-        [sys.executable, "-c", f"import reid_ext; {used}"], capture_output=True, text=True
-    )
+    command = [sys.executable, "-c", f"import reid_ext; {used}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     with pytest.raises(AttributeError, match="has no attribute 'fastreind'"):
         reid_ext.compat.fastreind  # noqa: B018

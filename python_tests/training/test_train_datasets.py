@@ -12,7 +12,12 @@ import pytest
 pytestmark = pytest.mark.slow
 EXAMPLES = Path(__file__).parents[2] / "examples"
 RUNS = {  # script: loss, flags of its own, name, start of the protocol
-    "regdb": ("expat", ["--trials", 2, 5], "regdb", "mean of 2 trials: regdb: visible_to_thermal"),
+    "regdb": (
+        "expat",
+        ["--trials", 2, 5],
+        "regdb",
+        "regdb (direction visible_to_thermal): junk none",
+    ),
     "dukemtmc": ("bnneck", [], "dukemtmc-reid", "dukemtmc-reid: junk same identity and camera"),
     "cuhk03": ("fidi", ["--boxes", "labeled"], "cuhk03-np", "cuhk03-np: junk same identity"),
     "msmt17": ("va", ["--train-on", "trainval"], "msmt17", "msmt17: junk same identity and camera"),

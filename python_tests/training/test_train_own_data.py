@@ -79,8 +79,8 @@ def copy(source, target):
 
 TREES = {"llcm": llcm, "vehicleid": vehicleid, "folders": folders}
 PROTOCOLS = {
-    "llcm": "mean of 10 trials: ",
-    "vehicleid": "mean of 10 trials: vehicleid: gallery of one image per identity",
+    "llcm": "llcm (draw official): junk same identity and camera",
+    "vehicleid": "vehicleid (trials 10, seed 0): junk none",
     "folders": "generic: junk none",
 }
 

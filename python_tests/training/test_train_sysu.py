@@ -45,9 +45,7 @@ def test_writes_metrics_figures_and_checkpoint(finished):
     out, printed = finished
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["dataset"] == "sysu-mm01 (embedded)" and metrics["loss"] == "expat"
-    assert (
-        "all-search, 1-shot" in metrics["protocol"] and "mean of 10 trials" in metrics["protocol"]
-    )
+    assert "mode all, shots 1" in metrics["protocol"] and "mean of 10 trials" in metrics["protocol"]
     headline = [metrics[name] for name in ("rank1", "rank5", "rank10", "rank20", "mAP", "mINP")]
     assert all(0 < value <= 1 for value in headline) and headline[:4] == sorted(headline[:4])
     assert set(metrics["results"]) == {

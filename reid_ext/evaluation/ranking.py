@@ -244,6 +244,11 @@ def mean_of_trials(trials: Sequence[Ranking], *, same_queries: bool = False) -> 
         for name in ("average_precision", "inverse_negative_penalty", "first_match")
     )
     fewest = min(trial.protocol.gallery for trial in trials)
+    settings = {
+        name: value
+        for name, value in first.protocol.settings.items()
+        if all(trial.protocol.settings.get(name) == value for trial in trials)
+    }
     return Ranking(
         cmc=torch.stack([t.cmc for t in trials]).mean(0),
         mAP=sum(t.mAP for t in trials) / count,
@@ -253,7 +258,7 @@ def mean_of_trials(trials: Sequence[Ranking], *, same_queries: bool = False) -> 
         first_match=ranks[0].new_empty(0) if same_queries else torch.cat(ranks),
         match_ranks=NO_RANKS,
         num_valid=first.num_valid if same_queries else sum(t.num_valid for t in trials),
-        protocol=replace(first.protocol, trials=count, gallery=fewest),
+        protocol=replace(first.protocol, settings=settings, trials=count, gallery=fewest),
         unmatched=first.unmatched if same_queries else _all_unmatched(trials),
         trials=list(trials),
     )
