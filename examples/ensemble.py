@@ -20,7 +20,7 @@ import torch
 from torch.nn import functional as F
 
 from reid_ext import data, evaluate, export, training
-from reid_ext.evaluation.protocols import PROTOCOLS
+from reid_ext.evaluation import PROTOCOLS
 from reid_ext.training import results
 from reid_ext.training.command_line import known_device, one_line_errors
 from reid_ext.training.job import synthetic_root
@@ -55,8 +55,9 @@ def test_set(run):
             f"RUN must be the folder of a training, got {run} whose {file.name} is of something "
             f"else ({type(error).__name__})"
         ) from None
-    if name not in PROTOCOLS:
-        known = ", ".join(PROTOCOLS)
+    one_gallery = [name for name, protocol in PROTOCOLS.items() if not protocol.draws]
+    if name not in one_gallery:
+        known = ", ".join(one_gallery)
         raise ValueError(f"RUN must be of one of the datasets {known}, got {run} of {name}")
     root = settings["data"] or synthetic_root(name, settings["quick"])
     return data.load(name, root, evaluate_on=settings["evaluate_on"])

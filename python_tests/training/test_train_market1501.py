@@ -76,7 +76,7 @@ def test_every_option_of_a_training(tmp_path):
             ["--views", "nowhere.csv"],
             "error: --views must be a file, got nowhere.csv, which does not exist",
         ),
-        (["--views", "empty.csv"], "error: empty.csv must have the columns path and view"),
+        (["--views", "empty.csv"], "error: views: empty.csv must have the columns path and view"),
     ],
 )
 def test_wrong_settings_are_one_line(flags, message, tmp_path):

@@ -195,7 +195,11 @@ def _of_options(options: RunOptions, dataset: data.Dataset) -> data.Dataset:
         path = Path(options.views)
         if not path.exists():
             raise ArgumentError("run", "views", "be a file", f"{path}, which does not exist")
-        dataset, missing = data.with_views(dataset, data.read_view_labels(path))
+        try:
+            labels = data.read_view_labels(path)
+        except ArgumentError as error:
+            raise error.named("views") from None
+        dataset, missing = data.with_views(dataset, labels)
         known = len(dataset.train) - missing["train"]
         print(f"{path}: views of {known} of {len(dataset.train)} training images")
     if options.loss.startswith("va") and all(s.view is None for s in dataset.train):
