@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from reid_ext._runtime.arguments import ArgumentError, computed
+from reid_ext._runtime.arguments import ArgumentError, computed, described
 from reid_ext._runtime.kernels import code_of, kernel
 from reid_ext.ops._autograd import no_gradient
 from reid_ext.ops._contract import METRICS, fake
@@ -63,8 +63,8 @@ def rank_positives(
     return _rank_positives(
         _features(name, "query", query, compute),
         _features(name, "gallery", gallery, compute),
-        *positives,
-        *junk,
+        *_lists(name, "positives", positives),
+        *_lists(name, "junk", junk),
         code_of(name, "metric", metric, METRICS),
         _compute(name, compute, query),
     )
@@ -85,7 +85,11 @@ def rank_positives_from_distances(distances: Tensor, positives: Lists, junk: Lis
         ArgumentError: as :func:`rank_positives`.
     """
     name = "rank_positives_from_distances"
-    return _rank_positives_from_distances(computed(name, "distances", distances), *positives, *junk)
+    return _rank_positives_from_distances(
+        computed(name, "distances", distances),
+        *_lists(name, "positives", positives),
+        *_lists(name, "junk", junk),
+    )
 
 
 def pair_values(
@@ -161,18 +165,25 @@ def count_before(
         _features(name, "block", block, compute),
         first,
         thresholds,
-        positives.indices,
-        positives.offsets,
-        *listed,
+        *reversed(_lists(name, "positives", positives)),
+        *_lists(name, "listed", listed),
         code_of(name, "metric", metric, METRICS),
         _compute(name, compute, query),
     )
 
 
+def _lists(function: str, argument: str, lists: Lists) -> Lists:
+    """The pair of tensors that :class:`Lists` is; their content is checked by the kernel."""
+    if isinstance(lists, tuple) and len(lists) == 2:
+        return Lists(*lists)
+    requirement = "be Lists, a pair of offsets and indices"
+    raise ArgumentError(function, argument, requirement, described(lists))
+
+
 def _features(function: str, argument: str, x: Tensor, compute: str) -> Tensor:
     """Features as the kernels take them; approximate ones are rounded, which every device does."""
     x = computed(function, argument, x)
-    rounds = compute == "approximate" and x.dtype == torch.float32
+    rounds = isinstance(compute, str) and compute == "approximate" and x.dtype == torch.float32
     return x.bfloat16().float() if rounds else x
 
 

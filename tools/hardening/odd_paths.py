@@ -12,7 +12,8 @@ from reid_ext._runtime.terminal import harmless
 from reid_ext.training.checkpoint import read_checkpoint, write_atomically
 
 ODD_NAMES = ("ünïcödé 人", "with space", "-rf", "'quote\"", "a" * 200, "new\nline", "%s{0}$HOME")
-OS_ERRORS = ("OSError", "PermissionError", "FileNotFoundError", "FileExistsError", "ValueError")
+OS_ERRORS = ("OSError", "PermissionError", "FileNotFoundError", "FileExistsError")
+OS_ERRORS += ("ValueError", "ArgumentError")
 
 
 def paths(folder: Path, budget: Budget) -> dict[str, str]:
@@ -68,7 +69,8 @@ def _impossible(folder: Path) -> dict[str, str]:
             if call == "synthesize" and name == "nowhere":
                 continue
             outcome = sandbox.run(act)
-            fine = outcome.error in (*OS_ERRORS, "IsADirectoryError", "NotADirectoryError")
+            folders = "IsADirectoryError", "NotADirectoryError"
+            fine = outcome.error in (*OS_ERRORS, *folders)
             short = len(outcome.text) < 8000
             result[f"{call} of {name[:9]!r}"] = "" if fine and short else f"{outcome}"
     return result

@@ -13,7 +13,7 @@ import sandbox
 import torch
 from part import Budget, Row
 
-from reid_ext import data, evaluate, losses, mine_hardest, ops, rerank, search
+from reid_ext import ArgumentError, data, evaluate, losses, mine_hardest, ops, rerank, search
 
 SHARE = 0.01  # of the resident memory by which it may grow after the first quarter of a loop
 PATIENCE = 50  # tenths of a second for what is on its way out
@@ -64,7 +64,7 @@ def loops(budget: Budget) -> dict[str, Callable[[], Any]]:
         for wrong in ({"labels": labels[:3]}, {"labels": labels, "metric": "none"}):
             try:
                 mine_hardest(x, **wrong)
-            except RuntimeError:
+            except ArgumentError:
                 continue
             raise AssertionError("not refused")
 

@@ -18,10 +18,11 @@ from part import Budget, Row
 from right_calls import COMMANDS, right_calls
 
 from reid_ext import cli
+from reid_ext._runtime.arguments import ArgumentError
 
 ALLOWED = {  # of ops the kernels check, by torch's own type
-    "ops": (RuntimeError, ValueError, TypeError),
-    "losses": (RuntimeError, ValueError, TypeError),
+    "ops": (ArgumentError,),
+    "losses": (ArgumentError,),
 }
 OTHERS = (ValueError, TypeError, FileNotFoundError, IsADirectoryError, FileExistsError)
 LONGEST = 2000  # torch prints the whole of a value that its schema refuses
