@@ -205,6 +205,8 @@ def equal_labels(query: Tensor, gallery: Tensor) -> Lists:
 
 def _agreeing(query: Side, gallery: Side, columns: Sequence[str]) -> Lists:
     """The pairs that agree in all of the columns."""
+    if len(columns) == 1:
+        return equal_labels(query[columns[0]], gallery[columns[0]])
     both = torch.stack([torch.cat([query[c], gallery[c]]) for c in columns], 1)
     code = both.unique(dim=0, return_inverse=True)[1]
     return equal_labels(code[: query.rows], code[query.rows :])
