@@ -137,7 +137,7 @@ def _check_report(args: argparse.Namespace) -> None:
 
 
 def _sources(args: argparse.Namespace) -> dict[str, list[Files]]:
-    """The files of each run by its name."""
+    """The files of each run; the keys are the names of the runs."""
     own = [Files(args.query, args.gallery)]
     own += [read_files("--trial", text) for text in args.trial]
     sources = {args.name or "this run": own}

@@ -81,7 +81,11 @@ def _rerank(args: argparse.Namespace) -> Result:
     device = read_device(args.device)
     with about_files(args.query, args.gallery):
         query, gallery, _ = read_sides(args.query, args.gallery, device)
-        assert gallery is not None
+        if gallery is None:
+            raise WrongUse(
+                f"GALLERY.npz must be given with {args.query}, got none; name a second file, "
+                "or one that holds both"
+            )
         found = rerank(query, gallery, top=args.top, **options)
     arrays = {"distances": found} if isinstance(found, torch.Tensor) else found._asdict()
     with writes("--out", args.out):

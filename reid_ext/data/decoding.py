@@ -35,7 +35,7 @@ def decode(path: str | Path) -> np.ndarray:
         files. Turning marks (EXIF) are ignored.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         ValueError: the file is no image, a JPEG that ends too early, or larger than 2**26 pixels;
             or it is a pipe or a device, which might never end.
     """

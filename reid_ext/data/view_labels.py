@@ -44,7 +44,7 @@ def read_view_labels(path: str | Path) -> dict[str, int]:
             only the file name counts.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         ValueError: a file of another form or ending, a pickle that holds anything but plain values
             (nothing of it is run), two views of one name.
 

@@ -148,7 +148,7 @@ def rerank_by(
 def read_options(
     function: str, method: str, given: Mapping[str, Any], queries: int, images: int
 ) -> dict[str, Any]:
-    """The arguments of a method, with defaults for those that are None.
+    """The arguments of a method, with its default for each argument that is None.
 
     Raises:
         ArgumentError: an argument that the method does not take, or a value out of range.

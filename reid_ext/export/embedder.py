@@ -54,7 +54,7 @@ def load_embedder(
         weights: Of a timm model alone, as in :func:`reid_ext.models.build_backbone`.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         ValueError: the file is damaged or of another program, or does not say its image size.
         ImportError: the package that reads it is not installed, with the command that installs it.
     """

@@ -40,8 +40,8 @@ class FeatureSet:
         source: Read-only mapping.
 
     Raises:
-        ArgumentError: a column of another length, integers that are none, or features of another
-            shape or dtype.
+        ArgumentError: a column of another length, an integer column with other values, or
+            features of another shape or dtype.
 
     Example:
         >>> import torch, reid_ext
@@ -211,7 +211,7 @@ class FeatureSet:
             holds_both: Whether the file must hold both.
 
         Raises:
-            FileNotFoundError: there is no such file.
+            FileNotFoundError: the file does not exist.
             ArgumentError: another kind of file, one without features and identities, or one that
                 would take much more memory than the file has bytes.
             ImportError: a ``.mat`` file, and SciPy is not installed.

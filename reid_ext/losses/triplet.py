@@ -20,7 +20,7 @@ class TripletLoss(nn.Module):
     Shape:
         features (N, D), labels (N,); keys (M, D), key_labels (M,): what to compare the features
         with, such as a memory bank, instead of themselves. Returns a scalar, the mean over the
-        anchors that have both a positive and a negative. If there is no such anchor, the loss and
+        anchors that have both a positive and a negative. If no anchor has both, the loss and
         its gradient are zero.
 
     Source:

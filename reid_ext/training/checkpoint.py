@@ -94,7 +94,7 @@ class TrainingState:
         """Take over the state in ``path``.
 
         Raises:
-            FileNotFoundError: there is no such file.
+            FileNotFoundError: the file does not exist.
             ValueError: the file is not a complete checkpoint of this version, or its settings
                 differ.
         """
@@ -118,7 +118,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Return the content of a checkpoint, on the CPU: settings, model, iteration and the rest.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         ValueError: the file is truncated, damaged, or of another program or version.
     """
     if not Path(path).is_file():

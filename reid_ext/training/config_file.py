@@ -27,7 +27,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
     """Return the options in ``path``, for ``RunOptions(**read_config(path))``.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         ArgumentError: the file is not valid TOML, or a key is not an option.
     """
     if not Path(path).is_file():

@@ -39,7 +39,7 @@ def read(root: str | Path, evaluate_on: str = "test") -> Dataset:
         visible; no view is None.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         ValueError: a file of another form, a row that cannot be read, by its number, a split
             without rows, or too few identities to hold out.
     """

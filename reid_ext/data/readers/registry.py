@@ -40,7 +40,7 @@ READERS: dict[str, Callable[..., Dataset]] = {name: module.read for name, module
 
 
 def module_of(where: str, name: str) -> ModuleType:
-    """The module of dataset ``name``; ArgumentError if there is no such dataset."""
+    """The module of dataset ``name``; raises ArgumentError for an unknown dataset."""
     return MODULES[choice(where, "name", name, MODULES)]
 
 
