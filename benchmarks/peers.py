@@ -1,0 +1,162 @@
+"""reid_ext against the released code of fast-reid, torchreid and pytorch-metric-learning.
+
+    git clone <fast-reid>, and in fastreid/evaluation/rank_cylib: python setup.py build_ext --inplace
+    git clone <torchreid>, and the same in torchreid/metrics/rank_cylib
+    python benchmarks/peers.py --fastreid DIR --torchreid DIR --json benchmarks/results/cpu-peers.json
+
+DIR is a clone. Each row is a job that both programs do, at the size of Market-1501 where it is an
+evaluation, with one CPU thread and CPU seconds. "agree" is the largest difference between the two
+results. The clones supply the functions that the rows name; nothing else of them is imported.
+"""
+
+import argparse
+import importlib
+import sys
+import types
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import galleries
+import measure
+import numpy as np
+import torch
+from losses import LOSSES, step
+
+import reid_ext
+from reid_ext import compat
+
+DIMENSIONS = 2048
+RERANKED = (1000, 5000, 250)  # queries, gallery, identities
+
+
+def imported(name: str, folder: Path) -> types.ModuleType:
+    """A module of a clone, without running the ``__init__`` of the packages around it."""
+    *packages, _ = name.split(".")
+    for i in range(len(packages)):
+        package = types.ModuleType(".".join(packages[: i + 1]))
+        package.__path__ = [str(folder.joinpath(*packages[: i + 1]))]
+        sys.modules[package.__name__] = package
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # their Cython is missing
+        return importlib.import_module(name)
+
+
+def compared(
+    job: str, size: str, peer: str, variants: dict[str, Callable[[], Any]], args, rounds: int = 3
+) -> dict[str, Any]:
+    theirs, ours = (np.asarray(variants[name]()) for name in ("theirs", "ours"))
+    seconds = measure.alternately(variants, args, rounds)
+    return {
+        "job": job,
+        "size": size,
+        "peer": peer,
+        "peer s": seconds["theirs"],
+        "reid_ext s": seconds["ours"],
+        "peer / reid_ext": seconds["theirs"] / seconds["ours"],
+        "agree": float(np.abs(theirs - ours).max()),
+    }
+
+
+def evaluations(args) -> list[dict[str, Any]]:
+    problem = galleries.make(galleries.MARKET, DIMENSIONS, galleries.NOISE[0.5])
+    labels = [problem.labels[f"{side}_{what}"].numpy() for what, side in COLUMNS]
+    query, gallery = problem.query, problem.gallery
+    given = (1 - query @ gallery.T).numpy()
+    size = f"{len(query)} x {len(gallery)}"
+    rows = []
+    for name, folder, module, distances in PEERS:
+        if not (clone := getattr(args, name)):
+            continue
+        evaluate_rank = imported(module, clone).evaluate_rank
+        our_rank = getattr(compat, name).evaluate_rank
+
+        def mean(result: tuple) -> float:
+            return float(np.mean(result[1]))
+
+        rows.append(
+            compared(
+                "CMC and mAP of a distance matrix",
+                size,
+                f"{folder} evaluate_rank (Cython)",
+                {
+                    "theirs": lambda f=evaluate_rank: mean(f(given, *labels, max_rank=50)),
+                    "ours": lambda f=our_rank: mean(f(given, *labels, max_rank=50)),
+                },
+                args,
+            )
+        )
+        distance = imported(distances, clone).cosine_distance if distances else None
+        if distance is not None:
+            rows.append(
+                compared(
+                    "CMC and mAP of features",
+                    f"{size} x {DIMENSIONS}",
+                    f"{folder} compute_distance_matrix, evaluate_rank",
+                    {
+                        "theirs": lambda f=evaluate_rank, d=distance: mean(
+                            f(d(query, gallery).numpy(), *labels, max_rank=50)
+                        ),
+                        "ours": lambda: problem.evaluated(reid_ext.evaluate).mAP,
+                    },
+                    args,
+                )
+            )
+    return rows
+
+
+COLUMNS = [("ids", "query"), ("ids", "gallery"), ("cameras", "query"), ("cameras", "gallery")]
+PEERS = [
+    ("fastreid", "fast-reid", "fastreid.evaluation.rank", None),
+    ("torchreid", "torchreid", "torchreid.metrics.rank", "torchreid.metrics.distance"),
+]
+
+
+def reranking(args) -> list[dict[str, Any]]:
+    """Zhong's code as fast-reid has it, with the distances that it is given, made as it makes them."""
+    re_ranking = imported("fastreid.evaluation.rerank", args.fastreid).re_ranking
+    problem = galleries.make(RERANKED, DIMENSIONS, galleries.NOISE[0.5])
+    query, gallery = problem.query, problem.gallery
+
+    def theirs() -> np.ndarray:
+        pairs = [(query, gallery), (query, query), (gallery, gallery)]
+        return re_ranking(*(torch.cdist(a, b).numpy() for a, b in pairs))
+
+    size = f"{len(query)} x {len(gallery)} x {DIMENSIONS}"
+    ours = {"ours": lambda: reid_ext.rerank(query, gallery, metric="euclidean").numpy()}
+    peer = "Zhong et al.'s code, as in fast-reid"
+    return [compared("k-reciprocal re-ranking", size, peer, {"theirs": theirs, **ours}, args, 1)]
+
+
+def triplets(args) -> list[dict[str, Any]]:
+    rows = []
+    for n in (64, 1024):
+        x, labels = torch.randn(n, DIMENSIONS) * 8 / DIMENSIONS**0.5, torch.arange(n) // 4
+        variants = {"theirs": LOSSES["triplet"]["metric-learning"], "ours": LOSSES["triplet"]["ours"]}
+        steps = {name: step(loss, x, labels) for name, loss in variants.items()}
+        values = {name: loss(x, labels).item() for name, loss in variants.items()}
+        row = compared(
+            "Batch-hard triplet loss and its gradient",
+            f"{n} x {DIMENSIONS}",
+            "pytorch-metric-learning BatchHardMiner, TripletMarginLoss",
+            {name: lambda f=f: f() or 0 for name, f in steps.items()},
+            args,
+        )
+        rows.append(row | {"agree": abs(values["theirs"] - values["ours"])})
+    return rows
+
+
+def main() -> None:
+    parser = measure.parser(__doc__)
+    parser.add_argument("--fastreid", type=Path, help="clone of fast-reid")
+    parser.add_argument("--torchreid", type=Path, help="clone of torchreid (deep-person-reid)")
+    args: argparse.Namespace = measure.parsed(parser)
+    rows = evaluations(args)
+    if args.fastreid:
+        rows += reranking(args)
+    measure.show(rows + triplets(args), args)
+
+
+if __name__ == "__main__":
+    main()
