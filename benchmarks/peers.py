@@ -5,8 +5,8 @@
     python benchmarks/peers.py --fastreid DIR --torchreid DIR --json benchmarks/results/cpu-peers.json
 
 DIR is a clone. Each row is a job that both programs do, at the size of Market-1501 where it is an
-evaluation, with one CPU thread and CPU seconds. "agree" is the largest difference between the two
-results. The clones supply the functions that the rows name; nothing else of them is imported.
+evaluation, with one CPU thread and CPU seconds. "agree" is the largest difference between the results
+of the two. The clones supply the functions that the rows name; nothing else of them is imported.
 """
 
 import argparse
@@ -29,6 +29,15 @@ from reid_ext import compat
 
 DIMENSIONS = 2048
 RERANKED = (1000, 5000, 250)  # queries, gallery, identities
+LABELS = ("query_ids", "gallery_ids", "query_cameras", "gallery_cameras")
+PEERS = {
+    "fastreid": {"title": "fast-reid", "rank": "fastreid.evaluation.rank"},
+    "torchreid": {
+        "title": "torchreid",
+        "rank": "torchreid.metrics.rank",
+        "distance": "torchreid.metrics.distance",
+    },
+}
 
 
 def imported(name: str, folder: Path) -> types.ModuleType:
@@ -39,7 +48,7 @@ def imported(name: str, folder: Path) -> types.ModuleType:
         package.__path__ = [str(folder.joinpath(*packages[: i + 1]))]
         sys.modules[package.__name__] = package
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # their Cython is missing
+        warnings.simplefilter("error")  # they warn and go on if their Cython code is not built
         return importlib.import_module(name)
 
 
@@ -61,60 +70,40 @@ def compared(
 
 def evaluations(args) -> list[dict[str, Any]]:
     problem = galleries.make(galleries.MARKET, DIMENSIONS, galleries.NOISE[0.5])
-    labels = [problem.labels[f"{side}_{what}"].numpy() for what, side in COLUMNS]
     query, gallery = problem.query, problem.gallery
+    labels = [problem.labels[name].numpy() for name in LABELS]
     given = (1 - query @ gallery.T).numpy()
     size = f"{len(query)} x {len(gallery)}"
+
+    def mean(evaluate_rank: Callable, distances: np.ndarray) -> float:
+        return float(np.mean(evaluate_rank(distances, *labels, max_rank=50)[1]))
+
     rows = []
-    for name, folder, module, distances in PEERS:
+    for name, peer in PEERS.items():
         if not (clone := getattr(args, name)):
             continue
-        evaluate_rank = imported(module, clone).evaluate_rank
-        our_rank = getattr(compat, name).evaluate_rank
-
-        def mean(result: tuple) -> float:
-            return float(np.mean(result[1]))
-
-        rows.append(
-            compared(
-                "CMC and mAP of a distance matrix",
-                size,
-                f"{folder} evaluate_rank (Cython)",
-                {
-                    "theirs": lambda f=evaluate_rank: mean(f(given, *labels, max_rank=50)),
-                    "ours": lambda f=our_rank: mean(f(given, *labels, max_rank=50)),
-                },
-                args,
-            )
-        )
-        distance = imported(distances, clone).cosine_distance if distances else None
-        if distance is not None:
-            rows.append(
-                compared(
-                    "CMC and mAP of features",
-                    f"{size} x {DIMENSIONS}",
-                    f"{folder} compute_distance_matrix, evaluate_rank",
-                    {
-                        "theirs": lambda f=evaluate_rank, d=distance: mean(
-                            f(d(query, gallery).numpy(), *labels, max_rank=50)
-                        ),
-                        "ours": lambda: problem.evaluated(reid_ext.evaluate).mAP,
-                    },
-                    args,
-                )
-            )
+        theirs = imported(peer["rank"], clone).evaluate_rank
+        ours = getattr(compat, name).evaluate_rank
+        variants = {
+            "theirs": lambda f=theirs: mean(f, given),
+            "ours": lambda f=ours: mean(f, given),
+        }
+        title = f"{peer['title']} evaluate_rank (Cython)"
+        rows.append(compared("CMC and mAP of a distance matrix", size, title, variants, args))
+        if "distance" in peer:
+            cosine = imported(peer["distance"], clone).cosine_distance
+            variants = {
+                "theirs": lambda f=theirs, d=cosine: mean(f, d(query, gallery).numpy()),
+                "ours": lambda: problem.evaluated(reid_ext.evaluate).mAP,
+            }
+            title = f"{peer['title']} compute_distance_matrix, evaluate_rank"
+            of_features = f"{size} x {DIMENSIONS}"
+            rows.append(compared("CMC and mAP of features", of_features, title, variants, args))
     return rows
 
 
-COLUMNS = [("ids", "query"), ("ids", "gallery"), ("cameras", "query"), ("cameras", "gallery")]
-PEERS = [
-    ("fastreid", "fast-reid", "fastreid.evaluation.rank", None),
-    ("torchreid", "torchreid", "torchreid.metrics.rank", "torchreid.metrics.distance"),
-]
-
-
 def reranking(args) -> list[dict[str, Any]]:
-    """Zhong's code as fast-reid has it, with the distances that it is given, made as it makes them."""
+    """Zhong's code, as fast-reid has it, together with the three distance matrices it takes."""
     re_ranking = imported("fastreid.evaluation.rerank", args.fastreid).re_ranking
     problem = galleries.make(RERANKED, DIMENSIONS, galleries.NOISE[0.5])
     query, gallery = problem.query, problem.gallery
@@ -133,7 +122,10 @@ def triplets(args) -> list[dict[str, Any]]:
     rows = []
     for n in (64, 1024):
         x, labels = torch.randn(n, DIMENSIONS) * 8 / DIMENSIONS**0.5, torch.arange(n) // 4
-        variants = {"theirs": LOSSES["triplet"]["metric-learning"], "ours": LOSSES["triplet"]["ours"]}
+        variants = {
+            "theirs": LOSSES["triplet"]["metric-learning"],
+            "ours": LOSSES["triplet"]["ours"],
+        }
         steps = {name: step(loss, x, labels) for name, loss in variants.items()}
         values = {name: loss(x, labels).item() for name, loss in variants.items()}
         row = compared(

@@ -1,4 +1,4 @@
-"""Writes the tables of benchmarks/results/*.json into the pages of docs that ask for them.
+"""Writes the tables of benchmarks/results/*.json into README and the pages of docs that ask for them.
 
     python tools/benchmark_tables.py            # write them
     python tools/benchmark_tables.py --check    # exit status 1 if a page is not up to date
@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--check", action="store_true")
     args = parser.parse_args()
     stale = []
-    for page in sorted((ROOT / "docs").rglob("*.md")):
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         text = page.read_text()
         new = filled(text)
         if new != text:
