@@ -79,7 +79,7 @@ def run_blocks(page):
 )
 def test_commands_run(page, stage, capsys):
     run_blocks(ROOT / "docs" / "cli.md")  # which write feature files
-    if page.stem == "quickstart":
+    if page.stem in ("quickstart", "cases"):
         run_blocks(page)  # has its own
     for words in commands(page):
         odd = [word for word in words if word in NEEDS]
