@@ -10,6 +10,7 @@ from torch import Tensor
 
 from reid_ext._runtime.arguments import ArgumentError, described, flag, integer
 from reid_ext.evaluation._engine.pairs import Unmatched, query_of
+from reid_ext.evaluation.findings import Finding, merged
 from reid_ext.ops import Lists
 
 AVERAGE_PRECISIONS = ("step", "trapezoid")
@@ -96,6 +97,7 @@ class Ranking:
         unmatched: Why the others have none: :class:`Unmatched`.
         protocol: How the numbers were made: :class:`Provenance`.
         trials: The rankings of which this one is the mean; empty for a single evaluation.
+        findings: Signs that the numbers do not mean what they should: :class:`Finding`.
     """
 
     cmc: Tensor
@@ -109,6 +111,11 @@ class Ranking:
     protocol: Provenance
     unmatched: Unmatched = ALL_MATCHED
     trials: list["Ranking"] = field(default_factory=list)
+    findings: tuple[Finding, ...] = ()
+
+    def with_findings(self, more: Sequence[Finding]) -> "Ranking":
+        """The same ranking with further findings, each code once."""
+        return replace(self, findings=merged([*self.findings, *more]))
 
     def rank(self, k: int) -> float:
         """``cmc[k - 1]``; raises ArgumentError if k is not in 1..max_rank."""
@@ -148,6 +155,7 @@ class Ranking:
             "average_precision": plain(self.average_precision),
             "inverse_negative_penalty": plain(self.inverse_negative_penalty),
             "trials": [trial.to_dict() for trial in self.trials],
+            "findings": [finding._asdict() for finding in self.findings],
         }
 
     def __str__(self) -> str:
@@ -158,7 +166,7 @@ class Ranking:
         queries = f"{self.num_valid} of {len(self.average_precision)} queries have a match"
         if any(self.unmatched):
             queries += f"; {self.unmatched}"
-        return f"{names}\n{values}\n{queries}\n{self.protocol}"
+        return "\n".join([names, values, queries, str(self.protocol), *map(str, self.findings)])
 
 
 def from_ranks(
@@ -169,6 +177,7 @@ def from_ranks(
     unmatched: Unmatched = ALL_MATCHED,
     first_ranks: Tensor | None = None,
     cmc: Tensor | None = None,
+    findings: Sequence[Finding] = (),
 ) -> Ranking:
     """Metrics from the 1-based ranks of each query's true matches.
 
@@ -183,6 +192,7 @@ def from_ranks(
         unmatched: For :attr:`Ranking.unmatched`.
         first_ranks: Shape (Q,): what the CMC takes as the rank of the first match, if not that.
         cmc: Shape (max_rank,): the CMC itself, if it is not made of first matches.
+        findings: For :attr:`Ranking.findings`.
     """
     offsets, rank = ranks.offsets.cpu(), ranks.indices.cpu().double()
     query = query_of(Lists(offsets, rank))
@@ -215,6 +225,7 @@ def from_ranks(
         num_valid=int(valid.sum()),
         protocol=provenance,
         unmatched=unmatched,
+        findings=tuple(findings),
     )
 
 
@@ -261,6 +272,7 @@ def mean_of_trials(trials: Sequence[Ranking], *, same_queries: bool = False) -> 
         protocol=replace(first.protocol, settings=settings, trials=count, gallery=fewest),
         unmatched=first.unmatched if same_queries else _all_unmatched(trials),
         trials=list(trials),
+        findings=merged(finding for trial in trials for finding in trial.findings),
     )
 
 

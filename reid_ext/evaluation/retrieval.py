@@ -15,6 +15,7 @@ from reid_ext.evaluation._engine import streaming
 from reid_ext.evaluation._engine.blocks import Blocks
 from reid_ext.evaluation._engine.distances import order_keys
 from reid_ext.evaluation._engine.pairs import Matches, Rule, Rules, Side
+from reid_ext.evaluation.findings import Finding, Rows, of_features, of_pairs, of_ranks
 from reid_ext.evaluation.protocols import PROTOCOLS, Protocol, Trial
 from reid_ext.evaluation.ranking import (
     AVERAGE_PRECISIONS,
@@ -282,6 +283,8 @@ class Evaluation:
             self._rank_trial(q, g, one, of_trial, in_blocks)
             for one, of_trial in zip(trials, of_trials, strict=True)
         ]
+        if not in_blocks:
+            rankings[0] = rankings[0].with_findings(self._of_features(q, g, trials[0]))
         return self._mean(rankings)
 
     def rank_distances(
@@ -325,7 +328,8 @@ class Evaluation:
                     q, m.gallery(g), m.positives, m.junk, metric=self.metric, compute=how
                 )
         lists = Lists(m.positives.offsets, ranks)
-        return from_ranks(lists, provenance, self.max_rank, unmatched=m.unmatched)
+        found = self._findings(lists, one)
+        return from_ranks(lists, provenance, self.max_rank, unmatched=m.unmatched, findings=found)
 
     def _of_keys(self, keys: Tensor, one: Trialled, provenance: Provenance) -> Ranking:
         m = one.matches
@@ -333,11 +337,13 @@ class Evaluation:
         gallery = one.gallery if m.kept is None else one.gallery.take(m.kept.nonzero()[:, 0])
         ranks = ops.rank_positives_from_distances(keys, m.positives, m.junk)
         curve = self.protocol.curve(keys, m, one.query, gallery, self.settings, self.max_rank)
+        lists = Lists(m.positives.offsets, ranks)
         return from_ranks(
-            Lists(m.positives.offsets, ranks),
+            lists,
             provenance,
             self.max_rank,
             unmatched=m.unmatched,
+            findings=self._findings(lists, one),
             first_ranks=curve.first_ranks,
             cmc=curve.cmc,
         )
@@ -369,6 +375,19 @@ class Evaluation:
             gallery=one.gallery.rows - one.matches.ignored,
             ignored=one.matches.ignored,
         )
+
+    def _findings(self, ranks: Lists, one: Trialled) -> list[Finding]:
+        m = one.matches
+        rule = self.protocol.same, self.protocol.junk
+        found = of_pairs(one.query, one.gallery, m, *rule)
+        return found + of_ranks(ranks, one.gallery.rows - m.ignored, m.junk)
+
+    def _of_features(self, q: Tensor, g: Tensor, one: Trialled) -> list[Finding]:
+        rows, kept = one.trial.gallery, one.matches.kept
+        if kept is not None:
+            rows = kept.nonzero()[:, 0] if rows is None else rows.to(kept.device)[kept]
+        sides = Rows(q, one.trial.query), Rows(g, rows)
+        return of_features(*sides, one.matches.positives)
 
     def _mean(self, rankings: list[Ranking]) -> Ranking:
         if not self.protocol.draws:

@@ -1,0 +1,100 @@
+"""Text tables as spreadsheets, pandas and MATLAB write them: CSV with a header.
+
+Comma, semicolon and tab separate columns; the text is UTF-8 or UTF-16, with or without a byte order
+mark. Names of columns are compared without case and surrounding spaces.
+"""
+
+import codecs
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from reid_ext._runtime.arguments import ArgumentError
+
+SEPARATORS = (",", ";", "\t")
+MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+SHOWN = 80
+
+
+class Table(NamedTuple):
+    """The columns by name, each a list of text, and the number in the file of each row's line."""
+
+    columns: dict[str, list[str]]
+    lines: list[int]
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+
+def read_text(function: str, path: Path) -> str:
+    """The text of a file in UTF-8 or UTF-16; ArgumentError for any other encoding."""
+    content = path.read_bytes()
+    encoding = next((name for mark, name in MARKS.items() if content.startswith(mark)), "utf-8")
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        value = f"byte 0x{content[error.start]:02x} at position {error.start}"
+        advice = "save it as CSV UTF-8"
+        raise ArgumentError(function, str(path), "be UTF-8 text", value, advice) from None
+
+
+def read_table(function: str, path: Path, required: Sequence[str] = ()) -> Table:
+    """Read a table whose first line names its columns.
+
+    Args:
+        function: The public function that the user called, for the errors.
+        path: The file.
+        required: Columns that the table must have.
+
+    Raises:
+        ArgumentError: another encoding, no header with the required columns, a column that is
+            there twice, a row with more or fewer fields than the header, or no row.
+    """
+    lines = read_text(function, path).splitlines(keepends=True)
+    header_line = next((i for i, line in enumerate(lines) if line.strip()), None)
+    if header_line is None:
+        raise ArgumentError(function, str(path), "have a header and rows", "an empty file")
+    first = lines[header_line]
+    separator = max(SEPARATORS, key=first.count)
+    reader = csv.reader(lines[header_line:], delimiter=separator, strict=True)
+    rows: list[list[str]] = []
+    numbers: list[int] = []
+    try:
+        header = [name.strip().lower() for name in next(reader)]
+        for row in reader:
+            if any(field.strip() for field in row):
+                rows.append([field.strip() for field in row])
+                numbers.append(header_line + reader.line_num)
+    except csv.Error as error:
+        value = f"{error} in line {header_line + reader.line_num}"
+        raise ArgumentError(function, str(path), "be CSV", value) from None
+    _check_header(function, path, header, first, required)
+    for row, number in zip(rows, numbers, strict=True):
+        if len(row) > len(header) and not any(row[len(header) :]):
+            del row[len(header) :]  # a spreadsheet ends every line with its empty columns
+        if len(row) != len(header):
+            requirement = f"have {len(header)} fields in every row, like the header"
+            raise ArgumentError(function, str(path), requirement, f"{len(row)} in line {number}")
+    if not rows:
+        raise ArgumentError(function, str(path), "have rows", "a header alone")
+    columns = {name: [row[i] for row in rows] for i, name in enumerate(header) if name}
+    return Table(columns, numbers)
+
+
+def _check_header(
+    function: str, path: Path, header: list[str], line: str, required: Sequence[str]
+) -> None:
+    got = f"the header {line.strip()[:SHOWN]!r}"
+    if missing := [name for name in required if name not in header]:
+        requirement = f"have the columns {', '.join(required)}"
+        advice = f"add {', '.join(missing)} to its first line"
+        raise ArgumentError(function, str(path), requirement, got, advice)
+    named = [name for name in header if name]
+    if twice := sorted({name for name in named if named.count(name) > 1}):
+        requirement = "name each column once"
+        raise ArgumentError(function, str(path), requirement, f"{', '.join(twice)} twice in {got}")
