@@ -1,4 +1,4 @@
-"""The one argument layer: its error, and what each of its readers accepts and refuses."""
+"""The functions that check arguments: which values they accept, and the errors they raise."""
 
 import copy
 import pickle
@@ -15,7 +15,7 @@ X = torch.arange(6.0).reshape(3, 2)
 Y = torch.tensor([0, 0, 1])
 
 
-def test_error_has_its_parts_as_fields_and_in_its_message():
+def test_argument_error_has_fields_and_message():
     error = ArgumentError("search", "k", "be at most 3", "5", "ask for fewer")
     fields = error.function, error.argument, error.requirement, error.value, error.advice
     assert fields == ("search", "k", "be at most 3", "5", "ask for fewer")
@@ -25,13 +25,13 @@ def test_error_has_its_parts_as_fields_and_in_its_message():
 
 
 @pytest.mark.parametrize("copied", [copy.copy, lambda e: pickle.loads(pickle.dumps(e))])
-def test_error_survives_a_copy(copied):
+def test_argument_error_can_be_copied_and_pickled(copied):
     error = copied(ArgumentError("f", "a", "be float32 like", "int64", "cast it", like="x"))
     assert str(error) == "f: a must be float32 like x, got int64; cast it"
     assert (error.requirement, error.like) == ("be float32 like x", "x")
 
 
-def test_named_renames_the_function_and_its_arguments():
+def test_argument_error_renames_function_and_arguments():
     error = ArgumentError("expat_loss", "keys", "have dtype float32 like", "float64", like="x")
     named = error.named("ExpATLoss", x="features")
     assert str(named) == "ExpATLoss: keys must have dtype float32 like features, got float64"
@@ -61,7 +61,7 @@ def test_named_renames_the_function_and_its_arguments():
         ),
     ],
 )
-def test_kernel_text_about_an_argument_becomes_an_argument_error(text, fields):
+def test_of_kernel_parses_errors_about_arguments(text, fields):
     error = ArgumentError.of_kernel(RuntimeError(text))
     got = error.function, error.argument, error.requirement, error.value, error.advice, error.like
     assert got == fields
@@ -75,7 +75,7 @@ def test_kernel_text_about_an_argument_becomes_an_argument_error(text, fields):
         torch.OutOfMemoryError("CUDA out of memory"),
     ],
 )
-def test_other_errors_of_a_kernel_stay_as_they_are(error):
+def test_of_kernel_returns_other_errors_unchanged(error):
     assert ArgumentError.of_kernel(error) is error
 
 
@@ -100,13 +100,13 @@ def test_reader_returns_plain_values(reader):
 
 
 @pytest.mark.parametrize("reader", REFUSED)
-def test_reader_refuses_other_values(reader):
+def test_reader_raises_for_invalid_values(reader):
     for value, limit in REFUSED[reader]:
         with pytest.raises(ArgumentError, match=r"^f: a must be .*, got "):
             getattr(arguments, reader)("f", "a", value, limit)
 
 
-def test_limits_of_a_number_are_named():
+def test_number_error_contains_the_limits():
     with pytest.raises(ArgumentError, match=r"be a finite number > 0 and <= 1, got 0"):
         arguments.number("f", "a", 0, most=1, above=0)
     with pytest.raises(ArgumentError, match=r"be a finite number >= 0 and < 1, got 1"):
@@ -115,20 +115,20 @@ def test_limits_of_a_number_are_named():
         arguments.integer("f", "k", 4, 1, 3, "the rows")
 
 
-def test_flag_takes_booleans_alone():
+def test_flag_accepts_only_booleans():
     assert arguments.flag("f", "a", np.bool_(True)) is True
     for value in (1, None, "yes", torch.tensor(True)):
         with pytest.raises(ArgumentError, match="f: a must be True or False"):
             arguments.flag("f", "a", value)
 
 
-def test_instance_names_the_class():
+def test_instance_error_contains_the_class():
     assert arguments.instance("f", "a", X, torch.Tensor) is X
     with pytest.raises(ArgumentError, match="f: a must be a Tensor, got 3"):
         arguments.instance("f", "a", 3, torch.Tensor)
 
 
-def test_features_keep_their_gradient_and_widen_half_types():
+def test_features_keep_gradient_and_widen_half_types():
     x = X.clone().requires_grad_()
     assert arguments.features("f", "x", x) is x
     assert arguments.features("f", "x", X.half()).dtype == torch.float32
@@ -139,7 +139,7 @@ def test_features_keep_their_gradient_and_widen_half_types():
         arguments.features("f", "x", X, 5)
 
 
-def test_matrix_shares_memory_and_drops_the_gradient():
+def test_matrix_shares_memory_and_drops_gradient():
     array = X.numpy().copy()
     assert arguments.matrix("f", "x", array).data_ptr() == array.ctypes.data
     assert not arguments.matrix("f", "x", X.clone().requires_grad_()).requires_grad
@@ -152,7 +152,7 @@ def test_matrix_shares_memory_and_drops_the_gradient():
 @pytest.mark.parametrize(
     "values", [[0, 0, 1], (0, 0, 1), np.array([0, 0, 1], ">i2"), Y.to(torch.uint16), Y]
 )
-def test_integers_of_every_kind_become_int64(values):
+def test_integers_convert_every_type_to_int64(values):
     for read in (arguments.integers("f", "y", values), arguments.labels("f", "y", values, X)):
         assert read.dtype == torch.int64 and torch.equal(read, Y)
     assert torch.equal(arguments.labels_of_rows("f", "y", values, "x", X), Y)
@@ -161,20 +161,20 @@ def test_integers_of_every_kind_become_int64(values):
 @pytest.mark.parametrize(
     "values", [[0.5, 1, 1], ["a"] * 3, X[:, 0], Y.bool(), [2**64, 0, 0], [[0], []]]
 )
-def test_integers_refuse_other_values(values):
+def test_integers_raise_for_other_values(values):
     with pytest.raises(ArgumentError, match=r"^f: y must ") as caught:
         arguments.integers("f", "y", values)
     assert ".long()" not in str(caught.value)
 
 
-def test_labels_of_rows_have_the_length_and_device_of_the_rows():
+def test_labels_of_rows_check_length_and_device():
     with pytest.raises(ArgumentError, match=r"have shape \(3,\), one for each row of x"):
         arguments.labels_of_rows("f", "y", [0, 1], "x", X)
     with pytest.raises(ArgumentError, match="be on cpu like x, got meta"):
         arguments.labels_of_rows("f", "y", Y.to("meta"), "x", X)
 
 
-def test_mask_has_a_boolean_for_each_pair():
+def test_boolean_mask_checks_type_and_shape():
     mask = np.ones((2, 3), bool)
     assert arguments.boolean_mask("f", "m", mask, (2, 3)).all()
     for value in (mask.T, mask.astype(int), None, "mask", torch.ones(2, 3)):
@@ -183,13 +183,13 @@ def test_mask_has_a_boolean_for_each_pair():
 
 
 @pytest.mark.parametrize("other", [X.double(), X[:, :1], X.to("meta")])
-def test_alike_names_both_arguments(other):
+def test_alike_error_contains_both_arguments(other):
     with pytest.raises(ArgumentError, match=r"^f: y must have .* like x, got ") as caught:
         arguments.alike("f", "y", other, "x", X)
     assert caught.value.like == "x"
 
 
-def test_finite_names_the_row():
+def test_finite_error_contains_the_row():
     with pytest.raises(ArgumentError, match="f: x must be finite, got NaN or infinity in row 1"):
         arguments.finite("f", "x", torch.tensor([[1.0], [float("inf")]]))
 
@@ -205,13 +205,13 @@ def test_finite_names_the_row():
         (lambda f: f(X, Y, keys=X.double(), key_labels=Y), "keys must (have dtype|be) .* like f"),
     ],
 )
-def test_loss_raises_one_error_in_its_own_name_whatever_the_mining(mining, call, message):
+def test_loss_raises_errors_with_its_own_name(mining, call, message):
     with pytest.raises(ArgumentError, match=f"^ExpATLoss: {message}") as caught:
         call(losses.ExpATLoss(mining=mining))
     assert " x," not in str(caught.value)
 
 
-def test_ops_called_directly_keep_runtime_errors():
+def test_torch_ops_raise_runtime_error():
     with pytest.raises(RuntimeError, match="nearest: count must be from 1 to the 3 keys, got 9"):
         torch.ops.reid_ext.nearest(X, None, 9, 0)
     with pytest.raises(ArgumentError, match=r"^nearest: count must be from 1 to the 3 keys"):

@@ -1,4 +1,4 @@
-"""The build: what it reports, what it says when a part is missing, and what it refuses."""
+"""The build: what it reports, and its errors for missing parts and invalid settings."""
 
 import ctypes
 import os
@@ -17,7 +17,7 @@ from reid_ext._runtime import library as _library
 ROOT = Path(__file__).parents[2]
 
 
-def test_reports_how_it_was_built():
+def test_build_info_has_all_fields():
     info = reid_ext.build_info()
     assert set(info) == {
         "version", "compiler", "torch", "cuda_toolkit", "cuda_architectures", "cuda_ops",
@@ -31,7 +31,7 @@ def test_reports_how_it_was_built():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("choice", ["torch", "onednn"])
-def test_cpu_product_can_be_chosen(choice):
+def test_cpu_product_follows_the_environment_variable(choice):
     code = "import reid_ext; print(reid_ext.build_info()['cpu_product'])"
     environment = {**os.environ, "REID_EXT_CPU_PRODUCT": choice}
     found = subprocess.check_output(
@@ -61,7 +61,7 @@ print((in_use().in_use - before) / 5000)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("choice", ["torch", "onednn"])
-def test_products_leave_no_memory_behind(choice):
+def test_products_do_not_leak_memory(choice):
     if not hasattr(ctypes.CDLL(None), "mallinfo2"):
         pytest.skip("needs glibc 2.33")
     environment = {**os.environ, "REID_EXT_CPU_PRODUCT": choice, "OMP_NUM_THREADS": "1"}
@@ -69,11 +69,11 @@ def test_products_leave_no_memory_behind(choice):
         [sys.executable, "-c", MEMORY_OF_PRODUCTS],
         env=environment, cwd=Path.home(), text=True, capture_output=True, check=True,
     )  # fmt: skip
-    assert float(done.stdout) < 8  # bytes a product
+    assert float(done.stdout) < 8  # bytes per product
 
 
 @pytest.mark.slow
-def test_unknown_cpu_product_is_refused():
+def test_unknown_cpu_product_raises():
     code = "import reid_ext; reid_ext.build_info()"
     environment = {**os.environ, "REID_EXT_CPU_PRODUCT": "mkl"}
     done = subprocess.run(
@@ -88,16 +88,16 @@ def test_unknown_cpu_product_is_refused():
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done.stderr
 
 
-def test_version_is_that_of_pyproject():
+def test_version_equals_pyproject():
     text = (ROOT / "pyproject.toml").read_text()
     assert f'version = "{reid_ext.__version__}"' in text
 
 
-def test_cuda_kernels_are_loaded_or_the_reason_is_given():
+def test_cuda_status_is_loaded_or_contains_the_reason():
     assert re.match(r"loaded$|not built: .|not loaded: torch .* CPU", _library._cuda_ops)
 
 
-def test_cuda_library_that_does_not_load_is_reported(tmp_path, monkeypatch):
+def test_broken_cuda_library_is_reported(tmp_path, monkeypatch):
     library = tmp_path / "libreid_ext_cuda.so"
     library.write_text("not a library")
     monkeypatch.setattr(torch.version, "cuda", "13.0")
@@ -106,12 +106,12 @@ def test_cuda_library_that_does_not_load_is_reported(tmp_path, monkeypatch):
     assert outcome.startswith("not loaded: ")
 
 
-def test_missing_cpu_library_names_file_and_command(tmp_path):
+def test_missing_cpu_library_error_names_file_and_command(tmp_path):
     with pytest.raises(ImportError, match=r"nowhere\.so is missing.*pip install"):
         _library._load_cpu(tmp_path / "nowhere.so")
 
 
-def test_finder_sees_this_torch_without_importing_it():
+def test_torch_info_finds_torch_without_importing_it():
     code = "import sys, torch_info; print(torch_info.find().version, 'torch' in sys.modules)"
     command = [sys.executable, "-c", code]
     found = subprocess.check_output(command, cwd=ROOT / "tools", text=True).split()
@@ -131,7 +131,7 @@ def test_finder_sees_this_torch_without_importing_it():
         ("1", "REID_EXT_CUDA must be AUTO, ON, OFF or COMPILE_ONLY, got 1"),
     ],
 )
-def test_build_stops_with_the_reason(asked, answer, tmp_path):
+def test_build_fails_with_the_reason(asked, answer, tmp_path):
     configure = ["cmake", "-S", ROOT, "-B", tmp_path, f"-DREID_EXT_CUDA={asked}"]
     configure.append(f"-DPython_EXECUTABLE={sys.executable}")
     done = subprocess.run(configure, capture_output=True, text=True)
@@ -139,6 +139,6 @@ def test_build_stops_with_the_reason(asked, answer, tmp_path):
     assert re.search(answer, " ".join(done.stderr.split()))
 
 
-def test_version_of_the_citation_is_that_of_pyproject():
+def test_citation_version_equals_pyproject():
     text = (ROOT / "CITATION.cff").read_text()
     assert f"\nversion: {reid_ext.__version__}\n" in text

@@ -1,4 +1,4 @@
-"""Looks at the sources without running them: who imports or includes whom, and what is missing."""
+"""Reads the sources: which modules import or include which, and whether files are missing."""
 
 import ast
 import importlib
@@ -14,8 +14,8 @@ from reid_ext import FeatureSet, evaluate
 
 ROOT = Path(__file__).parents[2]
 MIDDLE = {"losses", "models", "data", "evaluation", "viz"}
-EVERYBODY = {"_runtime"}
-MAY_IMPORT = {  # layer of reid_ext -> the layers it may import besides itself
+ALL_LAYERS = {"_runtime"}
+MAY_IMPORT = {  # layer of reid_ext -> the other layers that it may import
     "cli": {"report", "export", "synthetic", "training", "compat", "features", "ops"} | MIDDLE,
     "report": {"data", "evaluation", "features", "ops"},
     "export": {"training", "models"},
@@ -26,7 +26,7 @@ MAY_IMPORT = {  # layer of reid_ext -> the layers it may import besides itself
     "evaluation": {"features", "ops"},
     "features": set(),
     "models": set(),
-    "data": {"synthetic"},  # for data.synthesize alone, which is imported when it is asked for
+    "data": {"synthetic"},  # only for data.synthesize, which is imported on first use
     "synthetic": {"data"},
     "viz": set(),
     "ops": {"_runtime"},
@@ -48,7 +48,7 @@ def layer(path):
 
 
 def imported_layers(path):
-    """The layers of reid_ext that one file names in its import statements."""
+    """The layers of reid_ext that one file imports."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module == "reid_ext":
             yield from (alias.name for alias in node.names)
@@ -64,14 +64,14 @@ def named(paths):
 
 
 @pytest.mark.parametrize("path", named((ROOT / "reid_ext").rglob("*.py")))
-def test_package_layers(path):
+def test_module_imports_only_allowed_layers(path):
     here = layer(path)
     if here != "__init__":
-        assert set(imported_layers(path)) <= MAY_IMPORT[here] | EVERYBODY | {here}
+        assert set(imported_layers(path)) <= MAY_IMPORT[here] | ALL_LAYERS | {here}
 
 
 def imports_of_other_packages(path):
-    """Module and names of each import from another package of reid_ext, in one file."""
+    """The modules and names that one file imports from other packages of reid_ext."""
     here = layer(path)
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("reid_ext."):
@@ -85,15 +85,15 @@ def imports_of_other_packages(path):
 
 
 @pytest.mark.parametrize("path", named((ROOT / "reid_ext").rglob("*.py")))
-def test_packages_are_imported_through_their_face(path):
+def test_packages_are_imported_by_package_name(path):
     for module, names in imports_of_other_packages(path):
-        assert module.count(".") == 1, f"{module} is not the face of a package"
+        assert module.count(".") == 1, f"{module} is a module inside a package"
         face = importlib.import_module(module)
         assert set(names) <= set(face.__all__), f"{module} does not export all of {names}"
 
 
 @pytest.mark.parametrize("folder", [p.parent for p in (ROOT / "reid_ext").rglob("__init__.py")])
-def test_no_module_is_named_like_what_its_package_exports(folder):
+def test_module_names_differ_from_exported_functions(folder):
     package = ".".join(folder.relative_to(ROOT).parts)
     exported = set(getattr(importlib.import_module(package), "__all__", ()))
     functions = {n for n in exported if callable(getattr(importlib.import_module(package), n))}
@@ -101,7 +101,7 @@ def test_no_module_is_named_like_what_its_package_exports(folder):
 
 
 @pytest.mark.parametrize("path", named((ROOT / "reid_ext" / "ops").rglob("*.py")))
-def test_ops_do_not_wait_for_the_device_nor_choose_it(path):
+def test_ops_do_not_choose_or_wait_for_the_device(path):
     found = re.findall(r"\.(?:item|tolist|cpu|cuda|numpy|is_cuda)\b", path.read_text())
     assert not found
 
@@ -110,14 +110,16 @@ SOURCES = [p for p in (ROOT / "csrc").rglob("*") if p.suffix in {".h", ".cuh", "
 
 
 @pytest.mark.parametrize("path", named(SOURCES))
-def test_csrc_includes(path):
+def test_csrc_includes_only_own_family_and_stable_abi(path):
     text = path.read_text()
     for name in re.findall(r'#include "([^"]+)"', text):
-        assert name.split("/")[0] in {"common", path.parent.name}, f"reaches into {name}"
+        assert name.split("/")[0] in {"common", path.parent.name}, (
+            f"includes {name} of another family"
+        )
     for name in re.findall(r"#include <((?:ATen|c10|torch)/[^>]+)>", text):
         assert name.startswith(
             ("torch/csrc/stable/", "torch/headeronly/", "torch/csrc/inductor/aoti_torch/c/")
-        ), f"{name} is outside torch's stable ABI"
+        ), f"{name} is not in torch's stable ABI"
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -130,14 +132,14 @@ def test_family_has_all_its_files(family):
     "name",
     ["compat", "data", "distributed", "export", "models", "report", "synthetic", "training", "viz"],
 )
-def test_every_module_is_there_after_import_of_the_package(name):
+def test_import_of_the_package_gives_every_module(name):
     assert getattr(reid_ext, name).__name__ == f"reid_ext.{name}"
     with pytest.raises(AttributeError, match="'reid_ext' has no attribute 'dat'"):
         reid_ext.dat  # noqa: B018
 
 
 def files_passed(call):
-    """The files of reid_ext in which a function runs, besides those of _runtime."""
+    """The files of reid_ext, without those of _runtime, whose functions a call runs."""
     package, seen = str(Path(reid_ext.__file__).parent), set()
 
     def note(frame, event, argument):
@@ -153,7 +155,7 @@ def files_passed(call):
     return seen
 
 
-def test_evaluate_passes_at_most_six_files():
+def test_evaluate_runs_in_at_most_six_files():
     query, gallery = (
         FeatureSet(torch.eye(3), identities=[1, 2, 3], cameras=[camera] * 3) for camera in (1, 2)
     )

@@ -1,4 +1,4 @@
-"""What the markers select, and what a run without the slow tests reports."""
+"""The tests that each marker selects, and the report of a run without the slow tests."""
 
 import os
 import subprocess
@@ -40,7 +40,7 @@ LAST = "3 slow tests were left out; run them with: pytest -m slow"
 
 @pytest.fixture
 def selected(tmp_path):
-    """A run of the tests above with a marker expression: the names selected, and all lines."""
+    """Collects the tests above with a marker expression; returns their names and all lines."""
     (tmp_path / "test_it.py").write_text(TESTS)
     (tmp_path / "pytest.ini").write_text(SETTINGS)
 
@@ -60,7 +60,7 @@ def selected(tmp_path):
     return run
 
 
-def test_run_without_slow_tests_reports_how_many_it_left_out(selected):
+def test_run_without_slow_tests_reports_their_number(selected):
     names, lines = selected("not slow")
     assert names == ["test_device[cpu]", "test_device[cuda]"]
     assert LAST in lines
@@ -74,6 +74,6 @@ def test_run_without_slow_tests_reports_how_many_it_left_out(selected):
         ("slow", ["test_group", "test_slow", "test_slower"]),
     ],
 )
-def test_marker_selects(expression, names, selected):
+def test_marker_selects_its_tests(expression, names, selected):
     found, lines = selected(expression)
     assert found == names and LAST not in lines

@@ -1,4 +1,4 @@
-"""The reference implementations stay independent of what they check."""
+"""The reference implementations do not depend on reid_ext."""
 
 import ast
 import sys
@@ -11,7 +11,7 @@ ALLOWED = {*sys.stdlib_module_names, "numpy", "torch", "reference"} - {"importli
 
 
 def imports(tree):
-    """The first name of every module that is imported."""
+    """The top-level name of every imported module."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (name.name.partition(".")[0] for name in node.names)

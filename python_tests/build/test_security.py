@@ -1,4 +1,4 @@
-"""What SECURITY.md promises: files run no code, and importing opens no connection."""
+"""The guarantees of SECURITY.md: files run no code, and the import opens no connection."""
 
 import ast
 import subprocess
@@ -26,7 +26,7 @@ FORBIDDEN = {
 
 
 class Runs:
-    """Makes a file when it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -52,7 +52,7 @@ def write_arrays(content, path):
     ],
     ids=["checkpoint", "weights", "features"],
 )
-def test_file_that_would_run_code_is_refused(write, name, read, tmp_path):
+def test_reading_a_file_with_code_raises(write, name, read, tmp_path):
     ran = tmp_path / "ran"
     write({"a": Runs(ran)}, tmp_path / name)
     with pytest.raises(ValueError, match=name):
@@ -61,7 +61,7 @@ def test_file_that_would_run_code_is_refused(write, name, read, tmp_path):
 
 
 def called(node):
-    """The dotted name of what a call calls, or nothing."""
+    """The dotted name of the called function, or an empty string."""
     try:
         return ast.unparse(node.func)
     except AttributeError:
@@ -69,7 +69,7 @@ def called(node):
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT / "reid_ext")))
-def test_sources_load_no_code(path):
+def test_sources_do_not_load_code(path):
     for node in ast.walk(ast.parse(path.read_text())):
         name = called(node) if isinstance(node, ast.Call) else ""
         runs = name in FORBIDDEN or name.startswith("subprocess.")

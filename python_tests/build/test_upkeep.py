@@ -1,4 +1,4 @@
-"""Looks at everything public: docstring, types, a test of its errors, and a place that shows it."""
+"""Checks that all public names have a docstring, types, tests of their errors, and an example."""
 
 import importlib
 import inspect
@@ -26,7 +26,7 @@ RAISE = ("raises", "refuse", "reject", "error")
 
 
 def public():
-    """Name and object of every function and class that a public module names in __all__."""
+    """Every function and class in the `__all__` of a public module."""
     for module_name in MODULES:
         module = importlib.import_module(f"reid_ext.{module_name}")
         for name in getattr(module, "__all__", ()):
@@ -36,37 +36,37 @@ def public():
 
 
 @pytest.mark.parametrize("thing", list(public()))
-def test_has_a_docstring(thing):
+def test_public_name_has_docstring(thing):
     assert (thing.__doc__ or "").strip()
 
 
 @pytest.mark.parametrize("thing", list(public()))
-def test_has_types(thing):
+def test_public_name_has_type_annotations(thing):
     function = thing.__init__ if inspect.isclass(thing) else thing
     if not inspect.isfunction(function):
         return
     arguments = [a for a in inspect.signature(function).parameters if a not in ("self", "_")]
     missing = [a for a in arguments if a not in function.__annotations__]
     generated = function.__qualname__.startswith("_") or not arguments
-    assert generated or not missing, f"no type of {', '.join(missing)}"
+    assert generated or not missing, f"no type annotation for {', '.join(missing)}"
 
 
 def is_result(thing):
-    """Whether it only holds what a function returns or takes."""
+    """Whether a class only holds arguments or results of functions."""
     return inspect.isclass(thing) and (hasattr(thing, "_fields") or is_dataclass(thing))
 
 
 @pytest.mark.parametrize("thing", list(public()))
-def test_is_used_by_a_test_and_shown_somewhere(thing):
-    in_processes = thing.__module__.startswith("reid_ext.distributed")  # started by test_torchrun
+def test_public_name_is_tested_and_used_elsewhere(thing):
+    in_processes = thing.__module__.startswith("reid_ext.distributed")  # tested by test_torchrun
     within = is_result(thing) or in_processes or thing.__name__ == "Objective"
     assert within or thing.__name__ in TESTS
-    assert SHOWN.count(thing.__name__) > 1  # not by its definition alone
+    assert SHOWN.count(thing.__name__) > 1  # its definition is one occurrence
 
 
 @pytest.mark.parametrize("thing", list(public()))
-def test_what_it_raises_has_a_test(thing):
-    """A callable whose docstring promises an error is named in a test file that expects errors."""
+def test_documented_error_has_a_test(thing):
+    """A callable with documented errors appears in a test file that expects errors."""
     if "Raises:" not in (thing.__doc__ or ""):
         return
     files = [p.read_text() for p in (ROOT / "python_tests").rglob("test_*.py")]
@@ -75,6 +75,6 @@ def test_what_it_raises_has_a_test(thing):
 
 @pytest.mark.parametrize("kind", [DeprecationWarning, UserWarning, RuntimeWarning])
 @pytest.mark.parametrize("module", ["reid_ext.data.images", __name__])
-def test_warning_of_the_package_or_its_tests_is_an_error(kind, module):
+def test_warning_is_an_error_in_package_and_tests(kind, module):
     with pytest.raises(kind):
-        warnings.warn_explicit("a name that goes away", kind, "file.py", 1, module=module)
+        warnings.warn_explicit("a deprecated name", kind, "file.py", 1, module=module)

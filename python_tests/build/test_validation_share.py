@@ -1,4 +1,4 @@
-"""How much of the package checks arguments, and that one layer does it."""
+"""The share of the package that checks arguments, and that one module does it."""
 
 import ast
 import importlib.util
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-MOST = 0.09  # of the code lines of the package
+MOST = 0.09  # largest share of the code lines of the package
 ONCE = {"METRICS": "ops/_contract.py"}
 NOWHERE = {"check_choice", "check_number", "check_numbers"}
 
@@ -47,14 +47,14 @@ def test_counter_finds_validation(text, lines):
     assert counter().validation_lines(ast.parse(text)) == lines
 
 
-def test_counter_leaves_out_comments_and_docstrings():
+def test_counter_ignores_comments_and_docstrings():
     text = '"""Doc."""\n\n# comment\na = (\n    1,  # one\n)\n'
     text += 'def f():\n    """Doc\n    more."""\n    b = 1\n'
     assert counter().code_lines(text, ast.parse(text)) == {4, 5, 6, 7, 10}
 
 
 def defined(path):
-    """The names that a module defines at its top level."""
+    """The names that a module defines at the top level."""
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.FunctionDef):
             yield node.name

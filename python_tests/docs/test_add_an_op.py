@@ -1,4 +1,4 @@
-"""The tutorial docs/add_an_op.md, executed: its files, written into a copy, build and pass."""
+"""Builds and tests the files of the tutorial docs/add_an_op.md in a copy of the repository."""
 
 import os
 import re
@@ -35,7 +35,7 @@ def run(*command, cwd, **environment):
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
-    """The repository with the page's files, but of its own kernels only what the page's include."""
+    """A copy of the repository with the page's files and only the common kernels that they need."""
     copy = tmp_path_factory.mktemp("tutorial") / "reid_ext"
     no_build = shutil.ignore_patterns("__pycache__")
     for folder in ("tools", "python_tests", "csrc/common"):
@@ -45,7 +45,7 @@ def copy(tmp_path_factory):
         shutil.copy(ROOT / name, copy)
     shutil.copy(ROOT / "csrc" / "module.cpp", copy / "csrc")
     for source in (copy / "csrc" / "common").glob("*_cpu.cpp"):
-        source.unlink()  # in the installed library, which is loaded beside the new one
+        source.unlink()  # the installed library, which the test also loads, has them
     for name, text in FILES.items():
         path = copy / name
         path.parent.mkdir(exist_ok=True)
@@ -68,7 +68,7 @@ def test_page_has_the_five_files_of_a_family():
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("ninja"), reason="needs cmake and ninja")
-def test_its_files_build_and_pass_their_own_test(copy):
+def test_page_files_build_and_pass_their_test(copy):
     on_gpu = torch.cuda.is_available() and reid_ext.build_info()["cuda_ops"] == "loaded"
     configure(copy, "build", "ON" if on_gpu else "OFF")
     targets = ["reid_ext_cpu", "reid_ext_cuda"] if on_gpu else ["reid_ext_cpu"]
@@ -86,7 +86,7 @@ def test_its_files_build_and_pass_their_own_test(copy):
 @pytest.mark.skipif(
     not (shutil.which("ninja") and shutil.which("nvcc")), reason="needs cmake, ninja and nvcc"
 )
-def test_its_cuda_kernels_compile(copy):
+def test_page_cuda_kernels_compile(copy):
     configure(copy, "build_cuda", "COMPILE_ONLY", "-DCMAKE_CUDA_ARCHITECTURES=90-real")
     run("cmake", "--build", "build_cuda", "--target", "cuda_objects", cwd=copy)
 
@@ -102,7 +102,7 @@ def configure(copy, build, cuda, *options):
 @pytest.mark.skipif(
     not (shutil.which("ruff") and shutil.which("clang-format")), reason="needs ruff, clang-format"
 )
-def test_its_files_are_formatted_like_ours(copy):
+def test_page_files_are_formatted(copy):
     python = [name for name in FILES if name.endswith(".py")]
     run("ruff", "check", *python, cwd=copy)
     run("ruff", "format", "--check", *python, cwd=copy)

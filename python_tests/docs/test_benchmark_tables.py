@@ -1,4 +1,4 @@
-"""The tables of figures in docs are those of benchmarks/results."""
+"""The tables in the docs agree with the files of benchmarks/results."""
 
 import json
 import subprocess
@@ -33,29 +33,29 @@ def tool(tmp_path, monkeypatch):
     return benchmark_tables
 
 
-def test_figures_have_three_digits_and_no_exponent(tool):
+def test_table_shows_three_digits_without_exponent(tool):
     page = "<!-- table of cpu-a.json -->\nold\n<!-- end of table -->"
     text = tool.filled(page)
     assert "| op | ours ms |\n|---|---:|\n| a | 1,230 |\n| b | 0.0123 |" in text
     assert "old" not in text and tool.filled(text) == text
 
 
-def test_counts_are_written_whole(tool):
+def test_table_shows_all_digits_of_counts(tool):
     assert tool.text_of(1_000_202) == "1,000,202" and tool.text_of(1024) == "1024"
 
 
-def test_columns_are_chosen_and_named(tool):
+def test_table_selects_and_renames_columns(tool):
     text = tool.filled("<!-- table of cpu-a.json: ours ms as time -->\n<!-- end of table -->")
     assert "| time |" in text and "op" not in text.split("-->")[1]
 
 
-def test_files_make_one_table_and_each_says_where_it_was_measured(tool):
+def test_table_of_two_files_names_both_machines(tool):
     text = tool.filled("<!-- table of cpu-a.json + cpu-b.json -->\n<!-- end of table -->")
     assert text.count("| a | 1,230 |") == 2 and text.count("| op |") == 1
     for name in ("cpu-a.json", "cpu-b.json"):
         assert f"`{name}`: d, processor x, threads 1, torch 2, commit c" in text
 
 
-def test_unknown_column_is_refused_by_name(tool):
+def test_table_raises_for_unknown_column(tool):
     with pytest.raises(SystemExit, match="must be among op, ours ms, got theirs"):
         tool.filled("<!-- table of cpu-a.json: theirs -->\n<!-- end of table -->")

@@ -1,4 +1,4 @@
-"""The clustering example as a user runs it, in its smallest run."""
+"""Runs the clustering example with its smallest settings."""
 
 import os
 import re
@@ -12,7 +12,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "cluster_pseudo_labels.py"
 
 
 @pytest.mark.slow
-def test_clusters_people_it_was_not_trained_on(tmp_path):
+def test_example_clusters_identities_not_seen_in_training(tmp_path):
     pytest.importorskip("sklearn")
     environment = {**os.environ, "REID_EXT_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""docs/datasets.md names every dataset, and the files that it names exist."""
+"""docs/datasets.md lists every dataset, and the files that it names exist."""
 
 import re
 from pathlib import Path
@@ -10,13 +10,13 @@ ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "datasets.md").read_text()
 
 
-def test_every_dataset_is_in_the_table_of_layouts():
+def test_table_of_layouts_lists_every_dataset():
     rows = re.findall(r"^\| `([^`]+)` \| .* \|(.*)\|$", TEXT.split("Who counts")[0], re.MULTILINE)
     assert [name for name, _ in rows] == list(MODULES)
     assert {name for name, embedded in rows if embedded.strip()} == set(LAYOUTS)
 
 
-def test_files_it_names_are_there():
+def test_files_named_on_the_page_exist():
     for target in re.findall(r"`((?:reid_ext|examples)/[\w/.]+\.py)`", TEXT):
         assert (ROOT / target).exists(), target
     for target in re.findall(r"\]\(([^)#]+)\)", TEXT):

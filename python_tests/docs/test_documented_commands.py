@@ -1,4 +1,4 @@
-"""Every command line that README and docs show: reid-ext's are run, those of scripts are parsed."""
+"""Runs every reid-ext command of README and docs, and parses the arguments of their scripts."""
 
 import argparse
 import importlib.util
@@ -17,27 +17,28 @@ from reid_ext import cli, data
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TINY = {"identities": (12, 0, 6), "images": (2, 1), "workers": 1}
-DATASETS = {  # as the pages call their folders
+DATASETS = {  # folder name on the pages -> dataset
     "ROOT": "market1501",
     "/data/MSMT17_V1": "msmt17",
     "/data/cuhk03-np": "cuhk03-np",
     "/data/RegDB": "regdb",
 }
 NEEDS = {"onnx": "onnxscript", "safetensors": "safetensors", "completion": "shtab"}
-SLOW = ("datasets", "cli")  # they render datasets and train
-NEEDS |= {"timm:resnet50": "timm", "convert": None}  # a .mat file of gigabytes: test_cuhk03_mat
+SLOW = ("datasets", "cli")  # these pages render datasets and train
+WITH_FILES = ("quickstart", "cases")  # the Python blocks of these pages write what they read
+NEEDS |= {"timm:resnet50": "timm", "convert": None}  # needs a large .mat: see test_cuhk03_mat
 FASTER = {"timm:resnet50": ["--weights", "none"], "synthesize": ["--preset", "tiny"]}
 
 
 def commands(page):
-    """What follows reid-ext on lines of their own: continued ones joined, comments left out."""
+    """The arguments of each reid-ext line: continued lines are joined, comments removed."""
     text = page.read_text().replace("\\\n", " ")
     lines = re.findall(r"^ {4}reid-ext (.*)$", text, re.M)
     return [shlex.split(line.split(" > ")[0], comments=True) for line in lines]
 
 
 def scripts(page):
-    """Scripts of ours with their arguments, on lines of their own or within a sentence."""
+    """The scripts of this repository with their arguments, on separate lines or in a sentence."""
     script = r"((?:examples|benchmarks|tools)/[\w/]+\.py)([^\n`#]*)"
     text = page.read_text()
     found = re.findall(rf"^ {{4}}(?:python|torchrun)\b[^\n#]*?{script}", text, re.M)
@@ -78,9 +79,9 @@ def run_blocks(page):
     ],
 )
 def test_commands_run(page, stage, capsys):
-    run_blocks(ROOT / "docs" / "cli.md")  # which write feature files
-    if page.stem in ("quickstart", "cases"):
-        run_blocks(page)  # has its own
+    run_blocks(ROOT / "docs" / "cli.md")  # they write the feature files of the other pages
+    if page.stem in WITH_FILES:
+        run_blocks(page)
     for words in commands(page):
         odd = [word for word in words if word in NEEDS]
         if any(NEEDS[w] is None or not importlib.util.find_spec(NEEDS[w]) for w in odd):
@@ -95,7 +96,7 @@ def test_commands_run(page, stage, capsys):
 
 
 class Parsed(Exception):
-    """A script has read its arguments, and is not to go on."""
+    """Raised after a script has parsed its arguments, to stop it."""
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if scripts(p)], ids=lambda p: p.stem)
@@ -118,7 +119,7 @@ def test_arguments_of_scripts_are_known(page, monkeypatch, stage):
             runpy.run_path(str(ROOT / words[0]), run_name="__main__")
         except Parsed:
             continue
-        except ModuleNotFoundError:  # of what a benchmark compares with, if it is not installed
+        except ModuleNotFoundError:  # a benchmark compares with a package that is not installed
             assert words[0].startswith("benchmarks/")
             continue
-        pytest.fail(f"{words} reads no arguments")
+        pytest.fail(f"{words} does not parse any arguments")

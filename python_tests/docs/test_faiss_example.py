@@ -1,4 +1,4 @@
-"""The example of an approximate index, as a user runs it on a small gallery."""
+"""Runs the example of approximate search on a small gallery."""
 
 import os
 import re
@@ -12,7 +12,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "faiss_search.py"
 
 
 @pytest.mark.slow
-def test_rescored_candidates_find_more_than_the_index():
+def test_rescoring_finds_more_than_the_index_alone():
     pytest.importorskip("faiss")
     flags = ["--gallery", "20000", "--lists", "32", "--visited", "8"]
     done = subprocess.run(
@@ -28,8 +28,8 @@ def test_rescored_candidates_find_more_than_the_index():
 
 
 @pytest.mark.slow
-def test_without_faiss_says_so_in_one_line(tmp_path):
-    (tmp_path / "faiss.py").write_text("raise ImportError('not here')")
+def test_example_prints_one_line_without_faiss(tmp_path):
+    (tmp_path / "faiss.py").write_text("raise ImportError('not installed')")
     places = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
     done = subprocess.run(
         [sys.executable, EXAMPLE],

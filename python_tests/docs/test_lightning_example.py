@@ -1,4 +1,4 @@
-"""The Lightning example as a user runs it, a few steps of it."""
+"""Runs a few steps of the Lightning example."""
 
 import os
 import re
@@ -12,7 +12,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "lightning_module.py"
 
 
 @pytest.mark.slow
-def test_learns_in_a_few_steps(tmp_path):
+def test_example_improves_map_in_a_few_steps(tmp_path):
     pytest.importorskip("lightning")
     pytest.importorskip("torchmetrics")
     done = subprocess.run(

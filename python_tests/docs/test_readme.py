@@ -1,4 +1,4 @@
-"""What README and docs show can be run as it stands, and their links lead somewhere."""
+"""Runs the Python blocks of README and docs, and checks that the targets of their links exist."""
 
 import re
 from pathlib import Path
@@ -24,7 +24,7 @@ def blocks(page):
 def test_python_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names: dict = {}
-    for block in blocks(page):  # one after the other, as one reads
+    for block in blocks(page):  # in the order of the page, with the same names
         exec(block, names)
 
 
@@ -35,7 +35,7 @@ def test_readme_shows_a_ranking(capsys):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
-def test_links_lead_somewhere(page):
+def test_link_targets_exist(page):
     prose = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
     for target in re.findall(r"\]\(([^)#]+)\)", prose):
         if not target.startswith("http"):

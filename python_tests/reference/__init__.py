@@ -1,5 +1,5 @@
-"""Independent reference implementations, written from the papers in plain NumPy and torch.
+"""Independent reference implementations of the papers in plain NumPy and torch.
 
-The tests and `tools/hardening` compare reid_ext with these functions. They import nothing of
-reid_ext, so that an error there cannot hide here, and they favour plain formulas over speed.
+The tests and `tools/hardening` compare reid_ext with these functions. They do not import reid_ext,
+so that both cannot have the same error, and they prefer plain formulas to speed.
 """

@@ -1,7 +1,8 @@
-"""Choices inside a formula, and whether rounding could change one of them.
+"""Records whether rounding could change a choice inside a formula.
 
-A loss in float32 may take another of two nearly equal distances, or stand on the other side of a
-kink. Its gradient is then another one, and both are right. `watched` tells where that is possible.
+A loss in float32 may select the other of two nearly equal distances, or evaluate the other side of
+a kink. Its gradient then differs from the float64 gradient, and both are correct. `watched` reports
+where this is possible.
 """
 
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from torch import Tensor
 
 @dataclass
 class Choices:
-    """Values that differ by no more than `within` count as equal; `clear` is False after one."""
+    """Whether all choices were clear; values that differ by at most `within` count as equal."""
 
     within: float = 0.0
     clear: bool = True
@@ -25,7 +26,7 @@ _choices = Choices()
 
 @contextmanager
 def watched(within: float) -> Iterator[Choices]:
-    """Note the choices of the formulas that are computed in the block."""
+    """Record the choices of the formulas that are computed in the block."""
     global _choices
     before, _choices = _choices, Choices(within)
     try:
@@ -35,10 +36,10 @@ def watched(within: float) -> Iterator[Choices]:
 
 
 def hardest(values: Tensor, among: Tensor, largest: bool, x: Tensor, keys: Tensor) -> Tensor:
-    """The largest or smallest value of each row in the mask; of equal ones the first.
+    """The largest or smallest value of each row in the mask; the first of equal ones.
 
-    Any of nearly equal values may be chosen, but not if all features are whole numbers and the
-    keys are the same: then their products are exact, and so are their ties.
+    A choice between nearly equal values is not clear. It is clear if all features are integers and
+    the keys are duplicates, because their products, and therefore the ties, are exact.
     """
     sign = 1 if largest else -1
     seen = torch.where(among, sign * values.detach(), -torch.inf)
@@ -53,6 +54,6 @@ def hardest(values: Tensor, among: Tensor, largest: bool, x: Tensor, keys: Tenso
 
 
 def away_from_kink(values: Tensor, kink: float | Tensor = 0.0) -> Tensor:
-    """The values themselves, noting whether one is near where its derivative jumps."""
+    """Return the values and record whether one of them is near the kink."""
     _choices.clear &= bool(((values.detach() - kink).abs() > _choices.within).all())
     return values

@@ -1,6 +1,6 @@
-"""Softmax losses with adaptive labels, as VA-reID defines them, one value for each row.
+"""Softmax losses with the adaptive labels of VA-reID, with one value for each row.
 
-The labels are constants: no gradient flows through them.
+The labels are constants, so no gradient flows through them.
 """
 
 import torch
@@ -11,7 +11,7 @@ TARGETS = ("adaptive", "fixed", "hard")
 
 
 def smoothed_labels(q: Tensor, labels: Tensor, alpha: float, variant: str) -> Tensor:
-    """The labels for probabilities q (N, C), as the paper prints L_y and as the code has it."""
+    """The labels (N, C) for probabilities q (N, C), by the paper's L_y or by the released code."""
     classes = q.shape[1]
     own = F.one_hot(labels, classes).to(q.dtype)
     if classes == 1:
@@ -24,7 +24,7 @@ def smoothed_labels(q: Tensor, labels: Tensor, alpha: float, variant: str) -> Te
 
 
 def label_smoothing(logits: Tensor, labels: Tensor, alpha=0.25, variant="paper") -> Tensor:
-    """Adaptive label smoothing, (N,)."""
+    """The loss of adaptive label smoothing, of shape (N,)."""
     log_q = logits.double().log_softmax(1)
     return -(smoothed_labels(log_q.detach().exp(), labels, alpha, variant) * log_q).sum(1)
 
@@ -32,7 +32,7 @@ def label_smoothing(logits: Tensor, labels: Tensor, alpha=0.25, variant="paper")
 def viewpoint_labels(
     r: Tensor, labels: Tensor, views: Tensor, present: Tensor, targets: str, alpha: float
 ) -> Tensor:
-    """The labels for probabilities r (N, C, V) over the classes (identity, view) that exist."""
+    """The labels (N, C, V) for probabilities r (N, C, V) over the (identity, view) pairs."""
     row, number = torch.arange(len(r), device=r.device), present.sum()
     of_identity = present.sum(1)[labels]
     t = torch.zeros_like(r)
@@ -54,13 +54,13 @@ def viewpoint_labels(
 def viewpoint(
     logits, labels, views, *, num_views=3, targets="adaptive", present=None, alpha=0.25
 ) -> Tensor:
-    """The softmax over identities and views, (N,) in float64; NaN where the view is not known."""
+    """The loss of the softmax over identities and views, (N,) float64; NaN for an unknown view."""
     known = views >= 0
     z = logits.double().view(len(logits), logits.shape[1] // num_views, num_views)[known]
     if present is None:
         present = torch.ones(z.shape[1:], dtype=torch.bool, device=z.device)
     z = torch.where(present, z, -torch.inf)
-    z = z - z.amax((1, 2), keepdim=True).detach()  # a large logit would swallow the logarithm
+    z = z - z.amax((1, 2), keepdim=True).detach()  # avoids cancellation with large logits
     log_r = z - z.flatten(1).logsumexp(1)[:, None, None]
     r = log_r.detach().exp()
     t = viewpoint_labels(r, labels[known], views[known], present, targets, alpha)

@@ -1,4 +1,4 @@
-"""Cosines and distances by their definition, differentiable, in the dtype of the features."""
+"""Cosines and distances by definition; differentiable, in the dtype of the features."""
 
 import torch
 from torch import Tensor
@@ -31,8 +31,8 @@ def distances(x: Tensor, y: Tensor, metric: str = "euclidean") -> Tensor:
 def order_values(query: Tensor, gallery: Tensor, metric: str) -> Tensor:
     """Values (Q, G) in float64 that order the gallery of each query as the metric does.
 
-    They are exact for features of `exact`. The cosine of a query is not divided by its length,
-    which does not change the order.
+    They are exact for the features of module `exact`. The cosine is not divided by the length of
+    the query, which does not change the order.
     """
     query, gallery = query.cpu().double(), gallery.cpu().double()
     if metric == "cosine":

@@ -1,4 +1,4 @@
-"""Features whose distances are exact in any order of the sums, and therefore often equal."""
+"""Features whose distances are exact for every order of summation, and therefore often equal."""
 
 import numpy as np
 import torch
@@ -6,18 +6,18 @@ from torch import Tensor
 
 
 def whole(rows, dim, device="cpu", dtype=torch.float64) -> Tensor:
-    """Rows of small whole numbers, for the Euclidean distances."""
+    """Rows of small integers, for the Euclidean distances."""
     return torch.randint(-2, 3, (rows, dim), device=device).to(dtype)
 
 
 def corners(rows, dim, device="cpu", dtype=torch.float64) -> Tensor:
-    """Rows of -1 and 1. If dim is a power of 4, their cosines are exact too."""
+    """Rows of -1 and 1. If dim is a power of 4, their cosines are also exact."""
     return whole(rows, dim, device).ge(0).to(dtype) * 2 - 1
 
 
 def exact_rows(rng: np.random.Generator, rows: int, dim: int, metric: str, dtype) -> Tensor:
-    """Rows for that metric, of which some are equal and some are zero."""
-    if metric == "cosine":  # dim is a power of 4, so that the lengths are powers of 2
+    """Rows with exact distances by the metric; some rows are equal and some are zero."""
+    if metric == "cosine":  # dim must be a power of 4, so that all lengths are powers of 2
         most = 3 if dtype == torch.float16 else 20
         x = rng.choice([-1.0, 1.0], (rows, dim)) * 2.0 ** rng.integers(-most, most, (rows, 1))
     else:

@@ -1,7 +1,7 @@
-"""The losses over pairs as their papers write them, in float64 and over whole matrices of pairs.
+"""The pairwise losses by the formulas of their papers, in float64 with full matrices of pairs.
 
-Automatic differentiation gives their gradients. Each takes features and labels, and optionally
-keys that take the place of the batch, as the losses of reid_ext do.
+Automatic differentiation gives the gradients. Each function takes features and labels. Optional
+keys replace the batch as the rows to compare with, as in the losses of reid_ext.
 """
 
 import torch
@@ -13,7 +13,7 @@ from reference.distances import cosines, distances, unit
 
 
 class Pairs:
-    """The rows, what they are compared with, and who is whose positive and negative."""
+    """The rows, the keys that they are compared with, and masks of positives and negatives."""
 
     def __init__(self, x, labels, keys=None, key_labels=None, groups=None, key_groups=None):
         own = keys is None
@@ -34,7 +34,7 @@ class Pairs:
         return values[self.anchors], self.positive[self.anchors], self.negative[self.anchors]
 
     def nothing(self) -> Tensor:
-        """A zero with a gradient of zero."""
+        """A zero whose gradient is zero."""
         return self.x.sum() * 0
 
     def hardest(self, values: Tensor, among: Tensor, largest: bool) -> Tensor:
@@ -45,13 +45,13 @@ class Pairs:
 
 
 def triplet_exponents(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0):
-    """The exponent of single triplets, row by row."""
+    """The exponent of each given triplet."""
     a, p, n = unit(anchor), unit(positive), unit(negative)
     return away_from_kink((a * n).sum(-1)).clamp(min=0) - (a * p).sum(-1) + margin
 
 
 def aggregated(exponents: Tensor, aggregation: str) -> Tensor:
-    """Zero without a triplet."""
+    """The aggregated loss; zero without a triplet."""
     if aggregation == "none":
         return exponents.exp()
     if not len(exponents):
@@ -100,7 +100,7 @@ def _hardest_exponents(pairs: Pairs, margin: float) -> Tensor:
 def triplet(
     x, labels, keys=None, key_labels=None, *, margin: float | None = 0.3, metric="euclidean"
 ) -> Tensor:
-    """Batch-hard triplet loss: arXiv:1703.07737, eq. 5; soft without a margin."""
+    """Batch-hard triplet loss: arXiv:1703.07737, eq. 5; the soft margin if margin is None."""
     pairs = Pairs(x, labels, keys, key_labels)
     d, positive, negative = pairs.of_anchors(distances(pairs.x, pairs.y, metric))
     if not len(d):
@@ -112,7 +112,7 @@ def triplet(
 
 
 def contrastive(x, labels, keys=None, key_labels=None, *, margin=1.0) -> Tensor:
-    """The mean over pairs of half the squared distance, or half the squared rest of the margin."""
+    """The mean over pairs of d**2 / 2 for positives and max(margin - d, 0)**2 / 2 for negatives."""
     pairs = Pairs(x, labels, keys, key_labels)
     d = distances(pairs.x, pairs.y)
     of_negative = (margin - d).clamp(min=0).square()[pairs.negative].sum()
@@ -151,12 +151,12 @@ def multi_similarity(
 
 
 def _log_sum_exp(values: Tensor, among: Tensor) -> Tensor:
-    """The logarithm of the sum of exponentials of each row in the mask."""
+    """The logarithm of the sum of exponentials of the masked values of each row."""
     return torch.where(among, values, -torch.inf).logsumexp(1)
 
 
 def _log_one_plus(values: Tensor, among: Tensor) -> Tensor:
-    """log(1 + the sum of exponentials) of each row in the mask."""
+    """log(1 + the sum of exponentials of the masked values) of each row."""
     one = values.new_zeros(len(values), 1)  # exp(0)
     return _log_sum_exp(torch.cat([one, values], 1), torch.cat([one == 0, among], 1))
 

@@ -11,7 +11,7 @@ BEYOND = 1 << 60
 
 
 class Scores(NamedTuple):
-    """CMC, None if no query has a match; AP and INP of every query, NaN without a match."""
+    """The CMC, or None if no query has a match; AP and INP of each query, NaN without a match."""
 
     cmc: np.ndarray | None
     average_precision: np.ndarray
@@ -19,10 +19,10 @@ class Scores(NamedTuple):
 
 
 def ranked_pairs(protocol, query_ids, gallery_ids, query_cameras, gallery_cameras) -> np.ndarray:
-    """Which gallery images each query ranks, (Q, G).
+    """A mask (Q, G) of the gallery images that each query ranks.
 
-    All protocols but `generic` leave out images of the query's identity and camera; Market-1501
-    also leaves out identity -1. A distractor, identity 0, is ranked.
+    All protocols except `generic` remove images of the query's identity and camera. Market-1501
+    also removes identity -1. Distractors (identity 0) are ranked.
     """
     query_ids, gallery_ids = np.asarray(query_ids), np.asarray(gallery_ids)
     ranked = np.ones((len(query_ids), len(gallery_ids)), bool)
@@ -35,7 +35,7 @@ def ranked_pairs(protocol, query_ids, gallery_ids, query_cameras, gallery_camera
 
 
 def sysu_ranked_pairs(query_cameras, gallery_cameras) -> np.ndarray:
-    """SYSU-MM01: a query ranks no image from the place of its own camera."""
+    """The mask of SYSU-MM01: images from the location of the query's camera are removed."""
     query, gallery = (
         np.array([SYSU_LOCATION[int(camera)] for camera in cameras])
         for cameras in (query_cameras, gallery_cameras)
@@ -44,15 +44,15 @@ def sysu_ranked_pairs(query_cameras, gallery_cameras) -> np.ndarray:
 
 
 def same_pairs(query_ids, gallery_ids) -> np.ndarray:
-    """Which pairs have one identity, (Q, G)."""
+    """A mask (Q, G) of the pairs with equal identities."""
     return np.asarray(query_ids)[:, None] == np.asarray(gallery_ids)
 
 
 def scores(distances, same, ranked, *, max_rank=50, trapezoid=False, distinct_ids=None) -> Scores:
-    """Sort each row of the distances, leave out what is not ranked, and look for the matches.
+    """Sort each row of distances, remove the images that are not ranked, and find the matches.
 
-    Equal distances are ordered by gallery index. With `distinct_ids`, the gallery's identities,
-    the CMC counts each identity once, as SYSU-MM01 and LLCM do.
+    Equal distances are ordered by gallery index. If `distinct_ids` gives the identities of the
+    gallery, the CMC counts each identity once, as in SYSU-MM01 and LLCM.
     """
     distances, same, ranked = (np.asarray(a) for a in (distances, same, ranked))
     order = np.argsort(distances, axis=1, kind="stable")
@@ -80,7 +80,7 @@ def scores(distances, same, ranked, *, max_rank=50, trapezoid=False, distinct_id
 
 
 def places(distances, positive, junk) -> list[int]:
-    """Places of the positives in a stable sort (NaN last) of each row without its junk."""
+    """The ranks of the positives in a stable sort (NaN last) of each row without its junk."""
     rows, found = torch.as_tensor(distances).cpu().double().numpy(), []
     for d, p, j in zip(rows, positive, junk, strict=True):
         order = np.argsort(d, kind="stable")
@@ -89,7 +89,7 @@ def places(distances, positive, junk) -> list[int]:
 
 
 def single_shot_cmc(distances, same, ranked, gallery_ids, max_rank) -> np.ndarray | None:
-    """CUHK03's classic CMC: the mean over every gallery of one image for each identity."""
+    """CUHK03's classic CMC: the mean over all galleries with one image of each identity."""
     ids, curves = np.asarray(gallery_ids), []
     for d, match, stays in zip(np.asarray(distances), same, ranked, strict=True):
         order = np.flatnonzero(stays)[np.argsort(d[stays], kind="stable")]
@@ -103,10 +103,10 @@ def single_shot_cmc(distances, same, ranked, gallery_ids, max_rank) -> np.ndarra
 
 
 def verification(positive, negative, rates) -> tuple[np.ndarray, np.ndarray]:
-    """Thresholds on the distance, and the shares of positive pairs below them.
+    """Distance thresholds for false positive rates, and the true positive rates below them.
 
-    For each rate the threshold is the largest distance of a negative pair that at most this share
-    of the negative pairs is below.
+    For each rate, the threshold is the largest distance of a negative pair such that at most this
+    fraction of the negative pairs has a smaller distance.
     """
     nearest = np.sort(np.asarray(negative))
     below = np.searchsorted(nearest, nearest, side="left")

@@ -1,4 +1,4 @@
-"""Re-ranking as dense float64 matrices, from the papers.
+"""Re-ranking by the formulas of the papers, as dense float64 matrices.
 
 k-reciprocal encoding: Zhong et al. 2017, section 3. Query expansion: Radenovic et al. 2018.
 Database augmentation: Arandjelovic and Zisserman 2012. Graph propagation: Zhang et al. 2020.
@@ -12,9 +12,9 @@ from reference.distances import unit
 
 
 def k_reciprocal(d: Tensor, queries: int, k1: int, k2: int, lambda_value: float) -> Tensor:
-    """Re-ranked distances (Q, G) from all distances (N, N), queries first.
+    """Re-ranked distances (Q, G) from the distances (N, N) of all images, queries first.
 
-    Row i is what image i is compared with. A row that is all 0 stays so.
+    Row i contains the distances of image i. A row of zeros is not normalised.
     """
     d = d.cpu().double()
     largest = d.square().amax(1, keepdim=True)
@@ -24,7 +24,7 @@ def k_reciprocal(d: Tensor, queries: int, k1: int, k2: int, lambda_value: float)
 
 
 def released(q_g, q_q, g_g, k1: int, k2: int, lambda_value: float) -> Tensor:
-    """Zhong's released function: an image is compared with a column of the given matrices."""
+    """Zhong's released function, which reads the distances of an image from a column."""
     q_g, q_q, g_g = (torch.as_tensor(m).double() for m in (q_g, q_q, g_g))
     whole = torch.cat([torch.cat([q_q, q_g], 1), torch.cat([q_g.T, g_g], 1)])
     return k_reciprocal(whole.T, len(q_q), k1, k2, lambda_value)
@@ -33,8 +33,8 @@ def released(q_g, q_q, g_g, k1: int, k2: int, lambda_value: float) -> Tensor:
 def jaccard(x: Tensor, k1: int, k2: int, clustering: bool) -> Tensor:
     """Jaccard distances (N, N) between all images.
 
-    For clustering, as released with the papers that cluster, the k1 nearest are the only
-    neighbours (the image itself among them) and distances are not divided by the largest.
+    For clustering, the released code of the clustering papers uses only the k1 nearest neighbours,
+    including the image itself, and does not divide the distances by the largest.
     """
     x = x.cpu().double()
     d = (x[:, None] - x).square().sum(2)
@@ -48,7 +48,7 @@ def jaccard(x: Tensor, k1: int, k2: int, clustering: bool) -> Tensor:
 
 
 def encoded(p: Tensor, order: Tensor, k1: int, k2: int) -> Tensor:
-    """V: exp(-p) on the expanded k1-reciprocal sets, averaged over the k2 nearest."""
+    """The encoding V: exp(-p) on the expanded k1-reciprocal sets, averaged over the k2 nearest."""
     n = len(p)
 
     def reciprocal(k: int) -> Tensor:
@@ -56,17 +56,19 @@ def encoded(p: Tensor, order: Tensor, k1: int, k2: int) -> Tensor:
         return forward & forward.T
 
     wide = reciprocal(k1)
-    half = reciprocal(round(k1 / 2)).double()  # half to even, as the released code rounds
+    half = reciprocal(round(k1 / 2)).double()  # half to even, as in the released code
     shared = wide.double() @ half.T  # (i, c): |R(i, k1) and R(c, k1 / 2)|
     expanding = wide & (3 * shared > 2 * half.sum(1))
     members = wide | (expanding.double() @ half > 0)
     v = torch.where(members, -p, -torch.inf).softmax(1)
-    v = torch.where(members.any(1, keepdim=True), v, 0)  # of duplicates beyond k1 a set is empty
+    v = torch.where(
+        members.any(1, keepdim=True), v, 0
+    )  # the set of more than k1 duplicates is empty
     return v if k2 == 1 else v[order[:, :k2]].mean(1)
 
 
 def jaccard_distances(v: Tensor, rows: int | None = None) -> Tensor:
-    """One minus the shared weight over the united weight, of the first rows with all."""
+    """One minus intersection over union of the weights, for the first rows with all rows."""
     shared = torch.stack([torch.minimum(row, v).sum(1) for row in v[:rows]])
     return 1 - shared / (2 - shared)
 
@@ -80,7 +82,7 @@ def expanded(query: Tensor, gallery: Tensor, method: str, k2: int, alpha: float)
 
 
 def _weighted_sums(x: Tensor, keys: Tensor, count: int, alpha: float) -> Tensor:
-    """For each row the sum of its nearest keys, each with the weight cosine ** alpha."""
+    """For each row, the sum of its nearest keys with weights cosine ** alpha."""
     total = torch.zeros_like(x)
     for row, cosine in enumerate(x @ keys.T):
         for key in cosine.argsort(descending=True)[:count].tolist():
@@ -89,7 +91,7 @@ def _weighted_sums(x: Tensor, keys: Tensor, count: int, alpha: float) -> Tensor:
 
 
 def gnn(x: Tensor, queries: int, k1: int, k2: int) -> Tensor:
-    """Distances (Q, G) of neighbourhoods propagated twice over the k2 nearest."""
+    """Distances (Q, G) after propagating the neighbourhoods twice over the k2 nearest images."""
     rows = unit(x.double())
     cosine = rows @ rows.T
     order = cosine.argsort(dim=1, descending=True, stable=True)

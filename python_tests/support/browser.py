@@ -1,4 +1,4 @@
-"""A headless Chromium for tests, driven over its debugging pipe; needs no package."""
+"""Controls a headless Chromium through its debugging pipe, without further packages."""
 
 import json
 import os
@@ -14,7 +14,7 @@ SECONDS = 60
 
 
 def find():
-    """The program's path; skips the test where there is none."""
+    """The path of the browser; skips the test if there is no browser."""
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:
         pytest.skip("needs chromium or google-chrome on PATH")
@@ -22,7 +22,7 @@ def find():
 
 
 class Page:
-    """One page. Messages that it logs, and errors, are in ``console``."""
+    """One page. ``console`` contains its log messages and errors."""
 
     def __init__(self, folder):
         to_child, self._write = os.pipe()
@@ -47,7 +47,7 @@ class Page:
             self.send(f"{domain}.enable")
 
     def send(self, method, **parameters):
-        """The result of one command of the DevTools protocol."""
+        """Send one command of the DevTools protocol and return its result."""
         self._number += 1
         message = {"id": self._number, "method": method, "params": parameters}
         if self._session:
@@ -75,7 +75,7 @@ class Page:
         return message
 
     def open(self, url, *, width=1280, height=900, dark=False):
-        """Load a page in a window of that size."""
+        """Load a page in a window of the given size."""
         mobile = width < 600
         self.send(
             "Emulation.setDeviceMetricsOverride",
@@ -98,7 +98,7 @@ class Page:
         return found["result"].get("value")
 
     def click(self, selector):
-        """Press the mouse in the middle of the first element that fits."""
+        """Click on the middle of the first element that matches the selector."""
         at = self.run(
             f"(() => {{ const e = document.querySelector({json.dumps(selector)});"
             "e.scrollIntoView({block: 'center', inline: 'center', behavior: 'instant'});"
@@ -116,14 +116,14 @@ class Page:
         self.send("Input.dispatchKeyEvent", type="keyUp", **facts)
 
     def screenshot(self, path):
-        """The whole page as PNG."""
+        """Write the whole page as a PNG file."""
         size = self.send("Page.getLayoutMetrics")["cssContentSize"]
         clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
         shot = self.send("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)
         path.write_bytes(b64decode(shot["data"]))
 
     def close(self):
-        """End the browser."""
+        """Close the browser."""
         self._session = None
         try:
             self.send("Browser.close")

@@ -1,4 +1,4 @@
-"""A small problem for the commands that read feature files, and a command as a person types it."""
+"""A small problem for the commands that read feature files, and a function that runs commands."""
 
 import numpy as np
 
@@ -20,17 +20,17 @@ def problem():
 
 
 def write(folder, sides):
-    """Feature files of query and gallery; their paths."""
+    """Write the feature files of query and gallery and return their paths."""
     for side, arrays in sides.items():
         np.savez(folder / f"{side}.npz", **arrays)
     return [folder / f"{side}.npz" for side in sides]
 
 
 def typed(capsys, *arguments):
-    """Exit status, stdout and stderr."""
+    """Run a reid-ext command and return its exit status, stdout and stderr."""
     try:
         status = cli.main([str(argument) for argument in arguments])
-    except SystemExit as stop:  # argparse's own
+    except SystemExit as stop:  # argparse exits in this way
         status = stop.code
     out, err = capsys.readouterr()
     assert "Traceback" not in err

@@ -1,4 +1,4 @@
-"""Every op and every loss once, as the tests of streams, graphs and threads on a GPU call them."""
+"""One call of every op and loss, for the tests of streams, graphs and threads on a GPU."""
 
 import torch
 from torch.nn import functional as F
@@ -9,7 +9,7 @@ ROWS, DIM, IDENTITIES, VIEWS = 96, 64, 24, 3
 
 
 def batch(device, rows=ROWS):
-    """Features, and labels of four images each."""
+    """Features, and labels with four images of each identity."""
     x = F.normalize(torch.randn(rows, DIM, device=device))
     return x, torch.arange(rows, device=device) // 4
 
@@ -22,14 +22,14 @@ def lists(queries, gallery, device):
 
 
 def rank_block(query, gallery):
-    """The ranks of one block of queries, as evaluation makes them."""
+    """The ranks of one block of queries, computed as in the evaluation."""
     positives = lists(len(query), len(gallery), query.device)
     nothing = ops.Lists(torch.zeros_like(positives.offsets), positives.indices[:0])
     return ops.rank_positives(query, gallery, positives, nothing)
 
 
 def stream_block(query, block):
-    """The counts of one block of a streamed gallery."""
+    """The counts of one block of a gallery in blocks."""
     positives = lists(len(query), len(block), query.device)
     of_query = torch.arange(len(query), device=query.device).repeat_interleave(2)
     values = ops.pair_values(query, block, of_query, positives.indices)
@@ -37,12 +37,12 @@ def stream_block(query, block):
 
 
 def mine_many(x, labels):
-    """Distances to the hardest of more keys than one kernel takes."""
+    """Distances to the hardest of more keys than one kernel processes."""
     keys, key_labels = x.detach().repeat(4, 1), labels.repeat(4)
     return torch.stack(ops.mine_hardest(x, labels, keys=keys, key_labels=key_labels)[2:])
 
 
-OPS = {  # of features and labels; what they return is compared bit by bit
+OPS = {  # functions of features and labels, whose results are compared bit by bit
     "cosine_matrix": lambda x, y: ops.cosine_matrix(x),
     "angles": lambda x, y: ops.cosine_matrix(x, angle=True),
     "expat": lambda x, y: ops.expat_loss(x, y),
@@ -62,11 +62,11 @@ WITH_GRADIENT = [
     *("cosine_matrix", "angles", "expat", "expat_triplet", "fidi"),
     *("mining", "mining_of_many", "viewpoint", "label_smoothing"),
 ]
-WAITS = ["nearest", "rerank", "jaccard"]  # for the lengths of lists, or not meant for a graph
+WAITS = ["nearest", "rerank", "jaccard"]  # these wait for list lengths; no CUDA graph
 
 
 def modules(device):
-    """The losses that take features and labels alone."""
+    """The losses that take only features and labels."""
     return {
         "expat": losses.ExpATLoss(),
         "triplet": losses.TripletLoss(),

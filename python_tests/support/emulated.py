@@ -1,8 +1,8 @@
-"""The CUDA kernels on an emulated device, beside the CPU kernels, in one process.
+"""Loads the CUDA kernels on an emulated device, in the same process as the CPU kernels.
 
-``REID_EXT_EMULATED`` names the library, which CMake builds with ``-DREID_EXT_EMULATE=ON``. Its ops
-are ``torch.ops.reid_ext_emulated.*``: the code that a GPU would run, on CPU tensors. As a plugin,
-``pytest -p emulated``, this puts them in the place of the CPU kernels for all tests.
+``REID_EXT_EMULATED`` is the path of the library, which CMake builds with ``-DREID_EXT_EMULATE=ON``.
+Its ops are ``torch.ops.reid_ext_emulated.*``. They run the code of a GPU on CPU tensors. As a
+plugin (``pytest -p emulated``) this module replaces the CPU kernels by them in all tests.
 """
 
 import ctypes
@@ -15,14 +15,14 @@ import torch
 
 import reid_ext  # noqa: F401  (registers the schemas)
 
-FORWARD, BACKWARD, RANDOM = 0, 1, 2  # in what order the threads of a block run
+FORWARD, BACKWARD, RANDOM = 0, 1, 2  # order of the threads of a block
 CSRC = Path(__file__).parents[2] / "csrc"
 NAME = "reid_ext_emulated"
 LIBRARY = os.environ.get("REID_EXT_EMULATED")
 
 
 def sources():
-    """The text of every CUDA source, by its path in csrc."""
+    """The text of every CUDA source by its path in csrc."""
     return {str(p.relative_to(CSRC)): p.read_text() for p in sorted(CSRC.rglob("*.cu*"))}
 
 
@@ -50,11 +50,11 @@ class Device:
             self._schemas.define(schema.partition("::")[2])
 
     def set(self, order=FORWARD, most_blocks=2**31 - 1):
-        """Choose the order of a block's threads, and the largest grid that ``grid_for`` gives."""
+        """Choose the order of the threads of a block, and the largest grid of ``grid_for``."""
         self._library.emulated_set(order, most_blocks)
 
     def kernels(self):
-        """The kernels that have run."""
+        """The names of the kernels that have run."""
         return set(self._library.emulated_kernels().decode().split())
 
     def replace_cpu_kernels(self):
@@ -66,7 +66,7 @@ class Device:
 
 @functools.cache
 def device():
-    """The one device: schemas can be registered once."""
+    """The only device, because schemas can be registered once."""
     return Device(LIBRARY)
 
 

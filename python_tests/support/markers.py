@@ -1,4 +1,4 @@
-"""The markers that tests get automatically, and a last line about the slow tests left out."""
+"""Adds markers to tests, and prints how many slow tests were left out."""
 
 import pytest
 
@@ -7,7 +7,7 @@ SLOW_LEFT_OUT = pytest.StashKey[int]()
 
 @pytest.hookimpl(tryfirst=True)  # before pytest deselects by markers
 def pytest_collection_modifyitems(items):
-    """Mark the cuda half of every test, and as distributed and slow those of process groups."""
+    """Mark tests on device "cuda" as cuda, and tests of process groups as distributed and slow."""
     for item in items:
         if hasattr(item, "callspec") and item.callspec.params.get("device") == "cuda":
             item.add_marker("cuda")

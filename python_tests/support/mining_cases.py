@@ -1,4 +1,4 @@
-"""Batches for mine_hardest, and its comparison with the definition."""
+"""Batches for mine_hardest, and the comparison of its results with the reference."""
 
 import torch
 from reference.distances import METRICS

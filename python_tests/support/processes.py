@@ -1,4 +1,4 @@
-"""Runs a function in several processes with a gloo group, for the tests of torch.distributed."""
+"""Runs a function in several processes with a gloo group, for the tests of reid_ext.distributed."""
 
 import importlib.util
 from pathlib import Path
@@ -10,7 +10,9 @@ from torch import multiprocessing
 
 def _child(rank, file, name, world_size, folder, arguments):
     torch.set_num_threads(1)
-    spec = importlib.util.spec_from_file_location("functions", file)  # no package need be found
+    spec = importlib.util.spec_from_file_location(
+        "functions", file
+    )  # the file need not be in a package
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     dist.init_process_group(
@@ -23,9 +25,10 @@ def _child(rank, file, name, world_size, folder, arguments):
 
 
 def run(function, world_size, folder, *arguments):
-    """What ``function(rank, *arguments)`` returns in each process: tensors, numbers, strings.
+    """Run ``function(rank, *arguments)`` in each process and return the results.
 
-    The function stands at the top of its file, which every process loads anew.
+    The results may be tensors, numbers and strings. The function must be at the top level of its
+    file, because every process loads that file.
     """
     file = function.__code__.co_filename
     multiprocessing.spawn(

@@ -1,4 +1,4 @@
-"""What the tests of ranking share: lists from masks, and ranks from the streaming ops."""
+"""Helpers for the tests of ranking: lists from masks, and ranks from the streaming ops."""
 
 import contextlib
 import itertools
@@ -11,7 +11,7 @@ from reid_ext import ops
 
 
 def lists(mask, device="cpu"):
-    """Lists of where a (Q, G) mask holds, query by query."""
+    """For each query, the gallery indices at which a mask (Q, G) is true."""
     mask = np.asarray(mask)
     offsets = np.concatenate([[0], mask.sum(1).cumsum()])
     return ops.Lists(*(torch.tensor(t, device=device) for t in (offsets, np.nonzero(mask)[1])))
@@ -22,7 +22,7 @@ ESTIMATES = ("float32", "bfloat16")
 
 @contextlib.contextmanager
 def estimated_by(estimate):
-    """Force the products by which the CPU kernels estimate distances."""
+    """Force the type of the products with which the CPU kernels estimate distances."""
     before = os.environ.get("REID_EXT_CPU_ESTIMATE")
     os.environ["REID_EXT_CPU_ESTIMATE"] = estimate
     try:
@@ -34,14 +34,14 @@ def estimated_by(estimate):
 
 
 def whole_ranks(query, gallery, positive, junk, metric, estimate):
-    """Ranks in a gallery in memory, from masks (Q, G)."""
+    """Ranks in a gallery in memory, for masks (Q, G)."""
     of_masks = lists(positive, query.device), lists(junk, query.device)
     with estimated_by(estimate):
         return ops.rank_positives(query, gallery, *of_masks, metric=metric).tolist()
 
 
 def streamed_ranks(query, pieces, positive, junk, metric, estimate="float32"):
-    """Ranks in a gallery in blocks by the ops themselves, from masks (Q, G)."""
+    """Ranks in a gallery in blocks, computed with the streaming ops, for masks (Q, G)."""
     p, listed = lists(positive, query.device), lists(positive | junk, query.device)
     of_query = torch.repeat_interleave(p.offsets.diff())
     values = ops.pair_values(query, torch.cat(pieces), of_query, p.indices, metric=metric)
@@ -58,6 +58,6 @@ def streamed_ranks(query, pieces, positive, junk, metric, estimate="float32"):
 
 
 def draw(q, g, rng=None):
-    """Which gallery images are a query's positives and which are its junk: about a third each."""
+    """Random masks of positives and junk; each contains about a third of the pairs."""
     kind = (rng or np.random.default_rng(0)).integers(0, 3, (q, g))
     return kind == 1, kind == 2

@@ -1,4 +1,4 @@
-"""Runs for the tests of the report, and a reader of its pages."""
+"""Runs for the tests of the report, and a parser of its pages."""
 
 from html.parser import HTMLParser
 
@@ -12,10 +12,10 @@ NASTY = "\"><img src=x onerror=alert(1)><script>alert(2)</script>'&amp;"
 TRIALS = 4
 
 
-def side(count, seed, people=6, folder=None):
+def side(count, seed, identities=6, folder=None):
     random = np.random.default_rng(seed)
-    ids = random.integers(0, people, count)
-    centre = np.random.default_rng(0).standard_normal((people, 8))
+    ids = random.integers(0, identities, count)
+    centre = np.random.default_rng(0).standard_normal((identities, 8))
     x = torch.tensor(centre[ids] + random.standard_normal((count, 8)), dtype=torch.float32)
     paths = None if folder is None else [str(folder / f"{i:03d}.png") for i in range(count)]
     cameras = random.integers(0, 3, count)
@@ -23,13 +23,13 @@ def side(count, seed, people=6, folder=None):
 
 
 def changed(one, features=None, **columns):
-    """A set with other features or columns; None removes a column."""
+    """A copy of the set with other features or columns; None removes a column."""
     features = one.features if features is None else features
     return FeatureSet(features, **{**one.columns, **columns})
 
 
 def labels(one):
-    """Identities and cameras as arrays that may be changed."""
+    """Copies of the identities and cameras as arrays."""
     return one.identities.numpy().copy(), one.cameras.numpy().copy()
 
 
@@ -39,14 +39,14 @@ def run(name="a", protocol="market1501", query=None, gallery=None, **options):
 
 
 def written(tmp_path, *runs, **options):
-    """The page about the runs; nothing else is left in its folder."""
+    """Write the report of the runs and return its text; check that no temporary file is left."""
     write_report(tmp_path / "out.html", runs, **options)
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
     return (tmp_path / "out.html").read_text()
 
 
 class Reader(HTMLParser):
-    """The elements of a page with their attributes, and the first text of each kind of element."""
+    """The elements of a page with their attributes, and the first text of each type of element."""
 
     def __init__(self, page):
         super().__init__()
@@ -58,11 +58,11 @@ class Reader(HTMLParser):
         self._open.append(name)
 
     def handle_data(self, data):
-        self.texts.setdefault(self._open[-1], data)  # the first of each kind
+        self.texts.setdefault(self._open[-1], data)  # the first of each type
 
 
 def sysu_sides(folder=None):
-    """Infrared queries and visible gallery, as SYSU-MM01's cameras see them."""
+    """Infrared queries and a visible gallery with the cameras of SYSU-MM01."""
     random = np.random.default_rng(0)
     made = [
         changed(

@@ -1,4 +1,4 @@
-"""A toy problem of images in memory, and a small network trained on it."""
+"""A synthetic dataset in memory, and a small network that is trained on it."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ TINY = replace(
 
 
 class Squares:
-    """Images in memory: an identity is where two squares lie; colour and contrast are chance."""
+    """Images in memory. The identity sets the places of two squares; their colours are random."""
 
     size = (48, 24)
 
@@ -54,7 +54,7 @@ def batches(images, seed=0):
 
 
 def run(objective="expat", recipe=TINY, **keywords):
-    """Train the small network on the squares; return it with the outcome."""
+    """Train the small network on the squares and return it with the outcome."""
     recipe = training.method(objective).network(recipe)
     model = models.TwoStream("small", IDENTITIES, neck=recipe.neck, stripes=recipe.stripes)
     loader, sampler = batches(Squares())
@@ -63,7 +63,7 @@ def run(objective="expat", recipe=TINY, **keywords):
 
 
 def rank1(model, images):
-    """Share of infrared images whose nearest visible image shows the same identity."""
+    """Fraction of the infrared images whose nearest visible image has the same identity."""
     features = F.normalize(training.extract(model, images))
     identities = torch.tensor([s.identity for s in images.samples])
     infrared = torch.tensor([s.modality for s in images.samples]) == 1

@@ -1,9 +1,9 @@
-"""Trains a small network on images in memory; a process may fail on the way. For torchrun.
+"""Trains a small network on images in memory with torchrun; one process may fail during training.
 
     torchrun --nproc-per-node 2 squares_in_processes.py OUT [--fail kill|raise|hang] [--resume]
 
-The second process fails in its 7th iteration, when the last checkpoint is that of the 4th; after a
-restart nothing fails. OUT gets checkpoint.pt, and model.pt in the end.
+The second process fails in its 7th iteration, when the last checkpoint is that of the 4th. After a
+restart no process fails. The script writes OUT/checkpoint.pt and, at the end, OUT/model.pt.
 """
 
 import argparse
@@ -31,7 +31,7 @@ RECIPE = replace(
 
 
 class Noise:
-    """Images of chance, in memory."""
+    """Random images in memory."""
 
     samples = tuple(
         data.Sample("", identity, 3 if modality else 1, None, modality)
@@ -52,13 +52,13 @@ class Noise:
 
 
 def failing(loader, how):
-    """The batches; before the one of FAILING the second process fails, if it is to."""
+    """Yield the batches; the second process fails before batch FAILING if ``how`` is given."""
     for number, batch in enumerate(loader, start=1):
         if number == FAILING and distributed.rank() == 1 and not distributed.restarted():
             if how == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
             if how == "raise":
-                raise RuntimeError("the second process has had enough")
+                raise RuntimeError("the second process failed")
             if how == "hang":
                 time.sleep(1000)
         yield batch

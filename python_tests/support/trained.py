@@ -1,4 +1,4 @@
-"""A checkpoint as the training scripts write it, of a network that was not trained."""
+"""A checkpoint in the format of the training scripts, with an untrained network."""
 
 from dataclasses import asdict
 
@@ -11,10 +11,10 @@ IDENTITIES = 5
 
 
 def write_checkpoint(path, neck):
-    """Write a small network with that neck to ``path`` and return it, in evaluation mode."""
+    """Write a small network with this neck to ``path`` and return it in evaluation mode."""
     torch.manual_seed(0)
     model = models.TwoStream("small", IDENTITIES, neck=neck).eval()
-    model.neck.running_mean.normal_()  # a neck that does something
+    model.neck.running_mean.normal_()  # so that the neck changes the features
     content = {key: {} for key in checkpoint._KEYS}
     content |= {"format": checkpoint.FORMAT, "version": checkpoint.VERSION}
     settings = {**asdict(training.EMBEDDED), "neck": neck}

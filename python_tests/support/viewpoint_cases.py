@@ -6,7 +6,7 @@ ALPHA = 0.25
 
 
 def batch(rows, identities, num_views, device, dtype=torch.float64, masked=False):
-    """Logits, labels and views; `present` lacks about a third of the classes, no row's own."""
+    """Logits, labels and views. If masked, `present` lacks about 40 % of the unused classes."""
     logits = 3 * torch.randn(rows, identities * num_views, device=device, dtype=torch.float64)
     labels = torch.randint(identities, (rows,), device=device)
     views = torch.randint(num_views, (rows,), device=device)

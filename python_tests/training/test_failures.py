@@ -59,7 +59,7 @@ def test_killed_worker_is_restarted_from_the_last_checkpoint(uninterrupted, tmp_
 def test_raising_process_stops_all_and_another_number_resumes(uninterrupted, tmp_path):
     done = run(tmp_path, 2, "--fail", "raise")
     assert done.returncode == 1
-    assert "RuntimeError: the second process has had enough" in done.stderr
+    assert "RuntimeError: the second process failed" in done.stderr
     assert iteration(tmp_path) == squares_in_processes.SAVE_EVERY
     assert not (tmp_path / "model.pt").exists()
     resumed = run(tmp_path, 3, "--resume")

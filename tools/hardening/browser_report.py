@@ -1,4 +1,4 @@
-"""Reports whose names would run code, in a real Chromium: nothing runs, and all of it is text."""
+"""Reports with names that contain code, in Chromium: nothing may run, and names must be text."""
 
 import shutil
 import sys
@@ -38,9 +38,9 @@ MADE = "document.querySelectorAll('svg[onload],iframe,base,plaintext,[onerror],[
 
 
 def attack(budget: Budget) -> Iterator[Row]:
-    """A page of all payloads and, in the long run, one of each, in every place that takes a name.
+    """Open a page with all payloads as names and, in the long run, one page for each payload.
 
-    Nothing is tried where no Chromium is.
+    Without Chromium this part does nothing.
     """
     if not any(map(shutil.which, NAMES)):
         return
@@ -58,14 +58,14 @@ def attack(budget: Budget) -> Iterator[Row]:
 
 
 def _report(folder: Path, payloads: Sequence[str]) -> Path:
-    """A report with images; paths, runs and title have the payloads."""
+    """Write a report with images, whose paths, runs and title contain the payloads."""
     folder.mkdir(exist_ok=True)
     g = torch.Generator().manual_seed(0)
     ids, cameras = np.arange(IMAGES) % 4, np.arange(IMAGES) % 3
     sides = []
     for side in "qg":
         paths = []
-        for i in range(IMAGES):  # an odd one has an image, with the payload in its name
+        for i in range(IMAGES):  # images with odd numbers exist on disk
             payload = payloads[i // 2 % len(payloads)]
             paths.append(str(folder / f"{side}{i}{payload}"))
             if i % 2 and "\0" not in payload:
@@ -84,16 +84,16 @@ def _shown(page: Page, path: Path, payloads: Sequence[str]) -> list[str]:
     page.requests.clear()
     page.open(path.as_uri())
     for header in range(1, 4):
-        page.click(f"#queries th:nth-child({header}) button")  # our own script sorts the names
+        page.click(f"#queries th:nth-child({header}) button")  # our script sorts the rows by name
     wrong = []
     if page.run("window.executed"):
         wrong.append("code was run")
     if page.run(MADE):
-        wrong.append("it became an element")
+        wrong.append("a name became an element")
     if any(not url.startswith(("data:", path.as_uri())) for url in page.requests):
         wrong.append(f"fetched {page.requests}")
     if page.console:
-        wrong.append(f"the browser says {page.console[:1]!r:.300}")
+        wrong.append(f"the browser logged {page.console[:1]!r:.300}")
     text = page.run("document.title")
     if any(payload not in text for payload in payloads if payload.isprintable()):
         wrong.append(f"the title is {text!r}")

@@ -1,6 +1,7 @@
-"""The same bits from two runs of every op and its gradient.
+"""Every op and its gradient give the same bits in two runs.
 
-Also from any number of threads, where oneDNN multiplies: the bits of torch.mm depend on it.
+If oneDNN multiplies, they also give the same bits for every number of threads. The bits of torch.mm
+depend on that number.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ THREADS = (1, 2, 3, 8)
 
 
 def attack(budget: Budget) -> Iterator[Row]:
-    """Batches large enough that the work is divided among threads."""
+    """Compare runs on batches that are large enough to be divided among threads."""
     any_number = build_info()["cpu_product"] == "onednn"
     for name, call in CALLS.items():
         found, done = set(), 0
@@ -54,7 +55,7 @@ def of_loss(loss: Callable[..., torch.Tensor]) -> Callable[..., list[bytes]]:
 def _cosines(x: torch.Tensor, labels: torch.Tensor) -> list[bytes]:
     leaf = x.clone().requires_grad_()
     cosine = ops.cosine_matrix(leaf)
-    cosine.backward(cosine.detach())  # a sum of torch's over so many depends on the threads
+    cosine.backward(cosine.detach())  # a sum by torch would depend on the number of threads
     return bits(cosine, leaf.grad)
 
 

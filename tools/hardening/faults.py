@@ -1,6 +1,6 @@
-"""What the machine does wrong: full and read-only disks, no memory, dead workers, odd paths.
+"""Faults of the machine: full and read-only disks, no memory, dead workers, unusual paths.
 
-Whatever happens, a script says it in a line without a traceback, and leaves nothing torn behind.
+In every case a script must print one line without a traceback, and leave no incomplete file.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ from reid_ext.training.results import write_json
 
 
 def attack(budget: Budget) -> Iterator[Row]:
-    """Every fault, one after the other."""
+    """Try every fault in turn."""
     torch.set_num_threads(1)
     for name, tries in FAULTS.items():
         folder = budget.folder / name.replace(" ", "-")
@@ -47,7 +47,7 @@ def attack(budget: Budget) -> Iterator[Row]:
 
 
 def writers(folder: Path) -> dict[str, tuple[Path, Callable[[], Any]]]:
-    """Everything that writes a file: the file, and the call."""
+    """Every function that writes a file: the path and the call."""
     picture = np.random.default_rng(0).integers(0, 255, (300, 300, 3), np.uint8)
     ids = np.arange(300)
     small = {"identities": (2, 0, 2), "images": (2, 1)}
@@ -78,7 +78,7 @@ def writers(folder: Path) -> dict[str, tuple[Path, Callable[[], Any]]]:
 
 
 def _command(*arguments: str) -> None:
-    """A command of the command line; OSError if it failed, with what it said."""
+    """Run a reid-ext command; raise OSError with its error output if it fails."""
     err = io.StringIO()
     with contextlib.redirect_stderr(err), contextlib.redirect_stdout(io.StringIO()):
         status = cli.main(arguments)
@@ -87,7 +87,7 @@ def _command(*arguments: str) -> None:
 
 
 def _unwritten(folder: Path, prepare: Callable[[], None]) -> dict[str, str]:
-    """Each writer fails with an OSError and leaves nothing, neither the file nor a part of it."""
+    """Check that each writer raises OSError and leaves neither the file nor a part of it."""
     result = {}
     for name, (_, act) in writers(folder).items():
 
@@ -111,7 +111,7 @@ def _unwritten(folder: Path, prepare: Callable[[], None]) -> dict[str, str]:
 
 
 def full_disk(folder: Path, budget: Budget) -> dict[str, str]:
-    """A file system of 64 KiB where that can be mounted, else files of at most as much."""
+    """Write to a file system of 64 KiB if it can be mounted, and with files of at most 2 KiB."""
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True
     )
@@ -130,16 +130,16 @@ def full_disk(folder: Path, budget: Budget) -> dict[str, str]:
 
 
 def read_only(folder: Path, budget: Budget) -> dict[str, str]:
-    """A folder that may not be written: by its mode, as a user without rights."""
+    """Write to a read-only folder, as a user without privileges."""
 
-    def nobody() -> None:
+    def drop_privileges() -> None:
         os.chmod(folder, 0o555)
         if os.getuid() == 0:
             os.setgid(65534)
             os.setuid(65534)
 
     try:
-        return _unwritten(folder, nobody)
+        return _unwritten(folder, drop_privileges)
     finally:
         os.chmod(folder, 0o755)
 
@@ -148,7 +148,7 @@ def read_only(folder: Path, budget: Budget) -> dict[str, str]:
 
 
 def vanished(folder: Path, budget: Budget) -> dict[str, str]:
-    """A dataset that goes away while it is read, by this process and by workers."""
+    """Delete a dataset while this process or its workers read it."""
     result = {}
     for workers in (0, 2):
         root = folder / str(workers)
@@ -167,11 +167,11 @@ def vanished(folder: Path, budget: Budget) -> dict[str, str]:
 
 
 def killed_worker(folder: Path, budget: Budget) -> dict[str, str]:
-    """A worker of the loader is killed: an error that scripts show in a line."""
+    """Kill a worker of the loader; the error must be one that scripts print in one line."""
     root = data.synthesize("market1501", folder / "set", identities=(3, 0, 3), images=(2, 1))
 
     def read() -> None:
-        images = data.Images(data.load("market1501", root).train, _Murder((32, 16)))
+        images = data.Images(data.load("market1501", root).train, _KillsItself((32, 16)))
         for _ in data.loader(images, data.SequentialBatches(len(images), 2), 1):
             pass
 
@@ -180,15 +180,15 @@ def killed_worker(folder: Path, budget: Budget) -> dict[str, str]:
     return {"loader": "" if fine else f"{outcome}"}
 
 
-class _Murder(data.EvaluationTransform):
-    """Kills the process that it is called in."""
+class _KillsItself(data.EvaluationTransform):
+    """Kills the process that calls it."""
 
     def into(self, image: np.ndarray, rng: np.random.Generator | None, out: np.ndarray) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 def no_memory(folder: Path, budget: Budget) -> dict[str, str]:
-    """Not enough memory: the command line says so in a line."""
+    """Run out of memory; the command line must report it in one line."""
     ids = np.zeros(6000, int)
     big = folder / "big.npz"
     np.savez(big, features=np.ones((6000, 64), np.float32), identities=ids, cameras=ids)
@@ -215,7 +215,7 @@ def no_memory(folder: Path, budget: Budget) -> dict[str, str]:
 
 
 def scripts(folder: Path, budget: Budget) -> dict[str, str]:
-    """Mistakes of a user of the training scripts, without a traceback."""
+    """Invalid arguments of the training scripts; they must not print a traceback."""
     calls = {
         "no such dataset": ["--data", str(folder / "nowhere")],
         "an empty dataset": ["--data", str(folder)],
@@ -224,11 +224,11 @@ def scripts(folder: Path, budget: Budget) -> dict[str, str]:
         "no such weights": ["--quick", "--backbone", "small", "--weights", str(folder / "w.pt")],
         "no such views": ["--quick", "--views", str(folder / "v.csv")],
         "output is a file": ["--quick", "--out", "/dev/null/x"],
-        "a batch of nobody": ["--quick", "--batch", "0x4"],
+        "a batch without identities": ["--quick", "--batch", "0x4"],
         "a batch of thousands": ["--quick", "--batch", "5000x4"],
         "no workers": ["--quick", "--workers", "-1"],
         "a negative seed": ["--quick", "--seed", "-99999999999999999999"],
-        "a device of another": ["--quick", "--device", "cuda:99"],
+        "an unavailable device": ["--quick", "--device", "cuda:99"],
     }
     some = list(calls.items())[: budget.amount(3, len(calls))]
     result = {}

@@ -1,7 +1,7 @@
-"""Files that someone made to do harm: each is refused for its own reason, or read as what it is.
+"""Hostile files: each must raise its expected error, or be read correctly.
 
-For each the reader runs in a process of its own with little memory to spare. Nothing may be
-executed (`Evil` would leave a mark), nothing outside the root read, and no process killed.
+The reader of each file runs in a forked process with little free memory. It must not execute code
+(`Evil` would leave a mark), read files outside the root of a dataset, or be killed.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,13 +21,13 @@ from reid_ext import FeatureSet, cli, data
 from reid_ext.training.checkpoint import read_checkpoint
 
 REFUSED = ("ArgumentError", "ValueError", "FileNotFoundError", "IsADirectoryError")
-MEMORY = 512 * sandbox.MIB  # that a reader may take for a file of a few kilobytes
+MEMORY = 512 * sandbox.MIB  # limit for a reader; the files have a few kilobytes
 TERMINAL = "\x1b[31mred\x1b]0;title\x07"
 
 
 @dataclass(frozen=True)
 class Case:
-    """What to do, and words that the refusal must contain; without words it must succeed."""
+    """A call, and texts that its error must contain; without texts the call must succeed."""
 
     name: str
     act: Callable[[], Any]
@@ -35,13 +35,13 @@ class Case:
 
 
 def refused(name: str, act: Callable[[], Any], reason: str, file: str = "") -> Case:
-    """A case whose refusal names the file and the reason that the case is made for."""
-    assert reason, f"{name}: without a reason an earlier check could refuse it"
+    """A case whose error must name the file and the reason."""
+    assert reason, f"{name}: a reason is required, because an earlier check could raise"
     return Case(name, act, (reason, file))
 
 
 def attack(budget: Budget) -> Iterator[Row]:
-    """All of them, once; there is no chance in it."""
+    """Try every hostile file once; the files are not random."""
     torch.set_num_threads(1)
     mark = budget.folder / "executed"
     for kind, make in KINDS.items():
@@ -64,32 +64,32 @@ def _wrong(outcome: sandbox.Outcome, case: Case) -> str:
     if outcome.error not in (REFUSED if case.says else ("",)):
         return f"ended with {outcome.error or 'no error'}: {outcome.text[:300]!r}"
     if unsaid := [words for words in case.says if words not in outcome.text]:
-        return f"does not say {unsaid}: {outcome.text[:300]!r}"
+        return f"the message does not contain {unsaid}: {outcome.text[:300]!r}"
     if outcome.error and len(outcome.text) > 2000:
-        return f"says {len(outcome.text)} characters"
+        return f"a message of {len(outcome.text)} characters"
     if outcome.error and any(ord(c) < 32 and c != "\n" for c in outcome.text):
-        return f"sends control characters to a terminal: {outcome.text[:300]!r}"
+        return f"control characters in the message: {outcome.text[:300]!r}"
     return ""
 
 
 def checkpoints(folder: Path, mark: Path) -> list[Case]:
-    """What torch.load is given."""
+    """Checkpoints."""
     return _each(files.checkpoints(folder, files.Evil(mark)), read_checkpoint)
 
 
 def view_labels(folder: Path, mark: Path) -> list[Case]:
-    """Pickles, CSV and JSON files of views."""
+    """View labels in pickle, CSV and JSON files."""
     return _each(files.view_labels(folder, files.Evil(mark)), data.read_view_labels)
 
 
 def feature_files(folder: Path, mark: Path) -> list[Case]:
-    """What the command line reads."""
+    """Feature files."""
     made = files.feature_files(folder, files.Evil(mark))
     return _each(made, lambda p: FeatureSet.load(p, side="query"))
 
 
 def manifests(folder: Path, mark: Path) -> list[Case]:
-    """Lists of one's own in CSV and JSON."""
+    """Manifests in CSV and JSON."""
     return _each(files.manifests(folder), lambda p: data.load("manifest", p))
 
 
@@ -98,7 +98,7 @@ def _each(made: files.Refused, read: Callable[[Path], Any]) -> list[Case]:
 
 
 def images(folder: Path, mark: Path) -> list[Case]:
-    """What a dataset's images may be: odd ones are read, others refused."""
+    """Images: unusual ones must be read, hostile ones must raise an error."""
     cases = []
     for path, reason in hostile_images.images(folder).items():
         act = partial(_shape, path)
@@ -111,7 +111,7 @@ def _shape(path: Path) -> tuple[int, ...]:
 
 
 def lists(folder: Path, mark: Path) -> list[Case]:
-    """Lists of images that lead out of the root, and noise in their place."""
+    """Image lists that name files outside the root or contain invalid text."""
     return [
         refused(
             f"{made.name}, {made.change}",
@@ -124,7 +124,7 @@ def lists(folder: Path, mark: Path) -> list[Case]:
 
 
 def terminal_escapes(folder: Path, mark: Path) -> list[Case]:
-    """Names that would write to the terminal: what the command line prints shows them harmless."""
+    """File names with terminal escapes; the command line must print them escaped."""
     bad = folder / TERMINAL
     bad.mkdir()
     (folder / f"{TERMINAL}.npz").write_bytes(b"no archive")
@@ -143,7 +143,7 @@ def terminal_escapes(folder: Path, mark: Path) -> list[Case]:
 
 
 def _printed(arguments: list[str]) -> str:
-    """What a command writes; AssertionError if a control character is in it."""
+    """Run a command; raise AssertionError if it prints a control character."""
     import contextlib
     import io
 

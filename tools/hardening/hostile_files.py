@@ -1,6 +1,6 @@
-"""Makes the files that `hostile` tries to read, each with words of the reason to refuse it.
+"""Writes the files that `hostile` tries to read, each with a part of the expected error message.
 
-Without that reason a case that an earlier check refuses would pass and test nothing.
+The message shows that the intended check raised the error, and not an earlier one.
 """
 
 import io
@@ -20,13 +20,13 @@ import torch
 from reid_ext import data
 from reid_ext.training.checkpoint import FORMAT, VERSION
 
-Refused = dict[Path, str]  # a file, and words that the message of its refusal must contain
+Refused = dict[Path, str]  # file -> text that the error message must contain
 
 GIB = 1 << 30
 
 
 class Evil:
-    """Unpickled without care, it makes a folder where the attack can see it."""
+    """Creates a folder when it is unpickled, so that the attack can detect it."""
 
     def __init__(self, mark: Path):
         self.mark = mark
@@ -36,7 +36,7 @@ class Evil:
 
 
 def checkpoints(folder: Path, evil: Evil) -> Refused:
-    """Files in the place of checkpoint.pt."""
+    """Invalid and hostile checkpoints."""
     good = {"format": FORMAT, "version": VERSION}
     keys = ("iteration", "settings", "model", "objective", "optimizer", "scaler", "sampler", "rng")
     whole = good | {key: {} for key in keys} | {"average": None, "best": None}
@@ -66,12 +66,14 @@ def checkpoints(folder: Path, evil: Evil) -> Refused:
         made[folder / f"{name}.pt"] = "BadZipFile"
     half = saved("half", whole | {"model": {"w": torch.zeros(10_000)}}, "BadZipFile")
     half.write_bytes(half.read_bytes()[: half.stat().st_size // 2])
-    made[_bomb(folder / "bomb.pt", whole)] = "ValueError"  # what is packed is checked first
+    made[_bomb(folder / "bomb.pt", whole)] = (
+        "ValueError"  # the check of compressed entries comes first
+    )
     return made
 
 
 def _bomb(path: Path, content: dict[str, Any]) -> Path:
-    """A checkpoint of a few megabytes that unpacks to a gigabyte, as torch never writes one."""
+    """A checkpoint of a few megabytes that unpacks to a gigabyte; torch never compresses."""
     buffer = io.BytesIO()
     torch.save(content | {"model": {"w": torch.zeros(4)}}, buffer)
     with (
@@ -89,7 +91,7 @@ def _bomb(path: Path, content: dict[str, Any]) -> Path:
 
 
 def view_labels(folder: Path, evil: Evil) -> Refused:
-    """Files in the place of VA-reID's annotations."""
+    """Invalid and hostile files of VA-reID's viewpoint labels."""
     doubling: Any = (0, "front")
     for _ in range(60):
         doubling = (doubling, doubling)
@@ -129,14 +131,14 @@ def view_labels(folder: Path, evil: Evil) -> Refused:
 
 
 def _written(folder: Path, files: dict[str, tuple[bytes, str]]) -> Refused:
-    """Write the content of each file and return why it must be refused."""
+    """Write each file and return the text that its error must contain."""
     for name, (content, _) in files.items():
         (folder / name).write_bytes(content)
     return {folder / name: reason for name, (_, reason) in files.items()}
 
 
 def feature_files(folder: Path, evil: Evil) -> Refused:
-    """Files in the place of extracted features."""
+    """Invalid and hostile feature files."""
     ids = np.arange(3)
     no_archive = {
         "noise.npz": (os.urandom(999), "no .npz"),
@@ -189,7 +191,7 @@ def _declaring(path: Path, shape: tuple[int, ...], content: bytes) -> Path:
 
 
 class ChangedDataset(NamedTuple):
-    """A dataset of which one list was changed, and why that list must be refused."""
+    """A dataset with one changed list, and the text that the error must contain."""
 
     name: str
     change: str
@@ -199,7 +201,7 @@ class ChangedDataset(NamedTuple):
 
 
 def datasets(folder: Path) -> list[ChangedDataset]:
-    """Datasets whose lists lead out of the folder or hold noise."""
+    """Datasets whose lists name files outside their folder, or contain invalid text."""
     outside = folder / "outside.jpg"
     cv2.imwrite(str(outside), np.zeros((8, 4, 3), np.uint8))
     changes = {
@@ -231,7 +233,7 @@ def datasets(folder: Path) -> list[ChangedDataset]:
 
 
 def manifests(folder: Path) -> Refused:
-    """Lists of one's own images."""
+    """Invalid and hostile manifests."""
     head = "path,split,identity,camera\n"
     nested = {"path": "a.jpg", "split": "train", "identity": 1, "camera": [["a"]]}
     camera = head + "a.jpg,train,1," + "9" * 5000 + "\n"

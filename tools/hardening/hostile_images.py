@@ -1,4 +1,4 @@
-"""Makes the images that `hostile` decodes: odd ones that must be read, and hostile ones."""
+"""Writes the images that `hostile` decodes: unusual ones that must be read, and hostile ones."""
 
 import os
 import struct
@@ -12,7 +12,7 @@ DAMAGED, TOO_LARGE, NO_FILE = "decodes", "pixels", "regular file"
 
 
 def images(folder: Path) -> dict[Path, str]:
-    """Image files, and words of the reason to refuse each; no words where it must be read."""
+    """Image files, each with the text that its error must contain, or "" if it must be read."""
     rng = np.random.default_rng(0)
     photo = cv2.resize(rng.integers(0, 255, (8, 4, 3), np.uint8), (64, 128))
 
@@ -56,7 +56,7 @@ def images(folder: Path) -> dict[Path, str]:
 
 
 def _cmyk() -> bytes:
-    """An 8 x 8 gray JPEG in four colours."""
+    """An 8 x 8 gray JPEG with four colour components."""
     buffer = bytearray(cv2.imencode(".jpg", np.full((8, 8), 128, np.uint8))[1].tobytes())
     frame, scan = buffer.index(b"\xff\xc0"), buffer.index(b"\xff\xda")
     head, tail = bytes(buffer[:frame]), bytes(buffer[scan + 10 :])
@@ -69,7 +69,7 @@ def _cmyk() -> bytes:
 
 
 def _flat_png(width: int, height: int, rows: int | None = None) -> bytes:
-    """Black, one bit per pixel: hardly a byte for all its pixels."""
+    """A black PNG with one bit per pixel, which compresses to a very small file."""
     packer, packed = zlib.compressobj(9), b""
     row = bytes(1 + (min(width, 1 << 20) + 7) // 8)
     for _ in range(height if rows is None else rows):

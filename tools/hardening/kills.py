@@ -1,8 +1,8 @@
-"""kill -9 at random moments: whatever was being written is whole, or not there, and can be resumed.
+"""Kills writers with kill -9 at random times; every file must be complete or absent.
 
-Each victim is a forked process, killed after a random part of the time it takes undisturbed. Then
-what it left is looked at, and the same is started and killed again. At last it is done to the end,
-and the result has to equal the one of an undisturbed run, byte for byte or number for number.
+Each victim is a forked process. It is killed after a random part of the time that it needs when
+undisturbed. Then its files are checked, and the same work is started and killed again. A last run
+goes to the end, and its result must equal the result of an undisturbed run exactly.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import torch
-import torch._dynamo  # an optimizer imports it, for seconds: here once for all that are forked
+import torch._dynamo  # an optimizer imports it in seconds; the forked processes inherit it
 from part import Budget, Row
 
 from reid_ext import cli, data, models, training, viz
@@ -34,7 +34,7 @@ IN_A_ROW = 3  # kills before the run to the end
 
 
 class Victim(NamedTuple):
-    """``act`` in a folder; ``intact`` raises for torn files; ``result`` of a run."""
+    """``act`` writes, ``intact`` raises for incomplete files, and ``result`` reads the result."""
 
     act: Callable[[Path], None]
     intact: Callable[[Path], None]
@@ -44,8 +44,8 @@ class Victim(NamedTuple):
 def attack(budget: Budget) -> Iterator[Row]:
     """Kill every victim in turn."""
     torch.set_num_threads(1)
-    os.environ["SOURCE_DATE_EPOCH"] = "0"  # a page says when it was made
-    cv2.setNumThreads(1)  # a forked child waits for ever for threads it does not have
+    os.environ["SOURCE_DATE_EPOCH"] = "0"  # a report contains the time at which it was written
+    cv2.setNumThreads(1)  # a forked child would wait for threads that it does not have
     each = budget.amount(6, 200 // len(VICTIMS))
     for name, victim in VICTIMS.items():
         home = budget.folder / name
@@ -70,7 +70,7 @@ def attack(budget: Budget) -> Iterator[Row]:
 
 
 def _kill(victim: Victim, folder: Path, delays: list[float], wanted: Any) -> tuple[int, str]:
-    """How many were killed before their end, and what is wrong afterwards, or nothing."""
+    """Return the number of processes that were killed while they ran, and the fault, or ""."""
     folder.mkdir()
     killed = 0
     try:
@@ -86,7 +86,7 @@ def _kill(victim: Victim, folder: Path, delays: list[float], wanted: Any) -> tup
     except Exception as error:
         return killed, repr(error)[:300]
     shutil.rmtree(folder)
-    return killed, "" if got == wanted else f"another result: {got!r:.200}, not {wanted!r:.200}"
+    return killed, "" if got == wanted else f"the result is {got!r:.200}, expected {wanted!r:.200}"
 
 
 def _started(victim: Victim, folder: Path) -> int:
@@ -106,7 +106,7 @@ def _started(victim: Victim, folder: Path) -> int:
 def _to_the_end(victim: Victim, folder: Path) -> None:
     _, status = os.waitpid(_started(victim, folder), 0)
     if status:
-        raise RuntimeError(f"does not run to its end afterwards: status {status}")
+        raise RuntimeError(f"the run after the kills fails: status {status}")
 
 
 def _digest(folder: Path, pattern: str = "**/*") -> dict[str, str]:
@@ -122,7 +122,7 @@ def render(folder: Path) -> None:
 
 
 def rendered_is_whole(folder: Path) -> None:
-    """A folder by that name is finished; it is never there in part."""
+    """Check that the folder, if it exists, is complete."""
     if (folder / "set").exists():
         assert (folder / "set" / "synthetic.json").exists()
 
@@ -136,7 +136,7 @@ def rendered(folder: Path) -> Any:
 
 
 class _Batches:
-    """Made-up batches that depend on their number alone; a sampler of itself."""
+    """Synthetic batches that depend only on their number; also the sampler of these batches."""
 
     def __init__(self) -> None:
         self.place = 0
@@ -162,7 +162,7 @@ class _Batches:
 
 
 def train(folder: Path) -> None:
-    """Continue from the checkpoint if there is one; write one after every second iteration."""
+    """Resume from the checkpoint if there is one; write one after every second iteration."""
     torch.manual_seed(SEED)
     recipe = replace(training.EMBEDDED_VISIBLE, iterations=20, save_every=2)
     model = models.TwoStream(models.build_backbone("small", None), 4, neck="shared")
@@ -192,7 +192,7 @@ def trained(folder: Path) -> Any:
 
 
 def report(folder: Path) -> None:
-    """All kinds of files that a run leaves, again and again over the ones before."""
+    """Write all kinds of output files of a run repeatedly over the previous ones."""
     picture = np.random.default_rng(SEED).integers(0, 255, (400, 400, 3), np.uint8)
     curves = {"a": np.linspace(0.5, 1, 50)}
     for number in range(30):
@@ -216,11 +216,11 @@ def reported(folder: Path) -> Any:
 
 # --- extracting -----------------------------------------------------------------------------------
 
-NETWORKS = {"zeros.pt": 0.0, "ones.pt": 1.0}  # what every feature of that network is
+NETWORKS = {"zeros.pt": 0.0, "ones.pt": 1.0}  # the value of every feature of the network
 
 
 def _networks_and_images(folder: Path) -> Path:
-    """The same for all folders beside this one: the undisturbed run makes them."""
+    """Write the networks and images that all runs share; the undisturbed run does so first."""
     torch.manual_seed(SEED)
     for name, value in NETWORKS.items():
         if not (folder / name).exists():
@@ -236,7 +236,7 @@ def _networks_and_images(folder: Path) -> Path:
 
 
 def extract(folder: Path) -> None:
-    """Features of one network over those of another."""
+    """Write the features of one network over those of another."""
     root = _networks_and_images(folder.parent)
     for name in [*NETWORKS, *NETWORKS]:
         given = [str(folder.parent / name), "regdb", str(root), "--out", str(folder)]
@@ -247,7 +247,7 @@ def features_are_of_one_network(folder: Path) -> None:
     values = set()
     for path in folder.glob("[qg]*.npz"):
         values |= set(np.load(path)["features"].ravel().tolist())
-    assert len(values) < 2, f"features of several networks beside each other: {values}"
+    assert len(values) < 2, f"features of several networks side by side: {values}"
 
 
 def extracted(folder: Path) -> Any:
@@ -258,7 +258,7 @@ def extracted(folder: Path) -> Any:
 
 
 def evaluate(folder: Path) -> None:
-    """The command line, from feature files to distances."""
+    """Run reid-ext from feature files to distances and reports."""
     rng = np.random.default_rng(SEED)
     if not (folder / "q.npz").exists() or not (folder / "g.npz").exists():
         for name, n in (("q", 50), ("g", 400)):

@@ -1,8 +1,8 @@
-"""Gradients of every loss, against automatic differentiation of its formula in float64.
+"""Compares the gradient of every loss with automatic differentiation of its formula in float64.
 
-One gradient is that of one input of one batch. The formulas are the papers', in `reference`; which
-of equal distances is the hardest is decided by index, as documented. Most batches are small,
-where what is special happens often; some go beyond the tiles of the kernels.
+One gradient is that of one input of one batch. The formulas in `reference` follow the papers. Of
+equal distances the one with the lowest index is the hardest, as documented. Most batches are small,
+so that special cases are frequent; some exceed the tiles of the kernels.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,17 +19,19 @@ from torch import Tensor
 
 from reid_ext import losses, ops
 
-DTYPES = {torch.float64: 1e-7, torch.float32: 2e-3}  # and how near gradients must be
-CLEARLY = {torch.float64: 1e-6, torch.float32: 1e-4}  # apart are values whose order is looked at
-LARGE = 100  # every so manieth batch is one
+DTYPES = {torch.float64: 1e-7, torch.float32: 2e-3}  # dtype -> tolerance of the gradients
+CLEARLY = {torch.float64: 1e-6, torch.float32: 1e-4}  # closer values count as equal
+LARGE = 100  # every 100th batch is large
 SPECIAL = ("plain", "zero", "equal", "opposite", "short")
 Loss = Callable[..., Tensor]
 
 
 def attack(budget: Budget) -> Iterator[Row]:
-    """Differentiate until the number or the time is up."""
+    """Check gradients until their number or the time is reached."""
     torch.set_num_threads(1)
-    torch.ones(1, requires_grad=True).sum().backward()  # what torch loads for it takes seconds
+    torch.ones(
+        1, requires_grad=True
+    ).sum().backward()  # torch loads libraries here, which takes seconds
     _one(CHECKS["cosine matrix"], [budget.seed, 0], Failures())
     for name, check in CHECKS.items():
         wanted = budget.amount(4_000, 100_000) // len(CHECKS) + 1
@@ -53,7 +55,7 @@ def _one(check: Callable[..., int], seed: list[int], failures: Failures) -> int:
 
 
 def features(rng: np.random.Generator, n: int, dim: int, dtype: torch.dtype) -> Tensor:
-    """Rows of which some are zero, alike, opposite or short."""
+    """Rows of which some are zero, equal, opposite or short."""
     x = rng.standard_normal((n, dim))
     if rng.random() < 0.3:
         x = rng.integers(-2, 3, (n, dim)) * 1.0
@@ -68,7 +70,7 @@ def features(rng: np.random.Generator, n: int, dim: int, dtype: torch.dtype) -> 
 
 
 def laid_out(rng: np.random.Generator, x: Tensor) -> Tensor:
-    """A leaf of the same values, and what of it is given to the loss: views of all kinds."""
+    """The same values, contiguous or as a strided view."""
     how = rng.integers(4)
     if how == 1:
         return torch.stack([x, x], 2)[:, :, 1]
@@ -80,7 +82,7 @@ def laid_out(rng: np.random.Generator, x: Tensor) -> Tensor:
 
 
 def gradients(loss: Loss, inputs: list[Tensor], *rest: Any, **options: Any):
-    """The loss and its gradient in each input."""
+    """The loss and its gradient with respect to each input."""
     leaves = [x.detach().requires_grad_() for x in inputs]
     value = loss(leaves, *rest, **options)
     return value.detach(), torch.autograd.grad(value, leaves, allow_unused=True)
@@ -89,12 +91,12 @@ def gradients(loss: Loss, inputs: list[Tensor], *rest: Any, **options: Any):
 def agree(
     got_loss: Loss, want_loss: Loss, inputs: list[Tensor], rng: np.random.Generator, what: str
 ) -> int:
-    """Values and gradients of the two are near, scaled by the size of the gradient."""
+    """Check that values and gradients agree; return the number of gradients, 0 if ambiguous."""
     dtype = inputs[0].dtype
     with watched(CLEARLY[dtype]) as choices:
         want, want_grads = gradients(want_loss, [x.double() for x in inputs])
     if not choices.clear:
-        return 0  # rounding may choose another of two nearly equal distances
+        return 0  # rounding may select the other of two nearly equal distances
     got, got_grads = gradients(got_loss, [laid_out(rng, x) for x in inputs])
     near = DTYPES[dtype]
     torch.testing.assert_close(
@@ -104,7 +106,9 @@ def agree(
         a = torch.zeros_like(x) if a is None else a
         b = torch.zeros_like(x).double() if b is None else b
         length = x.double().norm(dim=1, keepdim=True)
-        length = torch.where(length == 0, 1, length).clamp(max=1)  # gradients go with 1 / |x|
+        length = torch.where(length == 0, 1, length).clamp(
+            max=1
+        )  # gradients are proportional to 1 / |x|
         a, b = a.double() * length, b * length
         size = float(b.abs().max()) if b.numel() else 0.0
         torch.testing.assert_close(
@@ -114,19 +118,19 @@ def agree(
 
 
 def batch(rng: np.random.Generator, sizes: dict[str, int]):
-    """Features, identities and, half of the time, keys with theirs."""
+    """Features and identities and, with probability 0.4, keys and their identities."""
     dtype = list(DTYPES)[rng.integers(2)]
-    people = rng.choice([1, 2, 4, 40])
+    identities = rng.choice([1, 2, 4, 40])
     x = features(rng, sizes["rows"], sizes["dim"], dtype)
-    labels = torch.tensor(rng.integers(-1, people, len(x)))
+    labels = torch.tensor(rng.integers(-1, identities, len(x)))
     if rng.random() < 0.6:
         return [x], labels, None
     keys = features(rng, sizes["keys"], sizes["dim"], dtype)
-    return [x, keys], labels, torch.tensor(rng.integers(-1, people, len(keys)))
+    return [x, keys], labels, torch.tensor(rng.integers(-1, identities, len(keys)))
 
 
 def of_pairs(module: torch.nn.Module, formula: Callable[..., Tensor], **options: Any):
-    """A check of a loss over pairs of a batch, or of a batch and keys."""
+    """A check of a loss over the pairs of a batch, or over the pairs of a batch and keys."""
 
     def check(rng: np.random.Generator, sizes: dict[str, int]) -> int:
         inputs, labels, key_labels = batch(rng, sizes)
@@ -145,7 +149,7 @@ def of_pairs(module: torch.nn.Module, formula: Callable[..., Tensor], **options:
 
 
 def check_modalities(rng: np.random.Generator, sizes: dict[str, int]) -> int:
-    """expAT from each modality to the other, by both ways to aggregate."""
+    """Check expAT between two modalities with both aggregations."""
     x = features(rng, sizes["rows"], sizes["dim"], torch.float64)
     labels = torch.tensor(rng.integers(0, rng.choice([1, 3, 9]), len(x)))
     modalities = torch.tensor(rng.integers(0, 2, len(x)))
@@ -165,7 +169,7 @@ def check_modalities(rng: np.random.Generator, sizes: dict[str, int]) -> int:
 
 
 def check_triplets(rng: np.random.Generator, sizes: dict[str, int]) -> int:
-    """expAT over given triplets."""
+    """Check expAT over given triplets."""
     dtype = list(DTYPES)[rng.integers(2)]
     inputs = [features(rng, sizes["rows"], sizes["dim"], dtype) for _ in range(3)]
     return agree(
@@ -178,7 +182,7 @@ def check_triplets(rng: np.random.Generator, sizes: dict[str, int]) -> int:
 
 
 def check_views(rng: np.random.Generator, sizes: dict[str, int]) -> int:
-    """Softmax over identities and views, with classes that do not exist and unknown views."""
+    """Check the softmax over identities and views, with missing classes and unknown views."""
     identities, views = int(rng.integers(1, 9)), int(rng.integers(1, 4))
     dtype = list(DTYPES)[rng.integers(2)]
     scale = rng.choice([1, 30, 1000])
@@ -203,7 +207,7 @@ def check_views(rng: np.random.Generator, sizes: dict[str, int]) -> int:
 
 
 def check_smoothing(rng: np.random.Generator, sizes: dict[str, int]) -> int:
-    """Adaptive label smoothing, as printed and as released."""
+    """Check adaptive label smoothing by the paper and by the released code."""
     classes = int(rng.integers(2, 40))
     dtype = list(DTYPES)[rng.integers(2)]
     logits = torch.tensor(rng.standard_normal((sizes["rows"], classes)) * rng.choice([1, 30, 1000]))
@@ -219,7 +223,7 @@ def check_smoothing(rng: np.random.Generator, sizes: dict[str, int]) -> int:
 
 
 def check_cosines(rng: np.random.Generator, sizes: dict[str, int]) -> int:
-    """Weighted sums of matrices of cosines."""
+    """Check weighted sums of cosine matrices."""
     dtype = list(DTYPES)[rng.integers(2)]
     inputs = [features(rng, sizes[n], sizes["dim"], dtype) for n in ("rows", "keys")]
     weight = torch.tensor(rng.standard_normal((sizes["rows"], sizes["keys"])))

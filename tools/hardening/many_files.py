@@ -1,4 +1,4 @@
-"""A folder of a million images: its readers take time and memory that go with their number."""
+"""A folder of a million images: time and memory of its readers must be proportional to that."""
 
 import os
 import shutil
@@ -12,12 +12,12 @@ from part import Budget, Row
 
 from reid_ext import cli, data
 
-BYTES, SECONDS = 3000, 500e-6  # of each file that a reader may take
-FREE = 200e6, 20  # bytes and seconds that no number of files brings
+BYTES, SECONDS = 3000, 500e-6  # limits of a reader per file
+FREE = 200e6, 20  # bytes and seconds that do not depend on the number of files
 
 
 def attack(budget: Budget) -> Iterator[Row]:
-    """Each reader on the same folder; the line says what it took."""
+    """Run each reader on the same folder; the row contains its time and memory."""
     number, folder = budget.amount(20_000, 1_000_000), budget.folder / "many"
     shutil.rmtree(folder, ignore_errors=True)
     fill(folder, number)
@@ -33,7 +33,7 @@ def attack(budget: Budget) -> Iterator[Row]:
 
 
 def fill(folder: Path, number: int) -> None:
-    """Market-1501's three folders; the first has that many empty images."""
+    """Create Market-1501's three folders, with this number of empty images in the first."""
     for name in ("bounding_box_train", "query", "bounding_box_test"):
         (folder / name).mkdir(parents=True)
     for name in ("query", "bounding_box_test"):
@@ -50,7 +50,7 @@ def _loaded(folder: Path) -> int:
 
 
 def _checked(folder: Path) -> int:
-    """Files that the check finds to be no images, but for the two of query and gallery."""
+    """The number of invalid images that the check finds, without the two of query and gallery."""
     report = data.check("market1501", folder)
     assert not report.ok
     assert all(len(finding.message) < 2000 for finding in report.findings)
@@ -58,7 +58,7 @@ def _checked(folder: Path) -> int:
 
 
 def _commanded(folder: Path) -> int:
-    """The command line says what is wrong in a few lines."""
+    """Run `reid-ext data check`, which must report the problem in a few lines."""
     import contextlib
     import io
 
@@ -70,7 +70,7 @@ def _commanded(folder: Path) -> int:
 
 
 def _in_one_folder(folder: Path) -> int:
-    """As the images of one identity in somebody's own folders."""
+    """Read the images as one identity of a dataset of nested folders."""
     own = folder / "own"
     for split in ("train", "query", "gallery"):
         (own / split).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Paths of all kinds, to datasets and files: every name works, and what leads nowhere says so."""
+"""Unusual and invalid paths: every name works, and every invalid path raises a documented error."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ OS_ERRORS += ("ValueError", "ArgumentError")
 
 
 def paths(folder: Path, budget: Budget) -> dict[str, str]:
-    """Names of all kinds for a dataset's folder and its files, and what is no path."""
+    """Read and write a dataset below folders with unusual names, then try invalid paths."""
     source = data.synthesize("market1501", folder / "set", identities=(3, 0, 3), images=(2, 1))
     names = [os.fsencode(name) for name in ODD_NAMES] + [b"\xff\xfe not UTF-8"]
     result = {}
@@ -45,13 +45,13 @@ def paths(folder: Path, budget: Budget) -> dict[str, str]:
 
 
 def _printable(text: str) -> str:
-    """As the command line prints it, on a terminal that takes UTF-8 alone."""
+    """Check that a UTF-8 terminal can show the text that the command line prints."""
     harmless(text).encode("utf-8")
     return ""
 
 
 def _impossible(folder: Path) -> dict[str, str]:
-    """Paths that lead nowhere: loops, too long, NUL, a file in place of a folder."""
+    """Try invalid paths: a loop of links, too long, with NUL, a file as a folder, missing."""
     (folder / "loop").symlink_to(folder / "loop")
     (folder / "file").write_text("x")
     roots = ["loop", "b" * 300, "c/" * 3000, "nul\0l", "file", "nowhere"]

@@ -1,8 +1,8 @@
-"""Time that does not behave: disks that answer slowly, clocks that jump.
+"""Slow disks and clocks that jump.
 
-A slow disk is an `open` that sleeps, for each file another time. A clock that jumps is `time.time`
-patched to do so, and files from 1969 and from 2096; a monotonic clock, which all else is measured
-with, cannot jump.
+A patched `open` that sleeps for a different time per file simulates a slow disk. A patched
+`time.time`, and files from 1969 and 2096, simulate a clock that jumps. All durations are measured
+with a monotonic clock, which cannot jump.
 """
 
 import hashlib
@@ -23,14 +23,14 @@ from reid_ext import data
 from reid_ext.data import decoding, pixel_cache
 
 SMALL = {"identities": (3, 0, 3), "images": (2, 1)}
-JUMPS = (0, 3600, -86_400, 4e9, -1.7e9, 0.5)  # seconds from now, one after the other
+JUMPS = (0, 3600, -86_400, 4e9, -1.7e9, 0.5)  # offsets in seconds, used in turn
 
 
 # --- slow disks -----------------------------------------------------------------------------------
 
 
 def slow_disk(folder: Path, budget: Budget) -> dict[str, str]:
-    """What is read slowly is the same, in the same order."""
+    """Slow reads give the same data in the same order."""
     root = data.synthesize("market1501", folder / "set", **SMALL)
     samples = data.load("market1501", root).train
     paths = [str(sample.path) for sample in samples]
@@ -42,19 +42,19 @@ def slow_disk(folder: Path, budget: Budget) -> dict[str, str]:
     }
     result = {}
     for name, read in readers.items():
-        outcome = sandbox.run(lambda r=read: _alike(r), seconds=120)
+        outcome = sandbox.run(lambda r=read: _same_when_slow(r), seconds=120)
         result[name] = "" if outcome.text == "True" else f"{outcome}"
     return result
 
 
-def _alike(read: Callable[[], Any]) -> bool:
+def _same_when_slow(read: Callable[[], Any]) -> bool:
     wanted = read()
     with mock.patch.object(decoding, "open", _slowly_opened, create=True):
         return read() == wanted
 
 
 def _slowly_opened(path: str, *how: Any, **more: Any) -> Any:
-    """Each file after a time of its own."""
+    """Open the file after a delay that depends on its name."""
     time.sleep(int(hashlib.sha256(str(path).encode()).hexdigest(), 16) % 7 / 50)
     return open(path, *how, **more)
 
@@ -75,7 +75,7 @@ def _mapped(paths: list[str], folder: Path) -> list[bytes]:
 
 
 def clock_jumps(folder: Path, budget: Budget) -> dict[str, str]:
-    """Whatever the time of day, results are the same."""
+    """The results do not depend on the clock."""
     result = {}
     for name, act in {"rendering": _rendered, "training": _trained, "cache": _cached}.items():
         outcome = sandbox.run(lambda n=name, a=act: _with_jumps(a, folder / n), seconds=300)
@@ -99,7 +99,7 @@ def _rendered(folder: Path) -> Any:
 
 
 def _trained(folder: Path) -> Any:
-    """Twice, so that the second goes on from a checkpoint that seems to be of the future."""
+    """Train twice; the second run resumes from a checkpoint with a date in the future."""
     folder.mkdir(parents=True)
     kills.train(folder)
     os.utime(folder / "checkpoint.pt", (4e9, 4e9))
@@ -108,7 +108,7 @@ def _trained(folder: Path) -> Any:
 
 
 def _cached(folder: Path) -> Any:
-    """Images from any time; the cache is made anew when one changes, and not otherwise."""
+    """Cache images of any date; the cache is rebuilt only if an image changes."""
     folder.mkdir(parents=True)
     kills.render(folder)
     paths = [str(s.path) for s in data.load("market1501", folder / "set").train]
@@ -120,6 +120,6 @@ def _cached(folder: Path) -> Any:
         made.append([cache[i].tobytes() for i in range(len(paths))])
     files = len(list((folder / "cache").iterdir()))
     shutil.copy(paths[1], paths[0])
-    os.utime(paths[0], (-1e6, -1e6))  # older than what is cached of it
+    os.utime(paths[0], (-1e6, -1e6))  # older than the cached image
     changed = pixel_cache.InFile(paths, (16, 8), folder / "cache")
     return made, files, changed[0].tobytes() == changed[1].tobytes()

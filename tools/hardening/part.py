@@ -1,6 +1,6 @@
-"""What every part of the attack is given, and what it reports.
+"""The budget that every part of the attack receives, and the rows that it reports.
 
-After this import the parts find `reference`, which they share with the tests.
+This module adds `python_tests` to the import path, so that the parts can import `reference`.
 """
 
 import sys
@@ -17,7 +17,7 @@ sys.path.append(str(ROOT / "python_tests"))
 
 
 class Row(NamedTuple):
-    """A line of the table: what was tried, how many times, and what went wrong, in words."""
+    """A line of the table: what was tried, how many times, and a description of each fault."""
 
     what: str
     count: int
@@ -26,7 +26,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Budget:
-    """How long a part may go on, how much it shall do, from which seed, and where it may write."""
+    """The time, size, seed and output folder of a part."""
 
     seed: int
     seconds: float
@@ -35,26 +35,26 @@ class Budget:
     start: float
 
     def amount(self, quick: int, long: int) -> int:
-        """How many of something to do."""
+        """The number of repetitions: ``quick`` in the quick run, else ``long``."""
         return quick if self.quick else long
 
     def share(self, of: float) -> "Budget":
-        """A part of the time, from now on."""
+        """A budget with this fraction of the time, which starts now."""
         return replace(self, seconds=self.seconds * of, start=time.monotonic())
 
     def numbers(self, limit: int) -> Iterator[tuple[int, np.random.Generator]]:
-        """0, 1, ... below ``limit`` while time is left, each with a generator of its own."""
+        """0, 1, ... below ``limit`` while time is left, each with its own random generator."""
         for number in range(limit):
             if time.monotonic() - self.start > self.seconds:
                 return
             yield number, np.random.default_rng([self.seed, number])
 
 
-MOST_SHOWN = 5  # failures of a kind that are described; one is enough to start with
+MOST_SHOWN = 5  # number of failures of one kind that are printed in full
 
 
 class Failures:
-    """Collects what a fuzzer finds: the first few in full, and how many there were."""
+    """The failures that a fuzzer finds: the first few in full, and the number of the others."""
 
     def __init__(self) -> None:
         self.found: list[str] = []
@@ -77,9 +77,14 @@ def attempt(
     failures: Failures,
     least: dict[str, int] | None = None,
 ) -> int:
-    """The number that a check returns; a failure is added with the smallest sizes that fail.
+    """Run a check and return its count; add a failure with the smallest sizes that still fail.
 
-    No size goes below that in ``least``.
+    Args:
+        check: Takes a random generator and sizes; returns the number of cases it checked.
+        seed: Seed of the generator, so that the check can be repeated with smaller sizes.
+        sizes: The sizes to start with.
+        failures: Receives the failure, if the check raises.
+        least: The smallest value of each size. Default: None, all sizes may shrink to 0.
     """
 
     def run(of: dict[str, int]) -> int:
@@ -103,7 +108,7 @@ def attempt(
 
 
 def smallest(sizes: dict[str, int], fails: Callable[[dict[str, int]], bool]) -> dict[str, int]:
-    """Sizes as small as found, one after the other and again, of a problem that still fails."""
+    """Shrink one size after the other, repeatedly, while the problem still fails."""
     while True:
         before = sizes
         for name, size in sizes.items():

@@ -1,8 +1,8 @@
-"""Every path that is chosen at run time, forced in turn, against the same float64 references.
+"""Forces every code path that is chosen at run time and compares it with the float64 references.
 
-The instruction set of the kernels (AVX-512, AVX2, neither) by a build of each; who multiplies
-matrices, in which precision and with which instructions, by environment variables of this package,
-torch and oneDNN.
+A separate build forces each instruction set of the kernels (AVX-512, AVX2, neither). Environment
+variables of reid_ext, torch and oneDNN force the library for matrix products, its precision and its
+instructions.
 """
 
 import json
@@ -29,7 +29,7 @@ FUZZERS = "rankings,losses,rerankings"
 
 
 def attack(budget: Budget) -> Iterator[Row]:
-    """The products in any run; builds in the long one, or those already in the folder."""
+    """Force the libraries for products in every run, the instruction sets in the long run."""
     products = dict(list(PRODUCTS.items())[::3]) if budget.quick else PRODUCTS
     for name, variables in products.items():
         yield _fuzzed(budget, name, variables, len(products))
@@ -48,7 +48,7 @@ def _fuzzed(budget: Budget, name: str, variables: dict[str, str], of: int) -> Ro
 def fuzz(
     budget: Budget, variables: dict[str, str], minutes: float, only: str = FUZZERS
 ) -> tuple[int, list[str]]:
-    """What the fuzzers find in a process with these variables: problems tried, differences."""
+    """Run the fuzzers with these variables; return the number of problems and the faults."""
     out = budget.folder / "fuzz.json"
     out.unlink(missing_ok=True)
     command = [sys.executable, str(Path(__file__).with_name("run.py")), "--quick", "--only", only]
@@ -63,7 +63,7 @@ def fuzz(
 
 
 def built(folder: Path, options: list[str]) -> Path:
-    """A copy of the package in ``folder`` with libraries of its own; where to import it."""
+    """Build the package with these options in ``folder`` and return the path to import it from."""
     package = folder / "python"
     shutil.rmtree(package, ignore_errors=True)
     ignored = shutil.ignore_patterns("*.so", "__pycache__")
@@ -77,7 +77,7 @@ def built(folder: Path, options: list[str]) -> Path:
 
 
 def build(folder: Path, options: list[str]) -> None:
-    """CMake's configuration and build, without CUDA."""
+    """Configure and build with CMake, without CUDA."""
     configure = ["cmake", "-S", str(ROOT), "-B", str(folder), "-G", "Ninja", "-DREID_EXT_CUDA=OFF"]
     configure += [f"-DPython_EXECUTABLE={sys.executable}", *options]
     for command in (configure, ["cmake", "--build", str(folder)]):

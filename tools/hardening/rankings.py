@@ -1,8 +1,8 @@
-"""Rankings of every protocol, against a sort of exact distances as the protocols are written.
+"""Compares rankings of every protocol with a stable sort of exact distances.
 
-One ranking is one query against one gallery through one way to call. Features are small whole
-numbers (for cosine corners of a cube), so distances are exact in any order of the sums, and often
-equal: ranks have to agree to the last one.
+One ranking is one query ranked against one gallery by one public function. The features are small
+integers (corners of a cube for the cosine). Their distances are exact for every order of summation
+and often equal, so all ranks must agree.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,11 +27,15 @@ from reid_ext.evaluation import (
 METRICS = ("cosine", "euclidean", "squared_euclidean")
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 PROTOCOLS = ("market1501", "dukemtmc-reid", "cuhk03-np", "msmt17", "veri776", "generic")
-NO_MATCH = ("share", "leave", "differ")  # what an error says where no query has a match
+NO_MATCH = (
+    "share",
+    "leave",
+    "differ",
+)  # words of the errors that are raised if no query has a match
 
 
 class Problem(NamedTuple):
-    """Features exact in their dtype, float64 distances, labels."""
+    """Features that are exact in their dtype, their float64 distances, and labels."""
 
     query: torch.Tensor
     gallery: torch.Tensor
@@ -41,7 +45,7 @@ class Problem(NamedTuple):
 
 
 def attack(budget: Budget) -> Iterator[Row]:
-    """Rank until the number or the time is up."""
+    """Check rankings until their number or the time is reached."""
     torch.set_num_threads(1)
     for name, one, share in (("protocols", check_protocol, 0.8), ("sysu-mm01", check_sysu, 0.2)):
         wanted = int(budget.amount(20_000, 1_000_000) * share)
@@ -68,7 +72,7 @@ def _one(
 
 
 def laid_out(rng: np.random.Generator, x: torch.Tensor) -> Any:
-    """The same values: contiguous, with gaps, transposed, or as an array with negative strides."""
+    """The same values, contiguous, strided, transposed, or as an array with negative strides."""
     how = rng.integers(5)
     if how == 1:
         return torch.stack([x, x + 1], 2)[:, :, 0]
@@ -89,10 +93,10 @@ def problem(rng: np.random.Generator, sizes: dict[str, int]) -> Problem:
     dtype = DTYPES[rng.integers(4)]
     query, gallery = (exact_rows(rng, n, dim, metric, dtype) for n in (q, g))
     d = order_values(query, gallery, metric).numpy()
-    people = rng.integers(1, 40)
+    identities = rng.integers(1, 40)
     labels = {
-        "query_ids": rng.integers(0, people, q),
-        "gallery_ids": rng.integers(-1, people, g),
+        "query_ids": rng.integers(0, identities, q),
+        "gallery_ids": rng.integers(-1, identities, g),
         "query_cameras": rng.integers(0, 4, q),
         "gallery_cameras": rng.integers(0, 4, g),
     }
@@ -100,7 +104,7 @@ def problem(rng: np.random.Generator, sizes: dict[str, int]) -> Problem:
 
 
 def compare(got: Ranking, want: Scores, how: str) -> None:
-    """AssertionError where they differ by more than the sum of float64 means."""
+    """Raise AssertionError if they differ by more than the rounding of float64 means."""
     for name, a, b in (
         ("cmc", got.cmc, want.cmc),
         ("average_precision", got.average_precision, want.average_precision),
@@ -114,7 +118,7 @@ def compare(got: Ranking, want: Scores, how: str) -> None:
 
 
 def check_protocol(rng: np.random.Generator, sizes: dict[str, int]) -> int:
-    """A random protocol, rule and way to give the gallery; returns the rankings made."""
+    """Check a random protocol with random rules; return the number of rankings."""
     p = problem(rng, sizes)
     protocol = PROTOCOLS[rng.integers(6)]
     q, g = p.distances.shape
@@ -147,7 +151,7 @@ def check_protocol(rng: np.random.Generator, sizes: dict[str, int]) -> int:
 
 
 def agree(call: Callable[[], Ranking], want: Scores, how: str) -> None:
-    """The ranking is as wanted, or refused where no query has a match."""
+    """Check that the ranking is as expected, or that an error is raised if no query has a match."""
     if want.cmc is not None:
         compare(call(), want, how)
         return
@@ -156,11 +160,11 @@ def agree(call: Callable[[], Ranking], want: Scores, how: str) -> None:
     except ValueError as error:
         assert any(word in str(error) for word in NO_MATCH), error
     else:
-        raise AssertionError(f"no query has a match, but {how} gave a ranking")
+        raise AssertionError(f"no query has a match, but {how} returned a ranking")
 
 
 def check_sysu(rng: np.random.Generator, sizes: dict[str, int]) -> int:
-    """Every trial of SYSU-MM01, with both readings of its CMC."""
+    """Check every trial of SYSU-MM01 with both definitions of the CMC."""
     sizes = {**sizes, "queries": min(60, sizes["queries"]), "images": min(400, sizes["images"])}
     p = problem(rng, sizes)
     q, g = p.distances.shape
@@ -201,7 +205,7 @@ def check_sysu(rng: np.random.Generator, sizes: dict[str, int]) -> int:
 def _of_trial(
     p: Problem, labels: dict[str, np.ndarray], rows: np.ndarray, official: bool
 ) -> Scores:
-    """One gallery of SYSU-MM01; the official CMC counts each identity once."""
+    """The reference for one gallery of SYSU-MM01; the official CMC counts each identity once."""
     ids, cameras = labels["gallery_ids"][rows], labels["gallery_cameras"][rows]
     return scores(
         p.distances[:, rows],

@@ -1,9 +1,10 @@
-"""Re-ranked distances, against section 3 of the papers as dense float64 matrices.
+"""Compares re-ranked distances with the papers' formulas as dense float64 matrices.
 
-k-reciprocal (Zhong et al. 2017) from features and from given matrices, in full and the nearest
-alone, query expansion (Radenovic et al. 2018), database augmentation (Arandjelovic and Zisserman
-2012), and the sparse Jaccard distances for clustering. Features are small whole numbers, so that
-distances tie often and neighbours are the same in any precision.
+The methods are k-reciprocal encoding (Zhong et al. 2017, section 3) from features and from given
+matrices, in full and for the nearest images only, query expansion (Radenovic et al. 2018), database
+augmentation (Arandjelovic and Zisserman 2012), and the sparse Jaccard distances for clustering. The
+features are small integers, so that distances tie often and the neighbours do not depend on the
+precision.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,12 +17,12 @@ from reference.distances import distances, unit
 
 from reid_ext import compat, ops, rerank
 
-LARGE = 100  # every so manieth problem has hundreds of images
+LARGE = 100  # every 100th problem has hundreds of images
 NEAR = {torch.float64: 1e-6, torch.float32: 2e-5}
 
 
 def attack(budget: Budget) -> Iterator[Row]:
-    """Re-rank until the number or the time is up."""
+    """Check re-rankings until their number or the time is reached."""
     torch.set_num_threads(1)
     for name, check in CHECKS.items():
         wanted = budget.amount(800, 10_000) // len(CHECKS)
@@ -36,7 +37,7 @@ def attack(budget: Budget) -> Iterator[Row]:
 def _one(
     check: Callable[..., bool], seed: list[int], rng: np.random.Generator, failures: Failures
 ) -> bool:
-    """Whether there was something to rank."""
+    """Check one problem; return False if it had nothing to rank."""
     sizes = {"queries": int(rng.integers(1, 20)), "images": int(rng.integers(2, 70))}
     if seed[-1] % LARGE == LARGE - 1:
         sizes = {"queries": int(rng.integers(1, 60)), "images": int(rng.integers(2, 600))}
@@ -48,7 +49,7 @@ def _one(
 
 
 def whole(rng: np.random.Generator, n: int) -> torch.Tensor:
-    """(n, 6) small whole numbers, some rows alike; no two classes of length for cosine."""
+    """Small integers of shape (n, 6); some rows are equal."""
     x = rng.integers(-2, 3, (n, 6)) * 1.0
     if rng.random() < 0.5:
         x = x[rng.integers(0, rng.integers(1, n + 1), n)]
@@ -66,12 +67,12 @@ def near(got: torch.Tensor, want: torch.Tensor, what: str) -> None:
 
 
 def check_features(rng: np.random.Generator, q: int, g: int) -> bool:
-    """From features, all distances and the nearest alone."""
+    """k-reciprocal re-ranking of features: all distances, and the nearest images only."""
     x, options = whole(rng, q + g), numbers(rng, q + g)
     metric = ["euclidean", "squared_euclidean"][rng.integers(2)]
     d = distances(x, x, metric)
     if not bool((d.amax(1) > 0).all()):
-        return False  # all images are one: nothing to divide by, and nothing to rank
+        return False  # an image coincides with all others, so its row cannot be normalised
     want = reranking.k_reciprocal(d, q, **options)
     given = x.to(list(NEAR)[rng.integers(2)])
     what = f"{options}, {metric}, {given.dtype}"
@@ -86,7 +87,7 @@ def check_features(rng: np.random.Generator, q: int, g: int) -> bool:
 
 
 def check_matrices(rng: np.random.Generator, q: int, g: int) -> bool:
-    """From given distances, as Zhong's function takes them."""
+    """k-reciprocal re-ranking of given distance matrices, as in Zhong's function."""
     n, options = q + g, numbers(rng, q + g)
     d = torch.tensor(rng.integers(0, rng.choice([3, 1000]), (n, n)) * 1.0)
     d = d + d.T
@@ -103,7 +104,7 @@ def check_matrices(rng: np.random.Generator, q: int, g: int) -> bool:
 
 
 def check_expansion(rng: np.random.Generator, q: int, g: int) -> bool:
-    """Queries, or the gallery, summed with their nearest."""
+    """Query expansion and database augmentation."""
     x = unit(torch.tensor(rng.standard_normal((q + g, 5))))
     k2, alpha = int(rng.integers(1, min(g, 8) + 1)), float(rng.choice([0, 1, 3]))
     method = ["aqe", "dba"][rng.integers(2)]
@@ -114,7 +115,7 @@ def check_expansion(rng: np.random.Generator, q: int, g: int) -> bool:
 
 
 def check_jaccard(rng: np.random.Generator, q: int, g: int) -> bool:
-    """Between all images, for clustering as released and as for re-ranking."""
+    """Jaccard distances between all images, by the conventions of clustering and re-ranking."""
     x, n = whole(rng, q + g), q + g
     clustering = bool(rng.random() < 0.5)
     k1, k2 = int(rng.integers(1, min(n - 1, 20) + 1)), int(rng.integers(1, 6))

@@ -1,4 +1,4 @@
-"""One right call of every public callable: what `wrong_calls` makes wrong."""
+"""One valid call of every public callable, which `wrong_calls` makes invalid."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -135,7 +135,7 @@ def _of_data(folder: Path) -> dict[str, Call]:
 
 
 def right_calls(folder: Path) -> dict[str, Call]:
-    """By name, the callable and its arguments."""
+    """The callables with their arguments, by name."""
     return CLASSES | _of_ops() | _of_evaluation() | _of_data(folder)
 
 

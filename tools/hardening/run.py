@@ -1,11 +1,12 @@
-"""Attack the whole package, and say what was tried and found.
+"""Attack the whole package and report what was tried and found.
 
-    python tools/hardening/run.py --quick                   # minutes: what CI runs
-    python tools/hardening/run.py                           # hours: 1,000,000 rankings and the rest
+    python tools/hardening/run.py --quick                   # a few minutes; CI runs this
+    python tools/hardening/run.py                           # the long run, with all parts
     python tools/hardening/run.py --only kills --minutes 10 --seed 3
 
-Prints a table, and writes it with machine and times to --out. Exit status 1 where anything was
-found. A failure names the seed and the smallest problem that still fails.
+The program prints a table. With --out it also writes the table with the machine and the times to a
+JSON file. A failure names the seed and the smallest problem that still fails. The exit status is 1
+if anything was found.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-# Part: minutes of the quick run, minutes of the long one.
+# Part -> minutes of the quick run and of the long run.
 PARTS = {
     "rankings": (0.4, 90),
     "losses": (0.4, 60),
@@ -43,7 +44,7 @@ def main() -> int:
     args = _arguments()
     parts = args.only.split(",") if args.only else list(PARTS)
     if unknown := [part for part in parts if part not in PARTS]:
-        sys.stderr.write(f"--only must be of {', '.join(PARTS)}, got {', '.join(unknown)}\n")
+        sys.stderr.write(f"--only must be among {', '.join(PARTS)}, got {', '.join(unknown)}\n")
         return 2
     folder = Path(args.folder or tempfile.mkdtemp(prefix="hardening-"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -54,7 +55,7 @@ def main() -> int:
     if not args.folder:
         shutil.rmtree(folder, ignore_errors=True)
     found = sum(row["found"] for row in rows)
-    print(f"{len(rows)} attacks, {found} things found")
+    print(f"{len(rows)} attacks, {found} faults found")
     return 1 if found else 0
 
 
@@ -62,12 +63,18 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="the part that CI runs")
-    parser.add_argument("--only", metavar="PARTS", help=f"of {','.join(PARTS)}")
-    parser.add_argument("--minutes", type=float, help="of each part, in place of its own")
-    parser.add_argument("--seed", type=int, help="default: another one each time")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="the results as JSON")
-    parser.add_argument("--folder", metavar="DIR", help="keep builds and files; default: none")
+    parser.add_argument("--quick", action="store_true", help="run fewer cases, as CI does")
+    parser.add_argument(
+        "--only", metavar="PARTS", help=f"comma-separated, among {','.join(PARTS)}; default: all"
+    )
+    parser.add_argument(
+        "--minutes", type=float, help="time for each part; default: see PARTS in this file"
+    )
+    parser.add_argument("--seed", type=int, help="default: a random seed, which is printed")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the results as JSON")
+    parser.add_argument(
+        "--folder", metavar="DIR", help="keep builds and files in DIR; default: a temporary folder"
+    )
     args = parser.parse_args()
     if args.seed is None:
         args.seed = secrets.randbelow(1 << 32)
@@ -75,7 +82,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _run_apart(part: str, args: argparse.Namespace, folder: Path) -> list[dict]:
-    """In a process of its own: a part that forks must not inherit the threads of another."""
+    """Run a part in a new process, so that it does not fork with the threads of another part."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(_run, part, args, folder).result()
 

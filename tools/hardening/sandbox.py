@@ -1,6 +1,6 @@
-"""Runs Python in a forked process: what it raised, how it ended, how much memory it took.
+"""Runs a function in a forked process and reports its error, its end and its memory.
 
-The parent has imported everything, so a try costs milliseconds.
+The parent has imported everything, so one run takes milliseconds.
 """
 
 import contextlib
@@ -14,14 +14,17 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 MIB = 1 << 20
-MOST_SAID = 30_000  # characters of a result; all of them fit into the pipe
+MOST_SAID = 30_000  # characters of a result; they fit into the buffer of the pipe
 
 
 class Outcome(NamedTuple):
-    """``error`` is the type's name and ``text`` its words; without one ``text`` is the result.
+    """The outcome of one call.
 
-    ``ended`` is "" or what ended the process before it could say; ``grown`` is how much more memory
-    was resident at its peak than at its start, in bytes.
+    Attributes:
+        error: Name of the type of the error, or "" if the call returned.
+        text: Message of the error, or the representation of the result.
+        ended: Signal or status that ended the process before it could report, or "".
+        grown: Peak resident memory minus the resident memory at the start, in bytes.
     """
 
     error: str
@@ -33,7 +36,7 @@ class Outcome(NamedTuple):
 def run(
     what: Callable[[], Any], *, seconds: int = 30, memory: int | None = None, quiet: bool = True
 ) -> Outcome:
-    """What comes of a call in a process of its own, within a time and an amount of new memory."""
+    """Call a function in a forked process, with a time limit and a limit of additional memory."""
     sys.stdout.flush()
     sys.stderr.flush()
     reading, writing = os.pipe()
@@ -80,12 +83,12 @@ def _child(
 
 
 def resident() -> int:
-    """Bytes of this process in memory."""
+    """Resident memory of this process in bytes."""
     return _statm(1)
 
 
 def address_space() -> int:
-    """Bytes of addresses that this process has."""
+    """Size of the address space of this process in bytes."""
     return _statm(0)
 
 

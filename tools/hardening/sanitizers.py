@@ -1,7 +1,8 @@
 """The C++ tests under AddressSanitizer, UBSan, ThreadSanitizer and valgrind; offsets beyond 2**31.
 
-The kernels are also fuzzed through Python with AddressSanitizer in them. All but the offsets takes
-builds of its own, so it is left to the long run; CI builds the first by itself.
+The kernels are also fuzzed from Python in a build with AddressSanitizer. Everything except the
+offsets needs separate builds, so only the long run does it. CI makes the AddressSanitizer build in
+a step of its own.
 """
 
 import os
@@ -23,7 +24,7 @@ TESTS = "-DREID_EXT_TESTS=ON"
 
 
 def attack(budget: Budget) -> Iterator[Row]:
-    """Offsets in every run, the rest in the long one."""
+    """Check offsets in every run, and everything else in the long run."""
     found = []
     for name, call in OFFSETS.items():
         outcome = sandbox.run(call, seconds=300)
@@ -35,7 +36,7 @@ def attack(budget: Budget) -> Iterator[Row]:
     address = budget.folder / "address"
     package = built(address, [DEBUG, TESTS, "-DREID_EXT_SANITIZE=address,undefined"])
     yield _ctest("C++ tests, ASan and UBSan", address / "build", {"REID_EXT_CPU_PRODUCT": "torch"})
-    # AddressSanitizer looks once for how to throw: in what is there at the start
+    # AddressSanitizer looks up the C++ runtime once at the start, so preload it as well.
     preload = f"{_library('libasan.so')} {_library('libstdc++.so.6')}"
     variables = {"PYTHONPATH": str(package), "LD_PRELOAD": preload}
     variables |= {"ASAN_OPTIONS": "detect_leaks=0", "REID_EXT_CPU_PRODUCT": "torch"}
@@ -55,7 +56,7 @@ def _library(name: str) -> str:
 
 
 def _ctest(what: str, folder: os.PathLike, variables: dict[str, str]) -> Row:
-    """The tests of a build: how many, and the output of those that fail."""
+    """Run the tests of a build; return their number and the output of those that fail."""
     command = ["ctest", "--test-dir", str(folder), "--output-on-failure"]
     done = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True)
     number = re.search(r"out of (\d+)", done.stdout)
@@ -64,8 +65,10 @@ def _ctest(what: str, folder: os.PathLike, variables: dict[str, str]) -> Row:
 
 
 def _valgrind(budget: Budget) -> Row:
-    """Each test program, of the kernels without AVX; only what is in its own code, since torch is
-    not made for valgrind."""
+    """Run each test program without AVX.
+
+    Only errors in our code count, because torch is not written for valgrind.
+    """
     tests = sorted((budget.folder / "plain").glob("*_test"))
     environment = {**os.environ, "REID_EXT_CPU_PRODUCT": "torch", "OMP_NUM_THREADS": "1"}
     found = []
@@ -85,11 +88,11 @@ def _valgrind(budget: Budget) -> Row:
 
 # --- offsets --------------------------------------------------------------------------------------
 
-WIDE = (1 << 31) + 7  # elements between rows: an int of 32 bits would wrap
+WIDE = (1 << 31) + 7  # elements between rows, so that an int of 32 bits would overflow
 
 
 def _far_apart(rows: int, dim: int) -> torch.Tensor:
-    """Rows that lie more than 2**31 elements apart, in memory that is never touched between."""
+    """Rows that are more than 2**31 elements apart; the memory between them is never touched."""
     storage = torch.empty(WIDE * (rows - 1) + dim, dtype=torch.float32)
     x = storage.as_strided((rows, dim), (WIDE, 1))
     x.copy_(torch.arange(rows * dim).view(rows, dim).sin())
@@ -116,7 +119,7 @@ def _ranked() -> bool:
 
 
 def _expanded() -> bool:
-    """A row repeated 2**20 times by a stride of 0 against few: 2**31 pairs were each compared."""
+    """A row that a stride of 0 repeats 2**20 times, searched by two queries: 2**21 pairs."""
     x = torch.ones(1, 4).expand(1 << 20, 4)
     found = ops.nearest(x[:2], 3, keys=x)
     return found.indices.tolist() == [[0, 1, 2]] * 2

@@ -1,4 +1,4 @@
-"""The same work over and over, in loops, threads and processes: no growth, no leak, same bits."""
+"""Repeats the same work in loops, threads and processes: no leak, and always the same bits."""
 
 import gc
 import multiprocessing
@@ -15,13 +15,13 @@ from part import Budget, Row
 
 from reid_ext import ArgumentError, data, evaluate, losses, mine_hardest, ops, rerank, search
 
-SHARE = 0.01  # of the resident memory by which it may grow after the first quarter of a loop
-PATIENCE = 50  # tenths of a second for what is on its way out
-NOISE = 2 << 20  # bytes that malloc may come and go by, in however short a loop
+SHARE = 0.01  # tolerated growth of the resident memory after the first quarter of a loop
+PATIENCE = 50  # tenths of a second to wait for threads that are ending
+NOISE = 2 << 20  # tolerated growth in bytes, because malloc keeps some free memory
 
 
 def attack(budget: Budget) -> Iterator[Row]:
-    """Loops first, then threads, then processes."""
+    """Run the loops, then the threads, then the processes."""
     work = loops(budget)
     for name, once in work.items():
         outcome = sandbox.run(
@@ -41,7 +41,7 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def loops(budget: Budget) -> dict[str, Callable[[], Any]]:
-    """What is repeated."""
+    """The work of each loop."""
     x, labels = batch()
     cameras = torch.arange(64) % 3
     ids = {"query_ids": labels, "gallery_ids": labels}
@@ -66,7 +66,7 @@ def loops(budget: Budget) -> dict[str, Callable[[], Any]]:
                 mine_hardest(x, **wrong)
             except ArgumentError:
                 continue
-            raise AssertionError("not refused")
+            raise AssertionError("the wrong call raised no error")
 
     small = {"identities": (3, 0, 3), "images": (2, 1)}
     root = data.synthesize("market1501", budget.folder / "set", **small)
@@ -87,7 +87,7 @@ def loops(budget: Budget) -> dict[str, Callable[[], Any]]:
 
 
 def _loop(once: Callable[[], Any], seconds: float) -> tuple[int, list[str]]:
-    """How often it was done, and what grew after the first quarter of the time."""
+    """Return the number of rounds, and what grew after the first quarter of the time."""
     torch.set_num_threads(1)
     start, count, before = time.monotonic(), 0, None
     while time.monotonic() - start < seconds or before is None:
@@ -96,7 +96,7 @@ def _loop(once: Callable[[], Any], seconds: float) -> tuple[int, list[str]]:
         if before is None and time.monotonic() - start > seconds / 4:
             before = _state()
     after, found = _state(), []
-    for _ in range(PATIENCE):  # threads of the last round may be ending
+    for _ in range(PATIENCE):  # threads of the last round may still be ending
         if after[1] <= before[1] and after[2] <= before[2]:
             break
         time.sleep(0.1)
@@ -110,14 +110,14 @@ def _loop(once: Callable[[], Any], seconds: float) -> tuple[int, list[str]]:
 
 
 def _state() -> tuple[int, int, int]:
-    """Resident bytes, open files and threads of this process."""
+    """The resident bytes, open files and threads of this process."""
     gc.collect()
     files, threads = len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
     return sandbox.resident(), files, threads
 
 
 def everything() -> list[bytes]:
-    """The bits of one call of each kind."""
+    """The bits of the results of one call of each kind."""
     x, labels = batch()
     leaf = x.clone().requires_grad_()
     losses.ExpATLoss()(leaf, labels).backward()
@@ -132,14 +132,14 @@ def everything() -> list[bytes]:
 
 
 def _threads(budget: Budget) -> Iterator[Row]:
-    """Many Python threads call ops at once, each with the result of one alone."""
+    """Call ops in many Python threads at once; every result must equal that of a single thread."""
     wanted, wrong, rounds = everything(), [], budget.amount(5, 200)
 
     def work() -> None:
         for _ in range(rounds):
             try:
                 if everything() != wanted:
-                    wrong.append("other bits in a thread than alone")
+                    wrong.append("a thread gives other bits than the main thread alone")
             except Exception as error:
                 wrong.append(repr(error)[:300])
 
@@ -156,15 +156,15 @@ def _same(wanted: list[bytes]) -> bool:
 
 
 def _processes(budget: Budget) -> Iterator[Row]:
-    """Forked and spawned processes, after this one has used everything.
+    """Call ops in forked and spawned processes, after this process has called all of them.
 
-    GNU's OpenMP hangs in the child of a process that has used its threads, torch.mm as much as
-    our ops. So a forked child takes one thread first, as those of torch's DataLoader do.
+    GNU OpenMP hangs in the child of a process that has used its threads, in torch.mm as in our ops.
+    A forked child therefore calls set_num_threads(1) first, as the workers of a DataLoader do.
     """
     wanted = everything()
     for method, first in (("fork", torch.set_num_threads), ("spawn", None)):
         number = budget.amount(2, 20)
         with multiprocessing.get_context(method).Pool(2, first, (1,) if first else ()) as pool:
             results = pool.map_async(_same, [wanted] * number).get(timeout=300)
-        found = [] if all(results) else ["other bits than in this process"]
+        found = [] if all(results) else ["a child gives other bits than this process"]
         yield Row(f"processes by {method}", number, found)

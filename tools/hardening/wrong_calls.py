@@ -1,8 +1,9 @@
-"""Wrong calls of everything public, made from the signatures: refused in words, whatever comes.
+"""Calls every public callable with invalid arguments, which are made from its signature.
 
-Of each callable one call is right; then every argument in turn is replaced by values of the wrong
-kind. What is refused has to be of the documented types, name what it is about and be of one line or
-few. A value that is taken is fine where it means something; a crash or another error never is.
+For each callable there is one valid call. The attack replaces every argument in turn by values of
+the wrong type. If the call raises, the error must be of a documented type and short. A call may
+also succeed, because some of the values are valid for some arguments. A crash or another type of
+error is a fault.
 """
 
 import inspect
@@ -20,12 +21,12 @@ from right_calls import COMMANDS, right_calls
 from reid_ext import cli
 from reid_ext._runtime.arguments import ArgumentError
 
-ALLOWED = {  # of ops the kernels check, by torch's own type
+ALLOWED = {
     "ops": (ArgumentError,),
     "losses": (ArgumentError,),
 }
 OTHERS = (ValueError, TypeError, FileNotFoundError, IsADirectoryError, FileExistsError)
-LONGEST = 2000  # torch prints the whole of a value that its schema refuses
+LONGEST = 2000  # characters of a message; torch prints whole values in errors of its schemas
 
 WRONG: dict[str, Any] = {
     "None": None,
@@ -56,14 +57,14 @@ WRONG: dict[str, Any] = {
 
 
 def attack(budget: Budget) -> Iterator[Row]:
-    """All of them, in forked processes: one for each callable."""
+    """Try all wrong calls, in one forked process for each callable."""
     torch.set_num_threads(1)  # more would hang in the forked processes
     total, found = 0, []
     calls = right_calls(budget.folder)
     for name, (call, given) in calls.items():
         outcome = sandbox.run(lambda c=call, g=given: c(**g))
         if outcome.error or outcome.ended:
-            found.append(f"{name}: the right call is refused: {outcome}")
+            found.append(f"{name}: the valid call fails: {outcome}")
             continue
         outcome = sandbox.run(
             lambda n=name, c=call, g=given: _tried(n, c, g, budget.folder), seconds=120
@@ -81,9 +82,9 @@ def attack(budget: Budget) -> Iterator[Row]:
 def _tried(
     name: str, call: Callable[..., Any], given: dict[str, Any], folder: Path
 ) -> tuple[int, list[str]]:
-    """How many calls, and which of them end as none may."""
+    """Return the number of calls and descriptions of the faults."""
     tried, wrong = 0, []
-    os.chdir(folder)  # where a word is a path
+    os.chdir(folder)  # strings may be used as paths
     for argument in inspect.signature(call).parameters:
         if argument in ("args", "kwargs"):
             continue
@@ -92,28 +93,28 @@ def _tried(
             try:
                 call(**(given | {argument: value}))
             except Exception as error:
-                if said := _badly_said(name, error):
-                    wrong.append(f"{name}({argument}={kind}): {said}")
+                if fault := _fault_of(name, error):
+                    wrong.append(f"{name}({argument}={kind}): {fault}")
     return tried, wrong[:8]
 
 
-def _badly_said(name: str, error: Exception) -> str:
+def _fault_of(name: str, error: Exception) -> str:
     allowed = ALLOWED.get(name.split(".")[0], OTHERS)
     text = str(error)
     if not isinstance(error, allowed):
         return f"{type(error).__name__}: {text:.150}"
     if len(text) > LONGEST:
-        return f"says {len(text)} characters: {text:.150}"
-    return "" if text.strip() else "says nothing"
+        return f"a message of {len(text)} characters: {text:.150}"
+    return "" if text.strip() else "an empty message"
 
 
 def _commands(budget: Budget) -> Row:
-    """Wrong use of the command line: status 1 or 2, and no traceback."""
+    """Try wrong command lines; the exit status must be 1 or 2."""
     found = []
     for arguments in COMMANDS:
 
         def run(arguments: list[str] = arguments) -> int:
-            os.chdir(budget.folder)  # where "." is a path
+            os.chdir(budget.folder)  # some commands use "." as a path
             try:
                 return cli.main(arguments)
             except SystemExit as stop:
