@@ -87,7 +87,7 @@ def _read_classes(function: str, view_weight: Tensor, present: Tensor | None) ->
         raise ArgumentError(function, "view_weight", "have shape (C, V, D)", str(tuple(shape)))
     if present is None:
         return None
-    return boolean_mask(function, "present", present, (shape[0], shape[1]), "identity and view")
+    return boolean_mask(function, "present", present, (shape[0], shape[1]), "pair of identity and view")
 
 
 def present_views(
@@ -191,7 +191,7 @@ class ViewpointAwareLoss(nn.Module):
         self.num_views = integer(function, "num_views", num_views, 1, most, what)
         if present is not None:
             sizes = identities, self.num_views
-            present = boolean_mask(function, "present", present, sizes, "identity and view")
+            present = boolean_mask(function, "present", present, sizes, "pair of identity and view")
         self.alpha = number(function, "alpha", alpha, 0, 0.5)
         self.beta = number(function, "beta", beta)
         self.gamma = number(function, "gamma", gamma)
