@@ -73,7 +73,7 @@ def number(
     above: float = -math.inf,
     below: float = math.inf,
 ) -> float:
-    """Read a finite number from ``least`` to ``most``, greater than ``above``, less than ``below``."""
+    """Read a finite number from ``least`` to ``most``, above ``above`` and below ``below``."""
     given = value if type(value) is float else _as_float(value)
     in_range = least <= given <= most and above < given < below
     if in_range and -math.inf < given < math.inf:
@@ -177,7 +177,7 @@ def matrix(function: str, argument: str, values: Gallery, *, empty: bool = False
         x = shared(array)
     if x.ndim != 2 or x.shape[1] == 0 or (len(x) == 0 and not empty):
         requirement = "have shape (N, D) with " + ("D >= 1" if empty else "N >= 1 and D >= 1")
-        raise ArgumentError(function, argument, requirement, str(tuple(x.shape)))
+        raise ArgumentError(function, argument, requirement, f"shape {tuple(x.shape)}")
     if x.dtype not in _FLOATS:
         raise ArgumentError(function, argument, f"be {_FLOAT_NAMES}", str(x.dtype))
     return x
@@ -270,7 +270,7 @@ def finite(function: str, argument: str, x: Tensor) -> Tensor:
 
 
 def shared(array: np.ndarray) -> Tensor:
-    """Return a tensor that shares the array's memory, or a copy if torch cannot express its strides."""
+    """Return a tensor that shares the array's memory, or a copy if torch lacks such strides."""
     if any(stride < 0 or stride % array.itemsize for stride in array.strides):
         array = array.copy()
     with warnings.catch_warnings():  # read-only memory maps are fine here: nothing writes
