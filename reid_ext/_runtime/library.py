@@ -15,7 +15,9 @@ _BUILD = "run `pip install .` in the repository, then start Python outside it"
 
 def _load_cpu(library: Path) -> None:
     if not library.exists():
-        raise ImportError(f"reid_ext: {library} is missing because this copy was not built; {_BUILD}")
+        raise ImportError(
+            f"reid_ext: {library} is missing because this copy was not built; {_BUILD}"
+        )
     try:
         torch.ops.load_library(library)
     except OSError as error:
