@@ -344,7 +344,7 @@ def test_autocast_compares_in_float32(device):
     "change, message",
     [
         (lambda g: iter(cut(g, 9)), "gallery must be iterable twice, got list_iterator"),
-        (lambda g: (b for b in cut(g, 9)), "must be iterable twice, got generator.*starts anew"),
+        (lambda g: (b for b in cut(g, 9)), "must be iterable twice, got generator.*starts again"),
         (lambda g: cut(g, 9)[:1], "rows in its blocks as there are labels, 400, got 9"),
         (lambda g: [g, g[:1]], "rows in its blocks as there are labels, 400, got more"),
         (lambda g: [g[:9], g[9:, :2]], "gallery must have feature length 4 like query, got 2"),
