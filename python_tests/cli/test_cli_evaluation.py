@@ -39,7 +39,7 @@ def test_evaluate_prints_a_table_and_json(run, files):
 @pytest.mark.parametrize(
     "content, message",
     [
-        (None, "must be a feature file (.npz), got a path that does not"),
+        (None, "must be a feature file (.npz), but there is none"),
         (b"no zip at all", "must be a feature file (.npz with features"),
         ({"features": np.ones((3, 2))}, "got no identities"),
         ({"features": np.ones(3), "identities": np.ones(3, int)}, "shape (N, D)"),

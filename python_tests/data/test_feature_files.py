@@ -133,7 +133,7 @@ def test_pickled_objects_are_not_executed(tmp_path, capsys):
         (b"no matlab file at all" * 20, "another or an incomplete file (ValueError)"),
         (
             b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM" + bytes(384),
-            "a MATLAB file of version 7.3; save it with -v7, or scipy.io.savemat",
+            "a MATLAB file of version 7.3; save it with -v7 or scipy.io.savemat",
         ),
     ],
 )

@@ -58,7 +58,7 @@ def test_rows_are_taken_from_features_and_columns():
     for rows in ([6], [0.5], "a", [[1]]):
         with pytest.raises(ArgumentError, match="rows must be a slice"):
             made[rows]
-    with pytest.raises(ArgumentError, match="camera must be one of identities, cameras"):
+    with pytest.raises(ArgumentError, match="camera must be a column of the set .identities, cameras"):
         made.where(camera=3)
 
 

@@ -200,7 +200,7 @@ def test_gradient_that_was_not_made_is_an_error(device):
     x, y = batch(9, 4, device)
     op = torch.ops.reid_ext.fidi_loss.default
     loss, _, _ = op(x.requires_grad_(), y, None, None, 1.05, 0.5, True, False, False)
-    with pytest.raises(RuntimeError, match="with_grad_x must be True where x requires a gradient"):
+    with pytest.raises(RuntimeError, match="with_grad_x must be True when x requires a gradient"):
         loss.backward()
 
 

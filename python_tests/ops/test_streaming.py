@@ -293,7 +293,7 @@ def test_queries_may_come_in_blocks_too():
     want = evaluate(query, gallery, **labels)
     for blocks_of in (cut(query, 7), [q.numpy() for q in cut(query, 7)], iter(cut(query, 3))):
         assert same(evaluate(blocks_of, gallery, **labels), want)
-    with pytest.raises(ValueError, match="evaluate: query must have blocks of one feature length"):
+    with pytest.raises(ValueError, match="evaluate: query must have blocks with the same feature length"):
         evaluate([query[:3], query[3:].double()], gallery, **labels)
 
 
