@@ -58,7 +58,9 @@ def test_rows_are_taken_from_features_and_columns():
     for rows in ([6], [0.5], "a", [[1]]):
         with pytest.raises(ArgumentError, match="rows must be a slice"):
             made[rows]
-    with pytest.raises(ArgumentError, match="camera must be a column of the set .identities, cameras"):
+    with pytest.raises(
+        ArgumentError, match="camera must be a column of the set .identities, cameras"
+    ):
         made.where(camera=3)
 
 
@@ -128,7 +130,9 @@ def test_gallery_set_may_come_in_blocks_or_from_a_memory_map(tmp_path):
     assert torch.equal(blocks.tensor(), gallery.tensor())
     with pytest.raises(ArgumentError, match="features must be one matrix to be indexed"):
         blocks[:3]
-    with pytest.raises(ArgumentError, match="columns must have at least one column when the features"):
+    with pytest.raises(
+        ArgumentError, match="columns must have at least one column when the features"
+    ):
         len(FeatureSet([mapped[:4]]))
 
 

@@ -35,13 +35,13 @@ def same_bits(got, want):
 
 
 @every_op
-def test_two_runs_give_the_same_bits(name, device):
+def test_ops_are_bit_identical_in_two_runs(name, device):
     x, labels = batch(device)
     same_bits(results(name, x, labels), results(name, x, labels))
 
 
 @every_op
-def test_runs_on_the_current_stream(name, device):
+def test_ops_run_on_the_current_stream(name, device):
     """The inputs are ready only on the side stream: a kernel on another would read zeros."""
     x, labels = batch(device)
     want = results(name, x, labels)
@@ -81,19 +81,19 @@ def check_replay(run, x):
 
 
 @pytest.mark.parametrize("name", [name for name in OPS if name not in WAITS])
-def test_op_and_gradient_in_a_graph(name, device):
+def test_op_and_gradient_replay_in_a_cuda_graph(name, device):
     x, labels = batch(device)
     check_replay(lambda: results(name, x, labels), x)
 
 
 @pytest.mark.parametrize("name", modules("cpu"))
-def test_loss_and_gradient_in_a_graph(name, device):
+def test_loss_and_gradient_replay_in_a_cuda_graph(name, device):
     x, labels = batch(device)
     loss = modules(device)[name]
     check_replay(lambda: with_gradient(loss, x, labels), x)
 
 
-def test_callers_in_threads_do_not_disturb_each_other(device):
+def test_ops_are_thread_safe(device):
     """Every thread has its own stream and batch; all ops, many times."""
     batches = [batch(device) for _ in range(4)]
     want = [[results(name, *b) for name in OPS] for b in batches]
@@ -112,7 +112,7 @@ def test_callers_in_threads_do_not_disturb_each_other(device):
 
 
 @every_op
-def test_memory_is_returned(name, device):
+def test_ops_release_their_memory(name, device):
     x, labels = batch(device)
     results(name, x, labels)  # libraries take their workspaces
     before = torch.cuda.memory_allocated()
@@ -131,7 +131,7 @@ def peak(run):
 
 
 @pytest.mark.parametrize("name", ["expat", "fidi", "mining"])
-def test_large_batch_takes_no_matrix(name, device):
+def test_losses_store_no_matrix_for_a_large_batch(name, device):
     """One matrix of these 16,384 rows is 1024 MiB; the gradient alone is 32."""
     x = torch.randn(16_384, 512, device=device)
     labels = torch.arange(len(x), device=device) // 4
@@ -139,7 +139,7 @@ def test_large_batch_takes_no_matrix(name, device):
     assert peak(lambda: results(name, x, labels)) <= 200
 
 
-def test_evaluation_holds_one_block_of_distances(device):
+def test_evaluate_stores_one_block_of_distances(device):
     """All distances are 512 MiB, a block of products 64, or 32 where the gallery is streamed."""
     query = torch.randn(4096, DIM, device=device)
     gallery = torch.randn(32_768, DIM, device=device)
@@ -149,7 +149,7 @@ def test_evaluation_holds_one_block_of_distances(device):
         assert peak(lambda run=run: run(query, gallery)) <= limit
 
 
-def test_after_running_out_of_memory_all_is_as_before(device):
+def test_ops_work_after_running_out_of_memory(device):
     x, _ = batch(device)
     want, free = ops.cosine_matrix(x), torch.cuda.mem_get_info()[0]
     rows = int((free / 4) ** 0.5 * 1.5)  # their matrix is 2.25 times what is free

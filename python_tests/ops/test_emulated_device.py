@@ -36,18 +36,18 @@ def launched(fault):
         ("not checked", "the launch before this one was not checked"),
     ],
 )
-def test_fault_is_an_error(fault, error, order, device):
+def test_emulated_device_raises_for_a_fault(fault, error, order, device):
     device.set(order)
     assert error in launched(fault)[0]
 
 
 @pytest.mark.parametrize("order", [FORWARD, BACKWARD, RANDOM])
-def test_kernel_without_fault_has_one_result(order, device):
+def test_emulated_device_gives_one_result_without_a_fault(order, device):
     device.set(order)
     assert launched("none") == ("", [*range(1, 256), 0])
 
 
-def test_missing_barrier_shows_between_orders(device):
+def test_emulated_device_detects_a_missing_barrier(device):
     results = []
     for order in (FORWARD, BACKWARD):
         device.set(order)

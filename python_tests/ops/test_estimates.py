@@ -36,25 +36,25 @@ def signs(rows, dim):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_what_a_query_drops(metric):
+def test_estimates_cover_rounding_of_a_query(metric):
     """Along the images, and all of what tells these apart: they have one estimate."""
     check(1 + 0.0019 * signs(20, 128), signs(300, 128), metric)
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_what_an_image_drops(metric):
+def test_estimates_cover_rounding_of_an_image(metric):
     check(signs(20, 128), 1 + 0.0019 * signs(300, 128), metric)
 
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
-def test_what_an_estimate_drops(dtype, metric):
+def test_estimates_cover_rounding_of_the_estimate(dtype, metric):
     """Features that bfloat16 holds: nothing else is lost."""
     query, gallery = torch.randn(20, 200).relu(), torch.randn(300, 200).relu()
     check(query.bfloat16().to(dtype), gallery.bfloat16().to(dtype), metric)
 
 
-def test_what_an_estimate_drops_of_whole_numbers():
+def test_estimates_cover_rounding_of_integer_products():
     """257 halves of a pair are 256 in bfloat16, half a unit in the last place away."""
     ones = torch.tril(torch.ones(600, 600))[150:]  # products from 151 to 600
     check(torch.ones(20, 600), ones[torch.randperm(450)], "squared_euclidean", exact=True)
@@ -63,7 +63,7 @@ def test_what_an_estimate_drops_of_whole_numbers():
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_what_the_order_of_a_sum_loses(metric):
+def test_estimates_cover_the_order_of_summation(metric):
     """Large terms cancel; what is small between them is lost or not, as the sum goes."""
     gallery = torch.randint(-8, 9, (400, 96)).float()
     for row in gallery:
@@ -72,7 +72,7 @@ def test_what_the_order_of_a_sum_loses(metric):
     check(torch.ones(20, 96), gallery, metric)
 
 
-def test_what_the_norm_of_an_image_rounds_away():
+def test_estimates_cover_rounding_of_the_image_norm():
     """Of images so much longer than the query that its products are a few last bits of values."""
     row = 1e4 * (1 + torch.arange(64) / 64)
     gallery = torch.stack([row[torch.randperm(64)] for _ in range(400)])
@@ -84,13 +84,13 @@ def test_what_the_norm_of_an_image_rounds_away():
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("of_query", [1e-17, 1e-20, 1e-23, 1e-30, 1e-38, 1e-41, 1.0, 1e17])
 @pytest.mark.parametrize("of_image", [1e-17, 1e-20, 1e-23, 1e-30, 1e-38, 1e-41, 1.0, 1e17])
-def test_lengths_whose_squares_vanish(of_query, of_image, metric):
+def test_estimates_cover_norms_whose_squares_underflow(of_query, of_image, metric):
     """Products are far from zero where squares are none, and a bfloat16 unit flushes its input."""
     check(of_query * torch.randn(10, 48), of_image * torch.randn(200, 48), metric)
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_lengths_from_the_smallest_to_the_largest(metric):
+def test_estimates_cover_the_smallest_and_largest_norms(metric):
     query = torch.randn(30, 48) * 10.0 ** torch.randint(-44, 18, (30, 1))
     gallery = torch.randn(400, 48) * 10.0 ** torch.randint(-44, 18, (400, 1))
     check(query, gallery, metric)
@@ -100,11 +100,11 @@ def test_lengths_from_the_smallest_to_the_largest(metric):
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("dim", [0, 1, 2, 31, 33, 127, 1025])
-def test_rows_of_any_length(dim, metric):
+def test_estimates_match_for_rows_of_any_norm(dim, metric):
     check(torch.randn(20, dim), torch.randn(300, dim), metric)
 
 
-def test_equal_rows_tie_in_any_company():
+def test_equal_rows_tie_in_groups_of_any_size():
     """A value is the same for one pair as for four, at every length and place in memory."""
     positive, junk = np.ones((9, 60), bool), np.zeros((9, 60), bool)
     for dim in range(1, 140):
@@ -118,7 +118,7 @@ def test_equal_rows_tie_in_any_company():
         assert got == places(d, every_third, junk)
 
 
-def test_unknown_estimate_is_an_error():
+def test_unknown_estimate_raises():
     query, gallery, masks = torch.randn(3, 4), torch.randn(9, 4), draw(3, 9)
     message = "REID_EXT_CPU_ESTIMATE must be float32 or bfloat16, got int8"
     with pytest.raises(RuntimeError, match=message):

@@ -74,7 +74,7 @@ def cut(gallery, rng):
 
 @fuzz
 @given(SEEDS, st.integers(0, 30), st.integers(1, 200), st.sampled_from(METRICS), st.data())
-def test_exact_distances(seed, q, g, metric, data):
+def test_ranks_of_exact_distances_match_brute_force(seed, q, g, metric, data):
     """Brute force in float64 = all at once = in blocks, in full and by bfloat16."""
     rng = np.random.default_rng(seed)
     dims = [1, 4, 16, 64, 256] if metric == "cosine" else [1, 2, 7, 33, 64, 600]
@@ -119,7 +119,7 @@ def orders(query, gallery, metric):
 
 @fuzz
 @given(SEEDS, st.integers(1, 20), st.integers(1, 200), st.sampled_from(METRICS), st.data())
-def test_near_ties(seed, q, g, metric, data):
+def test_ranks_of_near_ties_match_a_sort(seed, q, g, metric, data):
     """A stable sort by pair_values = in blocks, in full and by bfloat16; near float64."""
     rng = np.random.default_rng(seed)
     dim = data.draw(st.sampled_from([1, 2, 31, 32, 33, 64, 100, 257]))
@@ -186,7 +186,7 @@ def as_rule(mask, rng):
     st.sampled_from(PROTOCOLS),
     st.sampled_from([torch.float32, torch.float64, torch.bfloat16, torch.float16]),
 )
-def test_evaluation(seed, q, g, metric, protocol, dtype):
+def test_evaluation_matches_a_loop(seed, q, g, metric, protocol, dtype):
     """Every protocol, rule, dtype and source of a gallery, against a plain loop."""
     rng = np.random.default_rng(seed)
     dim = rng.choice([4, 16, 64])
@@ -227,7 +227,7 @@ def test_evaluation(seed, q, g, metric, protocol, dtype):
 
 @fuzz
 @given(SEEDS, st.integers(1, 4), st.integers(1, 9))
-def test_single_shot_expectation(seed, q, g):
+def test_single_shot_expectation_matches_all_galleries(seed, q, g):
     """The mean over every gallery of one image per identity, one after the other."""
     rng = np.random.default_rng(seed)
     labels, d = labels_of(q, g, rng), rng.integers(0, 4, (q, g)) * 1.0
@@ -244,7 +244,7 @@ def test_single_shot_expectation(seed, q, g):
 
 @fuzz
 @given(SEEDS, st.integers(1, 15), st.integers(1, 60), st.sampled_from(PROTOCOLS))
-def test_verification(seed, q, g, protocol):
+def test_verification_matches_a_sort_of_all_pairs(seed, q, g, protocol):
     """True positive rates at false ones, against sorting all pairs."""
     rng = np.random.default_rng(seed)
     query, gallery = (exact_rows(rng, n, 5, "squared_euclidean", torch.float32) for n in (q, g))
