@@ -1,4 +1,4 @@
-"""CenterLoss against its formula row by row, and the recipe of expAT + center."""
+"""CenterLoss: comparison with its formula, and the recipe of expAT + center."""
 
 import pytest
 import torch

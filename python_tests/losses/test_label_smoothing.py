@@ -1,4 +1,4 @@
-"""Adaptive label smoothing: both variants against their definition, and their contract."""
+"""Adaptive label smoothing: comparison of both variants with their definition, and errors."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What every loss takes as features, labels and numbers, and how it refuses the rest."""
+"""Valid and invalid features, labels, numbers and choices of every loss."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ VIEWS = [0, 1, 2, 0, -1, 1]
 
 
 class OfViews(losses.ViewpointAwareLoss):
-    """With the views as they are, for the calls of all losses to be alike."""
+    """The loss with fixed views, so that it has the call signature of the other losses."""
 
     def __init__(self):
         super().__init__(3, 4)
@@ -32,7 +32,7 @@ EVERY += [lambda: losses.CenterLoss(3, 4), losses.AdaptiveLabelSmoothingLoss, Of
 
 
 def name_of(make):
-    """The name of the loss that a maker of a loss makes, or of the class it extends."""
+    """Return the name of the public loss class that ``make`` creates or extends."""
     kind = type(make())
     return kind.__name__ if kind.__module__.startswith("reid_ext") else kind.__base__.__name__
 

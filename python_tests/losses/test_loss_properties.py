@@ -1,6 +1,6 @@
-"""What must hold of every pairwise loss for any batch: drawn by hypothesis, against the formulas.
+"""Properties of every pairwise loss for random batches, and comparison with the formulas.
 
-Batches are small and nasty: zero rows, equal rows, opposite rows, one identity.
+The batches from hypothesis are small, with zero, equal and opposite rows and single identities.
 """
 
 import pytest
@@ -38,7 +38,7 @@ examples = settings(max_examples=40, deadline=None, derandomize=True, database=N
 
 @st.composite
 def batches(draw, least=0, special=True):
-    """Features (N, D) in float64 and labels (N,)."""
+    """Return features (N, D) in float64 and labels (N,)."""
     n, d = draw(st.integers(least, 24)), draw(st.integers(1, 9))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
     x = torch.randn(n, d, generator=generator, dtype=torch.float64)
@@ -106,7 +106,7 @@ def test_angular_losses_ignore_row_norms(name, batch, factor, row):
 @given(batches(special=False))
 def test_loss_in_float32_is_close_to_float64(name, batch):
     x, labels = batch
-    x = x.float().double()  # the same numbers for both
+    x = x.float().double()  # values that float32 represents exactly
     value, _ = value_and_gradient(LOSSES[name], x, labels)
     narrow, _ = value_and_gradient(LOSSES[name], x.float(), labels)
     torch.testing.assert_close(narrow.double(), value, rtol=1e-4, atol=1e-5)
@@ -135,7 +135,7 @@ def test_losses_compare_anchors_with_keys(name, batch, bank):
     gradients = torch.autograd.grad(value, leaves)
     assert value.isfinite() and all(g.isfinite().all() for g in gradients)
     doubled = loss(x, labels, keys=keys.repeat(2, 1), key_labels=key_labels.repeat(2))
-    if "triplet" in name or "expat" in name or "fidi" in name:  # extremes, or a mean over pairs
+    if "triplet" in name or "expat" in name or "fidi" in name:  # duplicate keys do not change these
         torch.testing.assert_close(doubled, value.detach())
 
 

@@ -1,4 +1,4 @@
-"""Our losses and miner among pytorch-metric-learning's, and theirs in our place."""
+"""Adapters between the losses and miners of reid_ext and pytorch-metric-learning."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Contrastive, circle and multi-similarity losses against their formulas, anchor by anchor."""
+"""Contrastive, circle and multi-similarity losses: comparison with their formulas."""
 
 import math
 

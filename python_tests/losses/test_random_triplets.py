@@ -1,4 +1,4 @@
-"""expAT over random triplets: who may be drawn, how evenly, and the value of what was drawn."""
+"""expAT with random triplets: allowed keys, uniform sampling, and the loss."""
 
 from collections import Counter
 
@@ -11,7 +11,7 @@ from reid_ext.losses._random_triplets import draw_triplets
 
 
 def allowed(labels, key_labels, groups, key_groups, own):
-    """Which keys may be an anchor's positive, and which its negative: (N, M) each."""
+    """Return the masks (N, M) of allowed positives and of allowed negatives."""
     same = labels[:, None] == key_labels
     other = torch.ones_like(same)
     if groups is not None:

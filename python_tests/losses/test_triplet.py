@@ -1,4 +1,4 @@
-"""TripletLoss against the batch-hard formula written out over all triplets."""
+"""TripletLoss: comparison with the batch-hard formula over all triplets."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ METRICS = ["euclidean", "squared_euclidean", "cosine"]
 def test_triplet_loss_matches_reference(rows, dim, margin, metric, device):
     x = torch.randn(rows, dim, dtype=torch.float64, device=device, requires_grad=True)
     labels = torch.randint(max(rows // 4, 2), (rows,), device=device)
-    labels[:3] = torch.tensor([0, 0, 1])  # a triplet for certain
+    labels[:3] = torch.tensor([0, 0, 1])  # at least one triplet
     expected = triplet(x, labels, margin=margin, metric=metric)
     loss = TripletLoss(margin, metric)(x, labels)
     torch.testing.assert_close(loss, expected)

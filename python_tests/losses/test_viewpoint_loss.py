@@ -1,4 +1,4 @@
-"""VA-reID's whole loss, and its regularisations."""
+"""ViewpointAwareLoss of VA-reID and its regularisations."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ from reid_ext.losses.viewpoint import (
 
 
 def whole(device, **choices):
-    """A loss over 5 identities, of which identity 2 lacks two views; and a batch for it."""
+    """Return a loss for 5 identities, where identity 2 lacks two views, and a batch."""
     present = torch.ones(5, 3, dtype=torch.bool, device=device)
     present[2, 1:] = False
     loss = losses.ViewpointAwareLoss(5, 8, present=present, **choices).to(device).double()
@@ -93,7 +93,9 @@ def test_euclidean_regularisation_averages_pairs_and_identities(device):
     loss = euclidean_regularisation(leaf, present)
     loss.backward()
     assert loss.item() == pytest.approx((5 + 4 + 3) / 3 / 2)
-    assert leaf.grad.isfinite().all() and not leaf.grad[1].any()  # coincident, and absent
+    assert (
+        leaf.grad.isfinite().all() and not leaf.grad[1].any()
+    )  # equal centres, and missing classes
 
 
 @pytest.mark.parametrize("regularise", [angular_regularisation, euclidean_regularisation])

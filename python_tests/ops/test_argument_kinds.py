@@ -1,4 +1,4 @@
-"""Arguments of every kind that says the same give the results of plain tensors and numbers."""
+"""Equivalent argument types give the same results as plain tensors and numbers."""
 
 import warnings
 
@@ -16,7 +16,7 @@ MASK = RNG.random((7, 23)) < 0.2
 
 
 class Table:
-    """As a data frame: its array is its content, to go through it gives the columns' names."""
+    """Behaves like a data frame: iterating over it yields the names of the columns."""
 
     def __init__(self, array):
         self.array = array
@@ -30,7 +30,7 @@ class Table:
 
 
 def field(array):
-    """The same numbers as a field of records, at strides that no tensor has."""
+    """Return the same numbers as a field of a record array, with strides that no tensor has."""
     records = np.zeros(len(array), [("camera", "i1"), ("features", array.dtype, array.shape[1:])])
     records["features"] = array
     return records["features"]
@@ -64,7 +64,7 @@ def test_max_rank_accepts_small_integer_types(max_rank):
     distances = QUERY @ GALLERY.T
     sysu = {"shots": 1, "trials": 2}
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # such as of a sum that does not fit
+        warnings.simplefilter("error")  # such as warnings of integer overflow
         for got, want in (
             (evaluation.evaluate(QUERY, GALLERY, **of) for of in (given, plain)),
             (evaluation.evaluate_single_shot(distances, **of) for of in (given, plain)),
@@ -163,7 +163,7 @@ NONE = ops.Lists(torch.zeros(4).long(), torch.zeros(0).long())
     ],
 )
 def test_ops_raise_when_one_input_is_a_meta_tensor(call, argument, direct):
-    """Nothing would fill the result: it was whatever lay in its memory."""
+    """Otherwise the result would be uninitialised memory."""
     kind = RuntimeError if direct else ValueError
     with pytest.raises(kind, match=f"{argument} must be on cpu like .*, got meta"):
         call()

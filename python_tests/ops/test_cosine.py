@@ -1,4 +1,4 @@
-"""Cosine and angle matrices: against plain PyTorch, near 0 and pi, and the contract."""
+"""Cosine and angle matrices: comparison with plain PyTorch, edge cases and errors."""
 
 import math
 
@@ -51,7 +51,7 @@ def test_angle_is_accurate_near_0_and_pi(theta, device):
     x = torch.tensor([[3.0, 0.0]], device=device)
     y = torch.tensor([[math.cos(theta), math.sin(theta)]], device=device, dtype=torch.float64)
     got = ops.cosine_matrix(x, y.float(), angle=True).item()
-    assert got == pytest.approx(theta, abs=1e-6)  # arccos alone would be 3e-4 off
+    assert got == pytest.approx(theta, abs=1e-6)  # plain arccos has an error of 3e-4
     assert 0 <= got <= math.pi + 1e-6
 
 
@@ -64,7 +64,9 @@ def test_cosine_matrix_gradient_matches_finite_differences(batch, angle, device)
         return ops.cosine_matrix(x, y, angle=angle)
 
     assert torch.autograd.gradcheck(op, (x.requires_grad_(), y.requires_grad_()))
-    weight = rows(4, 4, device=device).triu(1)  # not symmetric, and the diagonal is a kink
+    weight = rows(4, 4, device=device).triu(
+        1
+    )  # not symmetric, and without the diagonal, where the angle is not differentiable
     assert torch.autograd.gradcheck(lambda x: op(x, None) * weight, (x,))
 
 

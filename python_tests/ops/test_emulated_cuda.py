@@ -1,8 +1,9 @@
-"""Every CUDA kernel against the CPU kernel of its op, run on an emulated device.
+"""Runs every CUDA kernel on an emulated device and compares it with the CPU kernel of its op.
 
-Needs the library of python_tests/emulation; its path is in REID_EXT_EMULATED. Each op runs with the
-threads of a block in several orders and on a grid of two blocks: the results must be the same bits,
-and those of the CPU kernel but for rounding. Memory that an op allocates begins as NaN.
+The tests need the library of python_tests/emulation, whose path is in REID_EXT_EMULATED. Each op
+runs with several orders of the threads in a block and on a grid of two blocks. The results must be
+bit-identical, and equal to those of the CPU kernel except for rounding. Memory that an op allocates
+is filled with NaN.
 """
 
 from itertools import pairwise
@@ -40,7 +41,7 @@ def tuple_of(result):
 
 
 def both(device, op, *arguments, ways=WAYS, **tolerance):
-    """Run an op on the emulated device in all ways, compare, and return the CPU's result."""
+    """Run an op in all ways on the emulated device, compare, and return the CPU result."""
     want = tuple_of(getattr(torch.ops.reid_ext, op).default(*arguments))
     first = None
     for way in ways:
@@ -54,7 +55,7 @@ def both(device, op, *arguments, ways=WAYS, **tolerance):
 
 
 def rows(n, d, dtype):
-    """Rows of which some are zero, equal, opposite, or hold a NaN or infinity."""
+    """Return random rows, some of which are zero, equal, opposite, NaN or infinite."""
     x = torch.randn(n, d, dtype=dtype)
     if n > 6 and d > 0:
         x[1], x[3], x[4] = 0, x[2], -x[2]
@@ -74,7 +75,7 @@ def test_emulated_cosine_matrix_matches_cpu(device, shape, angle, dtype):
     batch, n, m, d = shape
     x, y = rows(batch * n, d, dtype).view(batch, n, d), rows(batch * m, d, dtype).view(batch, m, d)
     if 2 <= n <= m and d > 1:
-        y[:, 0], y[:, 1] = 3 * x[:, 0], -2 * x[:, 0] + 1e-4  # angles at and near 0 and pi
+        y[:, 0], y[:, 1] = 3 * x[:, 0], -2 * x[:, 0] + 1e-4  # angles at 0 and pi, and close to them
     for other in (y, None):
         cosine = both(device, "cosine_matrix", x, other, angle, atol=1e-6, rtol=1e-6)[0]
         grad = torch.randn_like(cosine)
@@ -116,7 +117,7 @@ def test_emulated_fidi_loss_matches_cpu(device, n, m, d, dtype):
     x, keys = torch.randn(n, d, dtype=dtype), torch.randn(m, d, dtype=dtype)
     labels, key_labels = torch.randint(0, 4, (n,)), torch.randint(0, 4, (m,))
     if n > 6:
-        x[1], x[2], keys[:3] = x[0], x[0] + 1e-3, x[:3]  # coincide, nearly coincide
+        x[1], x[2], keys[:3] = x[0], x[0] + 1e-3, x[:3]  # equal and nearly equal rows
         x[3] = 0
     for mean in (True, False):
         own = x, labels, None, None, 1.05, 0.5, mean
@@ -202,7 +203,7 @@ def test_emulated_rank_positives_matches_cpu(device, q, g, d, metric, dtype):
 @DTYPES
 @METRICS
 def test_emulated_ranking_ties_equal_images_in_a_streamed_gallery(device, metric, dtype):
-    """A product as cuBLAS sums it is not the number that a pair is compared by."""
+    """Pairs must be compared by pair_values, because cuBLAS sums products in another order."""
     images = torch.randn(20, 70, dtype=dtype) * 9
     gallery, query = (
         images[torch.randint(20, (150,))],
@@ -331,7 +332,7 @@ def test_emulated_viewpoint_loss_matches_cpu(device, n, identities, views, targe
     for each in (False, True):
         for classes in (None, present):
             viewpoint(device, logits, labels, view, classes, views, targets, each)
-        for alone in (targets, 3):  # 3: the released labels, of one view
+        for alone in (targets, 3):  # 3 means the released labels, for a single view
             classes = present.flatten()[:, None] if targets else None
             viewpoint(device, logits, known, None, classes, 1, alone, each)
 
@@ -357,10 +358,10 @@ def test_emulated_viewpoint_loss_is_nan_for_missing_classes(device):
     assert grad.isnan().tolist() == [[wrong] * 6 for wrong in loss.isnan().tolist()]
 
 
-# --- the whole -----------------------------------------------------------------------------------
+# --- coverage ------------------------------------------------------------------------------------
 
 
 def test_emulated_tests_run_every_kernel(device):
-    """Last in this file: the tests above leave none out."""
+    """The last test of this file checks that the tests above cover all kernels."""
     ran = {kernel for kernel in device.kernels() if not kernel.startswith("faults")}
     assert ran == emulated.kernels_in_sources()

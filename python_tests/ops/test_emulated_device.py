@@ -1,4 +1,4 @@
-"""The emulated CUDA device finds the faults that it is there for."""
+"""The emulated CUDA device detects memory faults and missing barriers."""
 
 import ctypes
 
@@ -14,7 +14,7 @@ def emulated_device():
 
 
 def launched(fault):
-    """The error, or nothing, and what the kernel wrote."""
+    """Return the error text, empty without an error, and the values that the kernel wrote."""
     library, out = ctypes.CDLL(LIBRARY), (ctypes.c_int * 256)()
     library.emulated_fault.restype = ctypes.c_char_p
     return library.emulated_fault(fault.encode(), out).decode(), list(out)
@@ -53,4 +53,4 @@ def test_emulated_device_detects_a_missing_barrier(device):
         device.set(order)
         results.append(launched("no barrier")[1])
     assert results[0] != results[1]
-    assert -1 in results[0]  # what shared memory begins as
+    assert -1 in results[0]  # the initial value of shared memory

@@ -1,4 +1,4 @@
-"""FIDI against its definition, pair by pair."""
+"""FIDI loss: comparison with its definition for every pair."""
 
 import math
 from decimal import Decimal, getcontext
@@ -12,7 +12,7 @@ from reid_ext import losses, ops
 
 
 def of_one_pair(d, same, device, dtype=torch.float64, **options):
-    """Loss and its derivative in d: (l, dl/dd), of two points on a line."""
+    """Return the loss of two points at distance d on a line, and its derivative in d."""
     x = torch.tensor([[0.0]], device=device, dtype=dtype)
     key = torch.tensor([[d]], device=device, dtype=dtype, requires_grad=True)
     labels = torch.tensor([3, 3 if same else 4], device=device)
@@ -22,7 +22,7 @@ def of_one_pair(d, same, device, dtype=torch.float64, **options):
 
 
 def exact_pair(d, same, alpha, beta):
-    """The same by the definition, in 60 digits; the derivative by a difference."""
+    """Compute the same from the definition with 60 digits and a difference quotient."""
     getcontext().prec = 60
     alpha, c = Decimal(alpha), Decimal(alpha) - 1
 
@@ -56,7 +56,7 @@ def test_fidi_loss_matches_hand_computed_values(
     dtype, d, positive, negative, positive_slope, negative_slope, device
 ):
     table = ((True, (positive, positive_slope)), (False, (negative, negative_slope)))
-    for same, want in table:  # four decimals, worked out by hand
+    for same, want in table:  # computed by hand, rounded to four decimals
         assert of_one_pair(d, same, device, dtype) == pytest.approx(want, abs=5.1e-5)
 
 
@@ -64,7 +64,7 @@ def test_fidi_loss_matches_hand_computed_values(
 @pytest.mark.parametrize("d", [2.0**-40, 2.0**-10, 0.03, 0.7, 3.0, 11.0, 40.0, 160.0])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_fidi_loss_is_accurate_at_all_distances_and_alphas(dtype, d, alpha, device):
-    # u carries the rounding of beta * d, and 1 - u near 1 that of the type: about 30 units in all.
+    # The rounding of beta * d affects u, and that of u near 1 affects 1 - u: about 30 ulp.
     digits = 4e-6 if dtype == torch.float32 else 4e-14
     for same in (True, False):
         want = exact_pair(d, same, alpha, 0.5)
@@ -140,7 +140,7 @@ def test_fidi_loss_computes_half_input_in_float32(dtype, device):
 def test_fidi_loss_of_half_input_has_only_its_rounding_error(dtype, tolerance, device):
     x, y = batch(20, 64, device)
     got, want = ops.fidi_loss(x.to(dtype), y).item(), ops.fidi_loss(x, y).item()
-    # d l / d z is at most 1.6, and z = beta d moves by beta times both rows' rounding.
+    # |dl/dz| is at most 1.6, and the rounding of both rows changes z = beta d by beta times it.
     assert abs(got - want) < 1.6 * 0.5 * 2 * tolerance * x.norm(dim=1).max()
 
 

@@ -1,4 +1,4 @@
-"""FIDI at its corners, what torch asks of an op, and its errors."""
+"""FIDI loss: edge cases, torch integration and errors."""
 
 import math
 
@@ -9,7 +9,7 @@ from reference.pairwise_losses import divergence, fidi
 
 from reid_ext import ops
 
-# --- corners --------------------------------------------------------------------------------
+# --- edge cases -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("rows", [0, 1])
@@ -43,7 +43,7 @@ def test_fidi_gradient_between_equal_rows_is_zero(dtype, device):
     y = torch.arange(300, device=device) % 2
     loss = ops.fidi_loss(x, y)
     loss.backward()
-    negatives = 150 / 299  # of the others
+    negatives = 150 / 299  # share of the other rows
     assert loss.item() == pytest.approx(negatives * math.log(21), rel=1e-6)
     assert not x.grad.any()
 
@@ -54,7 +54,7 @@ def test_fidi_loss_matches_reference_with_duplicate_rows(device):
     got = x.clone().requires_grad_()
     ops.fidi_loss(got, y, aggregation="sum").backward()
     want = torch.zeros_like(x)
-    for i in range(40):  # by pairs that do not coincide
+    for i in range(40):  # only pairs of different rows
         row = x[i : i + 1].clone().requires_grad_()
         others = (x != x[i]).any(1)
         fidi(row, y[i : i + 1], x[others], y[others], aggregation="sum").backward()
@@ -65,14 +65,14 @@ def test_fidi_loss_matches_reference_with_duplicate_rows(device):
 @pytest.mark.parametrize("rows", [6, 300])
 def test_fidi_loss_is_accurate_for_nearly_equal_rows(rows, device):
     x, y = batch(rows, 8, device)
-    x = (1000 + 1e-2 * x).float()  # a product in float32 sees |x - y|^2 to within 1
+    x = (1000 + 1e-2 * x).float()  # a float32 product gives |x - y|^2 with an error of about 1
     x.requires_grad_()
     assert_matches(ops.fidi_loss(x, y), fidi(x, y), x, rtol=1e-4, atol=1e-6)
     keys, key_y = x.detach()[::2].clone().requires_grad_(), y[::2]
     got = ops.fidi_loss(x, y, keys=keys, key_labels=key_y)
     leaf = keys.detach().clone().requires_grad_()
     both = torch.autograd.grad(got, (x, keys))
-    i, j = (x[:, None] != leaf).any(2).nonzero().unbind(1)  # a reference without coincident pairs
+    i, j = (x[:, None] != leaf).any(2).nonzero().unbind(1)  # the reference leaves out equal pairs
     u = torch.exp(-0.5 * (x[i].double() - leaf[j].double()).norm(dim=1))
     k = (y[i] == key_y[j]).double()
     want = (divergence(u, k, 1.05) + divergence(k, u, 1.05)).sum() / (len(x) * len(leaf))
@@ -101,7 +101,7 @@ def test_fidi_loss_ignores_row_norms_when_normalized(length, device):
 @pytest.mark.parametrize("normalize", [False, True])
 def test_fidi_loss_propagates_nan_and_infinity(normalize, value, device):
     x, y = batch(9, 4, device, torch.float32)
-    x[3, 1] = value  # the square of 1e25 is not finite
+    x[3, 1] = value  # the square of 1e25 overflows
     x.requires_grad_()
     loss = ops.fidi_loss(x, y, normalize=normalize)
     loss.backward()
@@ -130,7 +130,7 @@ def test_fidi_gradients_sum_to_zero(device):
 @pytest.mark.parametrize("own_keys, n", [(True, 600), (True, 1100), (False, 600)])
 def test_fidi_loss_is_bit_identical_in_runs_and_threads(own_keys, n, threads, device):
     (x, y), (keys, key_y) = (batch(rows, 300, device, torch.float32) for rows in (n, 500))
-    x[100:120] = x[:20] + 1e-4  # some that nearly coincide
+    x[100:120] = x[:20] + 1e-4  # some nearly equal rows
     leaves = [x.requires_grad_()] + ([] if own_keys else [keys.requires_grad_()])
     runs = []
     for count in (1, 1, 2):

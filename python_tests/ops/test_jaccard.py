@@ -1,4 +1,4 @@
-"""Jaccard distances between all images: against both conventions as dense matrices."""
+"""Jaccard distances between all images: comparison with dense matrices in both conventions."""
 
 import sys
 
@@ -19,7 +19,7 @@ def reference(x, k1, k2, convention):
 
 
 def people(n, device="cpu", dtype=torch.float64, dim=8):
-    """Unit features of as many people as gives each five images."""
+    """Return unit features with five images for each identity."""
     centres = torch.randn(1 + n // 5, dim, dtype=torch.float64)
     x = centres[torch.arange(n) % len(centres)] + 0.4 * torch.randn(n, dim, dtype=torch.float64)
     return F.normalize(x).to(device, dtype)

@@ -1,4 +1,4 @@
-"""mine_hardest against every distance, row by row; inputs of every kind and errors."""
+"""mine_hardest: comparison with all distances row by row, input types and errors."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ REFUSED = [
 
 
 def arguments(device, **changed):
-    """Arguments that fit, but for those of another shape."""
+    """Return valid arguments, with the shapes in ``changed`` replaced."""
     features = {"x": (6, 3), "keys": (9, 3)}
     integers = {"labels": (6,), "key_labels": (9,), "groups": (6,), "key_groups": (9,)}
     made = {}
@@ -74,14 +74,14 @@ def test_mine_hardest_uses_only_keys_of_another_group(rows, metric, device):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("metric", METRICS)
 def test_mine_hardest_matches_reference_across_tiles(metric, dtype, device):
-    x, keys = (corners(rows, 4, device, dtype) for rows in (520, 4200))  # all of them tied often
+    x, keys = (corners(rows, 4, device, dtype) for rows in (520, 4200))  # with many ties
     keys[torch.rand(4200) < 0.1] = 0
     y, key_y = (torch.randint(700, (rows,), device=device) for rows in (520, 4200))
     check(x, y, keys, key_y, metric=metric)
 
 
 def test_mine_hardest_never_pairs_a_row_with_itself(device):
-    y = torch.arange(4200, device=device)  # every row alone, but for a pair across the tiles
+    y = torch.arange(4200, device=device)  # distinct identities, except for one pair in two tiles
     y[[3, 4199]] = -1
     got = ops.mine_hardest(whole(4200, 3, device), y, metric="euclidean")
     want = torch.full((4200,), -1)
@@ -106,7 +106,7 @@ def test_mine_hardest_matches_reference_for_small_batches(device):
 def test_mine_hardest_breaks_ties_by_lowest_index(metric, dtype, device):
     make = corners if metric == "cosine" else whole
     few = make(5, 4, device, dtype)
-    x = few[torch.randint(5, (300,), device=device)]  # each row about 60 times
+    x = few[torch.randint(5, (300,), device=device)]  # every row occurs about 60 times
     check(x, torch.randint(3, (300,), device=device), metric=metric)
 
 
@@ -137,7 +137,7 @@ def test_mine_hardest_distance_has_no_cancellation_error(device):
         torch.testing.assert_close(got, torch.full_like(got, want), rtol=1e-4, atol=0)
 
 
-# --- input of every kind --------------------------------------------------------------------
+# --- input types and edge cases -------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", SIGNED + UNSIGNED)
@@ -236,7 +236,7 @@ def test_mine_hardest_raises_for_unknown_metric(device):
 
 @pytest.mark.slow
 def test_mine_hardest_supports_more_than_2_to_the_31_pairs(device):
-    n = 46_400  # n * n > 2 ** 31; whole numbers 0 .. n - 1 on a line, identities by parity
+    n = 46_400  # n * n > 2 ** 31; points 0 to n - 1 on a line, identities by parity
     order = torch.randperm(n, generator=torch.Generator().manual_seed(0)).to(device)
     pairs = ops.mine_hardest(order.double()[:, None], order % 2, metric="euclidean")
     parity = order % 2

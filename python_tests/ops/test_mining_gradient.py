@@ -1,4 +1,4 @@
-"""mine_hardest: its gradient, and what torch asks of an op."""
+"""mine_hardest: gradient and torch integration."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from reid_ext import ops
 
 
 def distances(metric, *integers):
-    """A function of x, and of keys, to the distances: what gradcheck wants."""
+    """Return a function from x and keys to the distances, for gradcheck."""
     names = ["labels", "groups", "key_labels", "key_groups"][: len(integers)]
 
     def mined(x, keys=None):
@@ -73,7 +73,7 @@ def test_mining_gradient_of_equal_rows_is_zero(metric, device):
     x = torch.ones(4, 3, device=device, requires_grad=True)
     pairs = ops.mine_hardest(x, torch.tensor([0, 0, 1, 1], device=device), metric=metric)
     sum(pairs[2:]).sum().backward()
-    tolerance = 1e-6 if metric == "cosine" else 0  # the unit row itself is rounded
+    tolerance = 1e-6 if metric == "cosine" else 0  # unit rows are rounded
     torch.testing.assert_close(x.grad, torch.zeros_like(x), rtol=0, atol=tolerance)
 
 
@@ -156,7 +156,8 @@ def test_mine_hardest_is_registered_correctly(metric, device):
     backward = torch.ops.reid_ext.mine_hardest_backward.default
     pairs = op(*two_sets, metric)
     torch.library.opcheck(backward, (*pairs[2:], x, keys, *pairs, metric))
-    # The last of its checks cannot add indices to distances: test_mine_hardest_compiles_to_one_graph does it.
+    # The last check of opcheck cannot add indices to distances.
+    # test_mine_hardest_compiles_to_one_graph covers it.
     some = ("test_schema", "test_autograd_registration", "test_faketensor")
     x.requires_grad_(), keys.requires_grad_()
     torch.library.opcheck(op, (*one_set, metric), test_utils=some)

@@ -1,4 +1,4 @@
-"""The nearest keys of every row: the op against a stable sort, and its contract."""
+"""Nearest keys of every row: comparison with a stable sort, and errors."""
 
 import pytest
 import torch
@@ -28,7 +28,8 @@ def test_nearest_compares_rows_with_each_other_without_keys(n, count, metric, de
     want = distances(x, x, metric).cpu().sort(dim=1, stable=True)
     got = ops.nearest(x, count, metric=metric)
     assert torch.equal(got.indices.cpu(), want.indices[:, :count])
-    # The distance to itself is a difference of products of length |x|^2; its root rounds the most.
+    # The distance of a row to itself is a difference of products of size |x|^2. Its root has the
+    # largest error.
     torch.testing.assert_close(got.distances.cpu(), want.values[:, :count], rtol=0, atol=1e-6)
 
 
@@ -45,7 +46,7 @@ def test_nearest_orders_equal_distances_by_index(own, dtype, device):
 
 def test_nearest_accepts_keys_in_any_order_of_distance(device):
     line = torch.arange(2000, device=device, dtype=torch.float64)[:, None]
-    for keys in (line, line.flip(0)):  # every key enters the list, or only the first ones
+    for keys in (line, line.flip(0)):  # every key enters the list, or the first ones only
         got = ops.nearest(line[:3], 20, keys=keys, metric="euclidean")
         want = distances(line[:3], keys, "euclidean").cpu().sort(dim=1, stable=True)
         assert torch.equal(got.indices.cpu(), want.indices[:, :20])

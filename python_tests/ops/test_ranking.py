@@ -1,4 +1,4 @@
-"""Ranks of positives: the ops against a stable sort with the junk left out, and their contract."""
+"""Ranks of positives: comparison with a stable sort without junk, and errors."""
 
 import numpy as np
 import pytest
@@ -33,14 +33,14 @@ def test_rank_positives_matches_hand_computed_ranks(device):
     d = torch.tensor([[0.5, 0.1, 0.5, 0.3, 0.9], [0.0, 0.0, 0.0, 0.0, 0.0]], device=device)
     positives = lists([[1, 0, 1, 0, 1], [0, 0, 0, 1, 0]], device)
     junk = lists([[0, 1, 0, 0, 0], [1, 0, 0, 0, 1]], device)
-    # Query 0 sees 3 0 2 4 without 1; query 1 sees 1 2 3.
+    # Query 0 ranks 3, 0, 2, 4 (1 is junk). Query 1 ranks 1, 2, 3 (0 and 4 are junk).
     assert ops.rank_positives_from_distances(d, positives, junk).tolist() == [2, 3, 4, 3]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("q, g", [(0, 9), (9, 0), (0, 0), (1, 1), (5, 31), (33, 128), (20, 1000)])
 def test_ranks_match_a_stable_sort_of_distances(q, g, dtype, device):
-    check_distances(torch.randn(q, g, device=device).to(dtype), *draw(q, g))  # halves are tied
+    check_distances(torch.randn(q, g, device=device).to(dtype), *draw(q, g))  # half types have ties
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -118,7 +118,7 @@ def test_non_finite_query_ranks_by_gallery_index(metric, value, device):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_ranks_are_correct_when_squared_distances_overflow(dtype, device):
-    """Rows whose squared norms just fit the type, and twice whose products do not."""
+    """Squared norms are just below the largest number, and twice the products overflow."""
     longest = torch.finfo(dtype).max ** 0.5 * 0.99
     gallery = torch.linspace(0.5, 1, 40, dtype=torch.float64)[torch.randperm(40), None]
     query, (positive, junk) = torch.tensor([[0.9]], dtype=torch.float64), draw(1, 40)
@@ -159,7 +159,7 @@ def test_ranks_match_for_more_queries_than_a_block(device):
 
 
 def test_ranks_match_for_a_gallery_with_few_queries_per_block(device):
-    g = (1 << 21) + 5  # 4 queries of float64
+    g = (1 << 21) + 5  # a block holds 4 queries in float64
     query = torch.arange(-2.0, 3.0, device=device, dtype=torch.float64)[:, None]
     gallery = torch.arange(g, device=device).remainder(1000).double()[:, None]
     positives = torch.tensor([7, 999, 1998, g - 1], device=device)
@@ -173,7 +173,7 @@ def test_ranks_match_for_a_gallery_with_few_queries_per_block(device):
         assert got[q].tolist() == sorted(int(1 + b.sum() - b[q]) for b in before)
 
 
-# --- input of every kind --------------------------------------------------------------------
+# --- input types ----------------------------------------------------------------------------
 
 
 def test_ranking_accepts_strided_input(device):
@@ -264,7 +264,7 @@ def test_ranking_runs_in_float32_under_autocast(device):
 
 
 def arguments(device, **changed):
-    """Arguments of the op that fit two queries, three images and four positives, but for some."""
+    """Return arguments for two queries, three images and four positives, with changes."""
     made = {
         "query": torch.zeros(2, 4),
         "gallery": torch.zeros(3, 4),
@@ -371,4 +371,6 @@ def test_ranking_supports_more_than_2_to_the_31_pairs(device):
     positives = ops.Lists(torch.arange(q + 1, device=device), index + step)
     junk = ops.Lists(torch.zeros_like(positives.offsets), index[:0])
     ranks = ops.rank_positives(query, gallery, positives, junk, metric="squared_euclidean")
-    assert torch.equal(ranks, index + step + 1)  # all to the left, itself, step - 1 to the right
+    assert torch.equal(
+        ranks, index + step + 1
+    )  # all images to the left, itself, and step - 1 to the right

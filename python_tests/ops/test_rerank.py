@@ -1,4 +1,4 @@
-"""Re-ranking: the ops against the paper's sec. 3 as dense matrices, and their contract."""
+"""Re-ranking: comparison with sec. 3 of the paper as dense matrices, and errors."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ def reference(query, gallery, k1=20, k2=6, lambda_value=0.3, metric="squared_euc
 
 
 def people(q, g, device, dtype=torch.float64, dim=12):
-    """Features of as many people as gives each four images."""
+    """Return features with about four images for each identity."""
     centres = torch.randn(1 + (q + g) // 4, dim, dtype=torch.float64)
     of = torch.randint(len(centres), (q + g,))
     x = (centres[of] + 0.7 * torch.randn(q + g, dim, dtype=torch.float64)).to(device, dtype)
@@ -57,7 +57,8 @@ def test_k_reciprocal_matches_the_paper_for_few_images(q, g, dtype, device):
 
 def test_k_reciprocal_is_lambda_for_a_single_pair(device):
     query, gallery = people(1, 1, device)
-    # Each is the other's only neighbour, the sets are equal and the distance is the largest.
+    # Each image is the only neighbour of the other, so the Jaccard distance is 0 and the
+    # normalised original distance is 1.
     check(query, gallery, k1=1, k2=2)
     assert ops.k_reciprocal(query, gallery, k1=1, k2=2).item() == pytest.approx(0.3)
 
@@ -86,7 +87,7 @@ def test_k_reciprocal_orders_equal_distances_by_index(metric, dtype, device):
 def test_k_reciprocal_matches_with_more_duplicates_than_k1(device):
     query, gallery = people(4, 40, device, dim=4)
     query, gallery = query.round(), gallery.round()
-    gallery[5:20] = query[0]  # image 19 is not among its own 5 nearest: it has an empty set
+    gallery[5:20] = query[0]  # image 19 is not among its own 5 nearest, so its set is empty
     check(query, gallery, k1=4, k2=1)
     check(query, gallery, k1=4, k2=3)
 
@@ -94,7 +95,9 @@ def test_k_reciprocal_matches_with_more_duplicates_than_k1(device):
 def test_k_reciprocal_of_equal_images_is_zero(device):
     x = torch.ones(6, 3, device=device, dtype=torch.float64)
     got = ops.k_reciprocal(x[:2], x[2:], k1=5, k2=2)
-    torch.testing.assert_close(got, torch.zeros_like(got))  # equal sets, and an original of 0
+    torch.testing.assert_close(
+        got, torch.zeros_like(got)
+    )  # equal sets, and original distances of 0
 
 
 def test_k_reciprocal_matches_for_more_images_than_a_tile(device):

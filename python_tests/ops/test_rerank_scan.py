@@ -1,4 +1,4 @@
-"""Re-ranking in parts: whatever the parts, the bits of re-ranking at once."""
+"""Re-ranking in parts is bit-identical to re-ranking at once, for any number of parts."""
 
 import itertools
 
@@ -11,7 +11,7 @@ METRICS = ["cosine", "euclidean", "squared_euclidean"]
 
 
 def people(q, g, device, dtype=torch.float32, dim=12):
-    """Features of as many people as gives each four images."""
+    """Return features with about four images for each identity."""
     centres = torch.randn(1 + (q + g) // 4, dim)
     of = torch.randint(len(centres), (q + g,))
     x = (centres[of] + 0.7 * torch.randn(q + g, dim)).to(device, dtype)
@@ -19,7 +19,7 @@ def people(q, g, device, dtype=torch.float32, dim=12):
 
 
 def scanned(query, gallery, parts, **options):
-    """What all parts found, merged."""
+    """Return the merged scans of all parts."""
     return ops.merge_scans(
         [
             ops.k_reciprocal_scan(query, gallery, part=part, parts=parts, **options)
@@ -37,7 +37,7 @@ def stretches(rows, parts):
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_merged_parts_are_bit_identical_to_one_part(parts, metric, dtype, device):
-    query, gallery = people(170, 530, device, dtype)  # several blocks of rows, the last not whole
+    query, gallery = people(170, 530, device, dtype)  # several blocks of rows, the last one partial
     options = {"k1": 8, "k2": 3, "metric": metric}
     scan = scanned(query, gallery, parts, **options)
     pieces = stretches(len(query), parts)
@@ -72,7 +72,7 @@ def test_equal_distances_are_ordered_by_index_across_parts(device):
 
 def test_overflowing_distances_come_last_in_parts_and_whole(device):
     x = torch.randn(300, 4, device=device)
-    x[250:] *= 1e30  # whose squares are infinite: a row has fewer finite keys than neighbours
+    x[250:] *= 1e30  # squares overflow, so a row has fewer finite keys than neighbours
     query, gallery = x[:100], x[100:]
     scan = scanned(query, gallery, 3, k1=260)
     got = ops.k_reciprocal_of_scan(query, gallery, scan, 0, 100, k1=260)
@@ -89,7 +89,7 @@ def test_parts_have_equal_shares_of_the_blocks():
         (ops.k_reciprocal_scan(query, gallery, k1=799, part=part, parts=3).indices < 800).sum()
         for part in range(3)
     ]
-    assert sum(shares) == 800 * 800  # every pair is seen by one part, and from both ends
+    assert sum(shares) == 800 * 800  # one part sees each pair, in both directions
     assert max(shares) < 1.5 * 800 * 800 / 3
 
 

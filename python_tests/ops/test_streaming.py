@@ -1,4 +1,4 @@
-"""Galleries in blocks: the ops by their definition, any cut, every source, and what is refused."""
+"""Galleries in blocks: comparison with definitions, all block sizes and sources, errors."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ METRICS = ["cosine", "euclidean", "squared_euclidean"]
 
 
 def problem(q=30, g=400, device="cpu", dtype=torch.float64, make=whole, dim=4):
-    """Features with many equal distances, and labels that make positives, junk and ignored rows."""
+    """Return features with many ties, and labels with positives, junk and ignored rows."""
     torch.manual_seed(0)
     labels = {
         "query_ids": torch.randint(0, 9, (q,)),
@@ -25,7 +25,7 @@ def problem(q=30, g=400, device="cpu", dtype=torch.float64, make=whole, dim=4):
         "query_cameras": torch.randint(0, 3, (q,)),
         "gallery_cameras": torch.randint(0, 3, (g,)),
     }
-    labels["gallery_ids"][:60] = -1  # a whole block of them
+    labels["gallery_ids"][:60] = -1  # all images of one block
     return make(q, dim, device, dtype), make(g, dim, device, dtype), labels
 
 
@@ -83,7 +83,7 @@ def test_streamed_ranks_match_float64(device):
         @ torch.nn.functional.normalize(gallery.double()).T
     )
     want = evaluate_distances(d, **labels)
-    for dtype, atol in (torch.float64, 1e-7), (torch.float32, 1e-5):  # a near tie may swap
+    for dtype, atol in (torch.float64, 1e-7), (torch.float32, 1e-5):  # near ties may be swapped
         pieces = cut(gallery.to(dtype), 1000, 1001, 2500)
         got = evaluate(query.to(dtype), pieces, **labels).average_precision
         torch.testing.assert_close(got, want.average_precision, atol=atol, rtol=0)
@@ -109,7 +109,7 @@ def test_non_finite_query_ranks_by_gallery_index_in_blocks(device):
 
 
 def check_checked(query, gallery, metric, cuts=(7, 100)):
-    """Estimates in bfloat16 give the very ranks of products in full."""
+    """Check that bfloat16 estimates give exactly the ranks of full-precision products."""
     positive, junk = draw(len(query), len(gallery))
     pieces = cut(gallery, *cuts)
     full = streamed_ranks(query, pieces, positive, junk, metric)
@@ -128,7 +128,7 @@ def test_bfloat16_estimates_give_the_same_ranks(scale, metric):
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_bfloat16_estimates_separate_near_ties(metric):
-    """Positives and others a few last bits from each other, which bfloat16 cannot see."""
+    """Values differ only in the last bits, which bfloat16 cannot represent."""
     torch.manual_seed(4)
     query = torch.randn(20, 64)
     gallery = torch.randn(8, 64).repeat(60, 1)
@@ -143,7 +143,7 @@ def test_equal_rows_tie_in_any_block(metric, estimate):
     query, kinds = torch.randn(20, 67), torch.randn(8, 67)
     gallery = kinds.repeat(60, 1)
     positive, junk = draw(20, 480)
-    d = order_values(query, kinds, metric).repeat(1, 60)  # equal where the rows are
+    d = order_values(query, kinds, metric).repeat(1, 60)  # equal for equal rows
     pieces = cut(gallery, 5, 91, 92, 300)
     got = streamed_ranks(query, pieces, positive, junk, metric, estimate)
     assert got == places(d, positive, junk)
@@ -167,7 +167,7 @@ def test_bfloat16_estimates_match_for_more_than_a_tile(metric):
 
 
 def test_bfloat16_estimates_fall_back_for_undecided_pairs():
-    """Of one-dimensional features most pairs are open: the rest is multiplied in full."""
+    """The estimates leave most pairs undecided, so these are computed in full precision."""
     torch.manual_seed(6)
     check_checked(1 + 1e-4 * torch.randn(300, 2), 1 + 1e-4 * torch.randn(500, 2), "euclidean")
 
@@ -188,7 +188,7 @@ def test_evaluate_gives_the_same_result_for_each_estimate(metric):
 
 
 def test_bfloat16_estimates_accept_unsorted_lists():
-    """As the product in full does, though the lists are to be ascending."""
+    """The full-precision product also accepts them, although lists should be ascending."""
     torch.manual_seed(8)
     query, gallery = torch.randn(5, 16), torch.randn(80, 16)
     positives, junk = map(lists, draw(5, 80))
@@ -203,7 +203,7 @@ def test_bfloat16_estimates_accept_unsorted_lists():
 
 @pytest.mark.parametrize("estimate", ESTIMATES)
 def test_approximate_ranks_match_bfloat16_products(estimate):
-    """Whatever is forced; in memory as in blocks."""
+    """This holds for each forced estimate, in memory and in blocks."""
     torch.manual_seed(9)
     query, gallery = torch.randn(20, 64), torch.randn(600, 64)
     positives, junk = map(lists, draw(20, 600))
@@ -260,7 +260,7 @@ def test_evaluate_raises_for_unsupported_compute(dtype, compute, message):
 
 
 class Anew:
-    """Blocks made again at each pass, as a loader would."""
+    """Yields the blocks again at each pass, as a loader would."""
 
     def __init__(self, pieces):
         self.pieces, self.passes = pieces, 0
@@ -363,7 +363,10 @@ def test_evaluate_raises_for_invalid_blocks(change, message):
 
 
 def arguments(**changed):
-    """Of count_before, two queries among three images; positive 2 of query 0, 0 and 1 of 1."""
+    """Return arguments of count_before for two queries and three images, with changes.
+
+    Image 2 is the positive of query 0, and images 0 and 1 are those of query 1.
+    """
     return {
         "query": torch.zeros(2, 4),
         "block": torch.zeros(3, 4),

@@ -1,4 +1,4 @@
-"""torch.func over the ops: the gradients of backward(), and a stack of problems one by one."""
+"""torch.func on the ops: comparison of gradients with backward() and of vmap with a loop."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ FUNCTIONS = {
 }
 
 every = pytest.mark.parametrize("op", FUNCTIONS)
-# vmap says that it calls a kernel once per problem
+# vmap warns that it calls a kernel once per problem
 stacks = pytest.mark.filterwarnings("ignore:There is a performance drop")
 
 

@@ -1,4 +1,4 @@
-"""VA-reID's viewpoint softmax, against its definition row by row."""
+"""Viewpoint loss of VA-reID: comparison with its definition row by row."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from reid_ext import ops
 
 
 def labels_used(logits, labels, views, **choices):
-    """The labels the op worked with, (N, C * V): as they sum to 1, the gradient is r - t."""
+    """Return the labels t that the op used, (N, C * V), from the gradient r - t."""
     logits = logits.detach().requires_grad_()
     ops.viewpoint_loss(logits, labels, views, aggregation="none", **choices).sum().backward()
     present = choices.get("present")
@@ -22,7 +22,7 @@ SHAPES = [(0, 3, 3), (1, 1, 1), (5, 1, 3), (6, 4, 1), (9, 40, 2), (33, 50, 3), (
 
 
 def batch_again(rows, device):
-    """The logits that batch() drew first from the test's seed, before they were rounded."""
+    """Return the logits that batch() sampled first, before rounding."""
     torch.manual_seed(0)
     return batch(rows, 6, 3, device)[0]
 
@@ -104,13 +104,13 @@ def test_viewpoint_losses_are_permuted_with_the_rows(targets, device):
     assert torch.equal(got, each[order])
 
 
-# --- rows and classes that do not take part ---------------------------------------------------
+# --- rows and classes that are left out -------------------------------------------------------
 
 
 @pytest.mark.parametrize("rows", [0, 3])
 def test_viewpoint_loss_is_zero_without_known_views(rows, device):
     logits = torch.randn(rows, 12, device=device, requires_grad=True)
-    labels = torch.full((rows,), 2**62, device=device)  # never looked up
+    labels = torch.full((rows,), 2**62, device=device)  # the labels are not used
     loss = ops.viewpoint_loss(logits, labels, torch.full((rows,), -1, device=device))
     loss.backward()
     assert loss.item() == 0 and not logits.grad.any()
@@ -128,7 +128,7 @@ def test_viewpoint_loss_ignores_logits_of_missing_classes(targets, value, device
     assert torch.equal(*grads) and not grads[1][:, ~present.flatten()].any()
 
 
-# --- logits of every kind ---------------------------------------------------------------------
+# --- values and types of logits ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize("targets", TARGETS)
@@ -153,7 +153,7 @@ def test_viewpoint_gradient_is_accurate_for_certain_predictions(device):
 
 
 @pytest.mark.parametrize("targets", TARGETS)
-@pytest.mark.parametrize("column", [0, 1, 5])  # of the class, another view, another identity
+@pytest.mark.parametrize("column", [0, 1, 5])  # the class, another view, another identity
 def test_viewpoint_loss_treats_minus_infinity_like_torch(column, targets, device):
     logits = torch.randn(1, 6, device=device, dtype=torch.float64)
     logits[0, column] = -torch.inf
@@ -206,7 +206,7 @@ def test_viewpoint_loss_computes_half_logits_in_float32(dtype, device):
     got.backward(), want.backward()
     assert got.dtype == torch.float32 and torch.equal(got, want)
     assert half.grad.dtype == dtype and torch.equal(half.grad, full.grad.to(dtype))
-    # Against the reference on the unrounded logits: half inputs carry 8 or 11 bits.
+    # Compare with the reference on unrounded logits. Half types have 8 or 11 bits.
     exact = viewpoint(batch_again(20, device), labels, views).mean()
     tolerance = {torch.bfloat16: 2**-7, torch.float16: 2**-10}[dtype]
     torch.testing.assert_close(got.double(), exact, rtol=tolerance, atol=tolerance)

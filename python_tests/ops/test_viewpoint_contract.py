@@ -1,4 +1,4 @@
-"""VA-reID's viewpoint softmax: its gradient, what torch asks of an op, and its errors."""
+"""Viewpoint loss of VA-reID: gradient, torch integration and errors."""
 
 import pytest
 import torch
