@@ -201,7 +201,7 @@ def test_checkpoint_that_would_run_code_is_refused(run, root, tmp_path):
         (["--workers", "-1"], "--workers must be an integer >= 0, got -1"),
         (["--split", "trial"], "--split must be KEY=VALUE"),
         (["--split", "fold=1"], "extract: regdb must be given only"),
-        (["--device", "toaster"], "--device must be one of this machine"),
+        (["--device", "toaster"], "--device must be a device of this machine"),
         (["--weights", "none"], "--weights must come with timm:NAME"),
     ],
 )
@@ -213,7 +213,7 @@ def test_wrong_use_is_status_2(flags, message, run, trained, root, tmp_path):
 def test_out_that_is_a_file_is_named(run, trained, root, tmp_path):
     (tmp_path / "taken").write_text("")
     status, _, err = run("extract", trained[0], "regdb", root, "--out", tmp_path / "taken")
-    assert status == 1 and "--out must be a place that can be written, got " in err
+    assert status == 1 and "--out must be a path that can be written, got " in err
 
 
 def test_folder_as_checkpoint_is_named_as_one(run, root, tmp_path):

@@ -123,4 +123,4 @@ def test_rerank_refuses_wrong_use_before_work(flags, message, run, files, tmp_pa
 def test_place_that_cannot_be_written_is_named_by_its_flag(run, files):
     status, _, err = run("rerank", *files, "--out", "/proc/all.npz", "--k1", "5", "--k2", "2")
     assert status == 1 and err.count("\n") == 1
-    assert "--out must be a place that can be written, got /proc/all.npz: " in err
+    assert "--out must be a path that can be written, got /proc/all.npz: " in err

@@ -99,7 +99,7 @@ def test_own_names_come_first_and_names_of_the_side_before_them(tmp_path):
 @pytest.mark.parametrize(
     "name, arrays, message",
     [
-        ("one.npz", {"features": QUERY, "identities": np.ones(6, int)}, "give two files"),
+        ("one.npz", {"features": QUERY, "identities": np.ones(6, int)}, "pass two files"),
         ("one.npz", {"query_f": QUERY, "gallery_f": GALLERY}, "no identities of the query"),
     ],
 )
@@ -112,7 +112,7 @@ def test_one_file_must_hold_both(name, arrays, message, tmp_path, capsys):
 def test_npy_without_labels_says_which_file_is_missing(tmp_path, capsys):
     np.save(tmp_path / "q.npy", QUERY)
     assert cli.main(["evaluate", str(tmp_path / "q.npy"), str(tmp_path / "q.npy")]) == 1
-    assert "features without q_ids.npy beside them" in capsys.readouterr().err
+    assert "features without q_ids.npy in the same folder" in capsys.readouterr().err
 
 
 def test_pickled_objects_are_not_executed(tmp_path, capsys):
@@ -130,10 +130,10 @@ def test_pickled_objects_are_not_executed(tmp_path, capsys):
 @pytest.mark.parametrize(
     "content, got",
     [
-        (b"no matlab file at all" * 20, "no .mat file, or an incomplete one (ValueError)"),
+        (b"no matlab file at all" * 20, "another or an incomplete file (ValueError)"),
         (
             b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM" + bytes(384),
-            "a MATLAB file of version 7.3; save it with -v7, or scipy.io.savemat",
+            "a MATLAB file of version 7.3; save it with -v7 or scipy.io.savemat",
         ),
     ],
 )
@@ -150,7 +150,7 @@ def test_a_mat_file_of_cells_is_refused(tmp_path):
     cells = np.empty((1, 2), object)
     cells[:] = [[np.ones(2), np.ones(3)]]
     io.savemat(tmp_path / "a.mat", {**layumi(), "query_label": cells})
-    with pytest.raises(ValueError, match="got query_label of cells; save a matrix of numbers"):
+    with pytest.raises(ValueError, match="got query_label as cells; save a matrix of numbers"):
         FeatureSet.load(tmp_path / "a.mat", side="query")
 
 

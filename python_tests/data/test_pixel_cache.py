@@ -138,7 +138,7 @@ def test_full_disk_is_an_error_in_words(samples, folder, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(pixel_cache.os, "posix_fallocate", no_room)
-    with pytest.raises(OSError, match=r"cache must be a place that can be written, got .*No space"):
+    with pytest.raises(OSError, match=r"cache must be a path that can be written, got .*No space"):
         pixel_cache.InFile([str(sample.path) for sample in samples], SIZE, folder)
     assert list(folder.iterdir()) == []
 

@@ -265,7 +265,7 @@ def test_call_that_workers_would_repeat_is_refused(tmp_path):
     command = [sys.executable, "script.py", "data"]
     done = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, timeout=120)
     assert done.returncode == 1
-    assert "synthesize: the call must stand under `if __name__ == '__main__':`" in done.stderr
+    assert "synthesize: the call must be inside `if __name__ == '__main__':`" in done.stderr
     assert "a worker process must run to its end, got one that died" in done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["script.py"]
 

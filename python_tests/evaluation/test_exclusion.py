@@ -119,7 +119,7 @@ def test_refuses_labels_that_cannot_be():
     with pytest.raises(ValueError, match="query_cameras must not be negative, got -1"):
         evaluate_distances(distances, **(labels | {"query_cameras": np.full(12, -1)}))
     too_large = np.full(12, 2**63, np.uint64)
-    with pytest.raises(ValueError, match="query_ids must fit int64, got 9223372036854775808"):
+    with pytest.raises(ValueError, match="query_ids must fit in int64, got 9223372036854775808"):
         evaluate_distances(distances, **(labels | {"query_ids": too_large}))
     with pytest.raises(ValueError, match="query_ids must be integers"):
         evaluate_distances(distances, **(labels | {"query_ids": [2**70] * 12}))

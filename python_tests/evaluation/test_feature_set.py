@@ -38,7 +38,7 @@ def test_columns_have_one_form():
         ({"cameras": [1, 2]}, r"cameras must have shape \(6,\), one for each row of features, got"),
         ({"identities": [0.5] * 6}, "identities must be integers, got float64"),
         ({"views": ["a"] * 6}, "views must be integers"),
-        ({"times": [object()] * 6}, "times must hold integers, numbers or text, got object"),
+        ({"times": [object()] * 6}, "times must hold integers, floats or text, got object"),
         ({"features": [1] * 6}, "multiple values"),
     ],
 )
@@ -58,7 +58,9 @@ def test_rows_are_taken_from_features_and_columns():
     for rows in ([6], [0.5], "a", [[1]]):
         with pytest.raises(ArgumentError, match="rows must be a slice"):
             made[rows]
-    with pytest.raises(ArgumentError, match="camera must be one of identities, cameras"):
+    with pytest.raises(
+        ArgumentError, match="camera must be a column of the set .identities, cameras"
+    ):
         made.where(camera=3)
 
 
@@ -92,7 +94,7 @@ def test_files_keep_every_column_and_the_source(tmp_path):
 
 def test_load_warns_of_arrays_that_are_no_columns(tmp_path):
     np.savez(tmp_path / "x.npz", features=np.eye(3), identities=[1, 2, 3], logits=np.eye(3))
-    with pytest.warns(UserWarning, match=r"logits float64 \(3, 3\); they are left out"):
+    with pytest.warns(UserWarning, match=r"logits float64 \(3, 3\); they are ignored"):
         read = FeatureSet.load(tmp_path / "x.npz")
     assert set(read.columns) == {"identities"}
 
@@ -126,9 +128,11 @@ def test_gallery_set_may_come_in_blocks_or_from_a_memory_map(tmp_path):
     blocks = FeatureSet([mapped[:4], mapped[4:]], **columns)
     assert blocks.is_in_blocks and len(blocks) == 9
     assert torch.equal(blocks.tensor(), gallery.tensor())
-    with pytest.raises(ArgumentError, match="features must be in one piece to be indexed"):
+    with pytest.raises(ArgumentError, match="features must be one matrix to be indexed"):
         blocks[:3]
-    with pytest.raises(ArgumentError, match="columns must have a column when the features come"):
+    with pytest.raises(
+        ArgumentError, match="columns must have at least one column when the features"
+    ):
         len(FeatureSet([mapped[:4]]))
 
 

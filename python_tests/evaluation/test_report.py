@@ -238,7 +238,9 @@ def test_report_has_the_same_bytes_for_a_given_date(tmp_path, monkeypatch):
     assert pages[0] == pages[1] and "reid-ext evaluate, 1970-01-02 00:00" in pages[0]
     for wrong in ("yesterday", "9" * 30):
         monkeypatch.setenv("SOURCE_DATE_EPOCH", wrong)
-        with pytest.raises(ValueError, match="SOURCE_DATE_EPOCH must be seconds since 1970, got"):
+        with pytest.raises(
+            ValueError, match="SOURCE_DATE_EPOCH must be the seconds since 1970, got"
+        ):
             written(tmp_path, run())
     monkeypatch.delenv("SOURCE_DATE_EPOCH")
     assert "1970-01-02" not in written(tmp_path, run())

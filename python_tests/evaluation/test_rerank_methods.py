@@ -154,7 +154,7 @@ def test_rejects_features_that_are_not_finite(name, value, device):
         ({"top": 0}, "top must be an integer >= 1 .*, got 0"),
         ({"top": 10}, "top must be .* at most 9 .*images.*, got 10"),
         ({"query": torch.zeros(3)}, r"query must have shape .* got shape \(3,\)"),
-        ({"query": torch.zeros(0, 4)}, "query must have shape .* neither of them 0"),
+        ({"query": torch.zeros(0, 4)}, "query must have shape .* N >= 1 and D >= 1"),
         ({"gallery": torch.zeros(9, 5)}, "gallery must have feature length 4 like query, got 5"),
         ({"gallery": torch.zeros(9, 4).double()}, "gallery must have dtype torch.float32 like"),
         (

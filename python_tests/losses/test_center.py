@@ -1,4 +1,4 @@
-"""CenterLoss against its formula row by row, and the recipe of expAT + center."""
+"""CenterLoss: comparison with its formula, and the recipe of expAT + center."""
 
 import pytest
 import torch
@@ -12,12 +12,12 @@ def batch(device, dtype=torch.float64):
     return loss, torch.randn(7, 5, device=device, dtype=dtype), torch.arange(7, device=device) % 3
 
 
-def test_is_the_mean_squared_distance_to_the_own_centre(device):
+def test_center_loss_is_the_mean_squared_distance_to_centres(device):
     loss, x, y = batch(device)
     torch.testing.assert_close(loss(x, y), center(x, y, loss.centers))
 
 
-def test_gradients_match_finite_differences(device):
+def test_center_loss_gradients_match_finite_differences(device):
     loss, x, y = batch(device)
 
     def function(x, centers):
@@ -27,7 +27,7 @@ def test_gradients_match_finite_differences(device):
     assert torch.autograd.gradcheck(function, arguments)
 
 
-def test_centre_without_a_row_does_not_move(device):
+def test_centre_without_a_row_has_zero_gradient(device):
     loss, x, y = batch(device)
     loss(x, y).backward()
     assert loss.centers.grad[:3].any(1).all() and not loss.centers.grad[3].any()
@@ -41,7 +41,7 @@ def test_rescaled_gradient_is_that_of_the_unweighted_loss(device):
     torch.testing.assert_close(loss.centers.grad, want)
 
 
-def test_own_optimiser_brings_centres_to_the_mean_of_their_features(device):
+def test_centres_converge_to_the_mean_of_their_features(device):
     loss, x, y = batch(device)
     optimizer = torch.optim.SGD(loss.parameters(), lr=0.5)
     for _ in range(100):
@@ -53,7 +53,7 @@ def test_own_optimiser_brings_centres_to_the_mean_of_their_features(device):
     torch.testing.assert_close(loss.centers[:3].detach(), means)
 
 
-def test_no_rows_give_zero_loss_and_zero_gradient(device):
+def test_center_loss_and_gradient_are_zero_without_rows(device):
     loss, x, y = batch(device)
     value = loss(x[:0].requires_grad_(), y[:0])
     value.backward()
@@ -61,7 +61,7 @@ def test_no_rows_give_zero_loss_and_zero_gradient(device):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_features_are_computed_in_float32(dtype, device):
+def test_center_loss_computes_half_features_in_float32(dtype, device):
     loss, x, y = batch(device, torch.float32)
     got = loss(x.to(dtype), y)
     assert got.dtype == torch.float32
@@ -69,7 +69,7 @@ def test_half_features_are_computed_in_float32(dtype, device):
 
 
 @pytest.mark.slow
-def test_compiles_to_one_graph(device):
+def test_center_loss_compiles_to_one_graph(device):
     loss, x, y = batch(device)
     compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
     torch.testing.assert_close(compiled(x, y), loss(x, y))
@@ -83,13 +83,13 @@ def test_compiles_to_one_graph(device):
         (lambda x, y: (x, y[:6]), r"labels must have shape \(7,\), .* got \(6,\)"),
     ],
 )
-def test_rejects_other_shapes_by_name(change, message, device):
+def test_center_loss_raises_for_other_shapes(change, message, device):
     loss, x, y = batch(device)
     with pytest.raises(ValueError, match=message):
         loss(*change(x, y))
 
 
-def test_rejects_labels_out_of_range():
+def test_center_loss_raises_for_labels_out_of_range():
     loss, x, y = batch("cpu")
     with pytest.raises(ValueError, match=r"labels must be in \[0, 4\), got 2 to 4"):
         loss(x, y.clamp(min=2) + (y == 0) * 2)
@@ -97,7 +97,7 @@ def test_rejects_labels_out_of_range():
         loss(x, y - 1)
 
 
-def test_invalid_sizes_and_weights_are_refused():
+def test_center_loss_raises_for_invalid_sizes_and_weights():
     with pytest.raises(ValueError, match="num_identities must be an integer >= 1"):
         CenterLoss(0, 5)
     with pytest.raises(ValueError, match="feature_dim must be an integer >= 1"):

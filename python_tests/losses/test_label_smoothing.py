@@ -1,4 +1,4 @@
-"""Adaptive label smoothing: both variants against their definition, and their contract."""
+"""Adaptive label smoothing: comparison of both variants with their definition, and errors."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ def batch(rows, classes, device, dtype=torch.float64):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("rows, classes", [(0, 4), (1, 1), (5, 1), (6, 2), (33, 100), (3, 3000)])
-def test_matches_reference_with_its_gradient(rows, classes, variant, dtype, device):
+def test_label_smoothing_and_gradient_match_reference(rows, classes, variant, dtype, device):
     logits, y = batch(rows, classes, device, dtype)
     leaf, exact = logits.requires_grad_(), logits.detach().double().requires_grad_()
     each = ops.adaptive_label_smoothing_loss(leaf, y, variant=variant, aggregation="none")
@@ -33,7 +33,7 @@ def test_matches_reference_with_its_gradient(rows, classes, variant, dtype, devi
     )
 
 
-def test_paper_labels_by_hand(device):
+def test_label_smoothing_paper_labels_match_hand_computation(device):
     q = torch.tensor([[0.5, 0.2, 0.3]], device=device, dtype=torch.float64)
     y = torch.tensor([1], device=device)
     smoothed = ALPHA * (1 - 0.2)
@@ -42,7 +42,7 @@ def test_paper_labels_by_hand(device):
     torch.testing.assert_close(ops.adaptive_label_smoothing_loss(q.log(), y), want)
 
 
-def test_released_labels_by_hand(device):
+def test_label_smoothing_released_labels_match_hand_computation(device):
     q = torch.tensor([[0.5, 0.2, 0.3]], device=device, dtype=torch.float64)
     y = torch.tensor([1], device=device)
     t = [ALPHA * 0.5 / 2, 1 - ALPHA * 0.8 + ALPHA * 0.8 / 2, ALPHA * 0.7 / 2]
@@ -52,7 +52,7 @@ def test_released_labels_by_hand(device):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_sum_of_the_labels_is_as_documented(variant, device):
+def test_label_smoothing_labels_sum_as_documented(variant, device):
     logits, y = batch(20, 6, device)
     q = logits.softmax(1)
     surplus = ALPHA * q.gather(1, y[:, None])[:, 0] if variant == "released" else 0 * q[:, 0]
@@ -64,14 +64,14 @@ def test_sum_of_the_labels_is_as_documented(variant, device):
     torch.testing.assert_close((1 + surplus[:, None]) * q.detach() - leaf.grad, t.detach())
 
 
-def test_paper_variant_is_the_viewpoint_loss_of_one_view(device):
+def test_label_smoothing_equals_viewpoint_loss_of_one_view(device):
     logits, y = batch(9, 5, device)
     got = ops.viewpoint_loss(logits, y, torch.zeros_like(y), num_views=1)
     assert torch.equal(got, ops.adaptive_label_smoothing_loss(logits, y))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_alpha_of_zero_is_cross_entropy(variant, device):
+def test_label_smoothing_is_cross_entropy_when_alpha_is_0(variant, device):
     logits, y = batch(9, 5, device)
     got = ops.adaptive_label_smoothing_loss(logits, y, alpha=0.0, variant=variant)
     torch.testing.assert_close(got, F.cross_entropy(logits, y))
@@ -79,7 +79,7 @@ def test_alpha_of_zero_is_cross_entropy(variant, device):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("size", [0.0, 1e4, 1e30])
-def test_logits_of_any_size_have_finite_losses_and_gradients(size, variant, device):
+def test_label_smoothing_is_finite_for_logits_of_any_size(size, variant, device):
     logits, y = batch(30, 6, device, torch.float32)
     leaf = (logits.sign() * size).requires_grad_()
     each = ops.adaptive_label_smoothing_loss(leaf, y, variant=variant, aggregation="none")
@@ -88,7 +88,7 @@ def test_logits_of_any_size_have_finite_losses_and_gradients(size, variant, devi
     assert leaf.grad.isfinite().all()
 
 
-def test_no_rows_give_zero_loss_and_zero_gradient(device):
+def test_label_smoothing_and_gradient_are_zero_without_rows(device):
     logits = torch.randn(0, 4, device=device, requires_grad=True)
     loss = losses.AdaptiveLabelSmoothingLoss()(logits, torch.tensor([], device=device))
     loss.backward()
@@ -96,14 +96,14 @@ def test_no_rows_give_zero_loss_and_zero_gradient(device):
 
 
 @pytest.mark.slow
-def test_compiles_to_one_graph(device):
+def test_label_smoothing_compiles_to_one_graph(device):
     logits, y = batch(6, 5, device)
     loss = losses.AdaptiveLabelSmoothingLoss(variant="released")
     compiled = torch.compile(loss, fullgraph=True, backend="aot_eager", dynamic=True)
     torch.testing.assert_close(compiled(logits, y), loss(logits, y))
 
 
-def test_autocast_computes_in_float32(device):
+def test_label_smoothing_runs_in_float32_under_autocast(device):
     logits, y = batch(6, 5, device, torch.bfloat16)
     with torch.autocast(device.type, torch.bfloat16):
         got = ops.adaptive_label_smoothing_loss(logits, y)
@@ -111,7 +111,7 @@ def test_autocast_computes_in_float32(device):
 
 
 @pytest.mark.parametrize("label", [-1, 5, 2**62])
-def test_label_out_of_range_is_an_error_on_the_cpu_and_nan_on_cuda(label, device):
+def test_label_out_of_range_raises_on_cpu_and_is_nan_on_cuda(label, device):
     logits, y = batch(4, 5, device)
     y[2] = label
     if device.type == "cpu":
@@ -123,7 +123,7 @@ def test_label_out_of_range_is_an_error_on_the_cpu_and_nan_on_cuda(label, device
     assert each.isnan().tolist() == [False, False, True, False]
 
 
-def test_rejects_by_name(device):
+def test_label_smoothing_raises_for_invalid_arguments(device):
     logits, y = batch(4, 5, device)
     with pytest.raises(ValueError, match=r"adaptive_label_smoothing_loss: logits .* \(N, C\)"):
         ops.adaptive_label_smoothing_loss(logits[0], y)

@@ -1,4 +1,4 @@
-"""What every loss takes as features, labels and numbers, and how it refuses the rest."""
+"""Valid and invalid features, labels, numbers and choices of every loss."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ VIEWS = [0, 1, 2, 0, -1, 1]
 
 
 class OfViews(losses.ViewpointAwareLoss):
-    """With the views as they are, for the calls of all losses to be alike."""
+    """The loss with fixed views, so that it has the call signature of the other losses."""
 
     def __init__(self):
         super().__init__(3, 4)
@@ -32,7 +32,7 @@ EVERY += [lambda: losses.CenterLoss(3, 4), losses.AdaptiveLabelSmoothingLoss, Of
 
 
 def name_of(make):
-    """The name of the loss that a maker of a loss makes, or of the class it extends."""
+    """Return the name of the public loss class that ``make`` creates or extends."""
     kind = type(make())
     return kind.__name__ if kind.__module__.startswith("reid_ext") else kind.__base__.__name__
 
@@ -59,7 +59,7 @@ def seeded():
         lambda y: torch.tensor([y, y]).T[:, 0],
     ],
 )
-def test_labels_may_be_of_every_kind(make, kind):
+def test_losses_accept_labels_of_every_type(make, kind):
     torch.manual_seed(1)
     want = make()(features(), torch.tensor(Y))
     torch.manual_seed(1)
@@ -67,7 +67,7 @@ def test_labels_may_be_of_every_kind(make, kind):
 
 
 @pytest.mark.parametrize("make", PAIRWISE)
-def test_labels_of_keys_may_be_lists(make):
+def test_losses_accept_lists_as_key_labels(make):
     keys = features(8, seed=1)
     want = make()(features(), torch.tensor(Y), keys=keys, key_labels=torch.tensor([*Y, 0, 1]))
     got = make()(features(), Y, keys=keys, key_labels=[*Y, 0, 1])
@@ -89,7 +89,7 @@ def test_labels_of_keys_may_be_lists(make):
         Y[:5],
     ],
 )
-def test_labels_of_another_kind_are_refused(make, labels):
+def test_losses_raise_for_labels_of_other_types(make, labels):
     with pytest.raises(ArgumentError, match=rf"^{name_of(make)}: labels must "):
         make()(features(), labels)
 
@@ -98,7 +98,7 @@ def test_labels_of_another_kind_are_refused(make, labels):
 @pytest.mark.parametrize(
     "x", [None, features().tolist(), features()[0], features().int(), features().to_sparse()]
 )
-def test_features_of_another_kind_are_refused(make, x):
+def test_losses_raise_for_features_of_other_types(make, x):
     name = name_of(make)
     argument = "logits" if name == "AdaptiveLabelSmoothingLoss" else "features"
     with pytest.raises(ArgumentError, match=f"^{name}: {argument} must "):
@@ -107,24 +107,24 @@ def test_features_of_another_kind_are_refused(make, x):
 
 @pytest.mark.parametrize("make", PAIRWISE)
 @pytest.mark.parametrize("keys", [features().double(), features()[:, :3], features().int(), None])
-def test_keys_that_do_not_go_with_the_features_are_refused(make, keys):
+def test_losses_raise_for_keys_that_do_not_match_features(make, keys):
     with pytest.raises(ArgumentError, match=rf"^{name_of(make)}: keys (and key_labels )?must"):
         make()(features(), Y, keys=keys, key_labels=Y)
 
 
-def test_modalities_of_random_triplets_are_read_like_labels():
+def test_random_triplets_validate_modalities():
     x, keys, kinds = features(), features(6, seed=1), [0, 1] * 3
     torch.testing.assert_close(Random()(x, Y, kinds), Random()(x, Y, torch.tensor(kinds)))
     with pytest.raises(ValueError, match=r"ExpATLoss: modalities must have shape \(6,\)"):
         Random()(x, Y, kinds[:5])
-    with pytest.raises(ValueError, match="key_modalities must be given where both"):
+    with pytest.raises(ValueError, match="key_modalities must be given when both"):
         Random()(x, Y, kinds, keys=keys, key_labels=Y)
-    with pytest.raises(ValueError, match="key_modalities must be given where both"):
+    with pytest.raises(ValueError, match="key_modalities must be None unless both"):
         Random()(x, Y, keys=keys, key_labels=Y, key_modalities=kinds)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-def test_viewpoint_loss_takes_features_of_every_dtype(dtype):
+def test_viewpoint_loss_accepts_features_of_every_dtype(dtype):
     x, loss = features().to(dtype).requires_grad_(), OfViews()
     value = loss(x, Y)
     wide = torch.float64 if dtype == torch.float64 else torch.float32
@@ -132,7 +132,7 @@ def test_viewpoint_loss_takes_features_of_every_dtype(dtype):
     torch.testing.assert_close(value.float(), loss(x.detach().float(), Y))
 
 
-def test_present_views_takes_lists():
+def test_present_views_accepts_lists():
     want = present_views(torch.tensor(Y), torch.tensor(VIEWS), num_identities=3)
     assert torch.equal(present_views(Y, VIEWS, num_identities=3), want)
     with pytest.raises(ValueError, match=r"present_views: views must have shape \(M,\)"):
@@ -157,13 +157,13 @@ def test_present_views_takes_lists():
 @pytest.mark.parametrize(
     "value", ["1", [1.0], float("nan"), torch.ones((), requires_grad=True), 1j, None]
 )
-def test_settings_of_another_kind_are_refused(make, name, value):
+def test_losses_raise_for_settings_of_other_types(make, name, value):
     with pytest.raises(ValueError, match=f"{name} must be a finite number.*, got "):
         make(**{name: value})
 
 
 @pytest.mark.parametrize("value", [np.array(["adaptive"]), np.array(["random", "hard"]), ["sum"]])
-def test_choices_that_are_not_strings_are_refused(value):
+def test_losses_raise_for_choices_that_are_not_strings(value):
     for name in ("mining", "aggregation"):
         with pytest.raises(ValueError, match=f"ExpATLoss: {name} must be one of "):
             losses.ExpATLoss(**{name: value})
@@ -185,7 +185,7 @@ def test_choices_that_are_not_strings_are_refused(value):
         (lambda: losses.CenterLoss(3, 4).rescale_gradient(0), "weight must be a finite number > 0"),
     ],
 )
-def test_settings_are_checked_where_they_are_given(make, message):
+def test_losses_validate_settings_in_the_constructor(make, message):
     with pytest.raises(ArgumentError, match=message):
         make()
 
@@ -211,7 +211,7 @@ def test_settings_are_checked_where_they_are_given(make, message):
         ),
     ],
 )
-def test_repr_shows_the_settings(make, shown):
+def test_loss_repr_shows_the_settings(make, shown):
     assert shown in repr(make())
 
 
@@ -225,13 +225,13 @@ def test_repr_shows_the_settings(make, shown):
         (lambda f: f(features(3), torch.ones(3, 2, 4), torch.ones(3, 2)), "present must be bool"),
     ],
 )
-def test_regularisation_names_its_own_arguments(call, message):
+def test_regularisation_errors_name_its_arguments(call, message):
     with pytest.raises(ArgumentError, match=f"^angular_regularisation: {message}"):
         call(losses.angular_regularisation)
 
 
 @pytest.mark.slow
-def test_random_triplets_compile_for_batches_of_any_size():
+def test_random_triplets_compile_for_any_batch_size():
     compiled = torch.compile(losses.ExpATLoss(mining="random"), backend="aot_eager", dynamic=True)
     for rows in (6, 4):
         labels = torch.tensor(Y[:rows])

@@ -1,6 +1,6 @@
-"""What must hold of every pairwise loss for any batch: drawn by hypothesis, against the formulas.
+"""Properties of every pairwise loss for random batches, and comparison with the formulas.
 
-Batches are small and nasty: zero rows, equal rows, opposite rows, one identity.
+The batches from hypothesis are small, with zero, equal and opposite rows and single identities.
 """
 
 import pytest
@@ -38,7 +38,7 @@ examples = settings(max_examples=40, deadline=None, derandomize=True, database=N
 
 @st.composite
 def batches(draw, least=0, special=True):
-    """Features (N, D) in float64 and labels (N,)."""
+    """Return features (N, D) in float64 and labels (N,)."""
     n, d = draw(st.integers(least, 24)), draw(st.integers(1, 9))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
     x = torch.randn(n, d, generator=generator, dtype=torch.float64)
@@ -70,7 +70,7 @@ def value_and_gradient(loss, x, *rest, **keywords):
 @every_loss
 @examples
 @given(batches())
-def test_value_and_gradient_are_finite(name, batch):
+def test_loss_and_gradient_are_finite(name, batch):
     value, gradient = value_and_gradient(LOSSES[name], *batch)
     assert value.isfinite() and gradient.isfinite().all()
 
@@ -78,7 +78,7 @@ def test_value_and_gradient_are_finite(name, batch):
 @every_loss
 @examples
 @given(batches(special=False), st.randoms(use_true_random=False))
-def test_permuting_the_batch_permutes_the_gradient(name, batch, random):
+def test_gradient_is_permuted_with_the_batch(name, batch, random):
     x, labels = batch
     order = list(range(len(x)))
     random.shuffle(order)
@@ -90,7 +90,7 @@ def test_permuting_the_batch_permutes_the_gradient(name, batch, random):
 @pytest.mark.parametrize("name", OF_ANGLES)
 @examples
 @given(batches(least=2, special=False), st.floats(0.01, 100), st.integers(0, 23))
-def test_the_length_of_a_row_does_not_matter_to_a_loss_of_angles(name, batch, factor, row):
+def test_angular_losses_ignore_row_norms(name, batch, factor, row):
     x, labels = batch
     row %= len(x)
     scaled = x.clone()
@@ -104,9 +104,9 @@ def test_the_length_of_a_row_does_not_matter_to_a_loss_of_angles(name, batch, fa
 @every_loss
 @examples
 @given(batches(special=False))
-def test_float32_is_close_to_float64(name, batch):
+def test_loss_in_float32_is_close_to_float64(name, batch):
     x, labels = batch
-    x = x.float().double()  # the same numbers for both
+    x = x.float().double()  # values that float32 represents exactly
     value, _ = value_and_gradient(LOSSES[name], x, labels)
     narrow, _ = value_and_gradient(LOSSES[name], x.float(), labels)
     torch.testing.assert_close(narrow.double(), value, rtol=1e-4, atol=1e-5)
@@ -115,7 +115,7 @@ def test_float32_is_close_to_float64(name, batch):
 @every_loss
 @examples
 @given(batches(special=False))
-def test_half_features_are_computed_in_float32(name, batch):
+def test_losses_compute_half_features_in_float32(name, batch):
     x, labels = batch[0].bfloat16(), batch[1]
     value = LOSSES[name](x, labels)
     assert value.dtype == torch.float32
@@ -125,7 +125,7 @@ def test_half_features_are_computed_in_float32(name, batch):
 @every_loss
 @examples
 @given(batches(special=False), batches(least=1, special=False))
-def test_keys_are_what_the_anchors_are_compared_with(name, batch, bank):
+def test_losses_compare_anchors_with_keys(name, batch, bank):
     (x, labels), (keys, key_labels) = batch, bank
     if x.shape[1] != keys.shape[1]:
         keys = keys[:, :1].expand(-1, x.shape[1]).contiguous()
@@ -135,13 +135,13 @@ def test_keys_are_what_the_anchors_are_compared_with(name, batch, bank):
     gradients = torch.autograd.grad(value, leaves)
     assert value.isfinite() and all(g.isfinite().all() for g in gradients)
     doubled = loss(x, labels, keys=keys.repeat(2, 1), key_labels=key_labels.repeat(2))
-    if "triplet" in name or "expat" in name or "fidi" in name:  # extremes, or a mean over pairs
+    if "triplet" in name or "expat" in name or "fidi" in name:  # duplicate keys do not change these
         torch.testing.assert_close(doubled, value.detach())
 
 
 @examples
 @given(batches())
-def test_expat_is_equation_10_over_the_hardest_pairs(batch):
+def test_expat_matches_equation_10_over_the_hardest_pairs(batch):
     torch.testing.assert_close(ExpATLoss()(*batch), formulas.expat(*batch))
 
 

@@ -1,4 +1,4 @@
-"""Our losses and miner among pytorch-metric-learning's, and theirs in our place."""
+"""Adapters between the losses and miners of reid_ext and pytorch-metric-learning."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ def batch(rows=24, identities=6, dim=8, seed=0):
 
 
 @pytest.mark.parametrize("loss", [ExpATLoss(), FIDILoss(), TripletLoss()])
-def test_our_loss_gives_what_it_gives_alone(loss):
+def test_wrapped_loss_equals_the_plain_loss(loss):
     x, labels = batch()
     wrapped = metric_learning.Loss(loss)
     torch.testing.assert_close(wrapped(x, labels), loss(x, labels))
@@ -32,14 +32,14 @@ def test_our_loss_gives_what_it_gives_alone(loss):
 
 
 @pytest.mark.parametrize("loss", [ExpATLoss(), FIDILoss(), TripletLoss()])
-def test_reference_embeddings_are_the_keys(loss):
+def test_wrapped_loss_uses_reference_embeddings_as_keys(loss):
     x, labels = batch()
     keys, key_labels = batch(rows=30, seed=1)
     wrapped = metric_learning.Loss(loss)(x, labels, ref_emb=keys, ref_labels=key_labels)
     torch.testing.assert_close(wrapped, loss(x, labels, keys=keys, key_labels=key_labels))
 
 
-def test_regularizer_of_theirs_is_added():
+def test_wrapped_loss_adds_the_regularizer():
     from pytorch_metric_learning.regularizers import LpRegularizer
 
     x, labels = batch()
@@ -50,7 +50,7 @@ def test_regularizer_of_theirs_is_added():
     torch.testing.assert_close(regularized(x, labels), plain + 2 * x.norm(dim=1).mean())
 
 
-def test_expat_takes_the_triplets_of_a_miner():
+def test_wrapped_expat_accepts_triplets_of_a_miner():
     x, labels = batch()
     a, p, n = miners.BatchHardMiner(distance=distances.CosineSimilarity())(x, labels)
     wrapped = metric_learning.Loss(ExpATLoss(margin=0.5))(x, labels, (a, p, n))
@@ -58,7 +58,7 @@ def test_expat_takes_the_triplets_of_a_miner():
     torch.testing.assert_close(wrapped, exponent.exp().mean())
 
 
-def test_triplets_for_a_loss_that_mines_itself_are_refused():
+def test_wrapped_loss_raises_for_triplets_when_it_mines_itself():
     x, labels = batch()
     triplets = metric_learning.HardestMiner()(x, labels)
     with pytest.raises(ValueError, match=r"Loss\(FIDILoss\): indices_tuple must be None"):
@@ -67,7 +67,7 @@ def test_triplets_for_a_loss_that_mines_itself_are_refused():
         metric_learning.Loss(ExpATLoss())(x, labels, (labels,) * 4)
 
 
-def test_labels_are_asked_for_by_name():
+def test_wrapped_loss_raises_without_labels():
     x, _ = batch()
     with pytest.raises(ValueError, match="labels must be given"):
         metric_learning.Loss(FIDILoss())(x)
@@ -82,7 +82,7 @@ def test_labels_are_asked_for_by_name():
     ],
 )
 @pytest.mark.parametrize("with_keys", [False, True])
-def test_miner_finds_the_triplets_of_theirs(metric, distance, with_keys):
+def test_miner_finds_the_triplets_of_pytorch_metric_learning(metric, distance, with_keys):
     x, labels = batch()
     keys = batch(rows=30, seed=1) if with_keys else (None, None)
     ours = metric_learning.HardestMiner(metric)(x, labels, *keys)
@@ -96,12 +96,12 @@ def test_miner_leaves_out_anchors_without_a_pair():
     assert anchors.tolist() == [0, 1] and positives.tolist() == [1, 0] and len(negatives) == 2
 
 
-def test_miner_refuses_other_metrics():
+def test_miner_raises_for_other_metrics():
     with pytest.raises(ValueError, match=r"metric must be one of 'cosine', .* got 'dot'"):
         metric_learning.HardestMiner("dot")
 
 
-def test_their_loss_with_our_miner_in_our_place():
+def test_external_loss_with_our_miner_has_our_interface():
     x, labels = batch()
     theirs = losses.TripletMarginLoss(margin=0.3, distance=distances.CosineSimilarity())
     foreign = metric_learning.Foreign(theirs, metric_learning.HardestMiner("cosine"))
@@ -112,7 +112,7 @@ def test_their_loss_with_our_miner_in_our_place():
     assert foreign(x, labels, keys=keys, key_labels=key_labels) != foreign(x, labels)
 
 
-def test_their_loss_without_a_miner():
+def test_external_loss_works_without_a_miner():
     x, labels = batch()
     theirs = losses.NTXentLoss()
     torch.testing.assert_close(metric_learning.Foreign(theirs)(x, labels), theirs(x, labels))

@@ -1,4 +1,4 @@
-"""Contrastive, circle and multi-similarity losses against their formulas, anchor by anchor."""
+"""Contrastive, circle and multi-similarity losses: comparison with their formulas."""
 
 import math
 
@@ -22,20 +22,20 @@ def batch(device, dtype=torch.float64, rows=9, identities=3):
 
 
 @every_loss
-def test_matches_its_formula(kind, device):
+def test_pairwise_loss_matches_its_formula(kind, device):
     x, y = batch(device)
     torch.testing.assert_close(kind()(x, y), CASES[kind](x, y))
 
 
 @every_loss
-def test_keys_take_the_place_of_the_batch(kind, device):
+def test_pairwise_loss_compares_with_keys_instead_of_the_batch(kind, device):
     (x, y), (keys, key_y) = batch(device), batch(device, rows=7, identities=4)
     want = CASES[kind](x, y, keys, key_y)
     torch.testing.assert_close(kind()(x, y, keys=keys, key_labels=key_y), want)
 
 
 @every_loss
-def test_gradients_are_those_of_the_formula(kind, device):
+def test_pairwise_loss_gradient_matches_the_formula(kind, device):
     (x, y), (keys, key_y) = batch(device), batch(device, rows=7, identities=4)
     leaves = x.requires_grad_(), keys.requires_grad_()
     got = torch.autograd.grad(kind()(x, y, keys=keys, key_labels=key_y), leaves)
@@ -43,7 +43,7 @@ def test_gradients_are_those_of_the_formula(kind, device):
 
 
 @every_loss
-def test_permuting_the_batch_permutes_the_gradient(kind, device):
+def test_pairwise_loss_gradient_is_permuted_with_the_batch(kind, device):
     x, y = batch(device)
     order = torch.randperm(len(x)).to(device)
     grads = []
@@ -55,7 +55,7 @@ def test_permuting_the_batch_permutes_the_gradient(kind, device):
 
 @every_loss
 @pytest.mark.parametrize("labels", [[], [0], [0, 0, 0], [0, 1, 2]])
-def test_gradients_are_finite_whatever_the_identities(kind, labels, device):
+def test_pairwise_loss_gradient_is_finite_for_any_identities(kind, labels, device):
     x = torch.randn(len(labels), 4, device=device, requires_grad=True)
     loss = kind()(x, torch.tensor(labels, device=device, dtype=torch.int64))
     loss.backward()
@@ -65,7 +65,7 @@ def test_gradients_are_finite_whatever_the_identities(kind, labels, device):
 
 
 @every_loss
-def test_gradients_are_finite_at_duplicates_and_zero_rows(kind, device):
+def test_pairwise_loss_gradient_is_finite_at_equal_and_zero_rows(kind, device):
     x, y = batch(device)
     x[0], x[3], x[4] = 0, x[6], x[1]
     kind()(x.requires_grad_(), y).backward()
@@ -74,7 +74,7 @@ def test_gradients_are_finite_at_duplicates_and_zero_rows(kind, device):
 
 @every_loss
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_inputs_are_computed_in_float32(kind, dtype, device):
+def test_pairwise_loss_computes_half_inputs_in_float32(kind, dtype, device):
     x, y = batch(device, dtype)
     loss = kind()(x, y)
     assert loss.dtype == torch.float32
@@ -83,25 +83,25 @@ def test_half_inputs_are_computed_in_float32(kind, dtype, device):
 
 @pytest.mark.slow
 @every_loss
-def test_compiles_to_one_graph(kind, device):
+def test_pairwise_loss_compiles_to_one_graph(kind, device):
     x, y = batch(device)
     compiled = torch.compile(kind(), fullgraph=True, backend="aot_eager")
     torch.testing.assert_close(compiled(x, y), kind()(x, y))
 
 
 @every_loss
-def test_rejects_labels_that_do_not_fit_by_name(kind, device):
+def test_pairwise_loss_raises_for_labels_of_other_shapes(kind, device):
     x, y = batch(device)
     with pytest.raises(ValueError, match=rf"{kind.__name__}: labels must have shape \(9,\)"):
         kind()(x, y[:8])
     with pytest.raises(ValueError, match=r"key_labels must have shape \(9,\), .* got \(8,\)"):
         kind()(x, y, keys=x, key_labels=y[:8])
-    with pytest.raises(ValueError, match="keys and key_labels must come together"):
+    with pytest.raises(ValueError, match="keys and key_labels must be given together"):
         kind()(x, y, keys=x)
 
 
 @every_loss
-def test_takes_and_refuses_what_the_other_losses_do(kind, device):
+def test_pairwise_loss_validates_arguments_like_other_losses(kind, device):
     x, y = batch(device)
     torch.testing.assert_close(kind()(x, y.tolist()), kind()(x, y))
     with pytest.raises(
@@ -123,6 +123,6 @@ def test_takes_and_refuses_what_the_other_losses_do(kind, device):
         ),
     ],
 )
-def test_rejects_settings_that_make_no_sense(make, message):
+def test_pairwise_loss_raises_for_invalid_settings(make, message):
     with pytest.raises(ValueError, match=message):
         make()

@@ -1,4 +1,4 @@
-"""expAT over random triplets: who may be drawn, how evenly, and the value of what was drawn."""
+"""expAT with random triplets: allowed keys, uniform sampling, and the loss."""
 
 from collections import Counter
 
@@ -11,7 +11,7 @@ from reid_ext.losses._random_triplets import draw_triplets
 
 
 def allowed(labels, key_labels, groups, key_groups, own):
-    """Which keys may be an anchor's positive, and which its negative: (N, M) each."""
+    """Return the masks (N, M) of allowed positives and of allowed negatives."""
     same = labels[:, None] == key_labels
     other = torch.ones_like(same)
     if groups is not None:
@@ -25,7 +25,7 @@ def allowed(labels, key_labels, groups, key_groups, own):
 @pytest.mark.parametrize("with_keys", [False, True])
 @pytest.mark.parametrize("with_groups", [False, True])
 @pytest.mark.parametrize("seed", range(20))
-def test_draws_what_is_allowed_and_says_where_there_is_none(with_keys, with_groups, seed, device):
+def test_random_triplets_are_allowed_and_marked_valid(with_keys, with_groups, seed, device):
     generator = torch.Generator().manual_seed(seed)
 
     def integers(high, n):
@@ -45,7 +45,7 @@ def test_draws_what_is_allowed_and_says_where_there_is_none(with_keys, with_grou
     assert negative[rows, drawn.negative][drawn.valid].all()
 
 
-def test_every_allowed_key_is_drawn_alike():
+def test_random_triplets_are_sampled_uniformly():
     labels = torch.tensor([0, 1, 0, 1, 0, 2, 0])
     positives, negatives = Counter(), Counter()
     for seed in range(3000):
@@ -58,7 +58,7 @@ def test_every_allowed_key_is_drawn_alike():
 
 
 @pytest.mark.parametrize("aggregation", ["mean_of_exp", "exp_of_mean"])
-def test_value_is_that_of_the_drawn_triplets(aggregation, device):
+def test_random_expat_loss_is_that_of_the_sampled_triplets(aggregation, device):
     x = torch.randn(12, 5, device=device, dtype=torch.float64, requires_grad=True)
     labels = torch.arange(12, device=device) // 2 % 3
     kind = torch.arange(12, device=device) % 2
@@ -78,7 +78,7 @@ def test_value_is_that_of_the_drawn_triplets(aggregation, device):
     torch.testing.assert_close(*(torch.autograd.grad(v, x)[0] for v in (value, want)))
 
 
-def test_generator_decides():
+def test_random_triplets_depend_on_the_generator():
     x, labels = torch.randn(12, 5), torch.arange(12) // 4
 
     def value(seed):
@@ -89,7 +89,7 @@ def test_generator_decides():
 
 @pytest.mark.parametrize("rows, labels", [(0, []), (1, [4]), (3, [1, 1, 1]), (3, [1, 2, 3])])
 @pytest.mark.parametrize("aggregation", ["mean_of_exp", "exp_of_mean"])
-def test_without_a_triplet_it_is_zero_with_zero_gradient(rows, labels, aggregation, device):
+def test_random_expat_loss_is_zero_without_triplets(rows, labels, aggregation, device):
     x = torch.randn(rows, 4, device=device, requires_grad=True)
     loss = ExpATLoss(aggregation=aggregation, mining="random")
     value = loss(x, torch.tensor(labels, dtype=torch.int64, device=device))
@@ -98,13 +98,13 @@ def test_without_a_triplet_it_is_zero_with_zero_gradient(rows, labels, aggregati
 
 
 @pytest.mark.slow
-def test_compiles_to_one_graph(device):
+def test_random_expat_loss_compiles_to_one_graph(device):
     compiled = torch.compile(ExpATLoss(mining="random"), fullgraph=True, backend="aot_eager")
     x, labels = torch.randn(12, 5, device=device), torch.arange(12, device=device) // 4
     assert compiled(x, labels).isfinite()
 
 
 @pytest.mark.parametrize("argument, value", [("mining", "hard"), ("aggregation", "sum")])
-def test_other_choices_are_refused_by_name(argument, value):
+def test_random_expat_loss_raises_for_invalid_choices(argument, value):
     with pytest.raises(ValueError, match=f"ExpATLoss: {argument} must be one of .* got '{value}'"):
         ExpATLoss(**{argument: value})

@@ -1,4 +1,4 @@
-"""VA-reID's whole loss, and its regularisations."""
+"""ViewpointAwareLoss of VA-reID and its regularisations."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ from reid_ext.losses.viewpoint import (
 
 
 def whole(device, **choices):
-    """A loss over 5 identities, of which identity 2 lacks two views; and a batch for it."""
+    """Return a loss for 5 identities, where identity 2 lacks two views, and a batch."""
     present = torch.ones(5, 3, dtype=torch.bool, device=device)
     present[2, 1:] = False
     loss = losses.ViewpointAwareLoss(5, 8, present=present, **choices).to(device).double()
@@ -31,7 +31,7 @@ def nn_init(loss):
 
 
 @pytest.mark.parametrize("labels", TARGETS)
-def test_loss_is_the_sum_of_its_parts(labels, device):
+def test_viewpoint_aware_loss_is_the_sum_of_its_parts(labels, device):
     loss, (x, y, v) = whole(device, labels=labels, beta=0.3)
     total = loss(x, y, v)
     weight = loss.view_weight.detach().flatten(0, 1)
@@ -46,7 +46,7 @@ def test_loss_is_the_sum_of_its_parts(labels, device):
     torch.testing.assert_close(total.detach(), total_wanted)
 
 
-def test_starts_at_the_logarithms_of_the_numbers_of_classes(device):
+def test_viewpoint_aware_loss_starts_at_log_of_class_counts(device):
     loss = losses.ViewpointAwareLoss(751, 64, beta=0.0).to(device)
     labels = torch.arange(16, device=device)
     got = loss(torch.randn(16, 64, device=device), labels, labels % 3)
@@ -54,7 +54,7 @@ def test_starts_at_the_logarithms_of_the_numbers_of_classes(device):
     torch.testing.assert_close(got, want, rtol=1e-3, atol=0)  # the weights are small, not 0
 
 
-def test_absent_views_have_no_gradient(device):
+def test_missing_views_have_zero_gradient(device):
     loss, given = whole(device)
     loss(*given).backward()
     absent = ~loss.present
@@ -62,7 +62,7 @@ def test_absent_views_have_no_gradient(device):
     assert loss.view_weight.grad[~absent].any(-1).all()
 
 
-def test_descent_raises_the_cosines(device):
+def test_gradient_descent_increases_the_cosines(device):
     loss, (x, y, v) = whole(device, beta=5.0)
     optimizer = torch.optim.SGD(loss.parameters(), lr=0.5)
     seen = []
@@ -74,7 +74,7 @@ def test_descent_raises_the_cosines(device):
     assert seen[-1] < 0.2 * seen[0]
 
 
-def test_angular_regularisation_is_the_mean_of_one_minus_cosine(device):
+def test_angular_regularisation_is_the_mean_of_1_minus_cosine(device):
     w = torch.tensor([[3.0, 0.0], [0.0, 0.0]], device=device)
     u = torch.tensor([[[1.0, 0], [0, 2], [-1, 0]], [[1, 0], [0, 1], [1, 1]]], device=device)
     assert angular_regularisation(w, u).item() == pytest.approx((0 + 1 + 2 + 1 + 1 + 1) / 6)
@@ -93,11 +93,13 @@ def test_euclidean_regularisation_averages_pairs_and_identities(device):
     loss = euclidean_regularisation(leaf, present)
     loss.backward()
     assert loss.item() == pytest.approx((5 + 4 + 3) / 3 / 2)
-    assert leaf.grad.isfinite().all() and not leaf.grad[1].any()  # coincident, and absent
+    assert (
+        leaf.grad.isfinite().all() and not leaf.grad[1].any()
+    )  # equal centres, and missing classes
 
 
 @pytest.mark.parametrize("regularise", [angular_regularisation, euclidean_regularisation])
-def test_gradient_of_the_regularisation(regularise, device):
+def test_regularisation_gradient_matches_finite_differences(regularise, device):
     w, u = (
         torch.randn(shape, device=device, dtype=torch.float64, requires_grad=True)
         for shape in ((4, 5), (4, 3, 5))
@@ -107,14 +109,14 @@ def test_gradient_of_the_regularisation(regularise, device):
     assert torch.autograd.gradcheck(lambda *given: regularise(*given, present), weights)
 
 
-def test_euclidean_regularisation_can_be_chosen(device):
+def test_viewpoint_aware_loss_supports_euclidean_regularisation(device):
     loss, given = whole(device, regularisation="euclidean")
     loss(*given)
     want = euclidean_regularisation(loss.view_weight.detach(), loss.present)
     torch.testing.assert_close(loss.parts["regularisation"], want)
 
 
-def test_present_views_are_those_of_the_training_set(device):
+def test_present_views_match_the_training_set(device):
     labels, views = torch.tensor([[0, 0, 2, 2, 1], [0, 0, 1, 2, -1]], device=device)
     got = present_views(labels, views, num_identities=3)
     assert got.tolist() == [[True, False, False], [False] * 3, [False, True, True]]
@@ -123,7 +125,7 @@ def test_present_views_are_those_of_the_training_set(device):
 
 
 @pytest.mark.slow
-def test_whole_loss_compiles_to_one_graph(device):
+def test_viewpoint_aware_loss_compiles_to_one_graph(device):
     loss, given = whole(device)
     want = loss(*given)
     parts = loss.parts
@@ -132,7 +134,7 @@ def test_whole_loss_compiles_to_one_graph(device):
     torch.testing.assert_close(loss.parts, parts)
 
 
-def test_state_holds_the_classifiers_and_the_classes(device):
+def test_viewpoint_aware_state_holds_weights_and_present(device):
     loss, _ = whole(device)
     assert set(loss.state_dict()) == {"identity_weight", "view_weight", "present"}
 
@@ -161,12 +163,12 @@ def test_state_holds_the_classifiers_and_the_classes(device):
         ),
     ],
 )
-def test_module_rejects_by_name(changed, message):
+def test_viewpoint_aware_loss_raises_for_invalid_arguments(changed, message):
     with pytest.raises(ValueError, match="ViewpointAwareLoss: " + message):
         losses.ViewpointAwareLoss(**{"num_identities": 4, "feature_dim": 2} | changed)
 
 
-def test_one_view_has_no_pairs_to_regularise(device):
+def test_euclidean_regularisation_is_zero_for_one_view(device):
     u = torch.ones(2, 1, 3, device=device, requires_grad=True)
     loss = euclidean_regularisation(u)
     loss.backward()

@@ -1,4 +1,4 @@
-"""Arguments of every kind that says the same give the results of plain tensors and numbers."""
+"""Equivalent argument types give the same results as plain tensors and numbers."""
 
 import warnings
 
@@ -16,7 +16,7 @@ MASK = RNG.random((7, 23)) < 0.2
 
 
 class Table:
-    """As a data frame: its array is its content, to go through it gives the columns' names."""
+    """Behaves like a data frame: iterating over it yields the names of the columns."""
 
     def __init__(self, array):
         self.array = array
@@ -30,14 +30,14 @@ class Table:
 
 
 def field(array):
-    """The same numbers as a field of records, at strides that no tensor has."""
+    """Return the same numbers as a field of a record array, with strides that no tensor has."""
     records = np.zeros(len(array), [("camera", "i1"), ("features", array.dtype, array.shape[1:])])
     records["features"] = array
     return records["features"]
 
 
 @pytest.mark.parametrize("kind", [Table, field])
-def test_features_may_be_tables_and_fields_of_records(kind):
+def test_evaluate_accepts_tables_and_record_fields_as_features(kind):
     want = evaluation.evaluate(QUERY, GALLERY, **LABELS, **CAMERAS)
     got = evaluation.evaluate(kind(QUERY), kind(GALLERY), **LABELS, **CAMERAS)
     assert got.to_dict() == want.to_dict()
@@ -48,7 +48,7 @@ def test_features_may_be_tables_and_fields_of_records(kind):
 
 
 @pytest.mark.parametrize("kind", [Table, field, lambda mask: lambda pairs: Table(mask)])
-def test_masks_may_be_tables_and_fields_of_records(kind):
+def test_evaluate_accepts_tables_and_record_fields_as_masks(kind):
     given = QUERY @ GALLERY.T, {**LABELS, **CAMERAS}
     want = evaluation.evaluate_distances(given[0], **given[1], junk=MASK, candidates=~MASK)
     got = evaluation.evaluate_distances(
@@ -58,13 +58,13 @@ def test_masks_may_be_tables_and_fields_of_records(kind):
 
 
 @pytest.mark.parametrize("max_rank", [np.uint8(255), np.uint8(254), np.int8(127)])
-def test_cmc_is_as_long_as_a_small_integer_type_can_say(max_rank):
+def test_max_rank_accepts_small_integer_types(max_rank):
     given = {**LABELS, **CAMERAS, "max_rank": max_rank}
     plain = given | {"max_rank": int(max_rank)}
     distances = QUERY @ GALLERY.T
     sysu = {"shots": 1, "trials": 2}
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # such as of a sum that does not fit
+        warnings.simplefilter("error")  # such as warnings of integer overflow
         for got, want in (
             (evaluation.evaluate(QUERY, GALLERY, **of) for of in (given, plain)),
             (evaluation.evaluate_single_shot(distances, **of) for of in (given, plain)),
@@ -73,7 +73,7 @@ def test_cmc_is_as_long_as_a_small_integer_type_can_say(max_rank):
             assert len(got.cmc) == max_rank and torch.equal(got.cmc, want.cmc)
 
 
-def test_seeds_may_be_integers_of_numpy():
+def test_seed_accepts_numpy_integers():
     ranking = evaluation.evaluate(QUERY, GALLERY, **LABELS, **CAMERAS)
     views = {"ids": LABELS["gallery_ids"], "cameras": CAMERAS["gallery_cameras"]}
     views |= {"views": [i % 3 for i in range(23)]}
@@ -96,14 +96,14 @@ def test_seeds_may_be_integers_of_numpy():
 
 
 @pytest.mark.parametrize("options", [{"protocol": "cuhk03-classic"}, {"rerank": {"k1": 5}}])
-def test_blocks_are_put_together_where_the_whole_matrix_is_needed(options):
+def test_blocks_are_joined_when_the_whole_matrix_is_needed(options):
     want = evaluation.evaluate(QUERY, GALLERY, **LABELS, **CAMERAS, **options)
     for blocks in ([GALLERY[:9], GALLERY[9:]], (torch.from_numpy(GALLERY[:9]), GALLERY[9:])):
         got = evaluation.evaluate([QUERY], blocks, **LABELS, **CAMERAS, **options)
         assert got.to_dict() == want.to_dict()
 
 
-def test_blocks_of_queries_are_put_together_under_autocast():
+def test_query_blocks_are_joined_under_autocast():
     query, gallery = torch.from_numpy(QUERY).bfloat16(), torch.from_numpy(GALLERY).bfloat16()
     want = evaluation.evaluate(query, gallery, **LABELS, **CAMERAS)
     with torch.autocast("cpu", torch.float16):
@@ -126,7 +126,7 @@ Y = np.array([0, 0, 1, 1, 2])
         tuple(Y),
     ],
 )
-def test_ops_take_labels_of_every_kind(labels):
+def test_ops_accept_labels_of_every_type(labels):
     x = torch.from_numpy(GALLERY[:5])
     want = ops.mine_hardest(x, torch.from_numpy(Y))
     with warnings.catch_warnings():
@@ -162,8 +162,8 @@ NONE = ops.Lists(torch.zeros(4).long(), torch.zeros(0).long())
         (lambda: torch.ops.reid_ext.cosine_matrix(X, META, False), "cosine_matrix: y", True),
     ],
 )
-def test_a_meta_tensor_among_others_is_refused(call, argument, direct):
-    """Nothing would fill the result: it was whatever lay in its memory."""
+def test_ops_raise_when_one_input_is_a_meta_tensor(call, argument, direct):
+    """Otherwise the result would be uninitialised memory."""
     kind = RuntimeError if direct else ValueError
     with pytest.raises(kind, match=f"{argument} must be on cpu like .*, got meta"):
         call()
@@ -182,13 +182,13 @@ def test_a_meta_tensor_among_others_is_refused(call, argument, direct):
         (lambda v: ops.fidi_loss(X, [0, 0, 1], normalize=v), "normalize must be True or False"),
     ],
 )
-def test_ops_refuse_numbers_and_flags_of_another_kind(call, argument, value):
+def test_ops_raise_for_numbers_and_flags_of_other_types(call, argument, value):
     with pytest.raises(ArgumentError, match=rf"^\w+: {argument}"):
         call(value)
 
 
 @pytest.mark.parametrize("value", [np.array(["cosine"]), np.array(["cosine", "euclidean"]), ["x"]])
-def test_ops_refuse_choices_that_are_not_strings(value):
+def test_ops_raise_for_choices_that_are_not_strings(value):
     with pytest.raises(ArgumentError, match="mine_hardest: metric must be one of 'cosine', "):
         ops.mine_hardest(X, [0, 0, 1], metric=value)
     with pytest.raises(ArgumentError, match="variant must be one of 'paper', 'released', got"):

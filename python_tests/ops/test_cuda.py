@@ -1,4 +1,4 @@
-"""What only a GPU can show: streams, graphs, threads, memory. Skipped where there is none."""
+"""Tests that require a GPU: streams, CUDA graphs, threads and memory."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -24,7 +24,7 @@ MIB = 2**20
 
 
 def results(name, x, labels):
-    """An op's result, with its gradient where it has one."""
+    """Return the result of an op, and its gradient if it is differentiable."""
     if name in WITH_GRADIENT:
         return with_gradient(OPS[name], x, labels)
     return (OPS[name](x, labels),)
@@ -35,14 +35,14 @@ def same_bits(got, want):
 
 
 @every_op
-def test_two_runs_give_the_same_bits(name, device):
+def test_ops_are_bit_identical_in_two_runs(name, device):
     x, labels = batch(device)
     same_bits(results(name, x, labels), results(name, x, labels))
 
 
 @every_op
-def test_runs_on_the_current_stream(name, device):
-    """The inputs are ready only on the side stream: a kernel on another would read zeros."""
+def test_ops_run_on_the_current_stream(name, device):
+    """The inputs are ready on the side stream only; a kernel on another stream reads zeros."""
     x, labels = batch(device)
     want = results(name, x, labels)
     late, side = torch.zeros_like(x), torch.cuda.Stream()
@@ -56,7 +56,7 @@ def test_runs_on_the_current_stream(name, device):
 
 
 def captured(run, warm_up=3):
-    """A graph of ``run`` and what it returns, which a replay overwrites."""
+    """Return a CUDA graph of ``run`` and its output, which every replay overwrites."""
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
@@ -70,7 +70,7 @@ def captured(run, warm_up=3):
 
 
 def check_replay(run, x):
-    """A graph captured with some values computes with those that ``x`` has at the replay."""
+    """Check that the replay of a graph uses the values of ``x`` at that time."""
     graph, out = captured(run)
     x.copy_(x.roll(1, 0))
     want = [t.clone() for t in run()]
@@ -81,20 +81,20 @@ def check_replay(run, x):
 
 
 @pytest.mark.parametrize("name", [name for name in OPS if name not in WAITS])
-def test_op_and_gradient_in_a_graph(name, device):
+def test_op_and_gradient_replay_in_a_cuda_graph(name, device):
     x, labels = batch(device)
     check_replay(lambda: results(name, x, labels), x)
 
 
 @pytest.mark.parametrize("name", modules("cpu"))
-def test_loss_and_gradient_in_a_graph(name, device):
+def test_loss_and_gradient_replay_in_a_cuda_graph(name, device):
     x, labels = batch(device)
     loss = modules(device)[name]
     check_replay(lambda: with_gradient(loss, x, labels), x)
 
 
-def test_callers_in_threads_do_not_disturb_each_other(device):
-    """Every thread has its own stream and batch; all ops, many times."""
+def test_ops_are_thread_safe(device):
+    """Every thread has its own stream and batch and calls all ops many times."""
     batches = [batch(device) for _ in range(4)]
     want = [[results(name, *b) for name in OPS] for b in batches]
     torch.cuda.synchronize()
@@ -112,9 +112,9 @@ def test_callers_in_threads_do_not_disturb_each_other(device):
 
 
 @every_op
-def test_memory_is_returned(name, device):
+def test_ops_release_their_memory(name, device):
     x, labels = batch(device)
-    results(name, x, labels)  # libraries take their workspaces
+    results(name, x, labels)  # libraries allocate their workspaces in the first call
     before = torch.cuda.memory_allocated()
     for _ in range(10):
         results(name, x, labels)
@@ -122,7 +122,7 @@ def test_memory_is_returned(name, device):
 
 
 def peak(run):
-    """MiB over what was there before."""
+    """Return the peak of additional memory in MiB."""
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
     run()
@@ -131,16 +131,16 @@ def peak(run):
 
 
 @pytest.mark.parametrize("name", ["expat", "fidi", "mining"])
-def test_large_batch_takes_no_matrix(name, device):
-    """One matrix of these 16,384 rows is 1024 MiB; the gradient alone is 32."""
+def test_losses_store_no_matrix_for_a_large_batch(name, device):
+    """An N x N matrix for 16,384 rows takes 1024 MiB. The gradient takes 32 MiB."""
     x = torch.randn(16_384, 512, device=device)
     labels = torch.arange(len(x), device=device) // 4
     results(name, x[:1024], labels[:1024])
     assert peak(lambda: results(name, x, labels)) <= 200
 
 
-def test_evaluation_holds_one_block_of_distances(device):
-    """All distances are 512 MiB, a block of products 64, or 32 where the gallery is streamed."""
+def test_evaluate_stores_one_block_of_distances(device):
+    """All distances take 512 MiB. A block takes 64 MiB, or 32 MiB for a streamed gallery."""
     query = torch.randn(4096, DIM, device=device)
     gallery = torch.randn(32_768, DIM, device=device)
     for name in ("ranking", "streaming"):
@@ -149,13 +149,13 @@ def test_evaluation_holds_one_block_of_distances(device):
         assert peak(lambda run=run: run(query, gallery)) <= limit
 
 
-def test_after_running_out_of_memory_all_is_as_before(device):
+def test_ops_work_after_running_out_of_memory(device):
     x, _ = batch(device)
     want, free = ops.cosine_matrix(x), torch.cuda.mem_get_info()[0]
-    rows = int((free / 4) ** 0.5 * 1.5)  # their matrix is 2.25 times what is free
+    rows = int((free / 4) ** 0.5 * 1.5)  # their matrix is 2.25 times the free memory
     many = torch.ones(rows, 1, device=device)
     before = torch.cuda.memory_allocated()
-    with pytest.raises(RuntimeError):  # which torch.OutOfMemoryError is as well
+    with pytest.raises(RuntimeError):  # also the base class of torch.OutOfMemoryError
         ops.cosine_matrix(many)
     assert torch.cuda.memory_allocated() == before
     same_bits(ops.cosine_matrix(x), want)

@@ -1,8 +1,9 @@
-"""Every CUDA kernel against the CPU kernel of its op, run on an emulated device.
+"""Runs every CUDA kernel on an emulated device and compares it with the CPU kernel of its op.
 
-Needs the library of python_tests/emulation; its path is in REID_EXT_EMULATED. Each op runs with the
-threads of a block in several orders and on a grid of two blocks: the results must be the same bits,
-and those of the CPU kernel but for rounding. Memory that an op allocates begins as NaN.
+The tests need the library of python_tests/emulation, whose path is in REID_EXT_EMULATED. Each op
+runs with several orders of the threads in a block and on a grid of two blocks. The results must be
+bit-identical, and equal to those of the CPU kernel except for rounding. Memory that an op allocates
+is filled with NaN.
 """
 
 from itertools import pairwise
@@ -40,7 +41,7 @@ def tuple_of(result):
 
 
 def both(device, op, *arguments, ways=WAYS, **tolerance):
-    """Run an op on the emulated device in all ways, compare, and return the CPU's result."""
+    """Run an op in all ways on the emulated device, compare, and return the CPU result."""
     want = tuple_of(getattr(torch.ops.reid_ext, op).default(*arguments))
     first = None
     for way in ways:
@@ -54,7 +55,7 @@ def both(device, op, *arguments, ways=WAYS, **tolerance):
 
 
 def rows(n, d, dtype):
-    """Rows of which some are zero, equal, opposite, or hold a NaN or infinity."""
+    """Return random rows, some of which are zero, equal, opposite, NaN or infinite."""
     x = torch.randn(n, d, dtype=dtype)
     if n > 6 and d > 0:
         x[1], x[3], x[4] = 0, x[2], -x[2]
@@ -70,11 +71,11 @@ def rows(n, d, dtype):
 @pytest.mark.parametrize(
     "shape", [(1, 1, 1, 1), (2, 0, 3, 4), (2, 3, 4, 0), (3, 7, 9, 33), (1, 9, 300, 5)]
 )
-def test_cosine_matrix(device, shape, angle, dtype):
+def test_emulated_cosine_matrix_matches_cpu(device, shape, angle, dtype):
     batch, n, m, d = shape
     x, y = rows(batch * n, d, dtype).view(batch, n, d), rows(batch * m, d, dtype).view(batch, m, d)
     if 2 <= n <= m and d > 1:
-        y[:, 0], y[:, 1] = 3 * x[:, 0], -2 * x[:, 0] + 1e-4  # angles at and near 0 and pi
+        y[:, 0], y[:, 1] = 3 * x[:, 0], -2 * x[:, 0] + 1e-4  # angles at 0 and pi, and close to them
     for other in (y, None):
         cosine = both(device, "cosine_matrix", x, other, angle, atol=1e-6, rtol=1e-6)[0]
         grad = torch.randn_like(cosine)
@@ -87,7 +88,7 @@ def test_cosine_matrix(device, shape, angle, dtype):
 
 @DTYPES
 @pytest.mark.parametrize("n, d", [(0, 8), (1, 1), (9, 33), (65, 100)])
-def test_expat_triplet_loss(device, n, d, dtype):
+def test_emulated_expat_triplet_loss_matches_cpu(device, n, d, dtype):
     triplets = [rows(n, d, dtype) for _ in range(3)]
     both(device, "expat_triplet_loss", *triplets, 1.0)
     grad = torch.randn(n, dtype=dtype)
@@ -97,7 +98,7 @@ def test_expat_triplet_loss(device, n, d, dtype):
 @DTYPES
 @pytest.mark.parametrize("aggregation", [0, 1, 2])
 @pytest.mark.parametrize("n", [0, 1, 33, 700])
-def test_expat_mined_loss(device, n, aggregation, dtype):
+def test_emulated_expat_mined_loss_matches_cpu(device, n, aggregation, dtype):
     index = [torch.randint(-1, max(n, 1), (n,)) for _ in range(2)]
     distance = [torch.rand(n, dtype=dtype) * 2 for _ in range(2)]
     for tensor in distance:
@@ -112,11 +113,11 @@ def test_expat_mined_loss(device, n, aggregation, dtype):
 
 @DTYPES
 @pytest.mark.parametrize("n, m, d", [(0, 0, 4), (1, 0, 4), (1, 1, 1), (7, 9, 33), (40, 300, 12)])
-def test_fidi_loss(device, n, m, d, dtype):
+def test_emulated_fidi_loss_matches_cpu(device, n, m, d, dtype):
     x, keys = torch.randn(n, d, dtype=dtype), torch.randn(m, d, dtype=dtype)
     labels, key_labels = torch.randint(0, 4, (n,)), torch.randint(0, 4, (m,))
     if n > 6:
-        x[1], x[2], keys[:3] = x[0], x[0] + 1e-3, x[:3]  # coincide, nearly coincide
+        x[1], x[2], keys[:3] = x[0], x[0] + 1e-3, x[:3]  # equal and nearly equal rows
         x[3] = 0
     for mean in (True, False):
         own = x, labels, None, None, 1.05, 0.5, mean
@@ -126,7 +127,7 @@ def test_fidi_loss(device, n, m, d, dtype):
     both(device, "fidi_loss", *given, False, False, atol=1e-5, rtol=1e-4)
 
 
-def test_fidi_loss_of_rows_that_are_not_finite(device):
+def test_emulated_fidi_loss_matches_cpu_for_non_finite_rows(device):
     x, labels = rows(20, 5, torch.float32), torch.randint(0, 3, (20,))
     both(device, "fidi_loss", x, labels, None, None, 1.05, 0.5, True, True, False)
 
@@ -146,7 +147,7 @@ def mined(device, x, labels, keys, key_labels, groups, key_groups, metric):
 @DTYPES
 @METRICS
 @pytest.mark.parametrize("n, m, d", [(0, 0, 4), (1, 0, 3), (1, 1, 1), (9, 20, 33), (20, 270, 4)])
-def test_mine_hardest(device, n, m, d, metric, dtype):
+def test_emulated_mine_hardest_matches_cpu(device, n, m, d, metric, dtype):
     x, keys = rows(n, d, dtype), rows(m, d, dtype)
     labels, key_labels = torch.randint(0, 4, (n,)), torch.randint(0, 4, (m,))
     groups, key_groups = torch.randint(0, 2, (n,)), torch.randint(0, 2, (m,))
@@ -158,14 +159,14 @@ def test_mine_hardest(device, n, m, d, metric, dtype):
 
 @METRICS
 @pytest.mark.parametrize("m", [64, 300])
-def test_mine_hardest_with_ties(device, m, metric):
+def test_emulated_mine_hardest_matches_cpu_with_ties(device, m, metric):
     make = corners if metric == 0 else whole
     x, keys = make(12, 4, "cpu"), make(m, 4, "cpu")
     labels, key_labels = torch.randint(0, 3, (12,)), torch.randint(0, 3, (m,))
     mined(device, x, labels, keys, key_labels, None, None, metric)
 
 
-def test_mine_hardest_of_several_tiles(device):
+def test_emulated_mine_hardest_matches_cpu_with_several_tiles(device):
     x, labels = whole(4100, 2, "cpu"), torch.randint(0, 50, (4100,))
     arguments = x, labels, None, None, None, None, 2
     both(device, "mine_hardest", *arguments, ways=WAYS[:1])
@@ -182,7 +183,7 @@ def ranking_lists(q, g):
 @DTYPES
 @METRICS
 @pytest.mark.parametrize("q, g, d", [(0, 5, 4), (3, 0, 4), (1, 1, 1), (5, 40, 4), (3, 600, 16)])
-def test_rank_positives(device, q, g, d, metric, dtype):
+def test_emulated_rank_positives_matches_cpu(device, q, g, d, metric, dtype):
     make = corners if metric == 0 and d != 1 else whole
     query, gallery = make(q, d, "cpu", dtype), make(g, d, "cpu", dtype)
     if g > 5:
@@ -201,8 +202,8 @@ def test_rank_positives(device, q, g, d, metric, dtype):
 
 @DTYPES
 @METRICS
-def test_equal_images_tie_in_a_streamed_gallery(device, metric, dtype):
-    """A product as cuBLAS sums it is not the number that a pair is compared by."""
+def test_emulated_ranking_ties_equal_images_in_a_streamed_gallery(device, metric, dtype):
+    """Pairs must be compared by pair_values, because cuBLAS sums products in another order."""
     images = torch.randn(20, 70, dtype=dtype) * 9
     gallery, query = (
         images[torch.randint(20, (150,))],
@@ -224,7 +225,7 @@ def test_equal_images_tie_in_a_streamed_gallery(device, metric, dtype):
         assert got.tolist() == want.tolist()
 
 
-def test_ranking_of_several_tiles(device):
+def test_emulated_ranking_matches_cpu_with_several_tiles(device):
     query, gallery = whole(1030, 2, "cpu"), whole(8200, 2, "cpu")
     index = torch.randint(0, 8200, (1030,))
     one, none = ops.Lists(torch.arange(1031), index), torch.zeros(1031, dtype=torch.int64)
@@ -243,7 +244,7 @@ def test_ranking_of_several_tiles(device):
 @pytest.mark.parametrize(
     "n, m, d, count", [(0, 5, 3, 2), (1, 1, 1, 1), (7, 50, 9, 50), (9, 1100, 3, 20)]
 )
-def test_nearest(device, n, m, d, count, metric, dtype):
+def test_emulated_nearest_matches_cpu(device, n, m, d, count, metric, dtype):
     x, keys = torch.randn(n, d, dtype=dtype), torch.randn(m, d, dtype=dtype)
     both(device, "nearest", x, keys, count, metric, atol=1e-5, rtol=1e-4)
     if n > 1:
@@ -252,7 +253,7 @@ def test_nearest(device, n, m, d, count, metric, dtype):
 
 @METRICS
 @pytest.mark.parametrize("count", [5, 1000])
-def test_nearest_with_ties_and_rows_that_are_not_finite(device, count, metric):
+def test_emulated_nearest_matches_cpu_with_ties_and_infinity(device, count, metric):
     x, keys = whole(4, 4, "cpu"), (corners if metric == 0 else whole)(1030, 4, "cpu")
     keys[7, 0], keys[900, 1], keys[11] = torch.nan, torch.inf, 0
     both(device, "nearest", x, keys, count, metric)
@@ -263,7 +264,7 @@ def test_nearest_with_ties_and_rows_that_are_not_finite(device, count, metric):
 @pytest.mark.parametrize(
     "q, g, d, k1, k2", [(1, 1, 2, 1, 1), (5, 40, 9, 6, 3), (9, 100, 16, 20, 6)]
 )
-def test_k_reciprocal(device, q, g, d, k1, k2, metric, dtype):
+def test_emulated_k_reciprocal_matches_cpu(device, q, g, d, k1, k2, metric, dtype):
     query, gallery = torch.randn(q, d, dtype=dtype), torch.randn(g, d, dtype=dtype)
     settings = query, gallery, k1, k2, 0.3, metric
     tolerance = {"atol": 1e-5, "rtol": 1e-4}
@@ -276,7 +277,9 @@ def test_k_reciprocal(device, q, g, d, k1, k2, metric, dtype):
 @DTYPES
 @METRICS
 @pytest.mark.parametrize("q, g, k1, k2, parts", [(5, 40, 6, 3, 3), (60, 90, 20, 6, 2)])
-def test_k_reciprocal_in_parts_has_the_bits_of_one(device, q, g, k1, k2, parts, metric, dtype):
+def test_emulated_k_reciprocal_is_bit_identical_in_parts(
+    device, q, g, k1, k2, parts, metric, dtype
+):
     settings = torch.randn(q, 9, dtype=dtype), torch.randn(g, 9, dtype=dtype)
     op = torch.ops.reid_ext_emulated
     for way in WAYS:
@@ -293,13 +296,13 @@ def test_k_reciprocal_in_parts_has_the_bits_of_one(device, q, g, k1, k2, parts, 
                 assert torch.equal(a, b[rows]), way
 
 
-def test_k_reciprocal_without_queries_or_gallery(device):
+def test_emulated_k_reciprocal_accepts_no_queries_or_no_gallery(device):
     x = torch.randn(30, 4)
     both(device, "k_reciprocal", x[:0], x, 5, 2, 0.3, 1)
     both(device, "k_reciprocal", x, x[:0], 5, 2, 0.3, 1)
 
 
-def test_k_reciprocal_of_several_blocks_and_equal_images(device):
+def test_emulated_k_reciprocal_matches_cpu_with_blocks_and_ties(device):
     x = whole(1100, 2, "cpu")
     both(device, "k_reciprocal", x[:1050], x[1050:], 20, 6, 0.3, 2, ways=WAYS[:1])
 
@@ -307,7 +310,7 @@ def test_k_reciprocal_of_several_blocks_and_equal_images(device):
 @DTYPES
 @pytest.mark.parametrize("clustering", [False, True])
 @pytest.mark.parametrize("n, d, k1, k2", [(2, 1, 1, 1), (40, 5, 6, 1), (90, 8, 20, 6)])
-def test_jaccard(device, n, d, k1, k2, clustering, dtype):
+def test_emulated_jaccard_matches_cpu(device, n, d, k1, k2, clustering, dtype):
     x = torch.nn.functional.normalize(torch.randn(n, d, dtype=dtype))
     both(device, "jaccard", x, k1, k2, clustering, 1.0, atol=1e-5, rtol=1e-4)
     both(device, "jaccard", x, k1, k2, clustering, 0.5, atol=1e-5, rtol=1e-4)
@@ -319,7 +322,7 @@ def test_jaccard(device, n, d, k1, k2, clustering, dtype):
 @DTYPES
 @pytest.mark.parametrize("targets", [0, 1, 2])
 @pytest.mark.parametrize("n, identities, views", [(0, 3, 2), (1, 1, 1), (7, 5, 3), (40, 130, 3)])
-def test_viewpoint_loss(device, n, identities, views, targets, dtype):
+def test_emulated_viewpoint_loss_matches_cpu(device, n, identities, views, targets, dtype):
     logits = torch.randn(n, identities * views, dtype=dtype) * 5
     labels, view = torch.randint(0, identities, (n,)), torch.randint(0, views, (n,))
     present = torch.rand(identities, views) > 0.2
@@ -329,7 +332,7 @@ def test_viewpoint_loss(device, n, identities, views, targets, dtype):
     for each in (False, True):
         for classes in (None, present):
             viewpoint(device, logits, labels, view, classes, views, targets, each)
-        for alone in (targets, 3):  # 3: the released labels, of one view
+        for alone in (targets, 3):  # 3 means the released labels, for a single view
             classes = present.flatten()[:, None] if targets else None
             viewpoint(device, logits, known, None, classes, 1, alone, each)
 
@@ -342,7 +345,7 @@ def viewpoint(device, logits, labels, views, present, num_views, targets, each):
     both(device, "viewpoint_loss_backward", *arguments, atol=1e-6, rtol=1e-5)
 
 
-def test_viewpoint_loss_of_classes_that_do_not_exist_is_nan(device):
+def test_emulated_viewpoint_loss_is_nan_for_missing_classes(device):
     device.set()
     logits, labels = torch.randn(4, 6), torch.tensor([0, 3, -1, 1])
     views, present = torch.tensor([0, 0, 0, 5]), None
@@ -355,10 +358,10 @@ def test_viewpoint_loss_of_classes_that_do_not_exist_is_nan(device):
     assert grad.isnan().tolist() == [[wrong] * 6 for wrong in loss.isnan().tolist()]
 
 
-# --- the whole -----------------------------------------------------------------------------------
+# --- coverage ------------------------------------------------------------------------------------
 
 
-def test_every_kernel_has_run(device):
-    """Last in this file: the tests above leave none out."""
+def test_emulated_tests_run_every_kernel(device):
+    """The last test of this file checks that the tests above cover all kernels."""
     ran = {kernel for kernel in device.kernels() if not kernel.startswith("faults")}
     assert ran == emulated.kernels_in_sources()

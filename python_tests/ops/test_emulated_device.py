@@ -1,4 +1,4 @@
-"""The emulated CUDA device finds the faults that it is there for."""
+"""The emulated CUDA device detects memory faults and missing barriers."""
 
 import ctypes
 
@@ -14,7 +14,7 @@ def emulated_device():
 
 
 def launched(fault):
-    """The error, or nothing, and what the kernel wrote."""
+    """Return the error text, empty without an error, and the values that the kernel wrote."""
     library, out = ctypes.CDLL(LIBRARY), (ctypes.c_int * 256)()
     library.emulated_fault.restype = ctypes.c_char_p
     return library.emulated_fault(fault.encode(), out).decode(), list(out)
@@ -36,21 +36,21 @@ def launched(fault):
         ("not checked", "the launch before this one was not checked"),
     ],
 )
-def test_fault_is_an_error(fault, error, order, device):
+def test_emulated_device_raises_for_a_fault(fault, error, order, device):
     device.set(order)
     assert error in launched(fault)[0]
 
 
 @pytest.mark.parametrize("order", [FORWARD, BACKWARD, RANDOM])
-def test_kernel_without_fault_has_one_result(order, device):
+def test_emulated_device_gives_one_result_without_a_fault(order, device):
     device.set(order)
     assert launched("none") == ("", [*range(1, 256), 0])
 
 
-def test_missing_barrier_shows_between_orders(device):
+def test_emulated_device_detects_a_missing_barrier(device):
     results = []
     for order in (FORWARD, BACKWARD):
         device.set(order)
         results.append(launched("no barrier")[1])
     assert results[0] != results[1]
-    assert -1 in results[0]  # what shared memory begins as
+    assert -1 in results[0]  # the initial value of shared memory

@@ -1,4 +1,4 @@
-"""FIDI against its definition, pair by pair."""
+"""FIDI loss: comparison with its definition for every pair."""
 
 import math
 from decimal import Decimal, getcontext
@@ -12,7 +12,7 @@ from reid_ext import losses, ops
 
 
 def of_one_pair(d, same, device, dtype=torch.float64, **options):
-    """Loss and its derivative in d: (l, dl/dd), of two points on a line."""
+    """Return the loss of two points at distance d on a line, and its derivative in d."""
     x = torch.tensor([[0.0]], device=device, dtype=dtype)
     key = torch.tensor([[d]], device=device, dtype=dtype, requires_grad=True)
     labels = torch.tensor([3, 3 if same else 4], device=device)
@@ -22,7 +22,7 @@ def of_one_pair(d, same, device, dtype=torch.float64, **options):
 
 
 def exact_pair(d, same, alpha, beta):
-    """The same by the definition, in 60 digits; the derivative by a difference."""
+    """Compute the same from the definition with 60 digits and a difference quotient."""
     getcontext().prec = 60
     alpha, c = Decimal(alpha), Decimal(alpha) - 1
 
@@ -52,19 +52,19 @@ def exact_pair(d, same, alpha, beta):
     ],
 )
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_pairs_of_known_distance(
+def test_fidi_loss_matches_hand_computed_values(
     dtype, d, positive, negative, positive_slope, negative_slope, device
 ):
     table = ((True, (positive, positive_slope)), (False, (negative, negative_slope)))
-    for same, want in table:  # four decimals, worked out by hand
+    for same, want in table:  # computed by hand, rounded to four decimals
         assert of_one_pair(d, same, device, dtype) == pytest.approx(want, abs=5.1e-5)
 
 
 @pytest.mark.parametrize("alpha", [1 + 2**-40, 1.001, 1.05, 2.0, 50.0])
 @pytest.mark.parametrize("d", [2.0**-40, 2.0**-10, 0.03, 0.7, 3.0, 11.0, 40.0, 160.0])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_keeps_its_digits_near_and_far_for_every_alpha(dtype, d, alpha, device):
-    # u carries the rounding of beta * d, and 1 - u near 1 that of the type: about 30 units in all.
+def test_fidi_loss_is_accurate_at_all_distances_and_alphas(dtype, d, alpha, device):
+    # The rounding of beta * d affects u, and that of u near 1 affects 1 - u: about 30 ulp.
     digits = 4e-6 if dtype == torch.float32 else 4e-14
     for same in (True, False):
         want = exact_pair(d, same, alpha, 0.5)
@@ -72,7 +72,7 @@ def test_keeps_its_digits_near_and_far_for_every_alpha(dtype, d, alpha, device):
 
 
 @pytest.mark.parametrize("alpha", [1.05, 1.0001, 3.0])
-def test_far_pairs_reach_the_bound_without_overflow(alpha, device):
+def test_fidi_loss_of_far_pairs_reaches_the_bound(alpha, device):
     for d in (1e3, 1e10, 1e18):
         loss, slope = of_one_pair(d, True, device, torch.float32, alpha=alpha)
         assert loss == pytest.approx(math.log(alpha / (alpha - 1)), rel=1e-6)
@@ -83,13 +83,13 @@ def test_far_pairs_reach_the_bound_without_overflow(alpha, device):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("options", [{}, {"normalize": True}, {"alpha": 1.3, "beta": 2.0}])
 @pytest.mark.parametrize("rows, dim", [(2, 1), (4, 0), (33, 7), (70, 300), (300, 4), (530, 6)])
-def test_matches_reference(rows, dim, options, dtype, device):
+def test_fidi_loss_matches_reference(rows, dim, options, dtype, device):
     x, y = batch(rows, dim, device, dtype)
     x.requires_grad_()
     assert_matches(ops.fidi_loss(x, y, **options), fidi(x, y, **options), x)
 
 
-def test_batch_beyond_one_matrix_of_weights_matches_reference(device):
+def test_fidi_loss_matches_reference_for_a_large_batch(device):
     x, y = batch(1100, 4, device, identities=30)
     x.requires_grad_()
     assert_matches(ops.fidi_loss(x, y), fidi(x, y), x)
@@ -98,7 +98,7 @@ def test_batch_beyond_one_matrix_of_weights_matches_reference(device):
 @pytest.mark.parametrize("aggregation", ["mean", "sum"])
 @pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize("n, m", [(1, 1), (3, 32), (40, 31), (7, 300), (300, 2100)])
-def test_matches_reference_between_anchors_and_keys(n, m, normalize, aggregation, device):
+def test_fidi_loss_matches_reference_with_keys(n, m, normalize, aggregation, device):
     (x, y), (keys, key_y) = (batch(rows, 6, device, identities=9) for rows in (n, m))
     leaves = x.requires_grad_(), keys.requires_grad_()
     options = {"normalize": normalize, "aggregation": aggregation}
@@ -106,14 +106,14 @@ def test_matches_reference_between_anchors_and_keys(n, m, normalize, aggregation
     assert_matches(got, fidi(x, y, keys, key_y, **options), leaves)
 
 
-def test_sum_is_the_mean_times_the_pairs(device):
+def test_fidi_loss_sum_is_the_mean_times_the_number_of_pairs(device):
     x, y = batch(9, 4, device)
     mean, total = (ops.fidi_loss(x, y, aggregation=a) for a in ("mean", "sum"))
     torch.testing.assert_close(total, 72 * mean)
 
 
 @pytest.mark.parametrize("options", [{}, {"normalize": True, "aggregation": "sum", "alpha": 1.5}])
-def test_gradient_matches_finite_differences(options, device):
+def test_fidi_loss_gradient_matches_finite_differences(options, device):
     (x, _), (keys, _) = batch(6, 5, device), batch(9, 5, device)
     y, key_y = torch.arange(6, device=device) % 2, torch.arange(9, device=device) % 3
     x.requires_grad_(), keys.requires_grad_()
@@ -127,7 +127,7 @@ def test_gradient_matches_finite_differences(options, device):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_input_is_computed_in_float32(dtype, device):
+def test_fidi_loss_computes_half_input_in_float32(dtype, device):
     x, y = batch(20, 6, device, dtype)
     half, full = x.requires_grad_(), x.detach().float().requires_grad_()
     loss, want = ops.fidi_loss(half, y), ops.fidi_loss(full, y)
@@ -137,14 +137,14 @@ def test_half_input_is_computed_in_float32(dtype, device):
 
 
 @pytest.mark.parametrize("dtype, tolerance", [(torch.bfloat16, 2**-8), (torch.float16, 2**-11)])
-def test_half_input_is_off_by_the_rounding_of_the_input(dtype, tolerance, device):
+def test_fidi_loss_of_half_input_has_only_its_rounding_error(dtype, tolerance, device):
     x, y = batch(20, 64, device)
     got, want = ops.fidi_loss(x.to(dtype), y).item(), ops.fidi_loss(x, y).item()
-    # d l / d z is at most 1.6, and z = beta d moves by beta times both rows' rounding.
+    # |dl/dz| is at most 1.6, and the rounding of both rows changes z = beta d by beta times it.
     assert abs(got - want) < 1.6 * 0.5 * 2 * tolerance * x.norm(dim=1).max()
 
 
-def test_labels_of_any_integers(device):
+def test_fidi_loss_accepts_labels_of_any_integer_type(device):
     x, y = batch(12, 4, device, identities=4)
     want = ops.fidi_loss(x, y)
     for dtype in (torch.uint8, torch.int8, torch.int32):
@@ -153,7 +153,7 @@ def test_labels_of_any_integers(device):
     assert torch.equal(ops.fidi_loss(x, some[y]), want)
 
 
-def test_reads_strided_rows(device):
+def test_fidi_loss_accepts_strided_rows(device):
     x, keys = torch.randn(6, 8, device=device).t(), torch.randn(6, 40, device=device).t()[::2]
     y, key_y = (torch.randint(3, (rows, 2), device=device)[:, 1] for rows in (8, 20))
     got = ops.fidi_loss(x, y, keys=keys, key_labels=key_y)
@@ -163,7 +163,7 @@ def test_reads_strided_rows(device):
 # --- the module -----------------------------------------------------------------------------
 
 
-def test_module_is_the_op(device):
+def test_fidi_module_returns_the_loss_of_the_op(device):
     (x, y), (keys, key_y) = batch(9, 4, device), batch(5, 4, device, identities=3)
     module = losses.FIDILoss(alpha=1.2, beta=0.7, normalize=True, aggregation="sum")
     options = {"alpha": 1.2, "beta": 0.7, "normalize": True, "aggregation": "sum"}
@@ -171,7 +171,7 @@ def test_module_is_the_op(device):
     torch.testing.assert_close(module(x, y, keys, key_y), fidi(x, y, keys, key_y, **options))
 
 
-def test_descent_lowers_the_loss(device):
+def test_gradient_descent_lowers_the_fidi_loss(device):
     x, y = batch(32, 8, device, torch.float32, identities=4)
     module, x = losses.FIDILoss(), x.requires_grad_()
     before = module(x, y).item()

@@ -1,4 +1,4 @@
-"""Jaccard distances between all images: against both conventions as dense matrices."""
+"""Jaccard distances between all images: comparison with dense matrices in both conventions."""
 
 import sys
 
@@ -19,7 +19,7 @@ def reference(x, k1, k2, convention):
 
 
 def people(n, device="cpu", dtype=torch.float64, dim=8):
-    """Unit features of as many people as gives each five images."""
+    """Return unit features with five images for each identity."""
     centres = torch.randn(1 + n // 5, dim, dtype=torch.float64)
     x = centres[torch.arange(n) % len(centres)] + 0.4 * torch.randn(n, dim, dtype=torch.float64)
     return F.normalize(x).to(device, dtype)
@@ -36,7 +36,7 @@ def dense(got, fill=1.0):
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("convention", CONVENTIONS)
 @pytest.mark.parametrize("k1, k2", [(1, 1), (2, 2), (7, 3), (20, 6), (30, 1), (59, 70)])
-def test_matches_the_reference(k1, k2, convention, dtype, device):
+def test_jaccard_matches_reference(k1, k2, convention, dtype, device):
     x = people(60, device, dtype)
     got = jaccard_distance(x, k1, k2, convention=convention)
     assert got.distances.dtype == dtype and got.distances.device == x.device
@@ -45,14 +45,14 @@ def test_matches_the_reference(k1, k2, convention, dtype, device):
 
 
 @pytest.mark.parametrize("convention", CONVENTIONS)
-def test_whole_numbers_with_ties_and_duplicates(convention, device):
+def test_jaccard_matches_reference_with_ties_and_duplicates(convention, device):
     for _ in range(10):
         x = torch.randint(-1, 2, (50, 3), device=device).double()
         got = dense(jaccard_distance(x, 6, 3, convention=convention))
         torch.testing.assert_close(got, reference(x, 6, 3, convention), rtol=0, atol=1e-6)
 
 
-def test_smallest_number_of_images(device):
+def test_jaccard_accepts_the_smallest_number_of_images(device):
     one, two = people(1, device), people(2, device)
     assert dense(jaccard_distance(one, 1, 1)).tolist() == [[0.0]]
     torch.testing.assert_close(
@@ -60,7 +60,7 @@ def test_smallest_number_of_images(device):
     )
 
 
-def test_rows_are_sorted_symmetric_and_only_of_pairs_with_a_common_neighbour(device):
+def test_jaccard_rows_are_sorted_symmetric_and_share_a_neighbour(device):
     x = people(300, device)
     got = jaccard_distance(x, 10, 3)
     matrix = dense(got)
@@ -71,7 +71,7 @@ def test_rows_are_sorted_symmetric_and_only_of_pairs_with_a_common_neighbour(dev
     assert 300 < len(got.indices) < 300 * 300 / 2
 
 
-def test_leaves_out_what_is_farther(device):
+def test_jaccard_leaves_out_pairs_beyond_max_distance(device):
     x = people(100, device)
     matrix = dense(jaccard_distance(x, 10, 3))
     near = jaccard_distance(x, 10, 3, max_distance=0.6)
@@ -79,7 +79,7 @@ def test_leaves_out_what_is_farther(device):
     torch.testing.assert_close(dense(near), torch.where(matrix <= 0.6, matrix, 1.0))
 
 
-def test_more_images_than_are_packed_at_a_time(device):
+def test_jaccard_matches_reference_for_many_images(device):
     x = people(5000, device, torch.float32)
     got = jaccard_distance(x, 6, 2)
     some = jaccard_distance(x, 6, 2, max_distance=0.3)
@@ -87,7 +87,7 @@ def test_more_images_than_are_packed_at_a_time(device):
     assert int(got.offsets[-1]) == len(got.indices) == len(got.distances)
 
 
-def test_scipy_matrix_holds_the_same():
+def test_jaccard_distance_returns_an_equal_scipy_matrix():
     pytest.importorskip("scipy")
     got = jaccard_distance(people(40), 6, 2)
     matrix = got.to_scipy()
@@ -96,7 +96,7 @@ def test_scipy_matrix_holds_the_same():
 
 
 @pytest.mark.slow
-def test_dbscan_finds_the_people():
+def test_dbscan_on_jaccard_distances_finds_the_identities():
     cluster = pytest.importorskip("sklearn.cluster")
     identity = torch.arange(160) % 20
     centres = torch.randn(20, 16)
@@ -106,12 +106,12 @@ def test_dbscan_finds_the_people():
     assert len(set(zip(found.tolist(), identity.tolist(), strict=True))) == len(set(found)) == 20
 
 
-def test_op_is_registered_correctly(device):
+def test_jaccard_is_registered_correctly(device):
     op = torch.ops.reid_ext.jaccard.default
     torch.library.opcheck(op, (people(20, device), 5, 2, True, 1.0))
 
 
-def test_same_bits_with_two_threads(device):
+def test_jaccard_is_bit_identical_with_two_threads(device):
     x, before = people(700, device, torch.float32), torch.get_num_threads()
     results = []
     try:
@@ -136,12 +136,12 @@ def test_same_bits_with_two_threads(device):
         ({"features": torch.full((9, 2), torch.nan)}, "features must be finite, got NaN"),
     ],
 )
-def test_rejects_by_name(change, message):
+def test_jaccard_distance_raises_for_invalid_arguments(change, message):
     with pytest.raises(ValueError, match="jaccard_distance: " + message):
         jaccard_distance(**{"features": torch.randn(9, 4), "k1": 3, "k2": 2} | change)
 
 
-def test_op_rejects_by_name(device):
+def test_jaccard_op_raises_for_invalid_arguments(device):
     x = people(9, device)
     with pytest.raises(ValueError, match="jaccard: k1 must be at most the 9 images, got 10"):
         ops.jaccard(x, k1=10, k2=1, clustering=True)
@@ -151,11 +151,11 @@ def test_op_rejects_by_name(device):
         ops.jaccard(x, k1=2, k2=1, max_distance=-1)
 
 
-def test_is_exported():
+def test_jaccard_distance_is_exported():
     assert evaluation.jaccard_distance is jaccard_distance
 
 
-def test_without_scipy_says_what_to_install(monkeypatch):
+def test_jaccard_distance_without_scipy_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.sparse", None)
     with pytest.raises(ImportError, match=r"to_scipy needs SciPy.*pip install scipy"):
         jaccard_distance(people(9), 3, 2).to_scipy()

@@ -1,4 +1,4 @@
-"""mine_hardest against every distance, row by row; inputs of every kind and errors."""
+"""mine_hardest: comparison with all distances row by row, input types and errors."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ REFUSED = [
 
 
 def arguments(device, **changed):
-    """Arguments that fit, but for those of another shape."""
+    """Return valid arguments, with the shapes in ``changed`` replaced."""
     features = {"x": (6, 3), "keys": (9, 3)}
     integers = {"labels": (6,), "key_labels": (9,), "groups": (6,), "key_groups": (9,)}
     made = {}
@@ -52,13 +52,13 @@ def arguments(device, **changed):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("rows, dim", [(0, 8), (1, 1), (4, 0), (33, 7), (64, 256), (300, 4)])
-def test_matches_reference(rows, dim, metric, dtype, device):
+def test_mine_hardest_matches_reference(rows, dim, metric, dtype, device):
     check(*batch(rows, dim, device, dtype), metric=metric)
 
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("n, m", [(0, 5), (5, 0), (0, 0), (1, 1), (3, 32), (40, 31), (7, 300)])
-def test_matches_reference_between_anchors_and_keys(n, m, metric, device):
+def test_mine_hardest_matches_reference_with_keys(n, m, metric, device):
     (x, y), (keys, key_y) = (batch(rows, 6, device, identities=4) for rows in (n, m))
     groups, key_groups = (torch.randint(3, (rows,), device=device) for rows in (n, m))
     check(x, y, keys, key_y, metric=metric)
@@ -67,21 +67,21 @@ def test_matches_reference_between_anchors_and_keys(n, m, metric, device):
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("rows", [1, 33, 300])
-def test_only_keys_of_another_group_qualify(rows, metric, device):
+def test_mine_hardest_uses_only_keys_of_another_group(rows, metric, device):
     check(*batch(rows, 5, device), groups=torch.randint(2, (rows,), device=device), metric=metric)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("metric", METRICS)
-def test_matches_reference_across_tiles(metric, dtype, device):
-    x, keys = (corners(rows, 4, device, dtype) for rows in (520, 4200))  # all of them tied often
+def test_mine_hardest_matches_reference_across_tiles(metric, dtype, device):
+    x, keys = (corners(rows, 4, device, dtype) for rows in (520, 4200))  # with many ties
     keys[torch.rand(4200) < 0.1] = 0
     y, key_y = (torch.randint(700, (rows,), device=device) for rows in (520, 4200))
     check(x, y, keys, key_y, metric=metric)
 
 
-def test_no_row_is_its_own_positive_in_any_tile(device):
-    y = torch.arange(4200, device=device)  # every row alone, but for a pair across the tiles
+def test_mine_hardest_never_pairs_a_row_with_itself(device):
+    y = torch.arange(4200, device=device)  # distinct identities, except for one pair in two tiles
     y[[3, 4199]] = -1
     got = ops.mine_hardest(whole(4200, 3, device), y, metric="euclidean")
     want = torch.full((4200,), -1)
@@ -89,7 +89,7 @@ def test_no_row_is_its_own_positive_in_any_tile(device):
     assert got.positive.tolist() == want.tolist()
 
 
-def test_small_batches_of_every_kind(device):
+def test_mine_hardest_matches_reference_for_small_batches(device):
     rng = np.random.default_rng(0)
     for _ in range(100):
         n, m, dim, values = rng.integers((0, 0, 0, 1), (6, 70, 5, 5)).tolist()
@@ -103,15 +103,15 @@ def test_small_batches_of_every_kind(device):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("metric", METRICS)
-def test_ties_go_to_the_lowest_index(metric, dtype, device):
+def test_mine_hardest_breaks_ties_by_lowest_index(metric, dtype, device):
     make = corners if metric == "cosine" else whole
     few = make(5, 4, device, dtype)
-    x = few[torch.randint(5, (300,), device=device)]  # each row about 60 times
+    x = few[torch.randint(5, (300,), device=device)]  # every row occurs about 60 times
     check(x, torch.randint(3, (300,), device=device), metric=metric)
 
 
 @pytest.mark.parametrize("labels", [[7], [7, 7, 7], [1, 2, 3], [1, 1, 2]])
-def test_gives_minus_one_and_nan_where_no_key_qualifies(labels, device):
+def test_mine_hardest_gives_minus_1_and_nan_without_a_pair(labels, device):
     x, y = batch(len(labels), 4, device)[0], torch.tensor(labels, device=device)
     check(x, y)
     got = ops.mine_hardest(x, y)
@@ -121,7 +121,7 @@ def test_gives_minus_one_and_nan_where_no_key_qualifies(labels, device):
     assert got.negative_distance.isnan().tolist() == got.negative.lt(0).tolist()
 
 
-def test_groups_that_no_key_has_leave_all_keys(device):
+def test_mine_hardest_uses_all_keys_when_no_key_has_the_group(device):
     (x, y), (keys, key_y) = batch(5, 4, device), batch(9, 4, device)
     groups, key_groups = torch.full((5,), 8, device=device), torch.arange(9, device=device) % 3
     two_sets = {"keys": keys, "key_labels": key_y}
@@ -129,7 +129,7 @@ def test_groups_that_no_key_has_leave_all_keys(device):
     assert_mined(ops.mine_hardest(x, y, **two_sets, groups=groups, key_groups=key_groups), want)
 
 
-def test_distance_is_that_of_the_pair_without_cancellation(device):
+def test_mine_hardest_distance_has_no_cancellation_error(device):
     x = torch.tensor([[1.0, 1e-4], [1.0, 0.0], [0.0, 1.0]], device=device) * 1000
     y = torch.tensor([0, 0, 1], device=device)
     for metric, want in (("cosine", 0.5e-8), ("euclidean", 0.1), ("squared_euclidean", 0.01)):
@@ -137,11 +137,11 @@ def test_distance_is_that_of_the_pair_without_cancellation(device):
         torch.testing.assert_close(got, torch.full_like(got, want), rtol=1e-4, atol=0)
 
 
-# --- input of every kind --------------------------------------------------------------------
+# --- input types and edge cases -------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", SIGNED + UNSIGNED)
-def test_labels_and_groups_of_any_integer_type(dtype, device):
+def test_mine_hardest_accepts_any_integer_type(dtype, device):
     (x, y), (keys, key_y) = (batch(rows, 4, device, identities=5) for rows in (9, 20))
     groups, key_groups = y % 2, key_y // 2 % 2
     integers = [t.to(dtype) for t in (y, key_y, groups, key_groups)]
@@ -150,7 +150,7 @@ def test_labels_and_groups_of_any_integer_type(dtype, device):
     assert_mined(got, hardest_pairs(x, y, keys, key_y, groups, key_groups))
 
 
-def test_labels_of_any_size(device):
+def test_mine_hardest_accepts_labels_of_any_size(device):
     some = [-(2**63), -1, 0, 2**31, 2**32, 2**32 + 1, 2**63 - 1]
     y, groups = (torch.tensor(some, device=device)[torch.randint(7, (60,))] for _ in range(2))
     check(whole(60, 3, device), y, groups=groups, metric="euclidean")
@@ -158,7 +158,7 @@ def test_labels_of_any_size(device):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bool, torch.complex64])
 @pytest.mark.parametrize("argument", ["labels", "key_labels", "groups", "key_groups"])
-def test_rejects_labels_that_are_not_integers(argument, dtype, device):
+def test_mine_hardest_raises_for_labels_that_are_not_integers(argument, dtype, device):
     (x, y), (keys, key_y) = batch(4, 3, device), batch(5, 3, device)
     integers = {"labels": y, "key_labels": key_y, "groups": y, "key_groups": key_y}
     integers[argument] = integers[argument].to(dtype)
@@ -167,7 +167,7 @@ def test_rejects_labels_that_are_not_integers(argument, dtype, device):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_reads_strided_input(metric, device):
+def test_mine_hardest_accepts_strided_input(metric, device):
     x, keys = (torch.randn(6, rows, device=device).t() for rows in (8, 40))
     y, key_y, groups, key_groups = (
         torch.randint(3, (rows, 2), device=device)[:, 1] for rows in (8, 40, 8, 40)
@@ -177,7 +177,7 @@ def test_reads_strided_input(metric, device):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_zero_rows(metric, device):
+def test_mine_hardest_matches_reference_with_zero_rows(metric, device):
     x = corners(40, 4, device)
     x[::3] = 0
     y = torch.randint(4, (40,), device=device)
@@ -188,7 +188,7 @@ def test_zero_rows(metric, device):
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("rows", [12, 300])
-def test_row_that_is_not_finite_is_hardest_for_all(rows, metric, value, device):
+def test_non_finite_row_is_hardest_for_all_anchors(rows, metric, value, device):
     x, y = corners(rows, 4, device), torch.randint(3, (rows,), device=device)
     x[7, 2] = value
     x[rows - 1, 1] = value
@@ -197,7 +197,7 @@ def test_row_that_is_not_finite_is_hardest_for_all(rows, metric, value, device):
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 @pytest.mark.parametrize("metric", METRICS)
-def test_anchor_that_is_not_finite_gives_nan(metric, value, device):
+def test_non_finite_anchor_has_nan_distances(metric, value, device):
     x, keys = corners(5, 4, device), corners(70, 4, device)
     x[2, 3] = value
     y, key_y = (torch.randint(2, (rows,), device=device) for rows in (5, 70))
@@ -205,12 +205,12 @@ def test_anchor_that_is_not_finite_gives_nan(metric, value, device):
 
 
 @pytest.mark.parametrize("changed, message", REFUSED)
-def test_rejects_by_name(changed, message, device):
+def test_mine_hardest_raises_for_invalid_arguments(changed, message, device):
     with pytest.raises(ValueError, match="mine_hardest: " + message):
         ops.mine_hardest(**arguments(device, **changed))
 
 
-def test_rejects_other_dtypes_by_name(device):
+def test_mine_hardest_raises_for_other_dtypes(device):
     given = arguments(device)
     with pytest.raises(ValueError, match=r"keys must be torch\.float32 like x, got torch\.float64"):
         ops.mine_hardest(**given | {"keys": given["keys"].double()})
@@ -218,7 +218,7 @@ def test_rejects_other_dtypes_by_name(device):
         ops.mine_hardest(**given | {"x": given["x"].long()})
 
 
-def test_rejects_other_devices_by_name(device):
+def test_mine_hardest_raises_for_other_devices(device):
     if device.type == "cpu":
         pytest.skip("needs two devices")
     given = arguments(device)
@@ -227,7 +227,7 @@ def test_rejects_other_devices_by_name(device):
             ops.mine_hardest(**given | {name: given[name].cpu()})
 
 
-def test_rejects_unknown_metric(device):
+def test_mine_hardest_raises_for_unknown_metric(device):
     with pytest.raises(
         ValueError, match=r"metric must be one of 'cosine', 'euclidean'.*, got 'angle'"
     ):
@@ -235,8 +235,8 @@ def test_rejects_unknown_metric(device):
 
 
 @pytest.mark.slow
-def test_more_pairs_than_32_bits_count(device):
-    n = 46_400  # n * n > 2 ** 31; whole numbers 0 .. n - 1 on a line, identities by parity
+def test_mine_hardest_supports_more_than_2_to_the_31_pairs(device):
+    n = 46_400  # n * n > 2 ** 31; points 0 to n - 1 on a line, identities by parity
     order = torch.randperm(n, generator=torch.Generator().manual_seed(0)).to(device)
     pairs = ops.mine_hardest(order.double()[:, None], order % 2, metric="euclidean")
     parity = order % 2

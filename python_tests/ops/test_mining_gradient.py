@@ -1,4 +1,4 @@
-"""mine_hardest: its gradient, and what torch asks of an op."""
+"""mine_hardest: gradient and torch integration."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from reid_ext import ops
 
 
 def distances(metric, *integers):
-    """A function of x, and of keys, to the distances: what gradcheck wants."""
+    """Return a function from x and keys to the distances, for gradcheck."""
     names = ["labels", "groups", "key_labels", "key_groups"][: len(integers)]
 
     def mined(x, keys=None):
@@ -29,7 +29,7 @@ LENGTHS = [(1e-12, 1e12), (1e18, 1e-18), (1e-18, 1e18), (1e19, 1e19), (2e-19, 1.
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_gradient_matches_finite_differences(metric, device):
+def test_mining_gradient_matches_finite_differences(metric, device):
     x, keys = (
         torch.randn(rows, 5, device=device, dtype=torch.float64, requires_grad=True)
         for rows in (6, 9)
@@ -44,7 +44,7 @@ def test_gradient_matches_finite_differences(metric, device):
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("own_keys", [True, False])
-def test_gradient_matches_that_of_the_pairs(own_keys, metric, device):
+def test_mining_gradient_matches_that_of_the_pairs(own_keys, metric, device):
     x, y = batch(300, 300, device, identities=90)
     keys, key_y = (x, y) if own_keys else batch(70, 300, device, identities=90)
     leaves = [t.requires_grad_() for t in ([x] if own_keys else [x, keys])]
@@ -60,7 +60,7 @@ def test_gradient_matches_that_of_the_pairs(own_keys, metric, device):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_gradient_of_half_input_is_that_of_float32(dtype, device):
+def test_mining_gradient_of_half_input_is_that_of_float32(dtype, device):
     x, y = batch(20, 6, device, dtype)
     half, full = x.requires_grad_(), x.detach().float().requires_grad_()
     for leaf in (half, full):
@@ -69,16 +69,16 @@ def test_gradient_of_half_input_is_that_of_float32(dtype, device):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_coincident_points_have_zero_gradient(metric, device):
+def test_mining_gradient_of_equal_rows_is_zero(metric, device):
     x = torch.ones(4, 3, device=device, requires_grad=True)
     pairs = ops.mine_hardest(x, torch.tensor([0, 0, 1, 1], device=device), metric=metric)
     sum(pairs[2:]).sum().backward()
-    tolerance = 1e-6 if metric == "cosine" else 0  # the unit row itself is rounded
+    tolerance = 1e-6 if metric == "cosine" else 0  # unit rows are rounded
     torch.testing.assert_close(x.grad, torch.zeros_like(x), rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_zero_rows_have_finite_gradient(metric, device):
+def test_mining_gradient_of_zero_rows_is_finite(metric, device):
     x, y = batch(6, 4, device, identities=1)
     x[[0, 3]] = 0
     x.requires_grad_()
@@ -88,7 +88,7 @@ def test_zero_rows_have_finite_gradient(metric, device):
 
 
 @pytest.mark.parametrize("length, key_length", LENGTHS)
-def test_rows_of_any_length_have_the_cosine_of_their_direction(length, key_length, device):
+def test_cosine_distance_is_accurate_for_rows_of_any_norm(length, key_length, device):
     x, keys = (F.normalize(torch.randn(rows, 4, device=device)) for rows in (12, 20))
     y, key_y = (torch.arange(rows, device=device) % 2 for rows in (12, 20))
     runs = []
@@ -100,7 +100,7 @@ def test_rows_of_any_length_have_the_cosine_of_their_direction(length, key_lengt
     torch.testing.assert_close(*runs, rtol=1e-3, atol=1e-4)
 
 
-def test_row_too_short_to_have_a_direction_is_a_zero_row(device):
+def test_row_with_underflowing_norm_counts_as_zero_row(device):
     x = torch.tensor([[1e-20, 0.0], [1.0, 0.0], [0.0, 1.0]], device=device, requires_grad=True)
     pairs = ops.mine_hardest(x, torch.tensor([0, 0, 1], device=device))
     assert pairs.positive_distance[0] == 1 and pairs.negative_distance[0] == 1
@@ -108,7 +108,7 @@ def test_row_too_short_to_have_a_direction_is_a_zero_row(device):
     assert not x.grad[0].any() and x.grad.isfinite().all()
 
 
-def test_anchors_without_a_key_have_zero_gradient(device):
+def test_mining_gradient_of_anchors_without_a_key_is_zero(device):
     x = torch.randn(3, 4, device=device, requires_grad=True)
     pairs = ops.mine_hardest(x, torch.tensor([0, 1, 2], device=device))
     pairs.positive_distance.sum().backward()
@@ -118,7 +118,7 @@ def test_anchors_without_a_key_have_zero_gradient(device):
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("own_keys", [True, False])
-def test_same_bits_in_two_runs_and_with_two_threads(own_keys, metric, threads, device):
+def test_mining_is_bit_identical_in_two_runs_and_two_threads(own_keys, metric, threads, device):
     x, y = batch(600, 300, device, torch.float32)
     keys, key_y = batch(500, 300, device, torch.float32)
     two_sets = {} if own_keys else {"keys": keys.requires_grad_(), "key_labels": key_y}
@@ -134,7 +134,7 @@ def test_same_bits_in_two_runs_and_with_two_threads(own_keys, metric, threads, d
             torch.testing.assert_close(other, one, rtol=0, atol=0, equal_nan=True)
 
 
-def test_refuses_a_second_derivative(device):
+def test_mine_hardest_raises_for_second_derivative(device):
     x, y = batch(6, 3, device, identities=2)
     distance = ops.mine_hardest(x.requires_grad_(), y).negative_distance.sum()
     (grad,) = torch.autograd.grad(distance, x, create_graph=True)
@@ -143,7 +143,7 @@ def test_refuses_a_second_derivative(device):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_op_is_registered_correctly(metric, device):
+def test_mine_hardest_is_registered_correctly(metric, device):
     (x, _), (keys, _) = batch(8, 3, device), batch(12, 3, device)
     y, groups, key_y, key_groups = (
         torch.arange(rows, device=device) // step % 2 for rows in (8, 12) for step in (1, 2)
@@ -156,7 +156,8 @@ def test_op_is_registered_correctly(metric, device):
     backward = torch.ops.reid_ext.mine_hardest_backward.default
     pairs = op(*two_sets, metric)
     torch.library.opcheck(backward, (*pairs[2:], x, keys, *pairs, metric))
-    # The last of its checks cannot add indices to distances: test_compiles_to_one_graph does it.
+    # The last check of opcheck cannot add indices to distances.
+    # test_mine_hardest_compiles_to_one_graph covers it.
     some = ("test_schema", "test_autograd_registration", "test_faketensor")
     x.requires_grad_(), keys.requires_grad_()
     torch.library.opcheck(op, (*one_set, metric), test_utils=some)
@@ -165,7 +166,7 @@ def test_op_is_registered_correctly(metric, device):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dynamic", [False, True])
-def test_compiles_to_one_graph(dynamic, device):
+def test_mine_hardest_compiles_to_one_graph(dynamic, device):
     def mined(x, y, keys, key_y):
         return ops.mine_hardest(x, y, keys=keys, key_labels=key_y, metric="euclidean")
 
@@ -180,7 +181,7 @@ def test_compiles_to_one_graph(dynamic, device):
 
 
 @pytest.mark.parametrize("autocast_to", [torch.bfloat16, torch.float16])
-def test_autocast_computes_in_float32(autocast_to, device):
+def test_mine_hardest_runs_in_float32_under_autocast(autocast_to, device):
     x, y = batch(40, 9, device, torch.float32)
     want = ops.mine_hardest(x, y)
     with torch.autocast(device.type, autocast_to):
@@ -189,6 +190,6 @@ def test_autocast_computes_in_float32(autocast_to, device):
     assert_mined(got, want)
 
 
-def test_runs_in_inference_mode(device):
+def test_mine_hardest_runs_in_inference_mode(device):
     with torch.inference_mode():
         check(*batch(9, 4, device))

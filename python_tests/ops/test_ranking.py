@@ -1,4 +1,4 @@
-"""Ranks of positives: the ops against a stable sort with the junk left out, and their contract."""
+"""Ranks of positives: comparison with a stable sort without junk, and errors."""
 
 import numpy as np
 import pytest
@@ -29,23 +29,23 @@ def check_features(query, gallery, positive, junk, metric):
 # --- values ---------------------------------------------------------------------------------
 
 
-def test_ranks_by_hand(device):
+def test_rank_positives_matches_hand_computed_ranks(device):
     d = torch.tensor([[0.5, 0.1, 0.5, 0.3, 0.9], [0.0, 0.0, 0.0, 0.0, 0.0]], device=device)
     positives = lists([[1, 0, 1, 0, 1], [0, 0, 0, 1, 0]], device)
     junk = lists([[0, 1, 0, 0, 0], [1, 0, 0, 0, 1]], device)
-    # Query 0 sees 3 0 2 4 without 1; query 1 sees 1 2 3.
+    # Query 0 ranks 3, 0, 2, 4 (1 is junk). Query 1 ranks 1, 2, 3 (0 and 4 are junk).
     assert ops.rank_positives_from_distances(d, positives, junk).tolist() == [2, 3, 4, 3]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("q, g", [(0, 9), (9, 0), (0, 0), (1, 1), (5, 31), (33, 128), (20, 1000)])
-def test_matches_a_stable_sort_of_distances(q, g, dtype, device):
-    check_distances(torch.randn(q, g, device=device).to(dtype), *draw(q, g))  # halves are tied
+def test_ranks_match_a_stable_sort_of_distances(q, g, dtype, device):
+    check_distances(torch.randn(q, g, device=device).to(dtype), *draw(q, g))  # half types have ties
 
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("q, g, dim", [(0, 9, 3), (9, 0, 3), (1, 1, 1), (33, 129, 17), (4, 5, 0)])
-def test_matches_a_stable_sort_of_features(q, g, dim, metric, device):
+def test_ranks_match_a_stable_sort_of_features(q, g, dim, metric, device):
     query, gallery = (torch.randn(n, dim, device=device, dtype=torch.float64) for n in (q, g))
     check_features(query, gallery, *draw(q, g), metric)
 
@@ -60,7 +60,7 @@ def test_equal_distances_are_ranked_by_gallery_index(dim, metric, dtype, device)
     check_features(query, gallery, *draw(40, 500), metric)
 
 
-def test_small_cases_of_every_kind(device):
+def test_ranks_match_a_stable_sort_for_small_distances(device):
     rng = np.random.default_rng(0)
     for _ in range(2000 if device.type == "cpu" else 300):
         q, g = rng.integers(0, (4, 40))
@@ -69,7 +69,7 @@ def test_small_cases_of_every_kind(device):
         check_distances(torch.tensor(d, device=device), *draw(q, g, rng))
 
 
-def test_small_features_of_every_kind(device):
+def test_ranks_match_a_stable_sort_for_small_features(device):
     rng = np.random.default_rng(1)
     for _ in range(500 if device.type == "cpu" else 100):
         q, g, dim = rng.integers(0, (4, 40, 4))
@@ -88,7 +88,7 @@ def test_distances_and_features_give_the_same_ranks(device):
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
 @pytest.mark.parametrize("metric", METRICS)
-def test_gallery_image_that_is_not_finite_comes_last(metric, value, device):
+def test_non_finite_gallery_image_is_ranked_last(metric, value, device):
     make = corners if metric == "cosine" else whole
     query, gallery = make(9, 4, device), make(40, 4, device)
     d = order_values(query, gallery, metric)
@@ -104,7 +104,7 @@ def test_gallery_image_that_is_not_finite_comes_last(metric, value, device):
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
 @pytest.mark.parametrize("metric", METRICS)
-def test_query_that_is_not_finite_ranks_by_gallery_index(metric, value, device):
+def test_non_finite_query_ranks_by_gallery_index(metric, value, device):
     query, gallery = corners(3, 4, device), corners(40, 4, device)
     d = order_values(query, gallery, metric)
     query[1, 2] = value
@@ -117,8 +117,8 @@ def test_query_that_is_not_finite_ranks_by_gallery_index(metric, value, device):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_squared_distances_beyond_the_range_are_still_in_order(dtype, device):
-    """Rows whose squared norms just fit the type, and twice whose products do not."""
+def test_ranks_are_correct_when_squared_distances_overflow(dtype, device):
+    """Squared norms are just below the largest number, and twice the products overflow."""
     longest = torch.finfo(dtype).max ** 0.5 * 0.99
     gallery = torch.linspace(0.5, 1, 40, dtype=torch.float64)[torch.randperm(40), None]
     query, (positive, junk) = torch.tensor([[0.9]], dtype=torch.float64), draw(1, 40)
@@ -129,21 +129,21 @@ def test_squared_distances_beyond_the_range_are_still_in_order(dtype, device):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_zero_query_ranks_by_metric(metric, device):
+def test_zero_query_is_ranked_by_its_metric(metric, device):
     query, gallery = torch.zeros(2, 4, device=device), corners(40, 4, device, torch.float32)
     gallery[::5] *= 2
     gallery[::3] = 0
     check_features(query, gallery, *draw(2, 40), metric)
 
 
-def test_cosines_too_close_for_one_minus_cosine_are_told_apart(device):
+def test_ranks_separate_cosines_with_equal_rounded_distances(device):
     query, gallery = [[1.0, 0.0]], [[0.0, 1.0], [1e-10, 1.0]]
     query, gallery = (torch.tensor(t, device=device) for t in (query, gallery))
     both, none = lists([[1, 0]], device), lists([[0, 0]], device)
     assert ops.rank_positives(query, gallery, both, none).tolist() == [2]
 
 
-def test_every_image_positive_and_every_other_image_junk(device):
+def test_ranks_match_when_all_images_are_positive_or_junk(device):
     d, everything = torch.randn(5, 70, device=device), np.ones((5, 70), bool)
     check_distances(d, everything, ~everything)
     check_distances(d, ~everything, everything)
@@ -152,14 +152,14 @@ def test_every_image_positive_and_every_other_image_junk(device):
     check_distances(d, some, ~some)
 
 
-def test_more_queries_than_a_block(device):
+def test_ranks_match_for_more_queries_than_a_block(device):
     query, gallery = whole(1100, 3, device), whole(20, 3, device)
     check_features(query, gallery, *draw(1100, 20), "euclidean")
     check_distances(torch.randn(1100, 20, device=device), *draw(1100, 20))
 
 
-def test_gallery_of_which_few_queries_fit_a_block(device):
-    g = (1 << 21) + 5  # 4 queries of float64
+def test_ranks_match_for_a_gallery_with_few_queries_per_block(device):
+    g = (1 << 21) + 5  # a block holds 4 queries in float64
     query = torch.arange(-2.0, 3.0, device=device, dtype=torch.float64)[:, None]
     gallery = torch.arange(g, device=device).remainder(1000).double()[:, None]
     positives = torch.tensor([7, 999, 1998, g - 1], device=device)
@@ -173,10 +173,10 @@ def test_gallery_of_which_few_queries_fit_a_block(device):
         assert got[q].tolist() == sorted(int(1 + b.sum() - b[q]) for b in before)
 
 
-# --- input of every kind --------------------------------------------------------------------
+# --- input types ----------------------------------------------------------------------------
 
 
-def test_reads_strided_input(device):
+def test_ranking_accepts_strided_input(device):
     query, gallery = whole(4, 30, device).t(), whole(4, 90, device).t()[::2]
     positive, junk = draw(30, 45)
     want = places(order_values(query, gallery, "euclidean"), positive, junk)
@@ -190,7 +190,7 @@ def test_reads_strided_input(device):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_features_that_require_a_gradient_give_ranks_without_one(dtype, device):
+def test_ranks_require_no_gradient(dtype, device):
     query, gallery = whole(5, 3, device, dtype), whole(20, 3, device, dtype)
     wanted = [lists(mask, device) for mask in draw(5, 20)]
     want = ops.rank_positives(query, gallery, *wanted)
@@ -200,7 +200,7 @@ def test_features_that_require_a_gradient_give_ranks_without_one(dtype, device):
     assert not ops.rank_positives_from_distances(d, *wanted).requires_grad
 
 
-def test_leaves_its_input_as_it_was(device):
+def test_ranking_does_not_change_its_input(device):
     query, gallery = whole(5, 3, device), whole(20, 3, device)
     wanted = [lists(mask, device) for mask in draw(5, 20)]
     d = torch.cdist(query, gallery)
@@ -210,7 +210,7 @@ def test_leaves_its_input_as_it_was(device):
     assert all(map(torch.equal, before, (query, gallery, d)))
 
 
-def test_same_ranks_with_two_threads(device):
+def test_ranks_are_equal_with_two_threads(device):
     d, wanted = torch.randn(300, 200, device=device), draw(300, 200)
     before = torch.get_num_threads()
     try:
@@ -224,7 +224,7 @@ def test_same_ranks_with_two_threads(device):
 # --- registration ---------------------------------------------------------------------------
 
 
-def test_ops_are_registered_correctly(device):
+def test_ranking_ops_are_registered_correctly(device):
     query, gallery = whole(5, 3, device), whole(20, 3, device)
     positives, junk = (lists(mask, device) for mask in draw(5, 20))
     features = torch.ops.reid_ext.rank_positives.default
@@ -235,7 +235,7 @@ def test_ops_are_registered_correctly(device):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dynamic", [False, True])
-def test_compiles_to_one_graph(dynamic, device):
+def test_ranking_ops_compile_to_one_graph(dynamic, device):
     def ranks(query, gallery, *wanted):
         return (
             ops.rank_positives(query, gallery, *wanted, metric="euclidean"),
@@ -251,7 +251,7 @@ def test_compiles_to_one_graph(dynamic, device):
         )
 
 
-def test_autocast_ranks_in_float32(device):
+def test_ranking_runs_in_float32_under_autocast(device):
     query, gallery = torch.tensor([[1.0, 1.0]]), torch.tensor([[3.001, 3.0], [3.0, 3.0]])
     query, gallery = query.to(device), gallery.to(device)  # equal in bfloat16
     positives, junk = lists([[1, 0]], device), lists([[0, 0]], device)
@@ -264,7 +264,7 @@ def test_autocast_ranks_in_float32(device):
 
 
 def arguments(device, **changed):
-    """Arguments of the op that fit two queries, three images and four positives, but for some."""
+    """Return arguments for two queries, three images and four positives, with changes."""
     made = {
         "query": torch.zeros(2, 4),
         "gallery": torch.zeros(3, 4),
@@ -301,12 +301,12 @@ WRONG_VALUES = [
 
 
 @pytest.mark.parametrize("changed, message", REFUSED)
-def test_rejects_by_name(changed, message, device):
+def test_rank_positives_raises_for_invalid_arguments(changed, message, device):
     with pytest.raises(RuntimeError, match="rank_positives: " + message):
         torch.ops.reid_ext.rank_positives(**arguments(device, **changed))
 
 
-def test_rejects_unknown_metric(device):
+def test_rank_positives_raises_for_unknown_metric(device):
     x, none = torch.randn(2, 3, device=device), torch.zeros(3, dtype=torch.int64, device=device)
     nothing = ops.Lists(none, none[:0])
     with pytest.raises(ArgumentError, match=r"metric must be one of 'cosine', .* got 'dot'"):
@@ -315,7 +315,7 @@ def test_rejects_unknown_metric(device):
         torch.ops.reid_ext.rank_positives(**arguments(device) | {"metric": 3})
 
 
-def test_rejects_unknown_or_unfit_compute(device):
+def test_rank_positives_raises_for_invalid_compute(device):
     x, none = torch.randn(2, 3, device=device), torch.zeros(3, dtype=torch.int64, device=device)
     nothing = ops.Lists(none, none[:0])
     with pytest.raises(ArgumentError, match=r"compute must be one of 'exact', .* got 'bf16'"):
@@ -325,7 +325,7 @@ def test_rejects_unknown_or_unfit_compute(device):
         ops.rank_positives(x.double(), x.double(), nothing, nothing, compute="approximate")
 
 
-def test_errors_of_the_kernel_name_the_arguments_of_the_function(device):
+def test_kernel_errors_name_the_public_arguments(device):
     x, none = torch.randn(2, 3, device=device), torch.zeros(3, dtype=torch.int64, device=device)
     nothing = ops.Lists(none, none[:0])
     with pytest.raises(ArgumentError, match=r"^rank_positives: gallery must have shape") as caught:
@@ -336,7 +336,7 @@ def test_errors_of_the_kernel_name_the_arguments_of_the_function(device):
 
 
 @pytest.mark.parametrize("name, values, message", WRONG_VALUES)
-def test_rejects_wrong_lists(name, values, message, device):
+def test_rank_positives_raises_for_invalid_lists(name, values, message, device):
     if device.type != "cpu":
         pytest.skip("list values are checked on the CPU only")
     given = arguments(device, **{name: torch.tensor(values)})
@@ -348,14 +348,14 @@ def test_rejects_wrong_lists(name, values, message, device):
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 3, 1)])
-def test_rejects_distances_that_are_no_matrix(shape, device):
+def test_ranking_raises_for_distances_that_are_not_a_matrix(shape, device):
     none = lists(np.zeros((2, 3), int), device)
     with pytest.raises(ArgumentError, match=r"distances must have shape \(.*\), got"):
         ops.rank_positives_from_distances(torch.zeros(shape, device=device), none, none)
 
 
 @pytest.mark.parametrize("name", [*arguments("cpu")][3:])
-def test_rejects_other_devices_by_name(name, device):
+def test_rank_positives_raises_for_other_devices(name, device):
     if device.type == "cpu":
         pytest.skip("needs two devices")
     given = arguments(device)
@@ -364,11 +364,13 @@ def test_rejects_other_devices_by_name(name, device):
 
 
 @pytest.mark.slow
-def test_more_pairs_than_32_bits_count(device):
+def test_ranking_supports_more_than_2_to_the_31_pairs(device):
     q, g, step = 30_000, 72_000, 41_000  # q * g > 2 ** 31; points 0, 1, 2, ... on a line
     index = torch.arange(q, device=device)
     query, gallery = (torch.arange(n, device=device).double()[:, None] for n in (q, g))
     positives = ops.Lists(torch.arange(q + 1, device=device), index + step)
     junk = ops.Lists(torch.zeros_like(positives.offsets), index[:0])
     ranks = ops.rank_positives(query, gallery, positives, junk, metric="squared_euclidean")
-    assert torch.equal(ranks, index + step + 1)  # all to the left, itself, step - 1 to the right
+    assert torch.equal(
+        ranks, index + step + 1
+    )  # all images to the left, itself, and step - 1 to the right

@@ -1,6 +1,6 @@
-"""Random rankings of every kind against brute force, and every way to rank against the others.
+"""Compares random rankings with brute force, and all ways of ranking with each other.
 
-A few seconds as it is; REID_EXT_FUZZ=20000 draws so many problems per test, anew at each run.
+The tests take a few seconds. REID_EXT_FUZZ=20000 runs 20000 new problems per test.
 """
 
 import os
@@ -49,7 +49,7 @@ def one_thread():
 
 
 def near_rows(n, dim, rng):
-    """Rows of all lengths, many of them a few last bits apart or alike but for their length."""
+    """Return rows of all norms. Many differ only in the last bits or in their norm."""
     kinds = rng.standard_normal((rng.integers(1, 9), dim)).astype(np.float32)
     if rng.random() < 0.3:
         kinds = torch.tensor(kinds).bfloat16().float().numpy()
@@ -74,8 +74,8 @@ def cut(gallery, rng):
 
 @fuzz
 @given(SEEDS, st.integers(0, 30), st.integers(1, 200), st.sampled_from(METRICS), st.data())
-def test_exact_distances(seed, q, g, metric, data):
-    """Brute force in float64 = all at once = in blocks, in full and by bfloat16."""
+def test_ranks_of_exact_distances_match_brute_force(seed, q, g, metric, data):
+    """Brute force in float64, whole and block-wise ranking, float32 and bfloat16 agree."""
     rng = np.random.default_rng(seed)
     dims = [1, 4, 16, 64, 256] if metric == "cosine" else [1, 2, 7, 33, 64, 600]
     dim = data.draw(st.sampled_from(dims))
@@ -106,7 +106,7 @@ def all_pair_values(query, gallery, metric):
 
 
 def orders(query, gallery, metric):
-    """What a metric orders by, in float64, and how far any rounding in float32 may move it."""
+    """Return the order values of a metric in float64, and a bound of their float32 error."""
     x, y = query.double(), gallery.double()
     product, y_norm = x @ y.T, y.norm(dim=1)
     size = x.norm(dim=1, keepdim=True) * y_norm
@@ -119,8 +119,8 @@ def orders(query, gallery, metric):
 
 @fuzz
 @given(SEEDS, st.integers(1, 20), st.integers(1, 200), st.sampled_from(METRICS), st.data())
-def test_near_ties(seed, q, g, metric, data):
-    """A stable sort by pair_values = in blocks, in full and by bfloat16; near float64."""
+def test_ranks_of_near_ties_match_a_sort(seed, q, g, metric, data):
+    """A stable sort by pair_values equals all ways of ranking, and is close to float64."""
     rng = np.random.default_rng(seed)
     dim = data.draw(st.sampled_from([1, 2, 31, 32, 33, 64, 100, 257]))
     query, gallery = near_rows(q, dim, rng), near_rows(g, dim, rng)
@@ -141,7 +141,7 @@ def test_near_ties(seed, q, g, metric, data):
 
 
 def check_within(query, gallery, metric, masks, value, error):
-    """rank_positives lies between the images surely and possibly before a positive."""
+    """Check that each rank is between the numbers of surely and of possibly nearer images."""
     positive, junk = masks
     with estimated_by("float32"):
         ranks = ops.rank_positives(query, gallery, lists(positive), lists(junk), metric=metric)
@@ -168,7 +168,7 @@ def labels_of(q, g, rng):
 
 
 def as_rule(mask, rng):
-    """A mask as the user may give it: tensor, array, lists, function."""
+    """Return a mask as a tensor, an array, nested lists or a function."""
     given = torch.tensor(mask)
 
     def rule(pairs: Pairs) -> torch.Tensor:
@@ -186,8 +186,8 @@ def as_rule(mask, rng):
     st.sampled_from(PROTOCOLS),
     st.sampled_from([torch.float32, torch.float64, torch.bfloat16, torch.float16]),
 )
-def test_evaluation(seed, q, g, metric, protocol, dtype):
-    """Every protocol, rule, dtype and source of a gallery, against a plain loop."""
+def test_evaluation_matches_a_loop(seed, q, g, metric, protocol, dtype):
+    """Compare every protocol, rule, dtype and gallery source with a plain loop."""
     rng = np.random.default_rng(seed)
     dim = rng.choice([4, 16, 64])
     query, gallery = (exact_rows(rng, n, dim, metric, dtype) for n in (q, g))
@@ -227,8 +227,8 @@ def test_evaluation(seed, q, g, metric, protocol, dtype):
 
 @fuzz
 @given(SEEDS, st.integers(1, 4), st.integers(1, 9))
-def test_single_shot_expectation(seed, q, g):
-    """The mean over every gallery of one image per identity, one after the other."""
+def test_single_shot_expectation_matches_all_galleries(seed, q, g):
+    """Compare with the mean over all galleries that have one image per identity."""
     rng = np.random.default_rng(seed)
     labels, d = labels_of(q, g, rng), rng.integers(0, 4, (q, g)) * 1.0
     same = same_pairs(labels["query_ids"], labels["gallery_ids"])
@@ -244,8 +244,8 @@ def test_single_shot_expectation(seed, q, g):
 
 @fuzz
 @given(SEEDS, st.integers(1, 15), st.integers(1, 60), st.sampled_from(PROTOCOLS))
-def test_verification(seed, q, g, protocol):
-    """True positive rates at false ones, against sorting all pairs."""
+def test_verification_matches_a_sort_of_all_pairs(seed, q, g, protocol):
+    """Compare true positive rates at given false positive rates with a sort of all pairs."""
     rng = np.random.default_rng(seed)
     query, gallery = (exact_rows(rng, n, 5, "squared_euclidean", torch.float32) for n in (q, g))
     labels, rates = labels_of(q, g, rng), rng.random(3)

@@ -1,4 +1,4 @@
-"""Re-ranking in parts: whatever the parts, the bits of re-ranking at once."""
+"""Re-ranking in parts is bit-identical to re-ranking at once, for any number of parts."""
 
 import itertools
 
@@ -11,7 +11,7 @@ METRICS = ["cosine", "euclidean", "squared_euclidean"]
 
 
 def people(q, g, device, dtype=torch.float32, dim=12):
-    """Features of as many people as gives each four images."""
+    """Return features with about four images for each identity."""
     centres = torch.randn(1 + (q + g) // 4, dim)
     of = torch.randint(len(centres), (q + g,))
     x = (centres[of] + 0.7 * torch.randn(q + g, dim)).to(device, dtype)
@@ -19,7 +19,7 @@ def people(q, g, device, dtype=torch.float32, dim=12):
 
 
 def scanned(query, gallery, parts, **options):
-    """What all parts found, merged."""
+    """Return the merged scans of all parts."""
     return ops.merge_scans(
         [
             ops.k_reciprocal_scan(query, gallery, part=part, parts=parts, **options)
@@ -36,8 +36,8 @@ def stretches(rows, parts):
 @pytest.mark.parametrize("parts", [1, 2, 3, 7])
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_parts_together_are_the_bits_of_one(parts, metric, dtype, device):
-    query, gallery = people(170, 530, device, dtype)  # several blocks of rows, the last not whole
+def test_merged_parts_are_bit_identical_to_one_part(parts, metric, dtype, device):
+    query, gallery = people(170, 530, device, dtype)  # several blocks of rows, the last one partial
     options = {"k1": 8, "k2": 3, "metric": metric}
     scan = scanned(query, gallery, parts, **options)
     pieces = stretches(len(query), parts)
@@ -52,14 +52,14 @@ def test_parts_together_are_the_bits_of_one(parts, metric, dtype, device):
 
 
 @pytest.mark.parametrize("q, g", [(1, 1), (3, 4), (40, 30)])
-def test_more_parts_than_blocks(q, g, device):
+def test_merged_parts_match_with_more_parts_than_blocks(q, g, device):
     query, gallery = people(q, g, device)
     scan = scanned(query, gallery, 5, k1=1)
     got = ops.k_reciprocal_of_scan(query, gallery, scan, 0, q, k1=1)
     assert torch.equal(got, ops.k_reciprocal(query, gallery, k1=1))
 
 
-def test_equal_distances_go_by_index_across_parts(device):
+def test_equal_distances_are_ordered_by_index_across_parts(device):
     x = torch.randint(-1, 2, (700, 3), device=device).float()
     query, gallery = x[:200], x[200:]
     scan = scanned(query, gallery, 3)
@@ -70,9 +70,9 @@ def test_equal_distances_go_by_index_across_parts(device):
     assert torch.equal(got, ops.k_reciprocal(query, gallery))
 
 
-def test_distances_beyond_the_range_come_last_as_in_one(device):
+def test_overflowing_distances_come_last_in_parts_and_whole(device):
     x = torch.randn(300, 4, device=device)
-    x[250:] *= 1e30  # whose squares are infinite: a row has fewer finite keys than neighbours
+    x[250:] *= 1e30  # squares overflow, so a row has fewer finite keys than neighbours
     query, gallery = x[:100], x[100:]
     scan = scanned(query, gallery, 3, k1=260)
     got = ops.k_reciprocal_of_scan(query, gallery, scan, 0, 100, k1=260)
@@ -81,7 +81,7 @@ def test_distances_beyond_the_range_come_last_as_in_one(device):
     )
 
 
-def test_each_part_makes_its_share_of_the_blocks():
+def test_parts_have_equal_shares_of_the_blocks():
     query, gallery = people(100, 700, "cpu")
     full = ops.k_reciprocal_scan(query, gallery, k1=799)
     assert (full.indices < 800).all()
@@ -89,11 +89,11 @@ def test_each_part_makes_its_share_of_the_blocks():
         (ops.k_reciprocal_scan(query, gallery, k1=799, part=part, parts=3).indices < 800).sum()
         for part in range(3)
     ]
-    assert sum(shares) == 800 * 800  # every pair is seen by one part, and from both ends
+    assert sum(shares) == 800 * 800  # one part sees each pair, in both directions
     assert max(shares) < 1.5 * 800 * 800 / 3
 
 
-def test_no_queries_asked_for(device):
+def test_k_reciprocal_of_scan_accepts_count_0(device):
     query, gallery = people(5, 40, device)
     scan = scanned(query, gallery, 2, k1=5)
     assert ops.k_reciprocal_of_scan(query, gallery, scan, 5, 0, k1=5).shape == (0, 40)
@@ -101,7 +101,7 @@ def test_no_queries_asked_for(device):
     assert near.distances.shape == near.indices.shape == (0, 3)
 
 
-def test_ops_are_registered_correctly(device):
+def test_scan_ops_are_registered_correctly(device):
     query, gallery = people(3, 20, device)
     library, scan = torch.ops.reid_ext, scanned(query, gallery, 1, k1=5, k2=2, metric="cosine")
     check = torch.library.opcheck
@@ -120,13 +120,13 @@ def test_ops_are_registered_correctly(device):
         ({"k1": 10}, "k1 must be below the 10 images, got 10"),
     ],
 )
-def test_scan_rejects_by_name(change, message, device):
+def test_k_reciprocal_scan_raises_for_invalid_arguments(change, message, device):
     query, gallery = people(3, 7, device)
     with pytest.raises(ValueError, match="k_reciprocal_scan: " + message):
         ops.k_reciprocal_scan(query, gallery, **{"k1": 2, **change})
 
 
-def test_rows_reject_by_name(device):
+def test_k_reciprocal_of_scan_raises_for_invalid_arguments(device):
     query, gallery = people(3, 7, device)
     scan = scanned(query, gallery, 1, k1=2, k2=1)
     where = "k_reciprocal_of_scan: "
@@ -148,7 +148,7 @@ def test_rows_reject_by_name(device):
         ops.k_reciprocal_nearest_of_scan(query, gallery, scan, 0, 3, 8, k1=2, k2=1)
 
 
-def test_indices_beyond_the_images_are_refused():
+def test_k_reciprocal_of_scan_raises_for_indices_out_of_range():
     query, gallery = people(3, 7, "cpu")
     scan = scanned(query, gallery, 1, k1=2, k2=1)
     wrong = scan._replace(indices=scan.indices + 7)

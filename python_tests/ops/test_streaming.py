@@ -1,4 +1,4 @@
-"""Galleries in blocks: the ops by their definition, any cut, every source, and what is refused."""
+"""Galleries in blocks: comparison with definitions, all block sizes and sources, errors."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ METRICS = ["cosine", "euclidean", "squared_euclidean"]
 
 
 def problem(q=30, g=400, device="cpu", dtype=torch.float64, make=whole, dim=4):
-    """Features with many equal distances, and labels that make positives, junk and ignored rows."""
+    """Return features with many ties, and labels with positives, junk and ignored rows."""
     torch.manual_seed(0)
     labels = {
         "query_ids": torch.randint(0, 9, (q,)),
@@ -25,7 +25,7 @@ def problem(q=30, g=400, device="cpu", dtype=torch.float64, make=whole, dim=4):
         "query_cameras": torch.randint(0, 3, (q,)),
         "gallery_cameras": torch.randint(0, 3, (g,)),
     }
-    labels["gallery_ids"][:60] = -1  # a whole block of them
+    labels["gallery_ids"][:60] = -1  # all images of one block
     return make(q, dim, device, dtype), make(g, dim, device, dtype), labels
 
 
@@ -48,7 +48,7 @@ def same(a, b):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("at", [(), (1,), (60, 61, 200), tuple(range(1, 400))])
-def test_ranks_do_not_depend_on_the_cut(at, metric, dtype, device):
+def test_ranks_do_not_depend_on_the_block_size(at, metric, dtype, device):
     make = corners if metric == "cosine" else whole
     query, gallery, labels = problem(device=device, dtype=dtype, make=make)
     at_once = evaluate(query, gallery, **labels, metric=metric)
@@ -56,7 +56,7 @@ def test_ranks_do_not_depend_on_the_cut(at, metric, dtype, device):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_many_small_problems_match_a_sort(metric, device):
+def test_streamed_ranks_match_a_sort_for_small_problems(metric, device):
     rng = np.random.default_rng(2)
     make = corners if metric == "cosine" else whole
     for _ in range(150):
@@ -73,7 +73,7 @@ def test_many_small_problems_match_a_sort(metric, device):
         assert got == places(d, positive, junk)
 
 
-def test_ranks_of_real_features_are_those_of_float64(device):
+def test_streamed_ranks_match_float64(device):
     torch.manual_seed(1)
     query, gallery, labels = problem(20, 3000, device, make=lambda n, d, dev, t: torch.randn(n, d))
     query, gallery = query.to(device), gallery.to(device)
@@ -83,14 +83,14 @@ def test_ranks_of_real_features_are_those_of_float64(device):
         @ torch.nn.functional.normalize(gallery.double()).T
     )
     want = evaluate_distances(d, **labels)
-    for dtype, atol in (torch.float64, 1e-7), (torch.float32, 1e-5):  # a near tie may swap
+    for dtype, atol in (torch.float64, 1e-7), (torch.float32, 1e-5):  # near ties may be swapped
         pieces = cut(gallery.to(dtype), 1000, 1001, 2500)
         got = evaluate(query.to(dtype), pieces, **labels).average_precision
         torch.testing.assert_close(got, want.average_precision, atol=atol, rtol=0)
 
 
 @pytest.mark.slow
-def test_long_gallery_is_streamed_in_tiles_and_blocks(device, monkeypatch):
+def test_streamed_ranks_match_for_a_long_gallery(device, monkeypatch):
     query, gallery, labels = problem(300, 9000, device, torch.float32)
     at_once = evaluate(query, gallery, **labels, metric="euclidean")
     monkeypatch.setattr(feature_set, "LONGEST_TILE", 8000)
@@ -98,7 +98,7 @@ def test_long_gallery_is_streamed_in_tiles_and_blocks(device, monkeypatch):
     assert same(evaluate(query, gallery, **labels, metric="euclidean"), at_once)
 
 
-def test_query_that_is_not_finite_ranks_by_gallery_index(device):
+def test_non_finite_query_ranks_by_gallery_index_in_blocks(device):
     query, gallery, labels = problem(device=device)
     query[::2, 1] = torch.nan
     at_once = evaluate(query, gallery, **labels)
@@ -109,7 +109,7 @@ def test_query_that_is_not_finite_ranks_by_gallery_index(device):
 
 
 def check_checked(query, gallery, metric, cuts=(7, 100)):
-    """Estimates in bfloat16 give the very ranks of products in full."""
+    """Check that bfloat16 estimates give exactly the ranks of full-precision products."""
     positive, junk = draw(len(query), len(gallery))
     pieces = cut(gallery, *cuts)
     full = streamed_ranks(query, pieces, positive, junk, metric)
@@ -127,8 +127,8 @@ def test_bfloat16_estimates_give_the_same_ranks(scale, metric):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_bfloat16_estimates_tell_near_ties_apart(metric):
-    """Positives and others a few last bits from each other, which bfloat16 cannot see."""
+def test_bfloat16_estimates_separate_near_ties(metric):
+    """Values differ only in the last bits, which bfloat16 cannot represent."""
     torch.manual_seed(4)
     query = torch.randn(20, 64)
     gallery = torch.randn(8, 64).repeat(60, 1)
@@ -138,19 +138,19 @@ def test_bfloat16_estimates_tell_near_ties_apart(metric):
 
 @pytest.mark.parametrize("estimate", ESTIMATES)
 @pytest.mark.parametrize("metric", METRICS)
-def test_equal_rows_tie_whatever_their_block(metric, estimate):
+def test_equal_rows_tie_in_any_block(metric, estimate):
     torch.manual_seed(5)
     query, kinds = torch.randn(20, 67), torch.randn(8, 67)
     gallery = kinds.repeat(60, 1)
     positive, junk = draw(20, 480)
-    d = order_values(query, kinds, metric).repeat(1, 60)  # equal where the rows are
+    d = order_values(query, kinds, metric).repeat(1, 60)  # equal for equal rows
     pieces = cut(gallery, 5, 91, 92, 300)
     got = streamed_ranks(query, pieces, positive, junk, metric, estimate)
     assert got == places(d, positive, junk)
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_bfloat16_estimates_of_rows_that_are_not_finite(metric):
+def test_bfloat16_estimates_match_for_non_finite_rows(metric):
     query, gallery = whole(12, 16, "cpu", torch.float32), whole(300, 16, "cpu", torch.float32)
     for row, value in ((3, torch.nan), (50, torch.inf), (299, -torch.inf), (7, 3e38), (9, 1e30)):
         gallery[row, 5] = value
@@ -160,20 +160,20 @@ def test_bfloat16_estimates_of_rows_that_are_not_finite(metric):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("metric", METRICS)
-def test_bfloat16_estimates_of_more_than_a_tile(metric):
+def test_bfloat16_estimates_match_for_more_than_a_tile(metric):
     torch.manual_seed(5)
     query, gallery = torch.randn(300, 32), torch.randn(4200, 32)
     check_checked(query, gallery, metric, cuts=())
 
 
-def test_random_features_are_few_enough_apart_to_fall_back():
-    """Of one-dimensional features most pairs are open: the rest is multiplied in full."""
+def test_bfloat16_estimates_fall_back_for_undecided_pairs():
+    """The estimates leave most pairs undecided, so these are computed in full precision."""
     torch.manual_seed(6)
     check_checked(1 + 1e-4 * torch.randn(300, 2), 1 + 1e-4 * torch.randn(500, 2), "euclidean")
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_evaluate_is_the_same_by_each_estimate(metric):
+def test_evaluate_gives_the_same_result_for_each_estimate(metric):
     torch.manual_seed(7)
     query, gallery, labels = problem(70, 3000)
     centre = 3 * torch.randn(12, 64)
@@ -187,8 +187,8 @@ def test_evaluate_is_the_same_by_each_estimate(metric):
     assert all(same(ranking, rankings[0]) for ranking in rankings[1:])
 
 
-def test_ranks_by_estimates_read_unsorted_lists():
-    """As the product in full does, though the lists are to be ascending."""
+def test_bfloat16_estimates_accept_unsorted_lists():
+    """The full-precision product also accepts them, although lists should be ascending."""
     torch.manual_seed(8)
     query, gallery = torch.randn(5, 16), torch.randn(80, 16)
     positives, junk = map(lists, draw(5, 80))
@@ -202,8 +202,8 @@ def test_ranks_by_estimates_read_unsorted_lists():
 
 
 @pytest.mark.parametrize("estimate", ESTIMATES)
-def test_approximate_ranks_are_those_of_bfloat16_products(estimate):
-    """Whatever is forced; in memory as in blocks."""
+def test_approximate_ranks_match_bfloat16_products(estimate):
+    """This holds for each forced estimate, in memory and in blocks."""
     torch.manual_seed(9)
     query, gallery = torch.randn(20, 64), torch.randn(600, 64)
     positives, junk = map(lists, draw(20, 600))
@@ -221,7 +221,7 @@ def test_approximate_ranks_are_those_of_bfloat16_products(estimate):
     assert not torch.equal(*counts)
 
 
-def test_bfloat16_alone_is_near():
+def test_approximate_evaluation_is_close_to_exact():
     query, gallery, labels = problem(dtype=torch.float32, make=lambda n, d, *_: torch.randn(n, 64))
     exact = evaluate(query, gallery, **labels)
     assert evaluate(query, gallery, **labels, compute="bf16").mAP == pytest.approx(
@@ -229,7 +229,7 @@ def test_bfloat16_alone_is_near():
     )
 
 
-def test_torch_settings_do_not_reach_exact_ranks():
+def test_exact_ranks_ignore_torch_precision_settings():
     backend = torch.backends.mkldnn.matmul
     query, gallery, labels = problem(dtype=torch.float32, make=lambda n, d, *_: torch.randn(n, 64))
     exact = evaluate(query, gallery, **labels)
@@ -250,7 +250,7 @@ def test_torch_settings_do_not_reach_exact_ranks():
         (torch.float32, "fast", "compute must be one of 'exact', 'bf16', 'tf32', got 'fast'"),
     ],
 )
-def test_refuses_products_that_are_not_there(dtype, compute, message):
+def test_evaluate_raises_for_unsupported_compute(dtype, compute, message):
     query, gallery, labels = problem(dtype=dtype)
     with pytest.raises(ValueError, match=message):
         evaluate(query, gallery, **labels, compute=compute)
@@ -260,7 +260,7 @@ def test_refuses_products_that_are_not_there(dtype, compute, message):
 
 
 class Anew:
-    """Blocks made again at each pass, as a loader would."""
+    """Yields the blocks again at each pass, as a loader would."""
 
     def __init__(self, pieces):
         self.pieces, self.passes = pieces, 0
@@ -270,7 +270,7 @@ class Anew:
         yield from self.pieces
 
 
-def test_every_source_gives_the_same(tmp_path, device):
+def test_evaluate_gives_the_same_result_for_every_source(tmp_path, device):
     query, gallery, labels = problem(device="cpu", dtype=torch.float32)
     at_once = evaluate(query, gallery, **labels, metric="euclidean")
     np.save(tmp_path / "gallery.npy", gallery.numpy())
@@ -288,16 +288,18 @@ def test_every_source_gives_the_same(tmp_path, device):
     assert anew.passes == 2
 
 
-def test_queries_may_come_in_blocks_too():
+def test_evaluate_accepts_queries_in_blocks():
     query, gallery, labels = problem(dtype=torch.float32)
     want = evaluate(query, gallery, **labels)
     for blocks_of in (cut(query, 7), [q.numpy() for q in cut(query, 7)], iter(cut(query, 3))):
         assert same(evaluate(blocks_of, gallery, **labels), want)
-    with pytest.raises(ValueError, match="evaluate: query must have blocks of one feature length"):
+    with pytest.raises(
+        ValueError, match="evaluate: query must have blocks with the same feature length"
+    ):
         evaluate([query[:3], query[3:].double()], gallery, **labels)
 
 
-def test_of_half_features_only_the_rows_of_positives_are_converted_twice(monkeypatch):
+def test_half_features_are_converted_twice_only_for_positives(monkeypatch):
     query, gallery, labels = problem(dtype=torch.float16)
     read = []
     original = ops.pair_values
@@ -314,7 +316,7 @@ def test_of_half_features_only_the_rows_of_positives_are_converted_twice(monkeyp
 # --- registration ---------------------------------------------------------------------------
 
 
-def test_ops_are_registered_correctly(device):
+def test_streaming_ops_are_registered_correctly(device):
     query, block = whole(5, 3, device), whole(20, 3, device)
     positives, junk = (lists(mask, device) for mask in draw(5, 20))
     of_query = torch.repeat_interleave(positives.offsets.diff())
@@ -327,7 +329,7 @@ def test_ops_are_registered_correctly(device):
     )
 
 
-def test_autocast_compares_in_float32(device):
+def test_streaming_runs_in_float32_under_autocast(device):
     query, block = torch.tensor([[1.0, 1.0]]), torch.tensor([[3.001, 3.0], [3.0, 3.0]])
     query, block = query.to(device), block.to(device)  # equal in bfloat16
     both, first = lists([[1, 0]], device), torch.zeros(1, dtype=torch.int64, device=device)
@@ -344,7 +346,7 @@ def test_autocast_compares_in_float32(device):
     "change, message",
     [
         (lambda g: iter(cut(g, 9)), "gallery must be iterable twice, got list_iterator"),
-        (lambda g: (b for b in cut(g, 9)), "must be iterable twice, got generator.*starts anew"),
+        (lambda g: (b for b in cut(g, 9)), "must be iterable twice, got generator.*starts again"),
         (lambda g: cut(g, 9)[:1], "rows in its blocks as there are labels, 400, got 9"),
         (lambda g: [g, g[:1]], "rows in its blocks as there are labels, 400, got more"),
         (lambda g: [g[:9], g[9:, :2]], "gallery must have feature length 4 like query, got 2"),
@@ -354,14 +356,17 @@ def test_autocast_compares_in_float32(device):
         (lambda g: [g[:9], "rows"], "gallery must be float32, float64.* got <U4"),
     ],
 )
-def test_refuses_blocks_by_name(change, message):
+def test_evaluate_raises_for_invalid_blocks(change, message):
     query, gallery, labels = problem()
     with pytest.raises(ValueError, match=f"evaluate: .*{message}"):
         evaluate(query, change(gallery), **labels)
 
 
 def arguments(**changed):
-    """Of count_before, two queries among three images; positive 2 of query 0, 0 and 1 of 1."""
+    """Return arguments of count_before for two queries and three images, with changes.
+
+    Image 2 is the positive of query 0, and images 0 and 1 are those of query 1.
+    """
     return {
         "query": torch.zeros(2, 4),
         "block": torch.zeros(3, 4),
@@ -405,13 +410,13 @@ def arguments(**changed):
         ),
     ],
 )
-def test_count_before_rejects_by_name(changed, message):
+def test_count_before_raises_for_invalid_arguments(changed, message):
     with pytest.raises(RuntimeError, match="count_before: " + message):
         torch.ops.reid_ext.count_before(**arguments(**changed))
 
 
 @pytest.mark.parametrize("name, value", [("pair_query", 2), ("pair_row", 3), ("pair_row", -1)])
-def test_pair_values_rejects_rows_that_do_not_exist(name, value):
+def test_pair_values_raises_for_rows_out_of_range(name, value):
     given = {"pair_query": torch.zeros(1).long(), "pair_row": torch.zeros(1).long()}
     given[name] = torch.tensor([value])
     with pytest.raises(RuntimeError, match=rf"pair_values: {name} must be in .* got {value}"):

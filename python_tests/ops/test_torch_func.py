@@ -1,4 +1,4 @@
-"""torch.func over the ops: the gradients of backward(), and a stack of problems one by one."""
+"""torch.func on the ops: comparison of gradients with backward() and of vmap with a loop."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ FUNCTIONS = {
 }
 
 every = pytest.mark.parametrize("op", FUNCTIONS)
-# vmap says that it calls a kernel once per problem
+# vmap warns that it calls a kernel once per problem
 stacks = pytest.mark.filterwarnings("ignore:There is a performance drop")
 
 
@@ -32,7 +32,7 @@ def by_backward(op, x):
 
 
 @every
-def test_grad_and_vjp_are_those_of_backward(op, x):
+def test_func_grad_and_vjp_match_backward(op, x):
     want = by_backward(op, x[0])
     assert torch.equal(torch.func.grad(FUNCTIONS[op])(x[0]), want)
     _, vjp = torch.func.vjp(FUNCTIONS[op], x[0])
@@ -41,14 +41,14 @@ def test_grad_and_vjp_are_those_of_backward(op, x):
 
 @every
 @stacks
-def test_vmap_is_a_loop(op, x):
+def test_func_vmap_matches_a_loop(op, x):
     got = torch.func.vmap(torch.func.grad_and_value(FUNCTIONS[op]))(x)
     assert torch.equal(got[0], torch.stack([by_backward(op, one) for one in x]))
     assert torch.equal(got[1], torch.stack([FUNCTIONS[op](one) for one in x]))
 
 
 @stacks
-def test_jacobian_is_row_by_row(x):
+def test_func_jacobian_matches_rows(x):
     got = torch.func.jacrev(ops.cosine_matrix)(x[0])
     for row, column in ((0, 1), (2, 5)):
         leaf = x[0].clone().requires_grad_()
@@ -57,7 +57,7 @@ def test_jacobian_is_row_by_row(x):
 
 
 @every
-def test_second_derivative_is_refused_by_name(op, x):
+def test_func_raises_for_second_derivative(op, x):
     def gradient(x):
         return torch.func.grad(FUNCTIONS[op])(x).sum()
 

@@ -1,4 +1,4 @@
-"""VA-reID's viewpoint softmax, against its definition row by row."""
+"""Viewpoint loss of VA-reID: comparison with its definition row by row."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from reid_ext import ops
 
 
 def labels_used(logits, labels, views, **choices):
-    """The labels the op worked with, (N, C * V): as they sum to 1, the gradient is r - t."""
+    """Return the labels t that the op used, (N, C * V), from the gradient r - t."""
     logits = logits.detach().requires_grad_()
     ops.viewpoint_loss(logits, labels, views, aggregation="none", **choices).sum().backward()
     present = choices.get("present")
@@ -22,7 +22,7 @@ SHAPES = [(0, 3, 3), (1, 1, 1), (5, 1, 3), (6, 4, 1), (9, 40, 2), (33, 50, 3), (
 
 
 def batch_again(rows, device):
-    """The logits that batch() drew first from the test's seed, before they were rounded."""
+    """Return the logits that batch() sampled first, before rounding."""
     torch.manual_seed(0)
     return batch(rows, 6, 3, device)[0]
 
@@ -31,7 +31,7 @@ def batch_again(rows, device):
 @pytest.mark.parametrize("targets", TARGETS)
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_matches_reference_with_its_gradient(shape, masked, targets, dtype, device):
+def test_viewpoint_loss_and_gradient_match_reference(shape, masked, targets, dtype, device):
     logits, labels, views, present = batch(*shape, device, dtype, masked)
     views[1::4] = -1
     choices = {"num_views": shape[2], "targets": targets, "present": present}
@@ -48,13 +48,13 @@ def test_matches_reference_with_its_gradient(shape, masked, targets, dtype, devi
     torch.testing.assert_close(grad, want_grad.to(dtype))
 
 
-def test_hard_labels_are_cross_entropy(device):
+def test_viewpoint_loss_with_hard_labels_is_cross_entropy(device):
     logits, labels, views, _ = batch(9, 5, 3, device)
     got = ops.viewpoint_loss(logits, labels, views, targets="hard")
     torch.testing.assert_close(got, F.cross_entropy(logits, labels * 3 + views))
 
 
-def test_adaptive_labels_are_those_of_the_paper(device):
+def test_viewpoint_adaptive_labels_match_the_paper(device):
     r = torch.tensor([[0.1, 0.4, 0.1], [0.2, 0.1, 0.1]], device=device, dtype=torch.float64)
     y, v = torch.tensor([[0], [1]], device=device)
     e1, e2 = ALPHA * (1 - 0.6), ALPHA * (1 - 0.4)
@@ -71,7 +71,7 @@ def test_adaptive_labels_are_those_of_the_paper(device):
         ([1, 0, 0, 1, 1, 1], [0.9 + 0.1 / 4, 0, 0, 0.1 / 4, 0.1 / 4, 0.1 / 4]),
     ],
 )
-def test_fixed_labels_for_three_two_and_one_view(present, want, device):
+def test_viewpoint_fixed_labels_match_for_3_2_and_1_views(present, want, device):
     mask = torch.tensor(present, device=device).bool().view(2, 3)
     y = v = torch.zeros(1, dtype=torch.int64, device=device)
     logits = torch.randn(1, 6, device=device, dtype=torch.float64)
@@ -81,21 +81,21 @@ def test_fixed_labels_for_three_two_and_one_view(present, want, device):
 
 @pytest.mark.parametrize("targets", TARGETS)
 @pytest.mark.parametrize("masked", [False, True])
-def test_labels_are_probabilities(masked, targets, device):
+def test_viewpoint_labels_are_probabilities(masked, targets, device):
     logits, labels, views, present = batch(40, 6, 3, device, masked=masked)
     t = labels_used(3 * logits, labels, views, targets=targets, present=present)
     torch.testing.assert_close(t.sum(1), torch.ones_like(t[:, 0]))
     assert t.min() > -1e-12
 
 
-def test_alpha_of_zero_is_hard_labels(device):
+def test_viewpoint_labels_are_hard_when_alpha_is_0(device):
     logits, labels, views, _ = batch(9, 5, 3, device)
     hard = ops.viewpoint_loss(logits, labels, views, targets="hard")
     torch.testing.assert_close(ops.viewpoint_loss(logits, labels, views, alpha=0.0), hard)
 
 
 @pytest.mark.parametrize("targets", TARGETS)
-def test_permuting_rows_permutes_their_losses(targets, device):
+def test_viewpoint_losses_are_permuted_with_the_rows(targets, device):
     logits, labels, views, present = batch(20, 6, 3, device, masked=True)
     order = torch.randperm(20, device=device)
     choices = {"targets": targets, "present": present, "aggregation": "none"}
@@ -104,13 +104,13 @@ def test_permuting_rows_permutes_their_losses(targets, device):
     assert torch.equal(got, each[order])
 
 
-# --- rows and classes that do not take part ---------------------------------------------------
+# --- rows and classes that are left out -------------------------------------------------------
 
 
 @pytest.mark.parametrize("rows", [0, 3])
-def test_rows_without_a_view_give_zero_loss_and_zero_gradient(rows, device):
+def test_viewpoint_loss_is_zero_without_known_views(rows, device):
     logits = torch.randn(rows, 12, device=device, requires_grad=True)
-    labels = torch.full((rows,), 2**62, device=device)  # never looked up
+    labels = torch.full((rows,), 2**62, device=device)  # the labels are not used
     loss = ops.viewpoint_loss(logits, labels, torch.full((rows,), -1, device=device))
     loss.backward()
     assert loss.item() == 0 and not logits.grad.any()
@@ -118,7 +118,7 @@ def test_rows_without_a_view_give_zero_loss_and_zero_gradient(rows, device):
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf, 1e30])
 @pytest.mark.parametrize("targets", TARGETS)
-def test_logits_of_absent_classes_are_not_looked_at(targets, value, device):
+def test_viewpoint_loss_ignores_logits_of_missing_classes(targets, value, device):
     logits, labels, views, present = batch(9, 6, 3, device, torch.float32, masked=True)
     grads = []
     for absent in (0.0, value):
@@ -128,12 +128,12 @@ def test_logits_of_absent_classes_are_not_looked_at(targets, value, device):
     assert torch.equal(*grads) and not grads[1][:, ~present.flatten()].any()
 
 
-# --- logits of every kind ---------------------------------------------------------------------
+# --- values and types of logits ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize("targets", TARGETS)
 @pytest.mark.parametrize("size", [0.0, 1.0, 1e4, 1e30])
-def test_logits_of_any_size_have_finite_losses_and_gradients(size, targets, device):
+def test_viewpoint_loss_is_finite_for_logits_of_any_size(size, targets, device):
     logits, labels, views, _ = batch(30, 6, 3, device, torch.float32)
     leaf = (logits.sign() * size).requires_grad_()
     each = ops.viewpoint_loss(leaf, labels, views, targets=targets, aggregation="none")
@@ -142,7 +142,7 @@ def test_logits_of_any_size_have_finite_losses_and_gradients(size, targets, devi
     assert leaf.grad.isfinite().all() and leaf.grad.abs().max() <= 1
 
 
-def test_a_certain_prediction_keeps_the_digits_of_its_gradient(device):
+def test_viewpoint_gradient_is_accurate_for_certain_predictions(device):
     logits = torch.zeros(1, 30, device=device)
     logits[0, 4] = 25  # the probability rounds to 1 in float32
     y = v = torch.ones(1, dtype=torch.int64, device=device)
@@ -153,8 +153,8 @@ def test_a_certain_prediction_keeps_the_digits_of_its_gradient(device):
 
 
 @pytest.mark.parametrize("targets", TARGETS)
-@pytest.mark.parametrize("column", [0, 1, 5])  # of the class, another view, another identity
-def test_minus_infinity_means_what_it_does_in_torch(column, targets, device):
+@pytest.mark.parametrize("column", [0, 1, 5])  # the class, another view, another identity
+def test_viewpoint_loss_treats_minus_infinity_like_torch(column, targets, device):
     logits = torch.randn(1, 6, device=device, dtype=torch.float64)
     logits[0, column] = -torch.inf
     y = v = torch.zeros(1, dtype=torch.int64, device=device)
@@ -170,7 +170,7 @@ def test_minus_infinity_means_what_it_does_in_torch(column, targets, device):
 
 
 @pytest.mark.parametrize("targets", TARGETS)
-def test_nan_is_not_hidden_and_stays_in_its_row(targets, device):
+def test_viewpoint_loss_keeps_nan_in_its_row(targets, device):
     for column in (0, 1, 17):
         logits, _, views, _ = batch(3, 6, 3, device)
         logits[1, column] = torch.nan
@@ -181,7 +181,7 @@ def test_nan_is_not_hidden_and_stays_in_its_row(targets, device):
         assert leaf.grad.isnan().any(1).tolist() == [False, True, False]
 
 
-def test_reads_strided_logits(device):
+def test_viewpoint_loss_accepts_strided_logits(device):
     logits, labels, views, _ = batch(7, 4, 3, device)
     want = ops.viewpoint_loss(logits, labels, views)
     leaf = logits.t().contiguous().requires_grad_()
@@ -192,21 +192,21 @@ def test_reads_strided_logits(device):
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int16, torch.int32])
-def test_labels_and_views_of_any_integer_type(dtype, device):
+def test_viewpoint_loss_accepts_any_integer_type(dtype, device):
     logits, labels, views, _ = batch(7, 4, 3, device)
     got = ops.viewpoint_loss(logits, labels.to(dtype), views.to(dtype))
     assert torch.equal(got, ops.viewpoint_loss(logits, labels, views))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_logits_are_computed_in_float32(dtype, device):
+def test_viewpoint_loss_computes_half_logits_in_float32(dtype, device):
     logits, labels, views, _ = batch(20, 6, 3, device, dtype)
     half, full = logits.requires_grad_(), logits.detach().float().requires_grad_()
     got, want = (ops.viewpoint_loss(leaf, labels, views) for leaf in (half, full))
     got.backward(), want.backward()
     assert got.dtype == torch.float32 and torch.equal(got, want)
     assert half.grad.dtype == dtype and torch.equal(half.grad, full.grad.to(dtype))
-    # Against the reference on the unrounded logits: half inputs carry 8 or 11 bits.
+    # Compare with the reference on unrounded logits. Half types have 8 or 11 bits.
     exact = viewpoint(batch_again(20, device), labels, views).mean()
     tolerance = {torch.bfloat16: 2**-7, torch.float16: 2**-10}[dtype]
     torch.testing.assert_close(got.double(), exact, rtol=tolerance, atol=tolerance)

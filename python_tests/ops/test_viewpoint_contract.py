@@ -1,4 +1,4 @@
-"""VA-reID's viewpoint softmax: its gradient, what torch asks of an op, and its errors."""
+"""Viewpoint loss of VA-reID: gradient, torch integration and errors."""
 
 import pytest
 import torch
@@ -51,7 +51,7 @@ REFUSED = {
 @pytest.mark.parametrize("targets", ["fixed", "hard"])
 @pytest.mark.parametrize("aggregation", ["mean", "none"])
 @pytest.mark.parametrize("masked", [False, True])
-def test_gradient_matches_finite_differences(masked, aggregation, targets, device):
+def test_viewpoint_gradient_matches_finite_differences(masked, aggregation, targets, device):
     # Adaptive labels move with the logits, but are constants in the gradient by definition: finite
     # differences would see them move. test_matches_reference_with_its_gradient covers them.
     logits, labels, views, present = batch(4, 3, 3, device, masked=masked)
@@ -65,7 +65,7 @@ def test_gradient_matches_finite_differences(masked, aggregation, targets, devic
     assert torch.autograd.gradcheck(loss, logits.requires_grad_())
 
 
-def test_each_row_has_its_own_incoming_gradient(device):
+def test_viewpoint_gradient_scales_each_row_separately(device):
     logits, labels, views, _ = batch(5, 4, 3, device)
     weight = torch.randn(5, device=device, dtype=torch.float64)
     grads = []
@@ -76,7 +76,7 @@ def test_each_row_has_its_own_incoming_gradient(device):
     torch.testing.assert_close(*grads)
 
 
-def test_keeps_nothing_of_the_size_of_the_logits_but_them(device):
+def test_viewpoint_loss_saves_only_the_logits_for_backward(device):
     logits, labels, views, _ = batch(8, 50, 3, device)
     leaf, saved = logits.requires_grad_(), []
     keep = torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t)
@@ -86,7 +86,7 @@ def test_keeps_nothing_of_the_size_of_the_logits_but_them(device):
     assert [t.data_ptr() for t in large] == [leaf.data_ptr()]
 
 
-def test_refuses_a_second_derivative(device):
+def test_viewpoint_loss_raises_for_second_derivative(device):
     logits, labels, views, _ = batch(4, 3, 3, device)
     loss = ops.viewpoint_loss(logits.requires_grad_(), labels, views)
     (grad,) = torch.autograd.grad(loss, logits, create_graph=True)
@@ -95,7 +95,7 @@ def test_refuses_a_second_derivative(device):
 
 
 @pytest.mark.parametrize("masked", [False, True])
-def test_same_bits_in_two_runs_and_with_two_threads(masked, threads, device):
+def test_viewpoint_loss_is_bit_identical_in_runs_and_threads(masked, threads, device):
     logits, labels, views, present = batch(300, 400, 3, device, torch.float32, masked)
     logits.requires_grad_()
     runs = []
@@ -112,7 +112,7 @@ def test_same_bits_in_two_runs_and_with_two_threads(masked, threads, device):
 
 @pytest.mark.parametrize("each", [False, True])
 @pytest.mark.parametrize("masked", [False, True])
-def test_op_is_registered_correctly(masked, each, device):
+def test_viewpoint_loss_is_registered_correctly(masked, each, device):
     logits, labels, views, present = batch(4, 3, 3, device, masked=masked)
     op = torch.ops.reid_ext.viewpoint_loss.default
     arguments = (logits.requires_grad_(), labels, views, present, 3, ALPHA, 0)  # adaptive
@@ -126,7 +126,7 @@ def test_op_is_registered_correctly(masked, each, device):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dynamic", [False, True])
-def test_compiles_to_one_graph(dynamic, device):
+def test_viewpoint_loss_compiles_to_one_graph(dynamic, device):
     compiled = torch.compile(
         ops.viewpoint_loss, fullgraph=True, backend="aot_eager", dynamic=dynamic
     )
@@ -141,7 +141,7 @@ def test_compiles_to_one_graph(dynamic, device):
 
 
 @pytest.mark.parametrize("autocast_to", [torch.bfloat16, torch.float16])
-def test_autocast_computes_in_float32(autocast_to, device):
+def test_viewpoint_loss_runs_in_float32_under_autocast(autocast_to, device):
     logits, labels, views, _ = batch(9, 6, 3, device, torch.float32)
     with torch.autocast(device.type, autocast_to):
         got = ops.viewpoint_loss(logits, labels, views)
@@ -150,7 +150,7 @@ def test_autocast_computes_in_float32(autocast_to, device):
 
 
 @pytest.mark.parametrize("case", OUT_OF_RANGE)
-def test_class_out_of_range_is_an_error_on_the_cpu_and_nan_on_cuda(case, device):
+def test_class_out_of_range_raises_on_cpu_and_is_nan_on_cuda(case, device):
     label, view, message = OUT_OF_RANGE[case]
     logits, labels, views, _ = batch(5, 4, 3, device)
     present = torch.ones(4, 3, dtype=torch.bool, device=device)
@@ -168,7 +168,7 @@ def test_class_out_of_range_is_an_error_on_the_cpu_and_nan_on_cuda(case, device)
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_rejects_by_name(case, device):
+def test_viewpoint_loss_raises_for_invalid_arguments(case, device):
     changed, message = REFUSED[case]
     shapes = {"logits": (6, 12), "labels": (6,), "views": (6,), "present": (4, 3)}
     given = {
@@ -180,7 +180,7 @@ def test_rejects_by_name(case, device):
         ops.viewpoint_loss(**given)
 
 
-def test_rejects_other_dtypes_by_name(device):
+def test_viewpoint_loss_raises_for_other_dtypes(device):
     logits, labels, views, present = batch(4, 3, 3, device, masked=True)
     with pytest.raises(ValueError, match=r"views must be integers, got torch\.float64"):
         ops.viewpoint_loss(logits, labels, views.double())

@@ -173,7 +173,7 @@ def test_place_that_cannot_be_written_is_named_before_the_work(
     for out in (f"/proc/model{ENDINGS[file_format]}", folder):
         assert command("export", trained[0], out, "--format", file_format) == 1
         err = capsys.readouterr().err
-        assert f"export_model: path must be a place that can be written, got {out}: " in err
+        assert f"export_model: path must be a path that can be written, got {out}: " in err
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
 
 

@@ -1,1 +1,1 @@
-"""What every package of reid_ext uses: libraries, devices, progress, terminal and files."""
+"""Internals shared by all packages: libraries, arguments, devices, progress, terminal, files."""

@@ -1,4 +1,4 @@
-"""The error of an invalid argument, and how it gets the names of what the user called."""
+"""ArgumentError, and the decorator that makes it name the function that the user called."""
 
 import functools
 import re
@@ -11,7 +11,7 @@ from torch import Tensor
 
 F = TypeVar("F", bound=Callable)
 
-# What csrc/common/check.h writes, behind the place that torch names: "check_like, check.h:62, ".
+# The format of csrc/common/check.h. Torch puts the place before it: "check_like, check.h:62, ".
 _KERNEL_ERROR = re.compile(
     r"(?:[^\n]*:\d+, )?(?P<function>\w+): (?P<argument>.+?) must (?P<requirement>.+?)"
     r"(?:(?<= like| with) (?P<like>\w+))?, got (?P<value>.*?)(?:; (?P<advice>.*))?$",
@@ -20,17 +20,25 @@ _KERNEL_ERROR = re.compile(
 
 
 class ArgumentError(ValueError):
-    """An argument of a public function that does not meet its requirement.
+    """Raised when an argument of a public function does not meet its requirement.
 
     The message is ``<function>: <argument> must <requirement>, got <value>; <advice>``.
 
     Attributes:
         function: The public function or class that the user called.
         argument: The name of its argument.
-        requirement: What the argument must be, have or hold.
-        value: What was given, described in at most about 80 characters.
-        advice: What to do about it; may be empty.
-        like: Another argument, with whose name the requirement ends; may be empty.
+        requirement: What the argument must be, have or hold, as a verb phrase.
+        value: The value received, described in at most about 80 characters.
+        advice: How to correct the call. May be empty.
+        like: The argument that this one must match. It ends the requirement and may be empty.
+
+    Examples:
+        >>> import torch, reid_ext
+        >>> try:
+        ...     reid_ext.ops.nearest(torch.eye(3), count=1, metric="manhattan")
+        ... except reid_ext.ArgumentError as error:
+        ...     print(error.argument, "must", error.requirement)
+        metric must be one of 'cosine', 'euclidean', 'squared_euclidean'
     """
 
     def __init__(
@@ -54,16 +62,16 @@ class ArgumentError(ValueError):
         return type(self), fields
 
     def named(self, function: str, **arguments: str) -> "ArgumentError":
-        """The same error for a caller of ``function``, which has its own names of arguments."""
+        """Return the same error, with the function's name and its own names of the arguments."""
         argument = arguments.get(self.argument, self.argument)
         like = arguments.get(self.like, self.like)
         return ArgumentError(function, argument, self._comparison, self.value, self.advice, like)
 
     @classmethod
     def of_kernel(cls, error: RuntimeError) -> "ArgumentError | RuntimeError":
-        """What a compiled op raised: of an argument as ArgumentError, anything else unchanged.
+        """Turn a kernel's error about an argument into ArgumentError; return others unchanged.
 
-        C++ passes nothing but its text to Python.
+        Only the text of an error reaches Python from C++, so the text is parsed.
         """
         first_line = str(error).split("\nException raised from", 1)[0].strip()
         match = _KERNEL_ERROR.match(first_line)
@@ -71,9 +79,9 @@ class ArgumentError(ValueError):
 
 
 def named(**arguments: str) -> Callable[[F], F]:
-    """Let errors name the decorated function, or the class of a method, and its own arguments.
+    """Make errors name the decorated function, or the class of a method, and its arguments.
 
-    ``arguments``: the name of an argument of what it calls -> its own name for it.
+    ``arguments`` maps the argument names of the functions that it calls to its own names.
     """
 
     def decorate(called: F) -> F:
@@ -81,7 +89,7 @@ def named(**arguments: str) -> Callable[[F], F]:
 
         @functools.wraps(called)
         def with_names(*args: Any, **kwargs: Any) -> Any:
-            if torch.compiler.is_compiling():  # what fails in a graph raises outside of this call
+            if torch.compiler.is_compiling():  # a graph raises its errors outside this call
                 return called(*args, **kwargs)
             try:
                 return called(*args, **kwargs)
@@ -94,7 +102,7 @@ def named(**arguments: str) -> Callable[[F], F]:
 
 
 def described(value: object) -> str:
-    """A value in an error: itself if short; dtype and shape of an array or tensor."""
+    """Describe a value for an error message: a tensor or array by its dtype and shape."""
     if isinstance(value, Tensor) and value.is_nested:
         return "a nested tensor"
     if isinstance(value, Tensor | np.ndarray):

@@ -1,8 +1,7 @@
-"""Reads the arguments of public functions: a valid value is returned, any other raises.
+"""Readers that validate the arguments of public functions and raise ArgumentError.
 
-Each reader takes the public function's name, the argument's name and the value, and returns the
-value in the one form that the code behind it works with. The checks happen here and once; code
-behind a public function trusts what it is given.
+Each reader takes the name of the public function, the name of the argument and the value. It
+returns the value in the form that internal code expects. Internal code does not check it again.
 """
 
 import math
@@ -18,7 +17,7 @@ from torch import Tensor
 from reid_ext._runtime.argument_error import ArgumentError, described
 
 Array: TypeAlias = Tensor | np.ndarray | Sequence[Any]
-Gallery: TypeAlias = Array | Iterable[Array]  # whole, or in blocks of rows
+Gallery: TypeAlias = Array | Iterable[Array]  # one matrix, or blocks of rows
 
 T = TypeVar("T")
 
@@ -29,7 +28,7 @@ _FLOAT_NAMES = "float32, float64, bfloat16 or float16"
 
 
 def choice(function: str, argument: str, value: Any, choices: Iterable[Any]) -> Any:
-    """One of ``choices``, which are strings or integers."""
+    """Read one of ``choices``, which are strings or integers."""
     allowed = tuple(choices)
     if type(value) is str and value in allowed:
         return value
@@ -48,7 +47,7 @@ def integer(
     most: int = INT64_END - 1,
     what: str = "",
 ) -> int:
-    """An integer from ``least`` to ``most``; ``what`` says what the upper limit is."""
+    """Read an integer from ``least`` to ``most``. ``what`` explains the upper limit."""
     if type(value) is int and least <= value <= most:
         return value
     if isinstance(value, torch.SymInt):  # the size of a traced tensor has no value yet
@@ -74,7 +73,7 @@ def number(
     above: float = -math.inf,
     below: float = math.inf,
 ) -> float:
-    """A finite number in the given range; ``above`` and ``below`` are not part of it."""
+    """Read a finite number from ``least`` to ``most``, above ``above`` and below ``below``."""
     given = value if type(value) is float else _as_float(value)
     in_range = least <= given <= most and above < given < below
     if in_range and -math.inf < given < math.inf:
@@ -86,7 +85,7 @@ def number(
 
 
 def _as_float(value: Any) -> float:
-    """The value of a number, or of an array or tensor with a single one; else NaN."""
+    """Return the value of a number or 0-d array or tensor, and NaN for anything else."""
     if isinstance(value, Tensor):
         known = value.ndim == 0 and not (value.requires_grad or value.is_meta)
         return _as_float(value.item()) if known else math.nan
@@ -98,21 +97,21 @@ def _as_float(value: Any) -> float:
 
 
 def flag(function: str, argument: str, value: Any) -> bool:
-    """True or False."""
+    """Read True or False."""
     if value is True or value is False or isinstance(value, np.bool_):
         return bool(value)
     raise ArgumentError(function, argument, "be True or False", described(value))
 
 
 def instance(function: str, argument: str, value: Any, kind: type[T]) -> T:
-    """An object of the class ``kind``."""
+    """Read an instance of the class ``kind``."""
     if isinstance(value, kind):
         return value
     raise ArgumentError(function, argument, f"be a {kind.__name__}", described(value))
 
 
 def dense(function: str, argument: str, value: Any) -> Tensor:
-    """A tensor with one value in memory for each of its elements."""
+    """Read a strided tensor: not sparse, nested or quantised."""
     if not isinstance(value, Tensor):
         raise ArgumentError(function, argument, "be a tensor", type(value).__name__)
     if value.layout == torch.strided and not (value.is_nested or value.is_quantized):
@@ -122,13 +121,13 @@ def dense(function: str, argument: str, value: Any) -> Tensor:
 
 
 def computed(function: str, argument: str, value: Tensor) -> Tensor:
-    """A tensor in the precision that the kernels compute in: half types as float32."""
+    """Read a dense tensor, and convert float16 and bfloat16 to float32 for the kernels."""
     x = dense(function, argument, value)
     return x.float() if x.dtype in _HALF else x
 
 
 def features(function: str, argument: str, value: Tensor, dim: int | None = None) -> Tensor:
-    """Features (N, D) with their gradient, half types as float32; ``dim``: what D must be."""
+    """Read features (N, D), differentiably, half types as float32. ``dim`` is the required D."""
     x = computed(function, argument, value)
     if x.ndim != 2 or x.shape[1] != (dim or x.shape[1]):
         requirement = f"have shape (N, {dim or 'D'})"
@@ -139,9 +138,9 @@ def features(function: str, argument: str, value: Tensor, dim: int | None = None
 
 
 def labels(function: str, argument: str, values: Any, like: Tensor) -> Tensor:
-    """Integers as int64, those of a list or array on the device of ``like``.
+    """Read integers as int64. A list or array goes to the device of ``like``.
 
-    A tensor stays on its device; the kernels refuse another one than that of the features.
+    A tensor stays on its device. The kernels raise if this is not the device of the features.
     """
     if isinstance(values, Tensor):
         return integers(function, argument, values)
@@ -151,7 +150,7 @@ def labels(function: str, argument: str, values: Any, like: Tensor) -> Tensor:
 def labels_of_rows(
     function: str, argument: str, values: Any, like_argument: str, like: Tensor
 ) -> Tensor:
-    """Integers as contiguous int64, one for each row of ``like`` and on its device."""
+    """Read contiguous int64 labels, one for each row of ``like`` and on its device."""
     y = labels(function, argument, values, like)
     if y.shape != like.shape[:1]:
         requirement = f"have shape ({len(like)},), one for each row of {like_argument}"
@@ -163,9 +162,9 @@ def labels_of_rows(
 
 
 def matrix(function: str, argument: str, values: Gallery, *, empty: bool = False) -> Tensor:
-    """Features or distances (N, D), without gradient; the memory of an array is shared.
+    """Read features or distances (N, D) without gradient. The memory of an array is shared.
 
-    ``empty``: whether there may be no rows.
+    ``empty`` allows N = 0.
     """
     if isinstance(values, Tensor):
         x = dense(function, argument, values).detach()
@@ -177,7 +176,7 @@ def matrix(function: str, argument: str, values: Gallery, *, empty: bool = False
             raise ArgumentError(function, argument, f"be {_FLOAT_NAMES}", str(array.dtype))
         x = shared(array)
     if x.ndim != 2 or x.shape[1] == 0 or (len(x) == 0 and not empty):
-        requirement = "have shape (N, D)" if empty else "have shape (N, D), neither of them 0"
+        requirement = "have shape (N, D) with " + ("D >= 1" if empty else "N >= 1 and D >= 1")
         raise ArgumentError(function, argument, requirement, f"shape {tuple(x.shape)}")
     if x.dtype not in _FLOATS:
         raise ArgumentError(function, argument, f"be {_FLOAT_NAMES}", str(x.dtype))
@@ -192,12 +191,13 @@ def integers(
     like: str = "",
     device: torch.device | None = None,
 ) -> Tensor:
-    """Integers of any type as int64, on ``device`` (of an array or list: the CPU).
+    """Read integers of any type as int64 and move them to ``device`` if it is given.
 
-    ``length``: how many there must be, one for each row of the argument ``like``; None: any shape.
+    ``length`` is the required length, one value for each row of the argument ``like``. If it is
+    None, any shape is valid.
     """
     if torch.compiler.is_compiling() and not isinstance(values, Tensor):
-        values = torch.as_tensor(values)  # a graph has no arrays to look into
+        values = torch.as_tensor(values)  # a traced graph holds tensors only
     if isinstance(values, Tensor):
         x = dense(function, argument, values)
         if x.is_meta and device is not None and device.type != "meta":
@@ -209,7 +209,7 @@ def integers(
         if array.dtype.kind not in "iu" and array.size > 0:
             raise ArgumentError(function, argument, "be integers", str(array.dtype))
         if array.dtype == np.uint64 and array.size > 0 and array.max() >= INT64_END:
-            raise ArgumentError(function, argument, "fit int64", str(array.max()))
+            raise ArgumentError(function, argument, "fit in int64", str(array.max()))
         x = torch.from_numpy(array.astype(np.int64))
     if length is not None and tuple(x.shape) != (length,):
         requirement = f"have shape ({length},), one for each row of {like}"
@@ -221,7 +221,7 @@ def _as_int64(function: str, argument: str, x: Tensor) -> Tensor:
     if x.numel() > 0 and (x.is_floating_point() or x.is_complex() or x.dtype == torch.bool):
         raise ArgumentError(function, argument, "be integers", str(x.dtype))
     if x.dtype == torch.uint64 and bool((x.view(torch.int64) < 0).any()):
-        raise ArgumentError(function, argument, "fit int64", "uint64 values from 2**63 on")
+        raise ArgumentError(function, argument, "fit in int64", "uint64 values >= 2**63")
     return x.long()
 
 
@@ -230,9 +230,9 @@ def boolean_mask(
     argument: str,
     values: Any,
     sizes: tuple[int, int],
-    what: str = "query and gallery image",
+    what: str = "pair of query and gallery images",
 ) -> Tensor:
-    """A bool for each pair (Q, G), on the device it comes on; ``what`` the pairs are of."""
+    """Read a boolean matrix of shape ``sizes``; ``what`` says what one value is for."""
     mask = values
     if not isinstance(values, Tensor | str | bytes) and (
         hasattr(values, "__array__") or isinstance(values, Sequence)
@@ -240,7 +240,7 @@ def boolean_mask(
         array = _array(function, argument, values)
         mask = shared(array) if array.dtype == np.bool_ else array
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool or tuple(mask.shape) != sizes:
-        requirement = f"be bool of shape {sizes}, one for each {what}"
+        requirement = f"be bool of shape {sizes}, one value for each {what}"
         raise ArgumentError(function, argument, requirement, described(mask))
     if mask.is_meta:
         raise ArgumentError(function, argument, "be a mask with values", "a meta tensor")
@@ -248,7 +248,7 @@ def boolean_mask(
 
 
 def alike(function: str, argument: str, x: Tensor, like_argument: str, like: Tensor) -> None:
-    """Raise unless two matrices (N, D) have one feature length, dtype and device."""
+    """Raise unless two matrices (N, D) have the same feature length, dtype and device."""
     for of, got, want in (
         ("feature length", x.shape[1], like.shape[1]),
         ("dtype", x.dtype, like.dtype),
@@ -260,28 +260,28 @@ def alike(function: str, argument: str, x: Tensor, like_argument: str, like: Ten
 
 
 def finite(function: str, argument: str, x: Tensor) -> Tensor:
-    """Features without NaN or infinity."""
+    """Check that features contain no NaN and no infinity."""
     bad = ~torch.isfinite(x).all(1)
     if bool(bad.any()):
         value = f"NaN or infinity in row {int(bad.nonzero()[0])}"
-        advice = "look at the image or the network it comes from"
+        advice = "check the image of this row and the network that embedded it"
         raise ArgumentError(function, argument, "be finite", value, advice)
     return x
 
 
 def shared(array: np.ndarray) -> Tensor:
-    """The memory of an array as a tensor; a copy only where torch cannot express its strides."""
+    """Return a tensor that shares the array's memory, or a copy if torch lacks such strides."""
     if any(stride < 0 or stride % array.itemsize for stride in array.strides):
         array = array.copy()
-    with warnings.catch_warnings():  # a read-only memory map is fine: it is only read
+    with warnings.catch_warnings():  # read-only memory maps are fine here: nothing writes
         warnings.filterwarnings("ignore", message=".*not writable")
         return torch.from_numpy(array)
 
 
 def _array(function: str, argument: str, values: Any) -> np.ndarray:
     if isinstance(values, np.ma.MaskedArray):
-        advice = "call .filled() or .data"
-        raise ArgumentError(function, argument, "have no mask", "a masked array", advice)
+        advice = "pass its .filled() or .data"
+        raise ArgumentError(function, argument, "be without a mask", "a masked array", advice)
     try:
         return np.asarray(values)
     except (ValueError, TypeError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""When a result was made, as its file says."""
+"""The creation time that result files record."""
 
 import os
 from datetime import datetime, timezone
@@ -9,13 +9,13 @@ VARIABLE = "SOURCE_DATE_EPOCH"
 
 
 def creation_time(function: str) -> datetime:
-    """Now, or the time of the environment variable SOURCE_DATE_EPOCH, for reproducible files."""
+    """Return the current time, or SOURCE_DATE_EPOCH if it is set, for reproducible files."""
     given = os.environ.get(VARIABLE, "")
     try:
         if given:
             return datetime.fromtimestamp(int(given), timezone.utc)
     except (ValueError, OverflowError, OSError):
-        advice = "unset it for the time of the call"
+        advice = "unset this environment variable or set it to an integer"
         got = f"{given!r:.60}"
-        raise ArgumentError(function, VARIABLE, "be seconds since 1970", got, advice) from None
+        raise ArgumentError(function, VARIABLE, "be the seconds since 1970", got, advice) from None
     return datetime.now().astimezone()

@@ -1,4 +1,4 @@
-"""Between the public function of an op and its kernel: numbers for names, and invalid arguments."""
+"""Calls kernels for the public functions: converts names to codes and translates errors."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,14 +9,14 @@ from reid_ext._runtime.arguments import ArgumentError, choice
 
 
 def code_of(function: str, argument: str, value: str, names: tuple[str, ...]) -> int:
-    """The number by which the schema knows one of ``names``."""
+    """Return the code of the string ``value`` in the op's schema: its index in ``names``."""
     return names.index(choice(function, argument, value, names))
 
 
 def kernel(op: str) -> Callable[..., Any]:
-    """The op as public functions call it: an invalid argument raises ArgumentError.
+    """Return a function that calls the op and raises ArgumentError for an invalid argument.
 
-    A compiled graph holds the op itself, so errors of its kernel stay RuntimeError there.
+    A graph compiled by torch calls the op directly, so there the kernel's error is a RuntimeError.
     """
     registered = getattr(torch.ops.reid_ext, op).default
 

@@ -1,7 +1,7 @@
-"""Loads the compiled libraries, which register ``torch.ops.reid_ext.*`` as they load.
+"""Loads the compiled libraries, which register ``torch.ops.reid_ext.*``.
 
-libreid_ext_cpu.so has every schema and the CPU kernels; nothing works without it.
-libreid_ext_cuda.so adds the CUDA kernels; it is there when nvcc was, and loads beside a CUDA torch.
+libreid_ext_cpu.so holds all schemas and the CPU kernels, and is required. libreid_ext_cuda.so adds
+the CUDA kernels. It exists if the build found nvcc, and it needs a CUDA build of torch.
 """
 
 import warnings
@@ -10,23 +10,25 @@ from pathlib import Path
 import torch
 
 _PACKAGE = Path(__file__).parents[1]
-_BUILD = "run `pip install .` at the repository root, and Python in another folder"
+_BUILD = "run `pip install .` in the repository, then start Python outside it"
 
 
 def _load_cpu(library: Path) -> None:
     if not library.exists():
-        raise ImportError(f"reid_ext: {library} is missing, so this copy was not built; {_BUILD}")
+        raise ImportError(
+            f"reid_ext: {library} is missing because this copy was not built; {_BUILD}"
+        )
     try:
         torch.ops.load_library(library)
     except OSError as error:
         raise ImportError(
-            f"reid_ext: {library} does not load beside torch {torch.__version__} "
+            f"reid_ext: {library} cannot be loaded with torch {torch.__version__} "
             f"({error.__cause__ or error}); {_BUILD}"
         ) from error
 
 
 def _load_cuda(library: Path, built: str) -> str:
-    """Load the CUDA kernels where that can work; return what came of it, in words."""
+    """Load the CUDA kernels if possible, and return the outcome for ``build_info``."""
     if not library.exists():
         return built  # "not built: <reason>"
     if torch.version.cuda is None:
@@ -42,26 +44,39 @@ def _load_cuda(library: Path, built: str) -> str:
 
 _load_cpu(_PACKAGE / "libreid_ext_cpu.so")
 
-from reid_ext import _C  # noqa: E402  (after the error above, which says more than its own)
+from reid_ext import _C  # noqa: E402  (after _load_cpu, whose error explains more)
 
 _cuda_ops = _load_cuda(_PACKAGE / "libreid_ext_cuda.so", _C.build_info()["cuda_ops"])
 
 
 def version() -> str:
-    """Of this copy."""
+    """Return the version of this copy of reid_ext."""
     return _C.build_info()["version"]
 
 
 def build_info() -> dict[str, str]:
-    """Say how this copy was built and what it found at run time.
+    """Return how this copy was built and what it uses on this machine.
 
     Returns:
-        ``version`` of reid_ext; ``compiler``; ``torch`` it was built against; ``cuda_toolkit`` and
-        ``cuda_architectures``, each ``"none"`` without CUDA kernels; ``cuda_ops``: ``"loaded"``, or
-        ``"not built: …"`` or ``"not loaded: …"`` with the reason; ``cpu_capability``: the
-        instruction set the CPU kernels use here (``x86-64-v4``, ``x86-64-v3`` or ``baseline``);
-        ``cpu_product``: who multiplies float32 matrices on the CPU, ``torch`` (``torch.mm``) or
-        ``onednn``.
+        A dictionary of strings:
+
+        - ``version``: the version of reid_ext.
+        - ``compiler``: the C++ compiler.
+        - ``torch``: the version of torch that it was built against.
+        - ``cuda_toolkit`` and ``cuda_architectures``: ``"none"`` if built without CUDA kernels.
+        - ``cuda_ops``: ``"loaded"``, or ``"not built: …"`` or ``"not loaded: …"`` with the reason.
+        - ``cpu_capability``: the instruction set that the CPU kernels use on this machine,
+          ``x86-64-v4``, ``x86-64-v3`` or ``baseline``.
+        - ``cpu_product``: the library that multiplies float32 matrices on the CPU, ``torch``
+          (``torch.mm``) or ``onednn``.
+
+    Examples:
+        >>> import reid_ext
+        >>> info = reid_ext.build_info()
+        >>> info["version"] == reid_ext.__version__
+        True
+        >>> info["cpu_capability"] in ("x86-64-v4", "x86-64-v3", "baseline")
+        True
     """
     product = torch.ops.reid_ext.cpu_product()
     return {**_C.build_info(), "cuda_ops": _cuda_ops, "cpu_product": product}

@@ -1,4 +1,4 @@
-"""The argument ``compute`` of an evaluation: which values fit, and what each sets."""
+"""The argument ``compute`` of an evaluation: its valid values and the precision each sets."""
 
 import threading
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ COMPUTES = ("exact", "bf16", "tf32")
 
 
 class _Setting:
-    """Torch's precision on GPUs, one for all threads: those that want one share it, others wait."""
+    """Torch's precision on GPUs, which is global: threads that need another precision wait."""
 
     def __init__(self) -> None:
         self.changed = threading.Condition()
@@ -55,12 +55,12 @@ _shared = _Setting()
 
 
 def precision(compute: str) -> AbstractContextManager[None]:
-    """Set torch's precision of float32 products, which a user may have lowered, for a while."""
+    """Return a context that sets torch's precision of float32 products and restores it."""
     return _shared("ieee" if compute == "exact" else "tf32")
 
 
 def op_compute(compute: str) -> str:
-    """What the ops of :mod:`reid_ext.ops` call it: TF32 is a setting of torch, not of theirs."""
+    """Return the ops' name for ``compute``. TF32 is a setting of torch and not of the ops."""
     return "approximate" if compute == "bf16" else "exact"
 
 

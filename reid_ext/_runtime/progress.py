@@ -1,4 +1,4 @@
-"""A progress line on stderr: a bar that redraws itself in a terminal, two plain lines elsewhere."""
+"""Progress on stderr: a bar that is redrawn in a terminal, or a first and last line elsewhere."""
 
 import io
 import sys
@@ -11,7 +11,7 @@ _silent = False
 
 
 def silence() -> None:
-    """Show no progress from now on: another process does."""
+    """Show no progress from now on, because another process shows it."""
     global _silent
     _silent = True
 
@@ -20,7 +20,7 @@ SECONDS_BETWEEN_DRAWS = 0.1
 
 
 class Progress:
-    """Counts items of a known total and shows rate and time left.
+    """Counts the items that are done and shows their rate and the remaining time.
 
         with Progress(len(jobs), "render") as progress:
             for job in jobs:
@@ -29,9 +29,9 @@ class Progress:
 
     Args:
         total: Number of items, 0 or more.
-        label: What is being done; opens the line.
-        unit: What an item is called.
-        stream: Where to write; stderr by default.
+        label: Name of the task, at the start of the line.
+        unit: Plural noun for the items.
+        stream: Text stream to write to. Default: None (stderr).
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Progress:
         return self
 
     def update(self, n: int = 1, note: str = "") -> None:
-        """Count ``n`` more items; ``note`` is shown at the end of the line, e.g. the loss."""
+        """Count ``n`` more items. ``note``, such as the loss, is shown at the end of the line."""
         self.done += n
         self.note = note
         if self._redraws and time.monotonic() - self._last_draw >= SECONDS_BETWEEN_DRAWS:

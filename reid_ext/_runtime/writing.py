@@ -1,5 +1,4 @@
-"""Where a result goes: a file is there whole or not at all, and a place that cannot be written to
-is refused by the argument that named it."""
+"""Writes a file completely or not at all, and raises errors that name the user's argument."""
 
 import errno
 import fcntl
@@ -11,17 +10,17 @@ from pathlib import Path
 
 @contextmanager
 def writes(argument: str, path: Path) -> Iterator[None]:
-    """An OSError of the block as one of ``argument``, not of the unfinished file beside ``path``.
+    """Make an OSError of the block name ``argument`` and ``path`` instead of a temporary file.
 
-    Its class and errno stay as they were.
+    The class and errno of the error stay the same.
     """
     try:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
         named = type(error)(
-            f"{argument} must be a place that can be written, got {path}: {reason}; name another "
-            "or mend that"
+            f"{argument} must be a path that can be written, got {path}: {reason}; use another "
+            "path or correct this"
         )
         named.errno = error.errno
         raise named from error
@@ -29,11 +28,10 @@ def writes(argument: str, path: Path) -> Iterator[None]:
 
 @contextmanager
 def whole_file(path: Path, suffix: str | None = None) -> Iterator[Path]:
-    """An empty file to write, which becomes ``path`` after the block, or goes where that raises.
+    """Yield an empty file that replaces ``path`` after the block, or is removed if it raises.
 
-    It lies beside ``path`` and has its suffix, or the one given. One that a killed process left is
-    taken over, so they never add up; one that is being written, here or by another process, is
-    left alone.
+    The file is next to ``path`` and has its suffix, or ``suffix`` if given. A file left by a killed
+    process is used again. A file that this or another process is writing is left alone.
     """
     if path.is_dir():  # before the work
         raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
@@ -51,7 +49,7 @@ def whole_file(path: Path, suffix: str | None = None) -> Iterator[Path]:
 
 
 def _unfinished(path: Path, suffix: str) -> tuple[Path, int]:
-    """``.NAME.part``, or the first ``.NAME.partN`` that nobody writes, and what locks it."""
+    """Return ``.NAME.part``, or the first ``.NAME.partN`` not in use, and its locked descriptor."""
     number = 0
     while True:
         part = path.with_name(f".{path.stem}.part{number or ''}{suffix}")
@@ -74,7 +72,7 @@ def _is_free(descriptor: int) -> bool:
 
 
 def is_still(descriptor: int, path: Path) -> bool:
-    """Whether ``path`` is the open file: not one since renamed or removed by who held its lock."""
+    """Return whether ``path`` is still the open file, not renamed or removed since."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The table that flows through the program: embeddings with named columns, and its files."""
+"""FeatureSet, which holds embeddings with named columns, and the files that store it."""
 
 from reid_ext.features.feature_set import FeatureSet
 from reid_ext.features.files import load_pair, write_arrays

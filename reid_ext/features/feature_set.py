@@ -1,4 +1,4 @@
-"""FeatureSet: embeddings, one value of every column for each of them, and where they come from."""
+"""FeatureSet: embeddings with named columns and a record of their origin."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,31 +19,33 @@ LONGEST_TILE = 1 << 17  # with more rows, a tile of the product has fewer than 1
 
 
 class FeatureSet:
-    """Embeddings (N, D) with named columns of length N and a record of where they come from.
+    """Embeddings (N, D) with named columns of length N and a record of their origin.
 
     Args:
-        features: Shape (N, D), float32, float64, bfloat16 or float16: a tensor on any device, a
-            NumPy array or memory map, or nested lists. Or blocks of rows (a list of tensors or
-            arrays, or an object whose ``__iter__`` makes them anew), for a gallery that does not
-            fit in memory; blocks need ``identities``. Nothing is copied.
-        identities: Integers of shape (N,): tensor, array or list of any integer type.
-        cameras: Integers of shape (N,).
-        source: What is known of the embeddings, such as ``model``, ``preprocessing`` and
-            ``dataset``. Values must be what JSON can hold.
+        features: Embeddings of shape (N, D), float32, float64, bfloat16 or float16, as a tensor on
+            any device, a NumPy array, a memory map or nested lists. For a gallery that does not
+            fit in memory, pass blocks of rows: a list of tensors or arrays, or an object whose
+            ``__iter__`` yields them again at every call. Blocks require ``identities``. The
+            embeddings are not copied.
+        identities: Integers of shape (N,), a tensor, array or list of any integer type.
+            Default: None (unknown).
+        cameras: Integers of shape (N,). Default: None (unknown).
+        source: The origin of the embeddings, such as ``model``, ``preprocessing`` and ``dataset``.
+            JSON must be able to represent the values. Default: None (unknown).
         **columns: Further columns of length N. ``views``, ``modalities``, ``clothes``, ``tracks``
-            and ``images`` are integers; any other column holds integers, numbers or text.
+            and ``images`` hold integers. Any other column holds integers, floats or text.
 
     Attributes:
-        features: The embeddings as they were given; nested lists become an array.
+        features: The embeddings in the form that was passed; nested lists become an array.
         columns: Read-only mapping of the columns that are present: int64 or float64 tensors, and
             NumPy arrays of text.
         source: Read-only mapping.
 
     Raises:
-        ArgumentError: a column of another length, an integer column with other values, or
-            features of another shape or dtype.
+        ArgumentError: a column has another length, an integer column has other values, or the
+            features have an invalid shape or dtype.
 
-    Example:
+    Examples:
         >>> import torch, reid_ext
         >>> query = reid_ext.FeatureSet(torch.eye(2), identities=[1, 2], cameras=[1, 1])
         >>> gallery = reid_ext.FeatureSet(torch.eye(2), identities=[1, 2], cameras=[2, 2])
@@ -71,9 +73,9 @@ class FeatureSet:
         features: Gallery,
         columns: Mapping[str, Any],
     ) -> "FeatureSet":
-        """What ``function`` was given as separate arguments.
+        """Make a set of the separate arguments that ``function`` received.
 
-        ``names`` maps ``"features"`` and the columns to the arguments' names, for the errors.
+        ``names`` maps ``"features"`` and the columns to the names of the arguments, for errors.
         """
         made = cls.__new__(cls)
         made._read(function, names, features, columns, None)
@@ -88,7 +90,9 @@ class FeatureSet:
         source: Mapping[str, Any] | None,
     ) -> None:
         called = names.get("features", "features")
-        self.arguments = MappingProxyType(dict(names))  # what the caller knows the columns as
+        self.arguments = MappingProxyType(
+            dict(names)
+        )  # names of the columns in the caller's errors
         self._function = function
         self.features = _read_features(function, called, features)
         self.source = MappingProxyType(dict(source or {}))
@@ -97,7 +101,8 @@ class FeatureSet:
         for name, values in columns.items():
             argument = names.get(name, name)
             if name in RESERVED:
-                raise ArgumentError(function, argument, "have another name", repr(name))
+                advice = f"rename the column, because {name!r} is reserved"
+                raise ArgumentError(function, argument, "have another name", repr(name), advice)
             if values is None:
                 continue
             read[name] = _read_column(function, argument, name, values, rows, called)
@@ -107,7 +112,7 @@ class FeatureSet:
 
     @property
     def is_in_blocks(self) -> bool:
-        """Whether the features come in blocks of rows rather than in one piece."""
+        """Whether the features are blocks of rows instead of one matrix."""
         return not isinstance(self.features, Tensor | np.ndarray)
 
     @property
@@ -121,10 +126,10 @@ class FeatureSet:
         return self.columns.get("cameras")  # type: ignore[return-value]
 
     def is_read_in_blocks(self, device: torch.device) -> bool:
-        """Whether queries on ``device`` read this gallery in blocks.
+        """Return whether queries on ``device`` read this gallery in blocks.
 
-        They do if it is too long for one tile of the product, not in memory, or not a tensor while
-        the queries are on a GPU.
+        This is the case if the gallery is too long for one tile of the product, is not in memory,
+        or is an array while the queries are on a GPU.
         """
         if isinstance(self.features, np.memmap) or self.is_in_blocks:
             return True
@@ -134,12 +139,16 @@ class FeatureSet:
 
     def __len__(self) -> int:
         if self._rows is None:
-            requirement = "have a column when the features come in blocks"
-            raise ArgumentError("FeatureSet", "columns", requirement, "none", "pass identities")
+            requirement = "have at least one column when the features are blocks of rows"
+            advice = "pass identities"
+            raise ArgumentError("FeatureSet", "columns", requirement, "no columns", advice)
         return self._rows
 
     def tensor(self) -> Tensor:
-        """The features (N, D) as a tensor that shares their memory, without gradient."""
+        """Return the features (N, D) as a tensor without gradient; blocks are concatenated.
+
+        The tensor shares memory with features that are not blocks.
+        """
         called = self.arguments.get("features", "features")
         if not self.is_in_blocks:
             return arguments.matrix(self._function, called, self.features)
@@ -147,44 +156,59 @@ class FeatureSet:
         pieces = [arguments.matrix(self._function, called, block) for block in blocks]
         kinds = {(p.shape[1], p.dtype, p.device) for p in pieces}
         if len(kinds) != 1:
-            requirement = "have blocks of one feature length, dtype and device"
-            value = "no block" if not kinds else f"{len(kinds)} kinds"
+            requirement = "have blocks with the same feature length, dtype and device"
+            value = "no blocks" if not kinds else f"{len(kinds)} different kinds of blocks"
             raise ArgumentError(self._function, called, requirement, value)
         with torch.autocast(pieces[0].device.type, enabled=False):
             return torch.cat(pieces)
 
     def to(self, device: str | torch.device) -> "FeatureSet":
-        """The same set with its features on ``device``."""
+        """Return the same set with its features on ``device``."""
         return self._with(self.tensor().to(device), self.columns)
 
     def __getitem__(self, rows: Any) -> "FeatureSet":
-        """Some rows, by a slice, a bool mask, or row numbers; features in blocks have none."""
+        """Return some rows, selected by a slice, a boolean mask or row numbers.
+
+        Raises:
+            ArgumentError: a row is out of range, or the features are blocks of rows.
+        """
         if self.is_in_blocks:
-            advice = "join them first with .to('cpu')"
-            requirement = "be in one piece to be indexed"
+            advice = "call .to('cpu') first, which joins the blocks"
+            requirement = "be one matrix to be indexed"
             raise ArgumentError("FeatureSet", "features", requirement, "blocks of rows", advice)
         index = rows if isinstance(rows, slice) else _row_numbers(rows, len(self))
         columns = {name: _taken(column, index) for name, column in self.columns.items()}
         return self._with(_taken(self.features, index), columns)  # type: ignore[arg-type]
 
     def where(self, **conditions: Any) -> "FeatureSet":
-        """The rows whose columns have these values: ``where(cameras=3, identities=[1, 2])``."""
+        """Return the rows whose columns have the given values.
+
+        For example, ``where(cameras=3, identities=[1, 2])``.
+
+        Raises:
+            ArgumentError: a column is missing.
+        """
         chosen = np.ones(len(self), bool)
         for name, values in conditions.items():
             if name not in self.columns:
                 known = ", ".join(self.columns) or "no columns"
-                raise ArgumentError("FeatureSet.where", name, f"be one of {known}", repr(name))
+                requirement = f"be a column of the set ({known})"
+                raise ArgumentError("FeatureSet.where", name, requirement, repr(name))
             wanted = [values] if isinstance(values, str | bytes) else np.atleast_1d(values)
             chosen &= np.isin(_as_array(self.columns[name]), wanted)
         return self[chosen]
 
     def concat(self, other: "FeatureSet") -> "FeatureSet":
-        """The rows of both sets, which must have the same columns, dtype and model."""
+        """Return the rows of both sets.
+
+        Raises:
+            ArgumentError: the sets differ in columns, feature length, dtype, device or model.
+        """
         if not isinstance(other, FeatureSet):
             got = arguments.described(other)
             raise ArgumentError("FeatureSet.concat", "other", "be a FeatureSet", got)
         if set(other.columns) != set(self.columns):
-            requirement = f"have the columns {', '.join(sorted(self.columns))}"
+            requirement = f"have the columns {', '.join(sorted(self.columns)) or 'of this set'}"
             got = ", ".join(sorted(other.columns)) or "none"
             raise ArgumentError("FeatureSet.concat", "other", requirement, got)
         mine, theirs = (s.source.get("model") for s in (self, other))
@@ -192,7 +216,7 @@ class FeatureSet:
             requirement = f"hold features of the model {mine!r}"
             raise ArgumentError("FeatureSet.concat", "other", requirement, repr(theirs))
         x, y = self.tensor(), other.tensor()
-        arguments.alike("FeatureSet.concat", "other", y, "the first set", x)
+        arguments.alike("FeatureSet.concat", "other", y, "the set", x)
         columns = {name: _joined(own, other.columns[name]) for name, own in self.columns.items()}
         kept = {k: v for k, v in self.source.items() if other.source.get(k) == v}
         return self._with(torch.cat([x, y]), columns, kept)
@@ -204,17 +228,18 @@ class FeatureSet:
         """Read a feature file: ``.npz``, ``.mat`` or ``.npy``.
 
         Args:
-            path: The file. Of an ``.npy`` the labels lie in ``NAME_ids.npy`` and perhaps
-                ``NAME_cams.npy`` beside it; ``.mat`` needs SciPy. Nothing in a file is executed:
-                arrays of Python objects are refused.
-            side: ``"query"`` or ``"gallery"``: which part to read of a file that holds both.
-            holds_both: Whether the file must hold both.
+            path: The file. The labels of ``NAME.npy`` are read from ``NAME_ids.npy`` and
+                optionally ``NAME_cams.npy`` in the same folder. A ``.mat`` file requires SciPy.
+                Code in a file is never executed: arrays of Python objects raise an error.
+            side: ``"query"`` or ``"gallery"``, the part to read from a file that holds both.
+                Default: None.
+            holds_both: Require that the file holds both. Default: False.
 
         Raises:
             FileNotFoundError: the file does not exist.
-            ArgumentError: another kind of file, one without features and identities, or one that
-                would take much more memory than the file has bytes.
-            ImportError: a ``.mat`` file, and SciPy is not installed.
+            ArgumentError: the file is of another kind, lacks features or identities, or would
+                need much more memory than its size in bytes.
+            ImportError: the file is a ``.mat`` file and SciPy is not installed.
         """
         from reid_ext.features import files
 
@@ -226,7 +251,7 @@ class FeatureSet:
             raise error.named(files.FUNCTION, **{error.argument: place}) from None
 
     def save(self, path: str | Path) -> None:
-        """Write an ``.npz`` file, completely or not at all.
+        """Write an ``.npz`` file, either completely or not at all.
 
         Raises:
             ArgumentError: the path does not end in ``.npz``.
@@ -260,14 +285,14 @@ class FeatureSet:
 
 
 def _read_features(function: str, argument: str, features: Gallery) -> Gallery:
-    """Tensors and arrays as they are, nested lists as an array, blocks as an iterable."""
+    """Read tensors, arrays and blocks unchanged, and nested lists as an array."""
     if isinstance(features, FeatureSet):
         requirement = "be an array of features"
         raise ArgumentError(function, argument, requirement, "a FeatureSet", "pass .features")
     if _are_blocks(features):
         if isinstance(features, Iterator):
-            got = f"{type(features).__name__}, which ends after one pass"
-            advice = "pass a list of blocks, or an object whose __iter__ starts anew"
+            got = f"{type(features).__name__}, which can be read once"
+            advice = "pass a list of blocks, or an object whose __iter__ starts again"
             raise ArgumentError(function, argument, "be iterable twice", got, advice)
         return features
     x = arguments.matrix(function, argument, features)
@@ -275,9 +300,11 @@ def _read_features(function: str, argument: str, features: Gallery) -> Gallery:
 
 
 def _are_blocks(features: Gallery) -> bool:
-    if isinstance(features, Tensor) or hasattr(features, "__array__"):  # a table, over its columns
+    if isinstance(features, Tensor) or hasattr(
+        features, "__array__"
+    ):  # iterating over a table would yield its columns
         return False
-    if isinstance(features, Sequence):  # nested lists are one array
+    if isinstance(features, Sequence):  # nested lists are one array and not blocks
         return len(features) > 0 and getattr(features[0], "ndim", 0) == 2
     return isinstance(features, Iterable)
 
@@ -292,7 +319,7 @@ def _read_column(
         if isinstance(array, np.ndarray) and array.dtype.kind in "US":
             column = np.char.decode(array, "utf-8", "replace") if array.dtype.kind == "S" else array
         elif isinstance(array, np.ndarray) and array.dtype.kind not in "iufb":
-            requirement = "hold integers, numbers or text"
+            requirement = "hold integers, floats or text"
             raise ArgumentError(function, argument, requirement, str(array.dtype))
         else:
             x = array if isinstance(array, Tensor) else arguments.shared(array)
@@ -313,7 +340,7 @@ def _read_column(
 
 
 def _row_numbers(rows: Any, length: int) -> np.ndarray:
-    """Row numbers of a mask, an array or a list, each from -length to length - 1."""
+    """Return the row numbers of a mask, array or list, from -length to length - 1."""
     index = np.asarray(rows.cpu() if isinstance(rows, Tensor) else rows)
     if index.dtype == np.bool_ and index.shape == (length,):
         return np.flatnonzero(index)
@@ -321,7 +348,9 @@ def _row_numbers(rows: Any, length: int) -> np.ndarray:
         return np.empty(0, np.int64)
     fits = index.dtype.kind in "iu" and index.ndim == 1
     if not fits or index.min() < -length or index.max() >= length:
-        requirement = f"be a slice, a mask of {length} values, or row numbers below {length}"
+        requirement = (
+            f"be a slice, a boolean mask of length {length}, or row numbers below {length}"
+        )
         raise ArgumentError("FeatureSet", "rows", requirement, arguments.described(rows))
     return index
 

@@ -1,7 +1,8 @@
-"""Feature files: ``.npz`` of this package, and the files of other programs by their names.
+"""Reads and writes feature files: ``.npz`` of this package, ``.mat`` and ``.npy`` of others.
 
-A ``.mat`` file of layumi's baseline holds query and gallery; an ``.npy`` file has its labels in
-files beside it. Nothing in a file is executed: arrays of Python objects are refused.
+A ``.mat`` file of layumi's baseline holds query and gallery. The labels of an ``.npy`` file are in
+other files in the same folder. Code in a file is never executed: arrays of Python objects raise an
+error.
 """
 
 import json
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 FUNCTION = "FeatureSet.load"
 KIND = "be a feature file (.npz with features, identities and, for most protocols, cameras)"
-# Our own names first, then those of other programs.
+# The names in files of this package first, then those of other programs.
 NAMES = {
     "features": ("features", "feature", "feat", "feats", "f"),
     "identities": ("identities", "ids", "pids", "labels", "label"),
@@ -33,16 +34,16 @@ NAMES = {
     "paths": ("paths", "path", "files"),
     "modalities": ("modalities",),
 }
-SHORT = {"query": "query", "gallery": "gall"}  # the prefixes of AGW's code
-MOST_INFLATED = 100  # times its size in the file: real features do not compress further
-MAGIC = b"\x93NUMPY"  # how a single array begins
-SMALL = 1 << 20  # bytes that are read however well they were compressed
+SHORT = {"query": "query", "gallery": "gall"}  # the prefixes in files of AGW's code
+MOST_INFLATED = 100  # times the size in the file; real features compress less
+MAGIC = b"\x93NUMPY"  # the first bytes of an .npy file
+SMALL = 1 << 20  # in bytes; smaller arrays are exempt from MOST_INFLATED
 
 Arrays = Mapping[str, Callable[[], np.ndarray]]
 
 
 class Contents(NamedTuple):
-    """What a file holds, for :class:`FeatureSet`."""
+    """The content of a feature file, as arguments of :class:`FeatureSet`."""
 
     features: np.ndarray
     columns: dict[str, np.ndarray]
@@ -52,17 +53,17 @@ class Contents(NamedTuple):
 def read(path: Path, side: str | None, holds_both: bool) -> Contents:
     """Read one side of a feature file; see :meth:`FeatureSet.load`."""
     if not path.is_file():
-        got = "got a folder; name a file in it" if path.is_dir() else "but there is none"
-        raise FileNotFoundError(f"{FUNCTION}: {path} must be a feature file (.npz), {got}")
+        got = "a folder; name a file in it" if path.is_dir() else "a path that does not exist"
+        raise FileNotFoundError(f"{FUNCTION}: {path} must be a feature file (.npz), got {got}")
     reader = {".mat": _read_mat, ".npy": _read_npy}.get(path.suffix.lower(), _read_npz)
     prefixes = [f"{side}_", f"{SHORT[side]}_"] if side else []
     try:
         arrays = reader(path)
         found, used = _named(arrays, prefixes + ([] if holds_both else [""]))
         if missing := sorted({"features", "identities"} - found.keys()):
-            of = f" of the {side}; give two files" if holds_both else ""
+            of = f" of the {side}; pass two files" if holds_both else ""
             raise ValueError(f"no {' and no '.join(missing)}{of}")
-        if not any(key.startswith(tuple(prefixes)) for key in used):  # of one side alone
+        if not any(key.startswith(tuple(prefixes)) for key in used):  # the file holds one side only
             found |= _further_columns(path, arrays, used, len(found["features"]))
         source = _source(arrays)
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError) as error:
@@ -87,7 +88,26 @@ def write(features: "FeatureSet", path: Path) -> None:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays as ``.npz``, completely or not at all."""
+    """Write arrays as an ``.npz`` file, either completely or not at all.
+
+    Args:
+        path: The file to write. An existing file is replaced.
+        arrays: Names and arrays. Arrays of Python objects are invalid.
+
+    Raises:
+        OSError: the file cannot be written.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> from reid_ext.features import write_arrays
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "ranks.npz"
+        ...     write_arrays(path, {"ranks": np.array([1, 3])})
+        ...     np.load(path)["ranks"].tolist()
+        [1, 3]
+    """
     with whole_file(path) as part, zipfile.ZipFile(part, "w") as file:
         for name, array in arrays.items():
             with file.open(f"{name}.npy", "w", force_zip64=True) as entry:
@@ -95,10 +115,30 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def load_pair(query: str | Path, gallery: str | Path | None) -> "tuple[FeatureSet, FeatureSet]":
-    """Query and gallery of two feature files, or of one that holds both.
+    """Read query and gallery from two feature files, or from one file that holds both.
+
+    Args:
+        query: The feature file of the queries, or of both.
+        gallery: The feature file of the gallery. None if ``query`` holds both.
+
+    Returns:
+        The query and the gallery as :class:`FeatureSet`.
 
     Raises:
-        Exception: as :meth:`FeatureSet.load`.
+        Exception: as in :meth:`FeatureSet.load`.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> from reid_ext.features import FeatureSet, load_pair
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     paths = [Path(folder) / "query.npz", Path(folder) / "gallery.npz"]
+        ...     for path in paths:
+        ...         FeatureSet(np.eye(2), identities=[1, 2]).save(path)
+        ...     query, gallery = load_pair(*paths)
+        >>> gallery
+        FeatureSet(2 x 2 float64; columns: identities; source: unknown)
     """
     from reid_ext.features.feature_set import FeatureSet
 
@@ -110,7 +150,7 @@ def load_pair(query: str | Path, gallery: str | Path | None) -> "tuple[FeatureSe
 
 
 def _named(arrays: Arrays, prefixes: Sequence[str]) -> tuple[dict[str, np.ndarray], set[str]]:
-    """Our names of the arrays that have one of these prefixes, and their names in the file."""
+    """Return the known arrays with one of the prefixes, and their names in the file."""
     found, used = {}, set()
     for name, known in NAMES.items():
         keys = (prefix + word for prefix in prefixes for word in known)
@@ -123,7 +163,7 @@ def _named(arrays: Arrays, prefixes: Sequence[str]) -> tuple[dict[str, np.ndarra
 def _further_columns(
     path: Path, arrays: Arrays, used: set[str], rows: int
 ) -> dict[str, np.ndarray]:
-    """The other arrays that have a value for each row; a warning names those that have not."""
+    """Return the other arrays with one value per row, and warn about the remaining arrays."""
     columns, left_out = {}, []
     for key in arrays:
         if key in used or key == "source":
@@ -134,8 +174,8 @@ def _further_columns(
         else:
             left_out.append(f"{key} {array.dtype} {array.shape}")
     if left_out:
-        words = f"{FUNCTION}: {path} holds arrays that are no columns of {rows} values"
-        warnings.warn(f"{words}: {', '.join(left_out)}; they are left out", stacklevel=4)
+        words = f"{FUNCTION}: {path} holds arrays that are not columns of {rows} values"
+        warnings.warn(f"{words}: {', '.join(left_out)}; they are ignored", stacklevel=4)
     return columns
 
 
@@ -147,16 +187,16 @@ def _source(arrays: Arrays) -> dict[str, Any]:
         return {}  # a column of another program
     source = json.loads(str(text))
     if not isinstance(source, dict):
-        raise ValueError("a source that is no JSON object")
+        raise ValueError("a source that is not a JSON object")
     return source
 
 
 def _read_npz(path: Path) -> Arrays:
     _check_sizes(path)
-    if not zipfile.is_zipfile(path):  # NumPy would take it for a pickle and advise to run it
+    if not zipfile.is_zipfile(path):  # NumPy would treat it as a pickle and advise to load that
         with path.open("rb") as file:
             one_array = file.read(len(MAGIC)) == MAGIC
-        raise ValueError("a single array" if one_array else "no .npz file, or an incomplete one")
+        raise ValueError("a single array" if one_array else "another or an incomplete file")
     arrays = np.load(path, allow_pickle=False)
     return {name: partial(arrays.__getitem__, name) for name in arrays.files}
 
@@ -169,7 +209,7 @@ def _read_npy(path: Path) -> Arrays:
             if beside.is_file():
                 files.setdefault(name, beside)
     if "identities" not in files:
-        raise ValueError(f"features without {path.stem}_ids.npy beside them")
+        raise ValueError(f"features without {path.stem}_ids.npy in the same folder")
     return {name: partial(np.load, file, allow_pickle=False) for name, file in files.items()}
 
 
@@ -184,17 +224,17 @@ def _read_mat(path: Path) -> Arrays:
         arrays = loadmat(path)
     except NotImplementedError:
         raise ValueError(
-            "a MATLAB file of version 7.3; save it with -v7, or scipy.io.savemat"
+            "a MATLAB file of version 7.3; save it with -v7 or scipy.io.savemat"
         ) from None
     except MemoryError:
         raise
-    except Exception as error:  # SciPy's, zlib's, struct's and others, depending on the bytes
-        raise ValueError(f"no .mat file, or an incomplete one ({type(error).__name__})") from error
+    except Exception as error:  # an error of SciPy, zlib, struct or others, depending on the file
+        raise ValueError(f"another or an incomplete file ({type(error).__name__})") from error
 
     def column(name: str) -> np.ndarray:
         array = np.asarray(arrays[name])
         if array.dtype == object:
-            raise ValueError(f"{name} of cells; save a matrix of numbers")
+            raise ValueError(f"{name} as cells; save a matrix of numbers")
         is_features = name.split("_")[-1] in NAMES["features"]
         return array if is_features else _vector(array)
 
@@ -202,30 +242,30 @@ def _read_mat(path: Path) -> Arrays:
 
 
 def _vector(array: np.ndarray) -> np.ndarray:
-    """A row or column of MATLAB as (N,), whole numbers as integers."""
+    """Return a MATLAB row or column as (N,), with whole numbers as integers."""
     flat = array.reshape(-1) if array.ndim == 2 and 1 in array.shape else array
     whole = flat.dtype.kind == "f" and bool((flat == np.round(flat)).all())
     return flat.astype(np.int64) if whole else flat
 
 
 def _check_sizes(path: Path) -> None:
-    """ValueError if an array unpacks to far more than the file holds, or declares a larger size."""
+    """Raise ValueError if an array is much larger than its data in the file."""
     if not zipfile.is_zipfile(path):
         return
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
             if info.file_size > max(MOST_INFLATED * info.compress_size, SMALL):
                 raise ValueError(
-                    f"{info.filename} of {info.file_size} bytes, packed in {info.compress_size}"
+                    f"{info.filename} of {info.file_size} bytes, compressed to {info.compress_size}"
                 )
             with archive.open(info) as entry:
                 shape, size = _declared(entry)
             if size > info.file_size:
-                raise ValueError(f"{info.filename} of {info.file_size} bytes for shape {shape}")
+                raise ValueError(f"{info.filename} with {info.file_size} bytes for shape {shape}")
 
 
 def _declared(entry: IO[bytes]) -> tuple[tuple[int, ...], int]:
-    """The shape that an array's header declares, and the bytes it takes."""
+    """Return the shape in the header of an array, and its size in bytes."""
     form = np.lib.format
     old = form.read_magic(entry) == (1, 0)
     shape, _, dtype = (form.read_array_header_1_0 if old else form.read_array_header_2_0)(entry)

@@ -1,7 +1,7 @@
-"""What the losses take: features with labels, and perhaps keys with theirs.
+"""Reads the arguments of losses: features with labels, and optional keys with labels.
 
-The losses that are made of torch's own operators read their arguments here. The others leave that
-to the op that they call.
+Losses that use only torch's operators read their arguments here. For the others, the op from
+``reid_ext.ops`` does it.
 """
 
 import torch
@@ -9,16 +9,16 @@ from torch import Tensor
 
 from reid_ext._runtime.arguments import ArgumentError, alike, features, labels_of_rows
 
-MOST = 2**31 - 1  # classes or dimensions
+MOST = 2**31 - 1  # upper limit of the number of classes and of dimensions
 
 
 def read_batch(
     function: str, x: Tensor, labels: Tensor, keys: Tensor | None, key_labels: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-    """Features (N, D), half types as float32, and their labels; the same of the keys, or None."""
+    """Read features (N, D), half types as float32, and labels, and the same for optional keys."""
     if (keys is None) != (key_labels is None):
         pair = "keys and key_labels"
-        raise ArgumentError(function, pair, "come together", "only one of them")
+        raise ArgumentError(function, pair, "be given together", "only one of them")
     x = features(function, "features", x)
     labels = labels_of_rows(function, "labels", labels, "features", x)
     if keys is None:
@@ -29,6 +29,6 @@ def read_batch(
 
 
 def promoted(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Both in the wider dtype of the two."""
+    """Return both tensors in the wider dtype of the two."""
     wide = torch.promote_types(x.dtype, weight.dtype)
     return x.to(wide), weight.to(wide)

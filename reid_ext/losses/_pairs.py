@@ -1,4 +1,4 @@
-"""Which pairs of a batch, or of a batch and a memory, are positive and which negative."""
+"""Positive and negative pairs within a batch, or between a batch and a memory."""
 
 from typing import NamedTuple
 
@@ -11,19 +11,19 @@ from reid_ext.losses._inputs import read_batch
 class Pairs(NamedTuple):
     """Features (N, D) and keys (M, D), and boolean masks (N, M) of their pairs.
 
-    Without keys M is N, and no row is paired with itself.
+    If ``keys`` is None, M is N and no row is paired with itself.
     """
 
     features: Tensor
     keys: Tensor | None
-    positive: Tensor  # pairs of one identity
-    negative: Tensor  # pairs of two
+    positive: Tensor  # pairs of the same identity
+    negative: Tensor  # pairs of two identities
 
 
 def pairs_of(
     function: str, features: Tensor, labels: Tensor, keys: Tensor | None, key_labels: Tensor | None
 ) -> Pairs:
-    """Read the arguments of the loss ``function``, and pair its features with its keys."""
+    """Read the arguments of the loss ``function`` and pair the features with the keys."""
     x, labels, keys, key_labels = read_batch(function, features, labels, keys, key_labels)
     same = labels[:, None] == (labels if key_labels is None else key_labels)
     if keys is not None:
@@ -33,5 +33,5 @@ def pairs_of(
 
 
 def mean_over(losses: Tensor, counts: Tensor) -> Tensor:
-    """Mean of the losses that count; 0 with zero gradient where none does. No host sync."""
+    """Return the mean of the losses where ``counts`` is True, or 0, without a host sync."""
     return torch.where(counts, losses, 0).sum() / counts.sum().clamp(min=1)

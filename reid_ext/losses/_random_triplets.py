@@ -1,7 +1,8 @@
-"""A random positive and a random negative for every anchor, without an N x M matrix.
+"""Samples a random positive and negative for every anchor, without an N x M matrix.
 
-Keys are sorted by group and identity. Then a positive is a place in the run of the anchor's
-identity, and a negative one of its group outside that run. No step waits for a GPU.
+The keys are sorted by group and identity, so the keys of one identity are contiguous. A positive is
+a random position among those of the anchor's identity. A negative is a random position of the same
+group outside them. No step waits for a GPU.
 """
 
 from typing import NamedTuple
@@ -11,7 +12,11 @@ from torch import Tensor
 
 
 class Triplets(NamedTuple):
-    """Indices of keys, (N,), each in range whatever it says, and whether the anchor has both."""
+    """Indices of the sampled keys, and whether they are valid; each of shape (N,).
+
+    An anchor without a positive or a negative has ``valid`` False and indices that are in range
+    but have no meaning.
+    """
 
     positive: Tensor
     negative: Tensor
@@ -25,9 +30,9 @@ def draw_triplets(
     key_groups: Tensor | None,
     generator: torch.Generator | None,
 ) -> Triplets:
-    """Draw both uniformly, from keys of the other group (0 or 1) where there are groups.
+    """Sample both uniformly, with ``groups`` only from keys of the other group (0 or 1).
 
-    ``key_labels`` None: the anchors are the keys, and no row is its own positive.
+    If ``key_labels`` is None, the anchors are the keys and no row is its own positive.
     """
     own = key_labels is None
     key_labels = labels if key_labels is None else key_labels
@@ -36,12 +41,14 @@ def draw_triplets(
         nowhere = torch.zeros_like(labels)
         return Triplets(nowhere, nowhere, nowhere.bool())
     group, key_group = torch.zeros_like(labels), torch.zeros_like(key_labels)
-    if groups is not None:  # the group an anchor's keys are of, and that of each key
+    if groups is not None:  # the group to sample from, and the group of each key
         group, key_group = 1 - groups, groups if key_groups is None else key_groups
     known = key_labels.sort().values
     key_code = torch.searchsorted(known, key_labels)
     code = torch.searchsorted(known, labels)
-    code = torch.where(known[code.clamp(max=m - 1)] == labels, code, m)  # m: no key has it
+    code = torch.where(
+        known[code.clamp(max=m - 1)] == labels, code, m
+    )  # m: no key has this identity
     order = torch.argsort(key_group * (m + 1) + key_code, stable=True)
     place = (key_group * (m + 1) + key_code)[order]
 
@@ -53,7 +60,7 @@ def draw_triplets(
     of_itself = 1 if own and groups is None else 0
     positives, negatives = end - first - of_itself, (stop - start) - (end - first)
     chance = torch.empty(2, n, device=labels.device, dtype=torch.float64)
-    chance.uniform_(generator=generator)  # as torch.rand, which compiles for one n alone
+    chance.uniform_(generator=generator)  # torch.rand would be compiled again for every n
     positive = first + (chance[0] * positives.clamp(min=1)).long()
     if of_itself:
         own_place = torch.empty_like(order).scatter_(0, order, torch.arange(m, device=order.device))

@@ -1,4 +1,4 @@
-"""Center loss: every identity has a learned centre that its features are drawn to."""
+"""Center loss: moves features towards a learned centre of their identity."""
 
 import torch
 from torch import Tensor, nn
@@ -9,25 +9,35 @@ from reid_ext.losses._inputs import MOST, promoted
 
 
 class CenterLoss(nn.Module):
-    """Draw each feature to the centre of its identity.
+    """Center loss: the squared distance of each feature to the centre of its identity.
 
-    ``mean over the rows of |x_i - c_y(i)|^2``, the normalisation of expAT + center's code; Wen et
-    al. sum over the batch and halve. Centres are parameters that learn along with the features.
+    The loss is the mean of ``|x_i - c_y(i)|^2`` over the rows, as in the code of expAT + center.
+    Wen et al. use half of the sum over the batch. The centres are parameters that are learned
+    together with the features.
 
     Args:
-        num_identities: C, the number of centres.
-        feature_dim: D.
+        num_identities: Number of identities C, each of which has a centre.
+        feature_dim: Number of features D.
 
     Shape:
-        features (N, D), labels (N,) in [0, C); returns a scalar, float32 for half inputs, 0 with
-        zero gradient for N = 0. A label out of range is an error on the CPU; on CUDA it ends in
-        torch's device assertion, as in an embedding.
+        - features: (N, D).
+        - labels: (N,), any integer dtype, in [0, C). A label out of range raises on the CPU. On
+          CUDA it triggers torch's device assertion, as in ``nn.Embedding``.
+        - Returns: a scalar, float32 for half inputs. For N = 0 the loss and its gradient are zero.
 
     Source:
         Wen et al. 2016, "A Discriminative Feature Learning Approach for Deep Face Recognition",
-        eq. 2. In expAT + center the loss has weight 0.0005, and the centres an SGD of their own
-        with learning rate 0.5 and the gradient of the unweighted loss: see
+        eq. 2. In expAT + center the loss has the weight 0.0005. The centres have their own SGD
+        optimiser with a learning rate of 0.5 and the gradient of the unweighted loss. See
         :meth:`rescale_gradient`.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext.losses import CenterLoss
+        >>> loss = CenterLoss(num_identities=2, feature_dim=2)
+        >>> _ = torch.nn.init.zeros_(loss.centers)
+        >>> loss(torch.tensor([[3.0, 4.0], [0.0, 1.0]]), torch.tensor([0, 1]))  # (25 + 1) / 2
+        tensor(13., grad_fn=<DivBackward0>)
     """
 
     def __init__(self, num_identities: int, feature_dim: int):
@@ -53,10 +63,14 @@ class CenterLoss(nn.Module):
 
     @torch.no_grad()
     def rescale_gradient(self, weight: float) -> None:
-        """Undo the loss's weight in the centres' gradient.
+        """Divide the gradient of the centres by the weight of the loss.
 
-        Call it after ``backward()`` of a total with ``weight * center_loss``, before the step of
-        the centres' own optimiser: ``weight`` then weighs the features' gradient alone.
+        Call this method after ``backward()`` of a total that contains ``weight * center_loss`` and
+        before the step of the centres' optimiser. The weight then applies to the gradient of the
+        features only.
+
+        Args:
+            weight: The weight of the center loss in the total, greater than 0.
         """
         weight = number("CenterLoss.rescale_gradient", "weight", weight, above=0)
         if self.centers.grad is not None:

@@ -1,4 +1,4 @@
-"""Circle loss: similarities weighted by how far they are from their optimum."""
+"""Circle loss: weights each similarity by its distance from the optimum."""
 
 import torch
 from torch import Tensor, nn
@@ -10,25 +10,40 @@ from reid_ext.losses._pairs import mean_over, pairs_of
 
 
 class CircleLoss(nn.Module):
-    """Raise the cosines of one identity and lower those of two, the worst ones hardest.
+    """Circle loss: weights each cosine by its distance from the optimum.
 
     For an anchor with positive cosines s_p and negative cosines s_n::
 
         log(1 + sum_n exp(gamma a_n (s_n - m)) * sum_p exp(-gamma a_p (s_p - 1 + m)))
-        a_n = max(s_n + m, 0),  a_p = max(1 + m - s_p, 0), constants in the gradient
+        a_n = max(s_n + m, 0),  a_p = max(1 + m - s_p, 0)
+
+    The weights a_n and a_p count as constants in the gradient.
 
     Args:
-        margin: m, the relaxation; 0.25 in the paper's re-identification experiments.
-        gamma: The scale; 128 there.
+        margin: The relaxation m. Default: 0.25, as in the paper's re-identification experiments.
+        gamma: The scale, greater than 0. Default: 128, as in the same experiments.
 
     Shape:
-        features (N, D), labels (N,); keys (M, D), key_labels (M,): what to compare the features
-        with instead of each other. Returns a scalar, the mean over the anchors with a positive and
-        a negative, float32 for half inputs; 0 with zero gradient where there is none. Holds N x M
-        cosines.
+        - features: (N, D).
+        - labels: (N,), any integer dtype.
+        - keys (optional): (M, D), such as a memory bank. The features are then compared with the
+          keys instead of with each other.
+        - key_labels: (M,), required when keys are given.
+        - Returns: a scalar, the mean over the anchors that have both a positive and a negative;
+          float32 for half inputs. If no anchor has both, the loss and its gradient are zero. The
+          loss stores N x M cosines.
 
     Source:
         Sun et al. 2020, arXiv:2002.10857, eq. 6 and sec. 3.3.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext.losses import CircleLoss
+        >>> x = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+        >>> right, wrong = torch.tensor([7, 7, 8, 8]), torch.tensor([7, 8, 7, 8])
+        >>> loss = CircleLoss()
+        >>> bool(loss(x, right) < loss(x, wrong))
+        True
     """
 
     def __init__(self, margin: float = 0.25, gamma: float = 128.0):
@@ -57,7 +72,7 @@ class CircleLoss(nn.Module):
 
 
 def log_sum_exp(values: Tensor, among: Tensor) -> Tensor:
-    """Over each row's values in the mask; 0 where there are none, with zero gradient."""
+    """Return the log-sum-exp of each row's values in the mask, or 0 if the row has none."""
     some = among.any(1, keepdim=True)
     masked = values.masked_fill(~among, -torch.inf)
     return torch.where(some, masked, 0).logsumexp(1)

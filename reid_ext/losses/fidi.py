@@ -1,4 +1,4 @@
-"""FIDI loss over all pairs of a batch, or of a batch and a memory."""
+"""FIDI loss over all pairs within a batch, or between a batch and a memory."""
 
 from torch import Tensor, nn
 
@@ -8,21 +8,37 @@ from reid_ext._runtime.arguments import choice, flag, number
 
 
 class FIDILoss(nn.Module):
-    """Make the similarity of every pair agree with its identities; no pair costs without bound.
+    """FIDI loss: a pairwise loss with a bounded value for every pair.
+
+    :func:`reid_ext.ops.fidi_loss` documents the formula.
 
     Args:
-        alpha: Above 1. The nearer to 1, the more a wrong pair can cost.
-        beta: Above 0, per unit of distance: how fast the similarity falls.
-        normalize: Divide every row by its length first.
-        aggregation: ``"mean"`` over the pairs, or ``"sum"``.
+        alpha: Greater than 1. A value closer to 1 allows a larger loss for a wrong pair.
+            Default: 1.05.
+        beta: Greater than 0, per unit of distance. It sets how fast the similarity decreases with
+            the distance. Default: 0.5.
+        normalize: Divide every row by its Euclidean norm first. Default: False.
+        aggregation: ``"mean"`` over the pairs, or ``"sum"``. Default: ``"mean"``.
 
     Shape:
-        features (N, D), labels (N,); returns a scalar over all ordered pairs of two rows. With keys
-        (M, D) and key_labels (M,), such as a memory of past features, over all rows and keys. No
-        pair: 0 with zero gradient.
+        - features: (N, D).
+        - labels: (N,), any integer dtype.
+        - keys (optional): (M, D), such as a memory of past features. The pairs are then all rows
+          with all keys, instead of all ordered pairs of two rows.
+        - key_labels: (M,), required when keys are given.
+        - Returns: a scalar. If there is no pair, the loss and its gradient are zero.
 
     Source:
         Yan et al. 2022, IEEE TMM 24, arXiv:2009.10295.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext.losses import FIDILoss
+        >>> x = torch.tensor([[0.0], [0.0], [9.0], [9.0]])
+        >>> right, wrong = torch.tensor([7, 7, 8, 8]), torch.tensor([7, 8, 7, 8])
+        >>> loss = FIDILoss()
+        >>> bool(loss(x, right) < loss(x, wrong))
+        True
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Multi-similarity loss with its pair mining."""
+"""Multi-similarity loss, including its pair mining."""
 
 import torch
 from torch import Tensor, nn
@@ -9,30 +9,44 @@ from reid_ext.losses._pairs import mean_over, pairs_of
 
 
 class MultiSimilarityLoss(nn.Module):
-    """Weigh every pair by its own cosine and by those of the anchor's other pairs.
+    """Multi-similarity loss: weights a pair by its cosine and by the anchor's other pairs.
 
-    For an anchor with the cosines s_p and s_n of its mined pairs::
+    For an anchor whose mined pairs have the positive cosines s_p and negative cosines s_n::
 
         log(1 + sum_p exp(-alpha (s_p - base))) / alpha
         + log(1 + sum_n exp(beta (s_n - base))) / beta
 
-    A negative is mined if ``s_n + epsilon > min s_p`` over all positives, a positive if
-    ``s_p - epsilon < max s_n`` over all negatives.
+    A negative is mined if ``s_n + epsilon > min s_p`` over all positives of the anchor. A positive
+    is mined if ``s_p - epsilon < max s_n`` over all negatives of the anchor.
 
     Args:
-        alpha: Sharpness for positives; 2 in the paper.
-        beta: Sharpness for negatives; 50 in the paper.
-        base: The cosine about which both turn, lambda in the paper.
-        epsilon: Slack of the mining; 0.1 in the paper.
+        alpha: Sharpness for positives, greater than 0. Default: 2, as in the paper.
+        beta: Sharpness for negatives, greater than 0. Default: 50, as in the paper.
+        base: The cosine that both terms are centred on, lambda in the paper. Default: 0.5.
+        epsilon: Slack of the mining. Default: 0.1, as in the paper.
 
     Shape:
-        features (N, D), labels (N,); keys (M, D), key_labels (M,): what to compare the features
-        with instead of each other. Returns a scalar, the mean over the anchors with a positive and
-        a negative, float32 for half inputs; 0 with zero gradient where there is none. Holds N x M
-        cosines.
+        - features: (N, D).
+        - labels: (N,), any integer dtype.
+        - keys (optional): (M, D), such as a memory bank. The features are then compared with the
+          keys instead of with each other.
+        - key_labels: (M,), required when keys are given.
+        - Returns: a scalar, the mean over the anchors that have both a positive and a negative;
+          float32 for half inputs. If no anchor has both, the loss and its gradient are zero. The
+          loss stores N x M cosines.
 
     Source:
         Wang et al. 2019, arXiv:1904.06627, eq. 11, 12 and 15.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext.losses import MultiSimilarityLoss
+        >>> x = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+        >>> loss = MultiSimilarityLoss()
+        >>> loss(x, torch.tensor([7, 7, 8, 8]))  # no pair is hard enough to be mined
+        tensor(0.)
+        >>> bool(loss(x, torch.tensor([7, 8, 7, 8])) > 0)
+        True
     """
 
     def __init__(
@@ -73,12 +87,12 @@ class MultiSimilarityLoss(nn.Module):
 
 
 def _extreme(values: Tensor, among: Tensor, otherwise: float) -> Tensor:
-    """The values in the mask, and a column of what an empty row gives."""
+    """Return the values in the mask and ``otherwise`` elsewhere and in one more column."""
     column = values.new_full((len(values), 1), otherwise)
     return torch.cat([values.masked_fill(~among, otherwise), column], 1)
 
 
 def _log_1_plus_sum(exponents: Tensor, among: Tensor) -> Tensor:
-    """``log(1 + sum exp)`` over each row's exponents in the mask, without overflow."""
+    """Return ``log(1 + sum exp)`` of each row's exponents in the mask, without overflow."""
     zero = exponents.new_zeros(len(exponents), 1)
     return torch.cat([exponents.masked_fill(~among, -torch.inf), zero], 1).logsumexp(1)

@@ -1,4 +1,4 @@
-"""Batch-hard triplet loss on a distance."""
+"""Triplet loss with batch-hard mining."""
 
 import torch
 from torch import Tensor, nn
@@ -10,21 +10,35 @@ from reid_ext._runtime.arguments import choice, number
 
 
 class TripletLoss(nn.Module):
-    """Keep each anchor's hardest negative farther than its hardest positive, by a margin.
+    """Batch-hard triplet loss: compares each anchor's hardest positive and hardest negative.
+
+    The loss of an anchor is ``max(d_ap - d_an + margin, 0)``, where d_ap and d_an are the distances
+    to its farthest positive and to its nearest negative.
 
     Args:
-        margin: Non-negative, in units of the distance: ``max(d_ap - d_an + margin, 0)``. None is
-            the soft margin, ``log(1 + exp(d_ap - d_an))``.
+        margin: Non-negative, in units of the distance. With None, the soft margin
+            ``log(1 + exp(d_ap - d_an))`` is used. Default: 0.3.
         metric: ``"euclidean"``, ``"squared_euclidean"`` or ``"cosine"`` (1 - cos).
+            Default: ``"euclidean"``.
 
     Shape:
-        features (N, D), labels (N,); keys (M, D), key_labels (M,): what to compare the features
-        with, such as a memory bank, instead of themselves. Returns a scalar, the mean over the
-        anchors that have both a positive and a negative. If no anchor has both, the loss and
-        its gradient are zero.
+        - features: (N, D).
+        - labels: (N,), any integer dtype.
+        - keys (optional): (M, D), such as a memory bank. The features are then compared with the
+          keys instead of with each other.
+        - key_labels: (M,), required when keys are given.
+        - Returns: a scalar, the mean over the anchors that have both a positive and a negative. If
+          no anchor has both, the loss and its gradient are zero.
 
     Source:
         Hermans et al. 2017, arXiv:1703.07737.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext.losses import TripletLoss
+        >>> x = torch.tensor([[0.0], [2.0], [3.0], [5.0]])
+        >>> TripletLoss(margin=0.5)(x, torch.tensor([7, 7, 8, 8]))  # (0 + 1.5 + 1.5 + 0) / 4
+        tensor(0.7500)
     """
 
     def __init__(self, margin: float | None = 0.3, metric: str = "euclidean"):
@@ -49,6 +63,6 @@ class TripletLoss(nn.Module):
         )
         counts = (hardest.positive >= 0) & (hardest.negative >= 0)
         gap = hardest.positive_distance - hardest.negative_distance
-        gap = torch.where(counts, gap, 0)  # NaN where a side lacks, also in the gradient
+        gap = torch.where(counts, gap, 0)  # NaN without a pair, also in the gradient
         loss = F.softplus(gap) if self.margin is None else F.relu(gap + self.margin)
         return (loss * counts).sum() / counts.sum().clamp(min=1)

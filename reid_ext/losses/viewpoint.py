@@ -1,4 +1,4 @@
-"""Viewpoint-aware loss: identities, their views, and the angle between the two classifiers."""
+"""Viewpoint-aware loss: classifies identities and views, and aligns the two classifiers."""
 
 import itertools
 
@@ -22,26 +22,42 @@ from reid_ext.losses._inputs import MOST, promoted
 
 REGULARISATIONS = ("angular", "euclidean")
 
-_INITIAL_STD = 0.001  # near uniform softmaxes at the start: the loss begins at ln C + ln(C V)
+_INITIAL_STD = 0.001  # near-uniform softmaxes, so the loss starts at ln C + ln(C V)
 
 
 @named(x="identity_weight", y="view_weight")
 def angular_regularisation(
     identity_weight: Tensor, view_weight: Tensor, present: Tensor | None = None
 ) -> Tensor:
-    """Return the mean of ``1 - cos(W_j, U_jk)`` over the classes (j, k) that are present.
+    """Return the mean of ``1 - cos(W_j, U_jk)`` over the (identity, view) classes (j, k).
 
-    The paper prints the sum of the cosines as a loss, but says that it draws the centres of the
-    views to that of the identity: so it is the cosine that has to grow. The mean makes its weight
-    mean the same for any number of identities.
+    The paper gives the sum of the cosines as a loss, but states that it moves the centres of the
+    views towards the centre of the identity. The cosines must therefore increase. A mean is used
+    instead of a sum, so that a weight has the same effect for any number of identities.
 
     Args:
-        identity_weight: W of shape (C, D); a zero row has cosine 0 and no gradient.
-        view_weight: U of shape (C, V, D).
-        present: Bool of shape (C, V), False for classes that do not exist. None: all exist.
+        identity_weight: Centres W of the identities, of shape (C, D). A zero row has cosine 0 and
+            zero gradient.
+        view_weight: Centres U of the views, of shape (C, V, D).
+        present: Bool of shape (C, V), False for classes that do not exist. Default: None (all
+            classes exist).
 
     Returns:
-        A scalar in [0, 2], 0 where no class is present.
+        A scalar in [0, 2], which is 0 if no class is present.
+
+    Raises:
+        ArgumentError: a shape, dtype or device is invalid.
+
+    Source:
+        Zhu et al. 2020, arXiv:1912.01300.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext.losses import angular_regularisation
+        >>> identity_weight = torch.tensor([[1.0, 0.0]])
+        >>> view_weight = torch.tensor([[[2.0, 0.0], [0.0, 1.0]]])  # at 0 and 90 degrees
+        >>> angular_regularisation(identity_weight, view_weight)
+        tensor(0.5000)
     """
     function = "angular_regularisation"
     identity_weight = read_features(function, "identity_weight", identity_weight)
@@ -51,18 +67,31 @@ def angular_regularisation(
 
 
 def euclidean_regularisation(view_weight: Tensor, present: Tensor | None = None) -> Tensor:
-    """Return the mean distance between the view centres of one identity, over the identities.
+    """Return the mean Euclidean distance between the view centres of an identity.
 
-    What the paper's released code has in place of the angles, with its sum over identities made
-    a mean: within an identity it averages over the pairs of views that are present. An identity
-    of one view has none and counts as 0; coincident centres have no gradient.
+    The paper's released code uses this distance in place of the angles. The function averages over
+    the pairs of present views of each identity, and then over the identities, which the released
+    code sums. An identity with a single view counts as 0. Equal centres have zero gradient.
 
     Args:
-        view_weight: U of shape (C, V, D).
-        present: Bool of shape (C, V), False for classes that do not exist. None: all exist.
+        view_weight: Centres U of the views, of shape (C, V, D).
+        present: Bool of shape (C, V), False for classes that do not exist. Default: None (all
+            classes exist).
 
     Returns:
-        A scalar, not negative.
+        A non-negative scalar.
+
+    Raises:
+        ArgumentError: a shape or dtype is invalid.
+
+    Source:
+        Zhu et al. 2020, arXiv:1912.01300, released code.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext.losses import euclidean_regularisation
+        >>> euclidean_regularisation(torch.tensor([[[0.0, 0.0], [3.0, 4.0]]]))
+        tensor(5.)
     """
     present = _read_classes("euclidean_regularisation", view_weight, present)
     distances, both = [], []
@@ -81,28 +110,41 @@ def euclidean_regularisation(view_weight: Tensor, present: Tensor | None = None)
 
 
 def _read_classes(function: str, view_weight: Tensor, present: Tensor | None) -> Tensor | None:
-    """Check the weights of the (identity, view) classes, and read which of them exist."""
+    """Check the weights of the (identity, view) classes and read ``present``."""
     shape = dense(function, "view_weight", view_weight).shape
     if len(shape) != 3:
         raise ArgumentError(function, "view_weight", "have shape (C, V, D)", str(tuple(shape)))
     if present is None:
         return None
-    return boolean_mask(function, "present", present, (shape[0], shape[1]), "identity and view")
+    return boolean_mask(
+        function, "present", present, (shape[0], shape[1]), "pair of identity and view"
+    )
 
 
 def present_views(
     labels: Tensor, views: Tensor, *, num_identities: int, num_views: int = 3
 ) -> Tensor:
-    """Return which (identity, view) classes a training set has, as bool of shape (C, V).
+    """Return which (identity, view) classes occur in a training set.
 
     Args:
-        labels: Identities of all training images, (M,), in [0, num_identities).
-        views: Their views, (M,), in [0, num_views), or -1 where not known.
-        num_identities: C.
-        num_views: V.
+        labels: Identities of all training images, of shape (M,), in [0, num_identities).
+        views: Views of all training images, of shape (M,), in [0, num_views), or -1 if unknown.
+        num_identities: Number of identities C.
+        num_views: Number of views V. Default: 3.
+
+    Returns:
+        Bool of shape (C, V).
 
     Raises:
-        ArgumentError: an identity or view out of range.
+        ArgumentError: an identity or view is out of range, or a shape or dtype is invalid.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext.losses import present_views
+        >>> labels, views = torch.tensor([0, 0, 1]), torch.tensor([0, 2, -1])
+        >>> present_views(labels, views, num_identities=2)
+        tensor([[ True, False,  True],
+                [False, False, False]])
     """
     function = "present_views"
     num_identities = integer(function, "num_identities", num_identities, 0, MOST)
@@ -132,40 +174,60 @@ def _mean(values: Tensor, present: Tensor | None) -> Tensor:
 
 
 class ViewpointAwareLoss(nn.Module):
-    """Classify identities and their views, and keep each identity's views at a small angle.
+    """Viewpoint-aware loss (VA-reID) over identities and views.
 
-    ``L_y + gamma * L_v + beta * L_R``: softmax over C identities with adaptive label smoothing,
-    softmax over the (identity, view) classes, and the regularisation of the two classifiers'
-    weights, which this module holds. The paper prints its three terms without a minus; this
-    minimises cross entropies and raises the cosines.
+    The loss is ``L_y + gamma * L_v + beta * L_R``. L_y is the cross entropy over C identities with
+    adaptive label smoothing. L_v is the cross entropy over the (identity, view) classes. L_R is the
+    regularisation of the weights of the two classifiers, which this module holds. The paper gives
+    its three terms without minus signs. This module minimises the cross entropies and increases
+    the cosines.
 
     Args:
-        num_identities: C.
-        feature_dim: D.
-        num_views: V, 3 in the paper: front, side, back.
-        alpha: Scale of the adaptive labels of both softmaxes, in [0, 0.5]; 0.25 in the released
-            code. The paper prints no value.
-        beta: Weight of the regularisation. No source gives the paper's value; 1 is ours. As it
-            weighs a mean over the classes, and the cross entropies see each class in about one
-            of C V rows, their balance does not move with C or V.
-        present: Bool of shape (C, V), False for views an identity never shows: they are no
-            classes. None: all exist. :func:`present_views` makes it from a training set.
-        labels: Labels of the view classes: ``"adaptive"`` (the paper), ``"fixed"`` (the released
-            code: 0.6 / 0.15 / 0.1) or ``"hard"``; see :func:`reid_ext.ops.viewpoint_loss`.
+        num_identities: Number of identities C.
+        feature_dim: Number of features D.
+        num_views: Number of views V. Default: 3, as in the paper (front, side, back).
+        alpha: Scale of the adaptive labels of both softmaxes, in [0, 0.5]. Default: 0.25, as in the
+            released code. The paper gives no value.
+        beta: Weight of the regularisation. Default: 1, chosen for this package, because neither
+            the paper nor its code gives the paper's value. The regularisation is a mean over the
+            classes, and each class occurs in about one of C V rows of the cross entropies. The
+            balance of the terms therefore does not depend on C or V.
+        present: Bool of shape (C, V), False for views in which an identity never occurs. They are
+            not classes. Default: None (all classes exist). :func:`present_views` computes it from
+            a training set.
+        labels: Labels of the view classes, ``"adaptive"`` (the paper), ``"fixed"`` (the released
+            code: 0.6 / 0.15 / 0.1) or ``"hard"``. Default: ``"adaptive"``. See
+            :func:`reid_ext.ops.viewpoint_loss`.
         regularisation: ``"angular"`` (the paper) or ``"euclidean"`` (the released code).
-        gamma: Weight of the viewpoint softmax: 1 in the paper; in the released code, which calls
-            it ``gama``, it falls to 0.3 on the way.
+            Default: ``"angular"``.
+        gamma: Weight of the viewpoint cross entropy. Default: 1, as in the paper. In the released
+            code it is called ``gama`` and decreases to 0.3 during training.
+
+    Attributes:
+        identity_weight: Parameter of shape (C, D), the classifier of identities, without a bias.
+        view_weight: Parameter of shape (C, V, D), the classifier of views, without a bias.
+        parts: After a call, a dictionary with the detached terms ``identity``, ``viewpoint`` and
+            ``regularisation``, the last without the factor beta.
 
     Shape:
-        features (N, D); labels (N,) in [0, C); views (N,) in [0, V), or -1 where not known: such a
-        row counts for the identity only. Returns a scalar.
-
-    ``identity_weight`` (C, D) and ``view_weight`` (C, V, D) are parameters without a bias. After a
-    call, ``parts`` has its terms by name, detached: ``identity``, ``viewpoint`` and
-    ``regularisation``, the last without beta.
+        - features: (N, D).
+        - labels: (N,), any integer dtype, in [0, C).
+        - views: (N,), any signed integer dtype, in [0, V), or -1 if unknown. A row with an unknown
+          view contributes to L_y only.
+        - Returns: a scalar.
 
     Source:
         Zhu et al. 2020, arXiv:1912.01300.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext.losses import ViewpointAwareLoss
+        >>> loss = ViewpointAwareLoss(num_identities=4, feature_dim=8)
+        >>> total = loss(torch.ones(2, 8), torch.tensor([0, 3]), torch.tensor([2, -1]))
+        >>> sorted(loss.parts)
+        ['identity', 'regularisation', 'viewpoint']
+        >>> bool(total >= loss.parts["identity"])
+        True
     """
 
     present: Tensor | None
@@ -187,11 +249,11 @@ class ViewpointAwareLoss(nn.Module):
         identities = integer(function, "num_identities", num_identities, 1, MOST)
         dim = integer(function, "feature_dim", feature_dim, 1, MOST)
         most = MOST // identities
-        what = f"2**31 - 1 classes in all with {identities} identities"
+        what = "num_identities * num_views must be less than 2**31"
         self.num_views = integer(function, "num_views", num_views, 1, most, what)
         if present is not None:
             sizes = identities, self.num_views
-            present = boolean_mask(function, "present", present, sizes, "identity and view")
+            present = boolean_mask(function, "present", present, sizes, "pair of identity and view")
         self.alpha = number(function, "alpha", alpha, 0, 0.5)
         self.beta = number(function, "beta", beta)
         self.gamma = number(function, "gamma", gamma)
@@ -249,6 +311,6 @@ class ViewpointAwareLoss(nn.Module):
 
 
 def _logits(features: Tensor, weight: Tensor) -> Tensor:
-    """Of either classifier, in the wider dtype of the two."""
+    """Return the logits of a classifier, in the wider dtype of its weight and the features."""
     x = read_features("ViewpointAwareLoss", "features", features, weight.shape[1])
     return F.linear(*promoted(x, weight))

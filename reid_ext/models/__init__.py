@@ -1,4 +1,4 @@
-"""Networks: a backbone, the common-space batch norm and a bias-free classifier, put together."""
+"""Networks made of a backbone, a batch norm for both modalities and a bias-free classifier."""
 
 from reid_ext.models.activation import activation_maps
 from reid_ext.models.backbone import Backbone, build_backbone

@@ -1,4 +1,4 @@
-"""Where in an image a trained network looks: class-activation maps by gradients (Grad-CAM)."""
+"""Gradient-weighted class-activation maps (Grad-CAM) of a trained network."""
 
 import torch
 from torch import Tensor, nn
@@ -11,30 +11,41 @@ from reid_ext.models.two_stream import TwoStream
 def activation_maps(
     model: TwoStream, images: Tensor, modalities: Tensor, reference: Tensor | None = None
 ) -> Tensor:
-    """Return how much each place of the last feature map speaks for an identity or a match.
+    """Return how much each position of the last feature map contributes to a score (Grad-CAM).
 
-    Channels are weighted by the mean gradient of a score, summed, and cut at 0.
+    The channels are weighted by the mean gradient of the score and summed, and negative values are
+    set to 0.
 
     Args:
-        model: With ``"small"`` or a ResNet as backbone; run in evaluation mode, and left as it was.
-        images: (N, 3, H, W), transformed for evaluation, on the model's device.
-        modalities: (N,).
-        reference: (N, D): features, such as those of a query, and the score is the cosine with
-            them. None: the score is the largest logit of the classifier.
+        model: A network with the backbone ``"small"`` or a ResNet. It runs in evaluation mode, and
+            its mode is restored afterwards.
+        images: Images of shape (N, 3, H, W), transformed for evaluation, on the model's device.
+        modalities: Modalities of shape (N,), 0 for visible and 1 for infrared.
+        reference: Features of shape (N, D), such as those of a query. The score is then the cosine
+            of the image's features with them. Default: None (the score is the largest logit of the
+            classifier).
 
     Returns:
-        (N, h, w) float32 in [0, 1], each map divided by its maximum; zeros where nothing speaks
-        for the score.
+        Maps of shape (N, h, w), float32 in [0, 1]. Each map is divided by its maximum, and is zero
+        if no position increases the score.
 
     Raises:
-        ArgumentError: a backbone without a feature map before its pooling, or another shape.
+        ArgumentError: the backbone has no feature map before its pooling, or a shape is invalid.
 
     Source:
         Selvaraju et al. 2017, "Grad-CAM", ICCV.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext.models import TwoStream, activation_maps
+        >>> model = TwoStream("small", num_identities=2)
+        >>> images, modalities = torch.rand(1, 3, 96, 48), torch.tensor([0])
+        >>> activation_maps(model, images, modalities).shape
+        torch.Size([1, 6, 3])
     """
     function = "activation_maps"
     if not isinstance(instance(function, "model", model, TwoStream).trunk, nn.Sequential):
-        got = f"a trunk of {type(model.trunk).__name__}, whose last feature map is not known"
+        got = f"the trunk {type(model.trunk).__name__}, whose last feature map is unknown"
         raise ArgumentError(function, "model", "have the backbone 'small' or a ResNet", got)
     if reference is not None and reference.shape != (len(images), model.feature_dim):
         requirement = f"have shape ({len(images)}, {model.feature_dim})"

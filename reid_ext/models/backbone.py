@@ -1,8 +1,8 @@
-"""Backbones by name: images in, one pooled vector per image out.
+"""Backbones, which map images to one pooled vector per image.
 
-``"small"`` is ours; any other name is a timm model (an optional dependency). A residual network
-of timm's gets its last stride set to 1, as re-identification uses it: the last map is twice as
-high and wide.
+``"small"`` is part of this package. Any other name is a model of timm, an optional dependency. The
+last stride of a timm ResNet is set to 1, as is common in re-identification, which doubles the
+height and width of the last map.
 """
 
 from pathlib import Path
@@ -19,11 +19,29 @@ FUNCTION = "build_backbone"
 
 
 class Backbone(nn.Module):
-    """``stem``, ``trunk``, then ``pool``: images (N, 3, H, W) -> (N, ``feature_dim``).
+    """A backbone that applies ``stem``, ``trunk`` and ``pool`` in this order.
 
-    The stem is the part that a two-stream network may hold once per modality. It is empty where
-    an architecture has no such part. The trunk makes a map (N, ``map_dim``, H', W'), from which
-    local branches pool as well; ``map_dim`` is None where it makes the vector itself.
+    Args:
+        stem: The layers that a two-stream network can have once per modality. ``nn.Identity`` if
+            the architecture has no such layers.
+        trunk: The layers that compute the last map (N, ``map_dim``, H', W').
+        pool: The pooling of the last map to (N, ``feature_dim``).
+        feature_dim: Number of features of the pooled vector.
+        map_dim: Number of channels of the last map, or None if the trunk returns the pooled vector
+            itself.
+
+    Shape:
+        - images: (N, 3, H, W).
+        - Returns: (N, ``feature_dim``).
+
+    Examples:
+        >>> import torch
+        >>> from torch import nn
+        >>> from reid_ext.models import Backbone
+        >>> trunk, pool = nn.Conv2d(3, 8, 3), nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        >>> backbone = Backbone(nn.Identity(), trunk, pool, feature_dim=8, map_dim=8)
+        >>> backbone(torch.zeros(2, 3, 16, 8)).shape
+        torch.Size([2, 8])
     """
 
     def __init__(
@@ -46,19 +64,29 @@ class Backbone(nn.Module):
 
 
 def build_backbone(name: str, weights: str | Path | None = None) -> Backbone:
-    """Return a backbone.
+    """Build a backbone, with random or pretrained weights.
 
     Args:
-        name: ``"small"``, or a timm model such as ``"resnet50"``.
-        weights: None: random. ``"imagenet"``: timm's pretrained weights, fetched over the network
-            by timm if it has not cached them. Otherwise the path of a state dict (.pt, .pth or
-            .safetensors) of the model as timm names its layers; entries of the ImageNet
-            classifier (``fc``, ``head``, ``classifier``) are left out.
+        name: ``"small"``, or the name of a timm model such as ``"resnet50"``.
+        weights: ``"imagenet"`` loads timm's pretrained weights, which timm downloads unless they
+            are in its cache. A path loads a state dict (.pt, .pth or .safetensors) with timm's
+            names of the layers; entries of the ImageNet classifier (``fc``, ``head``,
+            ``classifier``) are ignored. Default: None (random weights).
+
+    Returns:
+        A :class:`Backbone`.
 
     Raises:
-        ImportError: a timm model is asked for and timm is not installed.
-        FileNotFoundError: there is no file ``weights``.
-        ArgumentError: no such model, or weights that do not fit it.
+        ImportError: ``name`` is a timm model and timm is not installed.
+        FileNotFoundError: the file ``weights`` does not exist.
+        ArgumentError: the model does not exist, or the weights do not match it.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext.models import build_backbone
+        >>> backbone = build_backbone("small")
+        >>> backbone(torch.zeros(2, 3, 96, 48)).shape
+        torch.Size([2, 576])
     """
     name = instance(FUNCTION, "name", name, str)
     if name == "small":
@@ -98,19 +126,21 @@ def _timm_backbone(name: str, weights: str | Path | None) -> Backbone:
 def _create(timm: ModuleType, name: str, weights: str | Path | None) -> Any:
     try:
         return timm.create_model(name, pretrained=weights == "imagenet", num_classes=0)
-    except Exception as error:  # the network, the cache, or no pretrained weights for this name
+    except (
+        Exception
+    ) as error:  # no connection, a bad cache, or no pretrained weights for this model
         if weights != "imagenet":
             raise
         raise RuntimeError(
-            f"build_backbone: timm must get ImageNet weights of {name!r}, got {error}; check the "
-            "network, or give the path of a file with them"
+            f"build_backbone: timm must load the ImageNet weights of {name!r}, got {error}; check "
+            "the network connection, or pass the path of a file with the weights"
         ) from error
 
 
 def set_last_stride_to_1(network: Any) -> None:
-    """Take the stride out of a timm ResNet's last stage, without dilation, in place.
+    """Set the stride of a timm ResNet's last stage to 1, in place and without dilation.
 
-    timm's ``output_stride=16`` is not the same: it dilates the convolutions that follow.
+    timm's ``output_stride=16`` has another effect, because it dilates the following convolutions.
     """
     for parent in network.layer4[0].modules():
         for name, layer in parent.named_children():
@@ -133,20 +163,20 @@ def _load_weights(network: nn.Module, weights: str | Path | None) -> None:
     unknown = sorted(state.keys() - own.keys())
     other = sorted(k for k in own.keys() & state.keys() if own[k].shape != state[k].shape)
     for problem, keys in (
-        ("lacks", missing),
-        ("has unknown", unknown),
-        ("has other shapes", other),
+        ("lacks entries", missing),
+        ("has unknown entries", unknown),
+        ("has entries of other shapes", other),
     ):
         if keys:
             shown = ", ".join(keys[:3]) + (", ..." if len(keys) > 3 else "")
             got = f"{path}, which {problem} ({len(keys)} of {len(own)}): {shown}"
-            advice = "use the weights of this same model"
-            raise ArgumentError(FUNCTION, "weights", "fit the model", got, advice)
+            advice = "use weights of the same model"
+            raise ArgumentError(FUNCTION, "weights", "match the model", got, advice)
     network.load_state_dict(state, strict=False)
 
 
 _CLASSIFIERS = ("fc.", "head.", "classifier.")
-_COUNTER = "num_batches_tracked"  # old ImageNet files lack these counters, and nothing reads them
+_COUNTER = "num_batches_tracked"  # missing in old ImageNet files and not needed
 
 
 def _read_state(path: Path) -> dict[str, Tensor]:
@@ -162,11 +192,11 @@ def _read_state(path: Path) -> dict[str, Tensor]:
             'install it with pip install "reid_ext[train]"'
         ) from None
     except Exception as error:
-        got, advice = f"{path} ({type(error).__name__})", "fetch it again, or use torch.save"
+        got, advice = f"{path} ({type(error).__name__})", "download or save it again"
         requirement = "be a readable state dict"
         raise ArgumentError(FUNCTION, "weights", requirement, got, advice) from error
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        got, advice = f"{path} with {type(state).__name__}", "save model.state_dict() alone"
+        got, advice = f"{path} with {type(state).__name__}", "save only model.state_dict()"
         requirement = "be a state dict (names to tensors)"
         raise ArgumentError(FUNCTION, "weights", requirement, got, advice)
     return state

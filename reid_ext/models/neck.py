@@ -1,9 +1,9 @@
-"""The common-space batch norm: after it, both modalities are compared, so both have its statistics.
+"""The neck: a batch norm between the pooled features and the common space of both modalities.
 
-Weight 1 and bias 0 at the start, and the bias stays 0. The released code of expAT (Ye et al.
-2020) holds one such norm per modality for visible and infrared images, and a single one for
-visible images alone; both are offered. Without a neck the common space is the pooled feature, as
-in its Euclidean triplet baseline.
+The weight starts at 1. The bias is fixed at 0. The released code of expAT (Ye et al. 2020) has one
+norm per modality for visible and infrared images, and a single norm for visible images only. Both
+are available. Without a neck, the pooled features are the common space, as in the Euclidean triplet
+baseline of that code.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ class SharedNorm(nn.BatchNorm1d):
 
 
 class NoNorm(nn.Module):
-    """(N, D) -> (N, D), as it is."""
+    """No norm: (N, D) -> (N, D), unchanged."""
 
     def forward(self, x: Tensor, modalities: Tensor | None = None) -> Tensor:
         return x
@@ -40,12 +40,35 @@ def _as_it_is(x: Tensor) -> Tensor:
 
 
 class PerModalityNorm(nn.Module):
-    """One batch norm per modality: (N, D), modalities (N,) -> (N, D).
+    """One batch norm per modality.
 
-    The rows may stand in any order, and a batch may lack a modality, whose running statistics
-    then stay as they are. The sums per modality are products with the (2, N) membership, so no
-    row is moved and the host never waits for the device. ``total`` adds up a sum over the rows of
-    several processes, if there are.
+    The rows can be in any order. If a batch lacks a modality, the running statistics of that
+    modality do not change. The sums per modality are products with a (2, N) membership matrix, so
+    no row is moved and the host never waits for the device.
+
+    Args:
+        dim: Number of features D.
+        eps: Added to the variance. Default: 1e-5.
+        momentum: Weight of a new batch in the running statistics. Default: 0.1.
+
+    Attributes:
+        total: A function that sums a tensor over processes. Default: the identity (one process).
+
+    Shape:
+        - x: (N, D).
+        - modalities: (N,), 0 for visible and 1 for infrared.
+        - Returns: (N, D).
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext.models import PerModalityNorm
+        >>> norm = PerModalityNorm(dim=1)
+        >>> x = torch.tensor([[1.0], [3.0], [10.0], [30.0]])
+        >>> norm(x, torch.tensor([0, 0, 1, 1])).round()  # each modality has mean 0, variance 1
+        tensor([[-1.],
+                [ 1.],
+                [-1.],
+                [ 1.]], grad_fn=<RoundBackward0>)
     """
 
     running_mean: Tensor  # (2, D)
@@ -75,7 +98,7 @@ class PerModalityNorm(nn.Module):
         return (x - member.T @ mean) * (member.T @ scale) + member.T @ self.bias
 
     def _track(self, mean: Tensor, var: Tensor, count: Tensor) -> None:
-        """Move the running statistics, with the unbiased variance; count (2, 1)."""
+        """Update the running statistics with the unbiased variance. ``count`` has shape (2, 1)."""
         momentum = self.momentum * (count > 1)
         unbiased = var * count / (count - 1).clamp(min=1)
         self.running_mean.lerp_(mean, momentum.expand_as(mean).to(mean.dtype))
@@ -83,7 +106,7 @@ class PerModalityNorm(nn.Module):
 
 
 def build_neck(name: str, dim: int) -> nn.Module:
-    """Return the norm ``name``, a name of ``NECKS``, over ``dim`` features."""
+    """Build the neck ``name``, one of ``NECKS``, for ``dim`` features."""
     choice("TwoStream", "neck", name, NECKS)
     if name == "none":
         return NoNorm()

@@ -1,7 +1,8 @@
-"""The small residual network: about 0.9 M parameters, for training on a CPU at 96x48.
+"""The small residual network with about 0.9 M parameters, for training on a CPU at 96x48 pixels.
 
-A 5x5/2 convolution and a max pool, four basic blocks, and the mean of each of three horizontal
-stripes: people are upright, so hat, coat and shoes stay apart where one mean would blend them.
+It has a 5x5 convolution with stride 2, a max pool, four basic blocks, and the mean of each of three
+horizontal stripes. People are upright in the images, so the stripes separate the head, the body and
+the legs.
 """
 
 from itertools import pairwise
@@ -46,7 +47,7 @@ class StripePool(nn.Module):
 
 
 def small_parts() -> tuple[nn.Module, nn.Module, nn.Module, int, int]:
-    """Return stem and trunk with random weights, the pool, and the dimensions: 576, map 192."""
+    """Return stem, trunk, pool, and the numbers of features (576) and map channels (192)."""
     stem = nn.Sequential(
         nn.Conv2d(3, WIDTHS[0], 5, stride=2, padding=2, bias=False),
         nn.BatchNorm2d(WIDTHS[0]),

@@ -1,8 +1,9 @@
-"""Local branches: a horizontal stripe of the last map, with a norm and a classifier of its own.
+"""Local branches: horizontal stripes of the last map, each with its own neck and classifier.
 
-People stand upright, so a stripe is about a part of the body; each part must tell people apart by
-itself. Source: the local variant of VA-reID (Zhu et al. 2020, arXiv:1912.01300), whose paper leaves
-the branches open; stripes of the last map are those of PCB and MGN.
+People are upright in the images, so a stripe roughly covers one part of the body. Each part learns
+to distinguish identities on its own. Source: the local variant of VA-reID (Zhu et al. 2020,
+arXiv:1912.01300). Its paper does not specify the branches; stripes of the last map follow PCB and
+MGN.
 """
 
 from torch import Tensor, nn
@@ -14,13 +15,25 @@ from reid_ext.models.neck import build_neck
 
 
 class Stripe(nn.Module):
-    """One branch: pooled stripe (N, D) -> neck (N, D); ``classifier`` is its own.
+    """A local branch: the neck and the classifier of one pooled stripe.
 
     Args:
-        dim: Channels of the map, D.
-        num_identities: Classes of ``classifier``.
+        dim: Number of channels D of the last map.
+        num_identities: Number of classes of ``classifier``.
         neck: As in :class:`TwoStream`.
-        classifier_std: Likewise.
+        classifier_std: As in :class:`TwoStream`.
+
+    Shape:
+        - pooled: (N, D).
+        - modalities: (N,), 0 for visible and 1 for infrared.
+        - Returns: (N, D), the features after the neck.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext.models import TwoStream
+        >>> stripe = TwoStream("small", num_identities=4, stripes=3).stripes[0]
+        >>> stripe.classifier
+        Linear(in_features=192, out_features=4, bias=False)
     """
 
     def __init__(self, dim: int, num_identities: int, neck: str, classifier_std: float):
@@ -37,10 +50,10 @@ class Stripe(nn.Module):
 def build_stripes(
     backbone: Backbone, number: int, num_identities: int, neck: str, classifier_std: float
 ) -> nn.ModuleList:
-    """Return ``number`` stripes over the last map of ``backbone``.
+    """Build ``number`` stripes for the last map of ``backbone``.
 
     Raises:
-        ArgumentError: a negative number, or a backbone without a map.
+        ArgumentError: the number is negative, or the backbone has no last map.
     """
     if integer("TwoStream", "stripes", number, 0) == 0:
         return nn.ModuleList()

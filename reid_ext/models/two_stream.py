@@ -1,4 +1,4 @@
-"""The two-stream network: a trunk for visible and infrared images, a common norm, a classifier."""
+"""The two-stream network, which embeds visible and infrared images in one space."""
 
 import copy
 from typing import NamedTuple
@@ -15,35 +15,62 @@ STEMS = ("shared", "per_modality")
 
 
 class Embedding(NamedTuple):
-    """What the network makes of N images, both (N, D) and float32 or wider."""
+    """The output of :class:`TwoStream` for N images.
 
-    pooled: Tensor  # before the neck: the Euclidean triplet loss works here
-    features: Tensor  # after it, the common space: classifier, expAT and search work here
+    Attributes:
+        pooled: Features before the neck, of shape (N, D), float32 or wider. The Euclidean triplet
+            loss uses them.
+        features: Features after the neck, in the common space, of shape (N, D), float32 or wider.
+            The classifier, the expAT loss and the search use them.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext.models import TwoStream
+        >>> model = TwoStream("small", num_identities=4).eval()
+        >>> embedding = model(torch.zeros(2, 3, 96, 48), torch.tensor([0, 1]))
+        >>> embedding.pooled.shape, embedding.features.shape
+        (torch.Size([2, 576]), torch.Size([2, 576]))
+    """
+
+    pooled: Tensor
+    features: Tensor
 
 
 class TwoStream(nn.Module):
     """Embed visible (modality 0) and infrared (modality 1) images in one space.
 
     Args:
-        backbone: A :class:`Backbone`, or a name for :func:`build_backbone`.
-        num_identities: Number of training identities, the classes of ``classifier``.
-        neck: ``"shared"``: one batch norm for both modalities. ``"per_modality"``: one each.
-            ``"none"``: no norm; the classifier then has a bias and torch's first weights, as in
-            the released baseline.
-        stem: ``"shared"``, or ``"per_modality"``: the layers before the trunk once per modality,
-            equal at the start. The batch is then split, for which ``modalities`` must be on the
-            CPU lest the host wait for the device.
-        stripes: Number of local branches: stripes of the last map, each with a norm and a
-            classifier of its own, whose features come after those of the whole. 0: none.
-        classifier_std: Standard deviation of the classifiers' first weights.
+        backbone: A :class:`Backbone`, or a name that :func:`build_backbone` accepts.
+        num_identities: Number of training identities, which are the classes of ``classifier``.
+        neck: ``"shared"`` uses one batch norm for both modalities, and ``"per_modality"`` one for
+            each. ``"none"`` uses no norm; the classifier then has a bias and torch's default
+            initialisation, as in the released baseline. Default: ``"shared"``.
+        stem: ``"shared"`` uses the same layers before the trunk for both modalities.
+            ``"per_modality"`` uses a copy for each, with equal initial weights. The batch is then
+            split by modality; pass ``modalities`` on the CPU, otherwise the host waits for the
+            device. Default: ``"shared"``.
+        stripes: Number of local branches. Each is a stripe of the last map with its own neck and
+            classifier. Their features are appended to the global ones. Default: 0.
+        classifier_std: Standard deviation of the initial weights of the classifiers.
+            Default: 0.001.
 
     Shape:
-        images (N, 3, H, W), modalities (N,) integers 0 or 1 in any order, on any device; returns
-        an :class:`Embedding` with D = ``feature_dim``. ``split`` divides it among the ``heads``,
-        and ``head.classifier`` maps the features of a head to (N, num_identities).
+        - images: (N, 3, H, W).
+        - modalities: (N,), integers 0 or 1 in any order, on any device.
+        - Returns: an :class:`Embedding` with D = ``feature_dim``. ``split`` divides it among the
+          ``heads``, and ``head.classifier`` maps the features of a head to (N, num_identities).
 
     Source:
         Ye et al. 2020, arXiv:2006.00878 and its released code.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext.models import TwoStream
+        >>> model = TwoStream("small", num_identities=4).eval()
+        >>> visible_and_infrared = torch.tensor([0, 1])
+        >>> embedding = model(torch.zeros(2, 3, 96, 48), visible_and_infrared)
+        >>> model.classifier(embedding.features).shape
+        torch.Size([2, 4])
     """
 
     def __init__(
@@ -74,7 +101,7 @@ class TwoStream(nn.Module):
 
     @property
     def heads(self) -> "list[TwoStream | Stripe]":
-        """What has a neck and a classifier of its own: the network itself, and its stripes."""
+        """The parts with their own neck and classifier: the network itself and its stripes."""
         return [self, *self.stripes]
 
     @property
@@ -83,7 +110,7 @@ class TwoStream(nn.Module):
         return [head.classifier.in_features for head in self.heads]
 
     def split(self, embedding: Embedding) -> list[Embedding]:
-        """The embedding of each head."""
+        """Split an embedding of all heads into one embedding per head."""
         pooled, features = (part.split(self.widths, dim=1) for part in embedding)
         return [Embedding(*parts) for parts in zip(pooled, features, strict=True)]
 
@@ -95,7 +122,7 @@ class TwoStream(nn.Module):
         return self.embed(self.pooled(images, modalities), modalities)
 
     def pooled(self, images: Tensor, modalities: Tensor) -> Tensor:
-        """The pooled features of all heads: (N, 3, H, W) -> (N, D)."""
+        """Return the pooled features (N, D) of all heads."""
         last_map = self.trunk(self._stem(images, modalities))
         pooled = self.pool(last_map)
         if self.stripes:
@@ -103,7 +130,7 @@ class TwoStream(nn.Module):
         return pooled
 
     def embed(self, pooled: Tensor, modalities: Tensor) -> Embedding:
-        """The embedding of pooled features (N, D), in float32 or wider."""
+        """Apply the necks to pooled features (N, D), in float32 or wider."""
         with torch.autocast(pooled.device.type, enabled=False):
             pooled = pooled if pooled.dtype == torch.float64 else pooled.float()
             if not self.stripes:
@@ -120,7 +147,7 @@ class TwoStream(nn.Module):
         parts = [
             stem(images.index_select(0, r.to(images.device, non_blocking=True)))
             for stem, r in zip(self.stems, rows, strict=True)
-            if len(r)  # a norm in training mode refuses an empty batch
+            if len(r)  # a norm in training mode raises for an empty batch
         ]
         back = torch.cat(rows).argsort().to(images.device, non_blocking=True)
         return torch.cat(parts).index_select(0, back)

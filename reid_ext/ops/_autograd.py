@@ -1,8 +1,8 @@
-"""How an op gets its gradient: at most one derivative, and little time between Python and kernel.
+"""Registers the gradients of ops, with little overhead per call and at most one derivative.
 
-``torch.library.register_autograd`` is what makes an op differentiable wherever it is called from.
-Its wrapper costs as much as the kernels of a small batch, so the Python face of an op calls it
-through a plain ``autograd.Function`` made of the same two functions, where that is allowed.
+``torch.library.register_autograd`` makes an op differentiable for every caller, but its wrapper
+takes as long as the kernels of a small batch. The public function of an op therefore calls it
+through a plain ``autograd.Function`` with the same two functions, when torch supports that.
 """
 
 from collections.abc import Callable
@@ -13,16 +13,16 @@ from torch import Tensor
 
 from reid_ext._runtime.arguments import ArgumentError
 
-# Both are internal to torch: without them every call takes the registered way.
+# Both are internal to torch. Without them every call goes through the registered autograd.
 _below_autograd: Any = getattr(torch._C, "_AutoDispatchBelowAutograd", None)
 _in_functorch: Any = getattr(torch._C, "_are_functorch_transforms_active", None)
 _HAS_SHORT_WAY = _below_autograd is not None and _in_functorch is not None
 
 
 def differentiable(op: str, backward: Callable, setup_context: Callable) -> Callable[..., Any]:
-    """Give the op its gradient, and return it as its public function calls it.
+    """Register the gradient of an op, and return the function that calls the op.
 
-    An invalid argument raises ArgumentError, as from :func:`reid_ext.ops._contract.kernel`.
+    The returned function raises ArgumentError for an invalid argument.
     """
     torch.library.register_autograd(f"reid_ext::{op}", backward, setup_context=setup_context)
     registered = getattr(torch.ops.reid_ext, op).default
@@ -40,7 +40,7 @@ def differentiable(op: str, backward: Callable, setup_context: Callable) -> Call
             return backward(ctx, *grads)
 
     class Transformed(torch.autograd.Function):
-        """What torch.func takes: a context that is set up apart, which takes longer."""
+        """The form that torch.func requires, with a separate and slower setup_context."""
 
         generate_vmap_rule = True
 
@@ -71,7 +71,7 @@ def differentiable(op: str, backward: Callable, setup_context: Callable) -> Call
 
 
 def no_gradient(op: str) -> None:
-    """Run the op below autograd, whatever its inputs require."""
+    """Register the op as not differentiable, also for inputs that require a gradient."""
 
     def setup_context(ctx, inputs, output):
         ctx.mark_non_differentiable(*((output,) if isinstance(output, Tensor) else output))
@@ -83,9 +83,9 @@ def no_gradient(op: str) -> None:
 
 
 def differentiate_once(op: str, kernel: Callable[..., Any], *arguments: Any) -> Any:
-    """The result of ``kernel(*arguments)``, the gradient of ``op``, which has none itself.
+    """Return ``kernel(*arguments)``, the gradient of ``op``, which is not differentiable itself.
 
-    Only where a graph of the gradient is asked for does this pass through autograd, to refuse.
+    With ``create_graph=True`` the call goes through autograd, so that a second derivative raises.
     """
     if torch.is_grad_enabled():
         return _Refusal.apply(op, kernel, *arguments)
@@ -93,7 +93,7 @@ def differentiate_once(op: str, kernel: Callable[..., Any], *arguments: Any) -> 
 
 
 class _Refusal(torch.autograd.Function):
-    """Makes a derivative of a gradient an error that says so."""
+    """Raises when the gradient of a gradient is computed."""
 
     generate_vmap_rule = True
 
@@ -108,6 +108,6 @@ class _Refusal(torch.autograd.Function):
     @staticmethod
     def backward(ctx, *grads):
         raise RuntimeError(
-            f"{ctx.op} is differentiable once; a second derivative was asked for "
-            "(create_graph=True)"
+            f"{ctx.op} is differentiable once; a second derivative (create_graph=True) is not "
+            "supported"
         )

@@ -1,4 +1,4 @@
-"""What ops share: the metrics, and fakes that make shapes alone."""
+"""The metrics, and the registration of fake kernels, which compute output shapes only."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,9 +10,10 @@ METRICS = ("cosine", "euclidean", "squared_euclidean")
 
 
 def fake(op: str) -> Callable[[Callable], Callable]:
-    """Register what stands for the op where tensors have no values: it makes the shapes alone.
+    """Register the fake kernel of an op, which computes the shapes for tensors without values.
 
-    Torch takes it for a single meta tensor among others too, whose results nothing would fill.
+    Torch also calls it when only one input is a meta tensor. The result would then never get
+    values, so such a call raises.
     """
     names = [a.name for a in getattr(torch.ops.reid_ext, op).default._schema.arguments]
 

@@ -1,4 +1,4 @@
-"""Matrices of cosines or angles between two sets of rows, batched and differentiable."""
+"""Cosines or angles between two sets of rows, batched and differentiable."""
 
 import torch
 from torch import Tensor
@@ -9,21 +9,33 @@ from reid_ext.ops._contract import fake
 
 
 def cosine_matrix(x: Tensor, y: Tensor | None = None, *, angle: bool = False) -> Tensor:
-    """Return the cosine, or the angle, between every row of ``x`` and every row of ``y``.
+    """Return the cosine or the angle between every row of ``x`` and every row of ``y``.
 
     Args:
         x: Rows of shape (..., N, D), float32, float64, bfloat16 or float16.
-        y: Rows of shape (..., M, D), same leading dimensions, dtype and device. None: ``x``.
-        angle: Return angles in radians instead.
+        y: Rows of shape (..., M, D) with the same leading dimensions, dtype and device as ``x``.
+            Default: None (compare ``x`` with itself).
+        angle: Return angles in radians instead of cosines. Default: False.
 
     Returns:
-        Shape (..., N, M): cosines in [-1, 1], or angles in [0, pi]; float32 for half inputs. A zero
-        row has cosine 0, angle pi / 2 and gradient 0. Angles keep their precision near 0 and pi; at
-        0 and pi themselves, where the angle has a kink, its gradient is 0. Differentiable once in
-        both inputs.
+        Cosines in [-1, 1] or angles in [0, pi], of shape (..., N, M); float32 for half inputs. A
+        zero row has cosine 0, angle pi / 2 and gradient 0. Angles keep their precision near 0 and
+        pi. At exactly 0 and pi the angle is not differentiable, and its gradient is set to 0. The
+        result is differentiable once in both inputs.
 
     Raises:
         ArgumentError: a shape, dtype or device is invalid.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext import ops
+        >>> x = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+        >>> ops.cosine_matrix(x)
+        tensor([[1., 0.],
+                [0., 1.]])
+        >>> ops.cosine_matrix(x, torch.tensor([[3.0, 3.0]]), angle=True)  # pi / 4
+        tensor([[0.7854],
+                [0.7854]])
     """
     function = "cosine_matrix"
     x = computed(function, "x", x)

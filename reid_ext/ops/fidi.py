@@ -1,4 +1,4 @@
-"""FIDI: a fine-grained difference-aware pairwise loss, over all pairs of rows.
+"""FIDI, the fine-grained difference-aware pairwise loss.
 
 Source: Yan et al. 2022, IEEE TMM 24, arXiv:2009.10295.
 """
@@ -26,34 +26,54 @@ def fidi_loss(
     normalize: bool = False,
     aggregation: str = "mean",
 ) -> Tensor:
-    """Return the divergence between similarity and identity, over all pairs.
+    """Return the FIDI loss: the divergence between similarity and identity over all pairs.
 
-    A pair at Euclidean distance d has the similarity ``u = exp(-beta * d)``. Of two identities it
-    costs ``u * log(alpha / (alpha - 1))``; of the same, with ``c = alpha - 1``,
-    ``u * log(alpha * u / (c * u + 1)) + log(alpha / (c + u))``: 0 at d = 0, and no more than
-    ``log(alpha / c)`` however far apart.
+    A pair at Euclidean distance d has the similarity ``u = exp(-beta * d)``. With
+    ``c = alpha - 1``, the loss of a pair is
+
+    - ``u * log(alpha / c)`` if the identities differ;
+    - ``u * log(alpha * u / (c * u + 1)) + log(alpha / (c + u))`` if they are the same. This is 0
+      at d = 0 and less than ``log(alpha / c)`` at any distance.
 
     Args:
         x: Embeddings of shape (N, D), float32, float64, bfloat16 or float16.
-        labels: Identities of shape (N,), any integers.
-        keys: What the rows are paired with, (M, D), same dtype and device. None: each other, every
-            ordered pair of two rows.
-        key_labels: Identities of the keys, (M,).
-        alpha: Above 1. The nearer to 1, the more a wrong pair can cost.
-        beta: Above 0, per unit of distance: how fast the similarity falls.
-        normalize: Divide every row by its length first. Then d is at most 2, and pairs of two
-            identities cost at least ``exp(-2 * beta) * log(alpha / c)``. A zero row stays zero,
-            with zero gradient.
-        aggregation: ``"mean"`` over the pairs, or ``"sum"`` (the printed form).
+        labels: Identities of shape (N,), any integer dtype.
+        keys: Embeddings of shape (M, D) that the rows are paired with, same dtype and device.
+            Default: None (all ordered pairs of two rows of ``x``).
+        key_labels: Identities of the keys, of shape (M,). Required when ``keys`` is given.
+        alpha: Greater than 1. A value closer to 1 allows a larger loss for a wrong pair.
+            Default: 1.05.
+        beta: Greater than 0, per unit of distance. It sets how fast the similarity decreases with
+            the distance. Default: 0.5.
+        normalize: Divide every row by its Euclidean norm first. Then d is at most 2, and the loss
+            of a pair of two identities is at least ``exp(-2 * beta) * log(alpha / c)``. A zero
+            row stays zero and has zero gradient. Default: False.
+        aggregation: ``"mean"`` over the pairs, or ``"sum"`` (the form in the paper).
+            Default: ``"mean"``.
 
     Returns:
-        A scalar, float32 for half inputs; 0 with zero gradient where there is no pair. Coincident
-        rows have no gradient from each other. Differentiable once in ``x`` and ``keys``: the
-        gradient is made along with the loss, in one more product. Memory is O((N + M) D) and one
-        tile, never N x M. On a CPU the bits do not depend on the number of threads.
+        A scalar, float32 for half inputs. If there is no pair, the loss and its gradient are zero.
+        Rows at distance 0 have no gradient from each other. The result is differentiable once in
+        ``x`` and ``keys``. The gradient is computed together with the loss, by one more matrix
+        product. Memory is O((N + M) D) plus one tile, never N x M. On a CPU the result is
+        bit-identical for any number of threads.
 
     Raises:
         ArgumentError: a shape, dtype, device, alpha, beta or aggregation is invalid.
+
+    Source:
+        Yan et al. 2022, IEEE TMM 24, arXiv:2009.10295.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext import ops
+        >>> near = torch.tensor([[0.0], [0.0], [9.0], [9.0]])
+        >>> labels = torch.tensor([7, 7, 8, 8])
+        >>> far = torch.tensor([[0.0], [9.0], [0.0], [9.0]])
+        >>> bool(ops.fidi_loss(near, labels) < ops.fidi_loss(far, labels))
+        True
+        >>> ops.fidi_loss(near[:2], labels[:2])  # one identity at distance 0
+        tensor(0.)
     """
     function = "fidi_loss"
     x = computed(function, "x", x)
@@ -76,8 +96,8 @@ def fidi_loss(
 
 
 def _unit_rows(x: Tensor) -> Tensor:
-    """Rows of length 1; a zero row has no direction: it and its gradient are 0."""
-    if not x.is_floating_point():  # which the kernel refuses by name
+    """Return rows of norm 1. A zero row stays zero and has zero gradient."""
+    if not x.is_floating_point():  # the kernel raises the error
         return x
     length = x.norm(dim=-1, keepdim=True)
     length = torch.where(length.isinf(), torch.nan, length)
@@ -110,8 +130,8 @@ def _backward(ctx, grad_loss, _grad_x, _grad_keys):
     for name, want, made in zip(("x", "keys"), wanted, ctx.with_grad, strict=True):
         if want and not made:
             raise RuntimeError(
-                f"fidi_loss: with_grad_{name} must be True where {name} requires a gradient, got "
-                "False; reid_ext.ops.fidi_loss sets it"
+                f"fidi_loss: with_grad_{name} must be True when {name} requires a gradient, got "
+                "False; call reid_ext.ops.fidi_loss, which sets it"
             )
     kernel = torch.ops.reid_ext.fidi_loss_backward.default
 

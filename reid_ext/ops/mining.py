@@ -1,4 +1,4 @@
-"""Hard mining: the farthest positive and the nearest negative of every anchor.
+"""Batch-hard mining: the farthest positive and the nearest negative of every anchor.
 
 Source: Hermans et al. 2017, arXiv:1703.07737, sec. 2 (batch hard).
 """
@@ -17,10 +17,20 @@ from reid_ext.ops._contract import METRICS, fake
 
 
 class HardestPairs(NamedTuple):
-    """The chosen keys and their distances, each of shape (N,).
+    """The result of :func:`mine_hardest`: four tensors of shape (N,).
 
-    ``positive`` and ``negative`` are int64 indices of keys, -1 where no key qualifies; the
-    distances are NaN there. Gradients flow through the distances.
+    Attributes:
+        positive: Index of each anchor's farthest positive key, int64, or -1 if it has none.
+        negative: Index of each anchor's nearest negative key, int64, or -1 if it has none.
+        positive_distance: Distance to ``positive``, differentiable; NaN if there is none.
+        negative_distance: Distance to ``negative``, differentiable; NaN if there is none.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext import ops
+        >>> hardest = ops.mine_hardest(torch.eye(3), [7, 7, 8])
+        >>> hardest.positive  # identity 8 has no other row
+        tensor([ 1,  0, -1])
     """
 
     positive: Tensor
@@ -39,28 +49,43 @@ def mine_hardest(
     key_groups: Tensor | None = None,
     metric: str = "cosine",
 ) -> HardestPairs:
-    """Return the farthest key of the same identity and the nearest of another, per anchor.
+    """Return, for every anchor, the farthest key of its identity and the nearest of another.
 
     Args:
         x: Anchors of shape (N, D), float32, float64, bfloat16 or float16.
-        labels: Identities of shape (N,), any integers; a tensor or a list.
-        keys: What the anchors are compared with, (M, D), same dtype and device. None: the anchors
-            themselves, where no row is its own positive.
-        key_labels: Identities of the keys, (M,).
-        groups: Shape (N,); then only keys of another group qualify, such as another modality.
-        key_groups: Groups of the keys, (M,).
-        metric: ``"cosine"`` (1 - cos), ``"euclidean"`` or ``"squared_euclidean"``. A zero row has
-            cosine 0 to every row.
+        labels: Identities of shape (N,), a tensor or list of any integer type.
+        keys: Embeddings of shape (M, D) that the anchors are compared with, same dtype and device.
+            Default: None (the anchors are compared with each other; no row is its own positive).
+        key_labels: Identities of the keys, of shape (M,). Required when ``keys`` is given.
+        groups: Integers of shape (N,), such as modalities. Each anchor is then compared only with
+            keys of another group. Default: None (all keys).
+        key_groups: Groups of the keys, of shape (M,). Required when ``keys`` and ``groups`` are
+            given.
+        metric: ``"cosine"`` (1 - cos), ``"euclidean"`` or ``"squared_euclidean"``. The cosine of a
+            zero row with any row is 0. Default: ``"cosine"``.
 
     Returns:
-        :class:`HardestPairs`. Distances are float32 for half inputs, differentiable once in ``x``
-        and ``keys``; the gradient of a Euclidean distance 0 is 0. Ties go to the lowest index; as
-        distances are made of products, keys whose distances differ by less than the rounding
-        error, including duplicate rows, may be swapped. NaN counts as hardest, so it shows. Memory
-        is O(N + M) and one tile, never N x M.
+        :class:`HardestPairs`. Distances are float32 for half inputs and differentiable once in
+        ``x`` and ``keys``. The gradient of a Euclidean distance of 0 is 0. Ties go to the lowest
+        index. Distances are computed from matrix products, so keys whose distances differ by less
+        than the rounding error, including duplicate rows, may be swapped. A NaN distance counts as
+        the hardest, so that it is not hidden. Memory is O(N + M) plus one tile, never N x M.
 
     Raises:
         ArgumentError: a shape, dtype, device or metric is invalid.
+
+    Source:
+        Hermans et al. 2017, arXiv:1703.07737, sec. 2 (batch hard).
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext import ops
+        >>> x = torch.tensor([[0.0], [1.0], [4.0], [6.0]])
+        >>> hardest = ops.mine_hardest(x, [7, 7, 8, 8], metric="euclidean")
+        >>> hardest.negative
+        tensor([2, 2, 1, 1])
+        >>> hardest.negative_distance
+        tensor([4., 3., 3., 5.])
     """
     arguments = tensors("mine_hardest", "groups", x, labels, keys, key_labels, groups, key_groups)
     code = code_of("mine_hardest", "metric", metric, METRICS)
@@ -77,7 +102,7 @@ def tensors(
     groups: Tensor | None,
     key_groups: Tensor | None,
 ) -> tuple[Tensor | None, ...]:
-    """What the schema of ``op`` takes, from what its users pass."""
+    """Convert the user's arguments to the tensors in the schema of ``op``."""
     like = computed(op, "x", x)
     if isinstance(keys, Tensor) and keys.dtype != x.dtype and x.is_floating_point():
         raise ArgumentError(op, "keys", f"be {x.dtype} like", str(keys.dtype), like="x")
@@ -113,7 +138,7 @@ def gradient_of_distances(
     pairs: Sequence[Tensor],
     metric: int,
 ) -> tuple[Tensor, Tensor]:
-    """Gradients of x and keys from those of the two distances; pairs as in HardestPairs."""
+    """Return the gradients of ``x`` and ``keys``, given those of the two distances."""
     kernel = torch.ops.reid_ext.mine_hardest_backward.default
     return differentiate_once(op, kernel, *grads, x, keys, *pairs, metric)
 

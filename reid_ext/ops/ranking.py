@@ -1,6 +1,6 @@
-"""Ranks of every query's positives: what CMC, AP and INP are made of.
+"""Ranks of every query's positives, from which CMC, AP and INP are computed.
 
-Nothing is sorted and no distance matrix is kept: a rank is a count of nearer gallery images.
+A rank is a count of nearer gallery images, so nothing is sorted and no distance matrix is stored.
 """
 
 from collections.abc import Callable
@@ -18,10 +18,19 @@ COMPUTES = ("exact", "approximate")
 
 
 class Lists(NamedTuple):
-    """One list of gallery indices per query, end to end.
+    """One list of gallery indices per query, concatenated.
 
-    ``indices[offsets[q]:offsets[q + 1]]`` are those of query q, ascending; both int64, ``offsets``
-    of shape (Q + 1,).
+    Attributes:
+        offsets: int64 of shape (Q + 1,). The list of query q is
+            ``indices[offsets[q]:offsets[q + 1]]``.
+        indices: Gallery indices, int64, ascending within the list of a query.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext import ops
+        >>> lists = ops.Lists(offsets=torch.tensor([0, 2, 3]), indices=torch.tensor([4, 7, 5]))
+        >>> lists.indices[lists.offsets[0]:lists.offsets[1]]  # the list of query 0
+        tensor([4, 7])
     """
 
     offsets: Tensor
@@ -37,27 +46,44 @@ def rank_positives(
     metric: str = "cosine",
     compute: str = "exact",
 ) -> Tensor:
-    """Return the rank of each query's positives in its gallery without its junk.
+    """Return the rank of each of a query's positives in the gallery without the query's junk.
 
     Args:
         query: Features of shape (Q, D), float32, float64, bfloat16 or float16.
         gallery: Features of shape (G, D), same dtype and device.
-        positives: The gallery images of the query's identity that count, each once.
-        junk: Gallery images to be left out of the query's ranking, each once; no positives.
-        metric: ``"cosine"``, ``"euclidean"`` or ``"squared_euclidean"``.
-        compute: ``"exact"``: ranks of the distances in the precision of the features (half types:
-            float32). On the CPU the kernel finds them by products in bfloat16 where those are
-            faster, and computes in full what their rounding error leaves open. ``"approximate"``:
-            ranks of distances by products in bfloat16; not for float64.
+        positives: For each query, the gallery images of its identity that count, without
+            duplicates.
+        junk: For each query, the gallery images to leave out of its ranking, without duplicates
+            and without its positives.
+        metric: ``"cosine"``, ``"euclidean"`` or ``"squared_euclidean"``. Default: ``"cosine"``.
+        compute: ``"exact"`` ranks distances in the precision of the features (float32 for half
+            types). On the CPU the kernel uses bfloat16 products where those are faster, and
+            computes in full precision the pairs that their rounding error leaves undecided.
+            ``"approximate"`` ranks distances from bfloat16 products and does not support float64.
+            Default: ``"exact"``.
 
     Returns:
-        Ranks from 1, int64 of shape (P,): of query q at ``positives.offsets[q]``, ascending. They
-        are those of a stable sort by (distance, gallery index), NaN last. Not differentiable.
-        Memory is O(P) and one block of at most 64 MiB, or one row of the distance matrix.
+        Ranks from 1, int64 of shape (P,). Those of query q start at ``positives.offsets[q]`` and
+        are ascending. They equal the ranks of a stable sort by (distance, gallery index), with NaN
+        last. The result is not differentiable. Memory is O(P) plus one block of at most 64 MiB or
+        one row of the distance matrix.
 
     Raises:
         ArgumentError: an argument has an invalid shape, dtype, device or value. The values of the
-            lists are checked on the CPU only: on a GPU the check would wait for the device.
+            lists are checked on the CPU only, because on a GPU the check would wait for the
+            device.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext import ops
+        >>> query, gallery = torch.tensor([[0.0]]), torch.tensor([[3.0], [1.0], [2.0]])
+        >>> positives = ops.Lists(torch.tensor([0, 1]), torch.tensor([2]))
+        >>> no_junk = ops.Lists(torch.tensor([0, 0]), torch.tensor([], dtype=torch.int64))
+        >>> ops.rank_positives(query, gallery, positives, no_junk, metric="euclidean")
+        tensor([2])
+        >>> junk = ops.Lists(torch.tensor([0, 1]), torch.tensor([1]))
+        >>> ops.rank_positives(query, gallery, positives, junk, metric="euclidean")
+        tensor([1])
     """
     name = "rank_positives"
     return _rank_positives(
@@ -71,18 +97,28 @@ def rank_positives(
 
 
 def rank_positives_from_distances(distances: Tensor, positives: Lists, junk: Lists) -> Tensor:
-    """Return the same ranks from a distance matrix of shape (Q, G), smaller is closer.
+    """Return the ranks of :func:`rank_positives`, given a distance matrix.
 
     Args:
-        distances: Shape (Q, G), float32, float64, bfloat16 or float16.
+        distances: Distances of shape (Q, G), float32, float64, bfloat16 or float16. Smaller means
+            closer.
         positives: As in :func:`rank_positives`.
         junk: As in :func:`rank_positives`.
 
     Returns:
-        As :func:`rank_positives`.
+        Ranks from 1, int64 of shape (P,), as in :func:`rank_positives`.
 
     Raises:
-        ArgumentError: as :func:`rank_positives`.
+        ArgumentError: as in :func:`rank_positives`.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext import ops
+        >>> distances = torch.tensor([[3.0, 1.0, 2.0]])
+        >>> positives = ops.Lists(torch.tensor([0, 2]), torch.tensor([0, 2]))
+        >>> no_junk = ops.Lists(torch.tensor([0, 0]), torch.tensor([], dtype=torch.int64))
+        >>> ops.rank_positives_from_distances(distances, positives, no_junk)
+        tensor([2, 3])
     """
     name = "rank_positives_from_distances"
     return _rank_positives_from_distances(
@@ -101,26 +137,36 @@ def pair_values(
     metric: str = "cosine",
     compute: str = "exact",
 ) -> Tensor:
-    """Return what the distance of each pair (query row, block row) is ordered by.
+    """Return a value for each pair (query row, block row) that orders like its distance.
 
     Args:
         query: Features of shape (Q, D), float32, float64, bfloat16 or float16.
-        block: Features of shape (B, D), some rows of a gallery, same dtype and device.
-        pair_query: Rows of ``query``, int64 of shape (P,).
-        pair_row: Rows of ``block``, int64 of shape (P,).
-        metric: ``"cosine"``, ``"euclidean"`` or ``"squared_euclidean"``.
-        compute: As for :func:`count_before`: ``"approximate"`` rounds the features to bfloat16.
+        block: Features of shape (B, D), a block of gallery rows, same dtype and device.
+        pair_query: Row of ``query`` for each pair, int64 of shape (P,).
+        pair_row: Row of ``block`` for each pair, int64 of shape (P,).
+        metric: ``"cosine"``, ``"euclidean"`` or ``"squared_euclidean"``. Default: ``"cosine"``.
+        compute: As in :func:`count_before`; ``"approximate"`` rounds the features to bfloat16.
 
     Returns:
-        Shape (P,), float32 or float64: smaller is closer, for pairs of one query. Not the distance
-        itself: what a query's distances have in common is left out. NaN where a row is not finite.
+        Values of shape (P,), float32 or float64. Among the pairs of one query, a smaller value
+        means a smaller distance. The value is not the distance, because terms that all distances
+        of a query share are left out. It is NaN if a row is not finite.
 
     Raises:
         ArgumentError: an argument has an invalid shape, dtype, device or (on the CPU) value.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext import ops
+        >>> query, gallery = torch.tensor([[0.0]]), torch.tensor([[3.0], [1.0], [2.0]])
+        >>> zeros, rows = torch.tensor([0, 0, 0]), torch.tensor([0, 1, 2])
+        >>> values = ops.pair_values(query, gallery, zeros, rows, metric="euclidean")
+        >>> values.argsort()  # from the nearest to the farthest row
+        tensor([1, 2, 0])
     """
     name = "pair_values"
     rows = _features(name, "query", query, compute), _features(name, "block", block, compute)
-    _compute(name, compute, query)  # a check: the kernel has nothing to choose
+    _compute(name, compute, query)  # only validates, because the kernel is the same for both
     return _pair_values(*rows, pair_query, pair_row, code_of(name, "metric", metric, METRICS))
 
 
@@ -135,29 +181,47 @@ def count_before(
     metric: str = "cosine",
     compute: str = "exact",
 ) -> Tensor:
-    """Return how many images of one block of a gallery come before each positive.
+    """Return how many images of one gallery block are ranked before each positive.
 
-    The rank of a positive is one, and the query's positives that come before it, and the sum of
-    these counts over all blocks. So :func:`rank_positives` of a gallery that never is in memory as
-    a whole takes one call per block.
+    The rank of a positive is 1, plus the number of the query's positives ranked before it, plus
+    the sum of these counts over all blocks. One call per block thus ranks a gallery that does not
+    fit in memory, with the same result as :func:`rank_positives`.
 
     Args:
         query: Features of shape (Q, D), float32, float64, bfloat16 or float16.
         block: Features of shape (B, D), same dtype and device.
-        first: Gallery index of the block's first row.
-        thresholds: The :func:`pair_values` of every positive, shape (P,).
-        positives: Their gallery indices, (P,) in all.
-        listed: Gallery indices that do not count: each query's positives and junk, ascending.
-        metric: As for the thresholds.
-        compute: As for :func:`rank_positives`; the kernel decides for each block.
+        first: Gallery index of the first row of the block.
+        thresholds: The :func:`pair_values` of all positives, of shape (P,).
+        positives: Gallery indices of each query's positives, P in total.
+        listed: Gallery indices that are not counted: each query's positives and junk, ascending.
+        metric: The metric of ``thresholds``. Default: ``"cosine"``.
+        compute: As in :func:`rank_positives`; the kernel decides for each block.
+            Default: ``"exact"``.
 
     Returns:
-        Counts, int64 of shape (P,). An image with a positive's very value counts if its gallery
-        index is the lower. Memory beyond it is a bfloat16 copy of the block, if any, and one tile
-        of the product, of 4 (CPU) or 32 MiB.
+        Counts, int64 of shape (P,). An image with the same value as a positive is counted if its
+        gallery index is lower. Extra memory is a bfloat16 copy of the block, if one is made, plus
+        one tile of the product of 4 MiB (CPU) or 32 MiB.
 
     Raises:
-        ArgumentError: as :func:`rank_positives`.
+        ArgumentError: as in :func:`rank_positives`.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext import ops
+        >>> query, gallery = torch.tensor([[0.0]]), torch.tensor([[3.0], [1.0], [2.0]])
+        >>> positives = ops.Lists(torch.tensor([0, 1]), torch.tensor([0]))
+        >>> zero = torch.tensor([0])
+        >>> threshold = ops.pair_values(query, gallery, zero, zero, metric="euclidean")
+        >>> counts = [
+        ...     ops.count_before(
+        ...         query, gallery[rows], rows.start, threshold, positives, positives,
+        ...         metric="euclidean",
+        ...     )
+        ...     for rows in (slice(0, 2), slice(2, 3))
+        ... ]
+        >>> 1 + sum(counts)  # the rank of gallery row 0
+        tensor([3])
     """
     name = "count_before"
     return _count_before(
@@ -173,7 +237,7 @@ def count_before(
 
 
 def _lists(function: str, argument: str, lists: Lists) -> Lists:
-    """The pair of tensors that :class:`Lists` is; their content is checked by the kernel."""
+    """Read a pair of tensors as :class:`Lists`. The kernel checks their content."""
     if isinstance(lists, tuple) and len(lists) == 2:
         return Lists(*lists)
     requirement = "be Lists, a pair of offsets and indices"
@@ -181,14 +245,14 @@ def _lists(function: str, argument: str, lists: Lists) -> Lists:
 
 
 def _features(function: str, argument: str, x: Tensor, compute: str) -> Tensor:
-    """Features as the kernels take them; approximate ones are rounded, which every device does."""
+    """Read features for the kernels, rounded to bfloat16 if ``compute`` is approximate."""
     x = computed(function, argument, x)
     rounds = isinstance(compute, str) and compute == "approximate" and x.dtype == torch.float32
     return x.bfloat16().float() if rounds else x
 
 
 def _compute(function: str, compute: str, query: Tensor) -> int:
-    """The number by which the kernel knows ``compute``."""
+    """Return the kernel's code of ``compute``."""
     code = code_of(function, "compute", compute, COMPUTES)
     if compute == "approximate" and query.dtype == torch.float64:
         requirement, advice = "be 'exact' for float64 features", "call .float() on the features"
@@ -196,7 +260,7 @@ def _compute(function: str, compute: str, query: Tensor) -> int:
     return code
 
 
-# Arguments of the kernels that are fields of the user's arguments.
+# Maps the arguments of the kernels to fields of the user's arguments.
 _FIELDS = {
     f"{kernel}_{field}": f"{user}.{field}"
     for kernel, user in (("positive", "positives"), ("junk", "junk"), ("listed", "listed"))
@@ -206,7 +270,7 @@ _FIELDS |= {"offsets": "positives.offsets", "indices": "positives.indices"}
 
 
 def _kernel(op: str) -> Callable[..., Tensor]:
-    """The op, with errors that name the arguments of its public function."""
+    """Return a function that calls the op and raises errors with the public argument names."""
     call = kernel(op)
 
     def run(*given: object) -> Tensor:

@@ -1,4 +1,4 @@
-"""k-reciprocal re-ranking: distances of a gallery to queries by the neighbours they share.
+"""k-reciprocal re-ranking: distances that depend on the neighbours two images share.
 
 Source: Zhong et al. 2017, "Re-ranking Person Re-identification with k-reciprocal Encoding", CVPR.
 """
@@ -15,17 +15,41 @@ from reid_ext.ops._contract import METRICS, fake
 
 
 class Nearest(NamedTuple):
-    """The k nearest keys of every row, nearest first: both of shape (N, k), ``indices`` int64."""
+    """The k nearest keys of every row, nearest first.
+
+    Attributes:
+        distances: Distances of shape (N, k).
+        indices: Indices of the keys, int64 of shape (N, k).
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext import ops
+        >>> found = ops.nearest(torch.tensor([[0.0], [1.0], [4.0]]), count=2, metric="euclidean")
+        >>> found.indices  # every row is its own nearest key
+        tensor([[0, 1],
+                [1, 0],
+                [2, 1]])
+    """
 
     distances: Tensor
     indices: Tensor
 
 
 class SparseRows(NamedTuple):
-    """A matrix with few entries (CSR): of row i those from ``offsets[i]`` to ``offsets[i + 1]``.
+    """A sparse matrix in CSR format.
 
-    ``offsets`` (N + 1,) and ``indices`` (L,), the columns, ascending within a row, are int64;
-    ``values`` (L,) are the entries.
+    Attributes:
+        offsets: int64 of shape (N + 1,). The entries of row i are at positions ``offsets[i]`` to
+            ``offsets[i + 1] - 1`` of ``indices`` and ``values``.
+        indices: Columns of the entries, int64 of shape (L,), ascending within a row.
+        values: The entries, of shape (L,).
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext import ops
+        >>> rows = ops.jaccard(torch.tensor([[0.0], [1.0], [10.0], [11.0]]), k1=1, k2=1)
+        >>> rows.indices[rows.offsets[2] : rows.offsets[3]]  # columns of the entries in row 2
+        tensor([2, 3])
     """
 
     offsets: Tensor
@@ -42,28 +66,43 @@ def k_reciprocal(
     lambda_value: float = 0.3,
     metric: str = "squared_euclidean",
 ) -> Tensor:
-    """Return re-ranked distances: ``(1 - lambda_value) * Jaccard + lambda_value * original``.
+    """Return re-ranked distances: ``(1 - lambda_value) * jaccard + lambda_value * original``.
 
-    "original" is the squared distance over the largest squared distance of the query to any image,
-    query or gallery; "Jaccard" compares the weighted sets of k-reciprocal neighbours. As in the
-    released code the metric's distance is squared, so that of ``"squared_euclidean"`` twice.
+    ``jaccard`` is the Jaccard distance between the weighted sets of k-reciprocal neighbours.
+    ``original`` is the square of the metric's distance, divided by the largest such square between
+    the query and any image, query or gallery. The released code squares in the same way, so
+    ``"squared_euclidean"`` uses the fourth power of the Euclidean distance.
 
     Args:
         query: Features of shape (Q, D), float32, float64, bfloat16 or float16, finite.
         gallery: Features of shape (G, D), same dtype and device.
-        k1: Neighbours of an image that count besides itself, from 1 to Q + G - 1.
-        k2: Nearest images, itself included, over which weights are averaged; 1: none is.
-        lambda_value: Weight of the original distance, in [0, 1].
+        k1: Number of neighbours of an image, not counting the image itself, from 1 to Q + G - 1.
+            Default: 20.
+        k2: Number of nearest images, counting the image itself, over which the weights are
+            averaged. Default: 6. With 1 there is no averaging.
+        lambda_value: Weight of the original distance, in [0, 1]. Default: 0.3.
         metric: ``"cosine"``, ``"euclidean"`` or ``"squared_euclidean"``.
+            Default: ``"squared_euclidean"``.
 
     Returns:
-        Distances of shape (Q, G) in [0, 1], float32 for half inputs. Not differentiable. Images at
-        equal distances are neighbours by index, queries first. Memory besides the result is
-        O(Q + G), never a matrix over all pairs of images.
+        Distances of shape (Q, G) in [0, 1], float32 for half inputs. The result is not
+        differentiable. Neighbours at equal distances are ordered by index, queries first. Memory
+        besides the result is O(Q + G); no matrix over all pairs of images is stored.
 
     Raises:
-        ArgumentError: a shape, dtype, device, metric or number is invalid. Whether features are
-            finite is not checked.
+        ArgumentError: a shape, dtype, device, metric or number is invalid. The values of the
+            features are not checked.
+
+    Source:
+        Zhong et al. 2017, "Re-ranking Person Re-identification with k-reciprocal Encoding", CVPR.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext import ops
+        >>> query, gallery = torch.tensor([[0.0]]), torch.tensor([[3.0], [1.0], [2.0]])
+        >>> distances = ops.k_reciprocal(query, gallery, k1=1, k2=1)
+        >>> distances.argsort(dim=1)
+        tensor([[1, 2, 0]])
     """
     return _k_reciprocal(
         *read_problem("k_reciprocal", query, gallery),
@@ -82,16 +121,32 @@ def k_reciprocal_nearest(
     lambda_value: float = 0.3,
     metric: str = "squared_euclidean",
 ) -> Nearest:
-    """Return the ``count`` smallest of each row of :func:`k_reciprocal`, without its (Q, G) matrix.
+    """Return the ``count`` smallest distances of each row of :func:`k_reciprocal`.
+
+    The (Q, G) matrix of distances is not stored.
 
     Args:
-        count: Gallery images per query, from 1 to G.
+        query: As in :func:`k_reciprocal`.
+        gallery: As in :func:`k_reciprocal`.
+        count: Number of gallery images per query, from 1 to G.
+        k1: As in :func:`k_reciprocal`.
+        k2: As in :func:`k_reciprocal`.
+        lambda_value: As in :func:`k_reciprocal`.
+        metric: As in :func:`k_reciprocal`.
 
     Returns:
-        :class:`Nearest` of shape (Q, count); equal distances by gallery index. Memory besides it
-        is O(Q + G) and a block of at most 64 MiB, or one row of the matrix.
+        :class:`Nearest` of shape (Q, count), with equal distances ordered by gallery index. Memory
+        besides the result is O(Q + G) plus a block of at most 64 MiB or one row of the matrix.
 
-    The other arguments and the errors are those of :func:`k_reciprocal`.
+    Raises:
+        ArgumentError: as in :func:`k_reciprocal`, or ``count`` is out of range.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext import ops
+        >>> query, gallery = torch.tensor([[0.0]]), torch.tensor([[3.0], [1.0], [2.0]])
+        >>> ops.k_reciprocal_nearest(query, gallery, count=2, k1=1, k2=1).indices
+        tensor([[1, 2]])
     """
     function = "k_reciprocal_nearest"
     return Nearest(
@@ -113,20 +168,37 @@ def k_reciprocal_from_distances(
     k2: int = 6,
     lambda_value: float = 0.3,
 ) -> Tensor:
-    """Return the same from given distances, which are squared as in the released code.
+    """Return the distances of :func:`k_reciprocal`, given the distances between all images.
+
+    The function squares the given distances, as the released code does. The matrices
+    ``query_query`` and ``gallery_gallery`` do not have to be symmetric: the distances from image i
+    are read from column i.
 
     Args:
         query_gallery: Distances of shape (Q, G), float32, float64, bfloat16 or float16, finite.
-        query_query: Shape (Q, Q), same dtype and device.
-        gallery_gallery: Shape (G, G), same dtype and device. Neither need be symmetric: of image i
-            column i counts.
-        k1: As in :func:`k_reciprocal`; Q + G - 1 and more mean all.
+        query_query: Distances of shape (Q, Q), same dtype and device.
+        gallery_gallery: Distances of shape (G, G), same dtype and device.
+        k1: As in :func:`k_reciprocal`. Values above Q + G - 1 mean all other images.
+        k2: As in :func:`k_reciprocal`.
+        lambda_value: As in :func:`k_reciprocal`.
 
     Returns:
-        As :func:`k_reciprocal`. A query at distance 0 of every image has originals of 0.
+        Distances of shape (Q, G), as in :func:`k_reciprocal`. For a query at distance 0 from every
+        image, ``original`` is 0.
 
     Raises:
-        ArgumentError: as :func:`k_reciprocal`.
+        ArgumentError: as in :func:`k_reciprocal`.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext import ops
+        >>> query, gallery = torch.tensor([[0.0]]), torch.tensor([[3.0], [1.0], [2.0]])
+        >>> distances = ops.k_reciprocal_from_distances(
+        ...     torch.cdist(query, gallery), torch.cdist(query, query),
+        ...     torch.cdist(gallery, gallery), k1=1, k2=1,
+        ... )
+        >>> distances.argsort(dim=1)
+        tensor([[1, 2, 0]])
     """
     function = "k_reciprocal_from_distances"
     return _k_reciprocal_from_distances(
@@ -140,26 +212,38 @@ def k_reciprocal_from_distances(
 def jaccard(
     x: Tensor, *, k1: int, k2: int, clustering: bool = False, max_distance: float = 1.0
 ) -> SparseRows:
-    """Return the Jaccard distances between all images that share a weighted neighbour.
+    """Return the Jaccard distances between all pairs of images that share a neighbour.
 
     Args:
         x: Features of shape (N, D), float32, float64, bfloat16 or float16, finite.
         k1: As in :func:`k_reciprocal`, with squared Euclidean distances.
         k2: As in :func:`k_reciprocal`.
-        clustering: As the released code of unsupervised re-identification computes them: ``k1``
-            (up to N) counts the image itself, and a neighbour's weight falls with the distance as
-            it is, neither squared again nor over the largest of the row.
-        max_distance: Leave out pairs farther apart, in [0, 1].
+        clustering: Follow the released code of unsupervised re-identification. There ``k1`` counts
+            the image itself and may be up to N. The weight of a neighbour depends on the distance
+            itself, which is neither squared again nor divided by the largest distance of the row.
+            Default: False.
+        max_distance: Leave out pairs at a larger Jaccard distance. A number in [0, 1].
+            Default: 1.
 
     Returns:
-        :class:`SparseRows` of distances in [0, 1]; a pair that is not there has distance 1, or
-        more than ``max_distance``. Symmetric. Memory besides is O(N).
+        :class:`SparseRows`, a symmetric matrix of distances in [0, 1]. A missing pair has a
+        distance of 1, or one larger than ``max_distance``. Memory besides the result is O(N).
 
     Raises:
         ArgumentError: a shape, dtype or number is invalid.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext import ops
+        >>> x = torch.tensor([[0.0], [1.0], [10.0], [11.0]])
+        >>> ops.jaccard(x, k1=1, k2=1).indices.view(4, 2)  # columns of the pairs in each row
+        tensor([[0, 1],
+                [0, 1],
+                [2, 3],
+                [2, 3]])
     """
     x = computed("jaccard", "x", x)
-    if x.is_meta:  # how many entries there are depends on the values
+    if x.is_meta:  # the number of entries depends on the values
         raise ArgumentError("jaccard", "x", "be a tensor with values", "a meta tensor")
     return SparseRows(
         *_jaccard(
@@ -179,18 +263,27 @@ def nearest(
 
     Args:
         x: Features of shape (N, D), float32, float64, bfloat16 or float16, finite.
-        count: Keys per row, from 1 to their number.
-        keys: What rows are compared with, (M, D), same dtype and device. None: the rows
-            themselves, each of which is then among its own neighbours.
+        count: Number of keys per row, from 1 to the number of keys.
+        keys: Features of shape (M, D) that the rows are compared with, same dtype and device.
+            Default: None (the rows are compared with each other, and each row with itself).
         metric: ``"cosine"`` (1 - cos), ``"euclidean"`` or ``"squared_euclidean"``.
+            Default: ``"cosine"``.
 
     Returns:
-        :class:`Nearest` of shape (N, count); equal distances by index. Not differentiable. Made of
-        products: distances are exact to the rounding of |x|^2, that to itself included, and keys
-        whose distances differ by less than that may be swapped.
+        :class:`Nearest` of shape (N, count), with equal distances ordered by index. The result is
+        not differentiable. Distances are computed from matrix products, so their error is about
+        the rounding error of |x|^2, also for the distance of a row to itself. Keys whose distances
+        differ by less may be swapped.
 
     Raises:
         ArgumentError: a shape, dtype, device, metric or count is invalid.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext import ops
+        >>> x, keys = torch.tensor([[0.0]]), torch.tensor([[3.0], [1.0], [2.0]])
+        >>> ops.nearest(x, count=2, keys=keys, metric="euclidean")
+        Nearest(distances=tensor([[1., 2.]]), indices=tensor([[1, 2]]))
     """
     return Nearest(
         *_nearest(
@@ -203,12 +296,12 @@ def nearest(
 
 
 def read_problem(function: str, query: Tensor, gallery: Tensor) -> tuple[Tensor, Tensor]:
-    """The features of queries and gallery."""
+    """Read the features of the queries and of the gallery."""
     return computed(function, "query", query), computed(function, "gallery", gallery)
 
 
 def read_settings(function: str, k1: int, k2: int, lambda_value: float) -> tuple[int, int, float]:
-    """The numbers of k-reciprocal re-ranking; the kernels check their ranges."""
+    """Read the numbers of k-reciprocal re-ranking. The kernels check their ranges."""
     return (
         integer(function, "k1", k1),
         integer(function, "k2", k2),

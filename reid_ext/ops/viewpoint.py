@@ -1,4 +1,4 @@
-"""Identity and viewpoint softmax losses with labels that adapt to the prediction.
+"""Softmax losses over identities and viewpoints with adaptive label smoothing.
 
 Source: Zhu et al. 2020, arXiv:1912.01300 (VA-reID).
 """
@@ -27,30 +27,45 @@ def adaptive_label_smoothing_loss(
     variant: str = "paper",
     aggregation: str = "mean",
 ) -> Tensor:
-    """Return the softmax cross entropy whose labels are smoother the worse the prediction.
+    """Return the cross entropy with labels that are smoothed more for a worse prediction.
 
-    With q the softmax of a row, y its identity and C identities, the label is
+    Let q be the softmax of a row, y its identity and C the number of identities. The label is
 
-    - ``"paper"``: 1 - alpha (1 - q_y) for y and alpha (1 - q_y) / (C - 1) for each other identity;
-      it sums to 1;
-    - ``"released"``, the paper's code: 1 - alpha (1 - q_y) for y, plus alpha (1 - q_j) / (C - 1)
-      for every identity j, y included; it sums to 1 + alpha q_y, not to 1.
+    - ``"paper"``: 1 - alpha (1 - q_y) for y, and alpha (1 - q_y) / (C - 1) for each other
+      identity. It sums to 1.
+    - ``"released"`` (the paper's code): 1 - alpha (1 - q_y) for y, plus alpha (1 - q_j) / (C - 1)
+      for every identity j including y. It sums to 1 + alpha q_y.
 
     Args:
-        logits: Shape (N, C), float32, float64, bfloat16 or float16, of any size.
-        labels: Identities of shape (N,), any integer type, in [0, C).
-        alpha: How much of a wrong prediction is smoothed away, in [0, 1]; 0 is hard labels.
-        variant: ``"paper"`` or ``"released"``.
-        aggregation: ``"mean"`` over the rows, or ``"none"``.
+        logits: Logits of shape (N, C), float32, float64, bfloat16 or float16. Large values do not
+            overflow.
+        labels: Identities of shape (N,), any integer dtype, in [0, C).
+        alpha: Strength of the smoothing, in [0, 1]. Default: 0.25. With 0 the labels are hard.
+        variant: ``"paper"`` or ``"released"``. Default: ``"paper"``.
+        aggregation: ``"mean"`` over the rows, or ``"none"`` (one loss per row).
+            Default: ``"mean"``.
 
     Returns:
-        A scalar, 0 for N = 0; with ``"none"`` shape (N,). float32 for half inputs. Labels are
-        constants: no gradient flows through them. Differentiable once in ``logits``; nothing of
-        their size is made but their gradient.
+        A scalar, which is 0 for N = 0, or the losses of shape (N,) with ``"none"``; float32 for
+        half inputs. The labels count as constants, so no gradient flows through them. The result
+        is differentiable once in ``logits``. Only the gradient takes memory of their size.
 
     Raises:
-        ArgumentError: a shape, dtype, device, alpha or choice is invalid, or on the CPU a label is
-            out of range. On CUDA such a label gives its row a NaN loss and gradient.
+        ArgumentError: a shape, dtype, device, alpha or choice is invalid, or a label on the CPU is
+            out of range. On CUDA the row of such a label has a NaN loss and gradient.
+
+    Source:
+        Zhu et al. 2020, arXiv:1912.01300.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext import ops
+        >>> logits = torch.tensor([[8.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+        >>> losses = ops.adaptive_label_smoothing_loss(
+        ...     logits, torch.tensor([0, 1]), aggregation="none"
+        ... )
+        >>> losses[1]  # uniform prediction over three identities: log(3)
+        tensor(1.0986)
     """
     function = "adaptive_label_smoothing_loss"
     variant = choice(function, "variant", variant, _TARGETS_OF_VARIANT)
@@ -76,42 +91,58 @@ def viewpoint_loss(
 ) -> Tensor:
     """Return the softmax cross entropy over (identity, view) classes.
 
-    With r the softmax of a row over the K present classes, of which its identity y has n, and v
-    its view, the label is
+    A row has the identity y and the view v. Let r be its softmax over the K present classes, and n
+    the number of present views of y. The label is
 
-    - ``"adaptive"``: 1 - e1 - e2 for (y, v), e2 / (n - 1) for each other view of y and
+    - ``"adaptive"``: 1 - e1 - e2 for (y, v), e2 / (n - 1) for each other view of y, and
       e1 / (K - n) for each class of another identity, where e1 = alpha (1 - sum_k r(y, k)) and
-      e2 = alpha (1 - r(y, v)). The paper prints it for n = 3, with e2 / 2 and e1 / (K - 3). An
-      identity of one view has e2 = 0, and a lone identity e1 = 0;
-    - ``"fixed"``: 0.6 for (y, v), 0.3 shared by the other views of y (0.15 each of two, 0.30 for
-      one), and 0.1 / K for every class; an identity of one view has 0.9 for it;
+      e2 = alpha (1 - r(y, v)). The paper gives it for n = 3, with e2 / 2 and e1 / (K - 3). An
+      identity with a single view has e2 = 0. If there is a single identity, e1 = 0.
+    - ``"fixed"``: 0.6 for (y, v), a total of 0.3 for the other views of y (0.15 for each of two,
+      0.30 for one), and 0.1 / K for every class. An identity with a single view has 0.9 instead of
+      0.6 for it.
     - ``"hard"``: 1 for (y, v).
 
-    Each sums to 1, since K counts all classes that are present.
+    All labels sum to 1, because K counts the present classes only.
 
     Args:
-        logits: Shape (N, C * V), float32, float64, bfloat16 or float16: class (j, k) is column
-            j * V + k. Of any size.
-        labels: Identities of shape (N,), any integer type, in [0, C).
-        views: Shape (N,), any signed integer type, in [0, V); -1 where the view is not known: such
-            a row does not count.
-        num_views: V.
-        alpha: Scale of the adaptive labels, in [0, 0.5]; beyond, a label could be negative.
-        targets: ``"adaptive"``, ``"fixed"`` or ``"hard"``.
-        present: Bool of shape (C, V), False for classes that do not exist: they have no
-            probability and no gradient. None: all exist.
-        aggregation: ``"mean"`` over the rows that count, or ``"none"``.
+        logits: Logits of shape (N, C * V), float32, float64, bfloat16 or float16. Class (j, k) is
+            column j * V + k. Large values do not overflow.
+        labels: Identities of shape (N,), any integer dtype, in [0, C).
+        views: Views of shape (N,), any signed integer dtype, in [0, V). -1 means an unknown view,
+            and such a row is left out.
+        num_views: Number of views V. Default: 3.
+        alpha: Scale of the adaptive labels, in [0, 0.5]. With a larger value a label could be
+            negative. Default: 0.25.
+        targets: ``"adaptive"``, ``"fixed"`` or ``"hard"``. Default: ``"adaptive"``.
+        present: Bool of shape (C, V), False for classes that do not exist. They have no
+            probability and no gradient. Default: None (all classes exist).
+        aggregation: ``"mean"`` over the rows with a known view, or ``"none"`` (one loss per row).
+            Default: ``"mean"``.
 
     Returns:
-        A scalar, 0 with zero gradient where no row counts; with ``"none"`` shape (N,), NaN where
-        a row does not count. float32 for half inputs. Labels are constants: no gradient flows
-        through them. Differentiable once in ``logits``; nothing of their size is made but their
-        gradient.
+        A scalar, or with ``"none"`` the losses of shape (N,), NaN for rows with an unknown view;
+        float32 for half inputs. If no row has a known view, the scalar and its gradient are zero.
+        The labels count as constants, so no gradient flows through them. The result is
+        differentiable once in ``logits``. Only the gradient takes memory of their size.
 
     Raises:
-        ArgumentError: a shape, dtype, device, number or choice is invalid; on the CPU also if a
-            label or view is out of range, or the class of a row is not present. On CUDA, which
-            does not wait for values, such a row has a NaN loss and gradient.
+        ArgumentError: a shape, dtype, device, number or choice is invalid. On the CPU also if a
+            label or view is out of range, or if the class of a row is not present. On CUDA, where
+            a check would wait for the device, such a row has a NaN loss and gradient.
+
+    Source:
+        Zhu et al. 2020, arXiv:1912.01300.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext import ops
+        >>> logits = torch.zeros(2, 4)  # two identities with two views each
+        >>> ops.viewpoint_loss(
+        ...     logits, torch.tensor([0, 1]), torch.tensor([1, -1]), num_views=2,
+        ...     aggregation="none",
+        ... )
+        tensor([1.3863,    nan])
     """
     function = "viewpoint_loss"
     loss, *_ = _viewpoint_loss(
@@ -143,7 +174,7 @@ def _setup_context(ctx, inputs, output):
     logits, labels, views, present, *ctx.choices, _ = inputs
     _, *statistics = output
     ctx.mark_non_differentiable(*statistics)
-    ctx.set_materialize_grads(False)  # three zero tensors per backward that nobody reads
+    ctx.set_materialize_grads(False)  # saves three unused zero tensors per backward
     ctx.save_for_backward(logits, labels, views, present, *statistics)
 
 
