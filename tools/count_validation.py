@@ -2,8 +2,8 @@
 
     python tools/count_validation.py [FOLDER]        default FOLDER: reid_ext beside this folder
 
-Prints the code lines of each package, the number of validation lines, and their share. Blank lines,
-comments and docstrings are not code lines. A line is validation if it is part of
+Prints the code lines of each package, the number of validation lines, and their share. Blank
+lines, comments and docstrings are not code lines. A line is validation if it is part of
 
 - a ``raise`` of an error in ``ERRORS``, with the ``if`` or ``except`` whose body ends in it, and a
   ``for`` that contains nothing else; an ``else`` that does other work is not validation;

@@ -67,7 +67,7 @@ def readable(symbols: list[str]) -> list[tuple[str, str, str]]:
 
 
 def occupancy(row: dict[str, Any]) -> float:
-    """The share of the warps that fit on a multiprocessor. Registers are allocated by 256 a warp."""
+    """The share of the warps that fit; a warp is given registers in multiples of 256."""
     per_block = BLOCK_THREADS // 32
     per_warp = -(-row["registers"] * 32 // 256) * 256
     by_registers = REGISTERS // per_warp // per_block
