@@ -87,7 +87,7 @@ REID_HD Pair<T> positive(const Curve<T>& curve, T squared) {
   return {first.excess + s.u * second.excess, d == T(0) ? T(0) : curve.slope_scale * slope / d};
 }
 
-// The op's inputs, checked and dense.
+// The inputs of the op, checked and contiguous.
 struct Problem : Comparison {
   double alpha, beta, scale;  // scale: of the sum over all pairs
 };
@@ -123,7 +123,7 @@ Curve<T> curve(const Problem& p) {
 // loss, grad_x, grad_keys
 using LossTensors = std::tuple<Tensor, Tensor, Tensor>;
 
-// The CPU kernel, named here for fidi_test.cpp; every other caller goes through the dispatcher.
+// The CPU kernel, declared here for fidi_test.cpp. All other callers use the dispatcher.
 LossTensors fidi_loss_cpu(const Tensor& x, const Tensor& labels, const std::optional<Tensor>& keys,
                           const std::optional<Tensor>& key_labels, double alpha, double beta,
                           bool mean, bool with_grad_x, bool with_grad_keys);

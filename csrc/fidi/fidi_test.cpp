@@ -1,6 +1,6 @@
 // The CPU side of FIDI without Python: the arithmetic against the C library, pairs by hand, tiles
-// against the definition, rows that nearly coincide, a refusal. Run by ctest, which also runs it
-// under sanitizers.
+// against the definition, rows that nearly coincide, an invalid argument. Run by ctest, which also
+// runs it under sanitizers.
 #include "fidi/fidi.h"
 
 #include <algorithm>

@@ -48,7 +48,7 @@ REID_HD Candidate<T> none() {
   return {T(0), -1};
 }
 
-// The op's inputs, checked and dense.
+// The inputs of the op, checked and contiguous.
 struct Problem : Comparison {
   Metric metric;
 };
@@ -114,7 +114,7 @@ inline Chosen read_chosen(const char* op, const Tensor& grad_positive, const Ten
 // Gradients of x and keys; the second is empty where the anchors are the keys.
 using GradTensors = std::tuple<Tensor, Tensor>;
 
-// The CPU kernels, named here for mining_test.cpp; every other caller goes through the dispatcher.
+// The CPU kernels, declared here for mining_test.cpp. All other callers use the dispatcher.
 PairTensors mine_hardest_cpu(const Tensor& x, const Tensor& labels,
                              const std::optional<Tensor>& keys,
                              const std::optional<Tensor>& key_labels,

@@ -1,5 +1,5 @@
 // The CPU side of mining without Python: values by hand, pairs against the definition over tiles
-// and ragged tails, both products, gradients of rows that are not dense, a refusal.
+// and ragged tails, both products, gradients of rows that are not dense, an invalid argument.
 // Run by ctest, which also runs it under sanitizers.
 #include "mining/mining.h"
 

@@ -105,7 +105,7 @@ inline Problem read(const char* op, const Tensor& distances, const Tensor& posit
   return p;
 }
 
-// The CPU kernels, named here for ranking_test.cpp; every other caller uses the dispatcher.
+// The CPU kernels, declared here for ranking_test.cpp. All other callers use the dispatcher.
 Tensor rank_positives_cpu(const Tensor& query, const Tensor& gallery,
                           const Tensor& positive_offsets, const Tensor& positive_indices,
                           const Tensor& junk_offsets, const Tensor& junk_indices, int64_t metric,

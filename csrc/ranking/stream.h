@@ -86,7 +86,7 @@ inline Stream read_stream(const Tensor& query, const Tensor& block, int64_t firs
           query.size(1)};
 }
 
-// The CPU kernels, named here for stream_test.cpp; every other caller uses the dispatcher.
+// The CPU kernels, declared here for stream_test.cpp. All other callers use the dispatcher.
 Tensor pair_values_cpu(const Tensor& query, const Tensor& block, const Tensor& pair_query,
                        const Tensor& pair_row, int64_t metric);
 Tensor count_before_cpu(const Tensor& query, const Tensor& block, int64_t first,

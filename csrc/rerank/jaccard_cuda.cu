@@ -42,7 +42,7 @@ __global__ void pack_kernel(const T* __restrict__ scratch, const int64_t* __rest
     const T* shared = scratch + r * n;
     int64_t mine = 0;
     for (int64_t j = begin; j < end; ++j) mine += is_near(shared[j], most);
-    __syncthreads();  // the last row's readers are done
+    __syncthreads();  // wait for the readers of the previous row
     starts[threadIdx.x + 1] = mine;
     __syncthreads();
     if (threadIdx.x == 0) {

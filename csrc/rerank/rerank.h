@@ -147,7 +147,7 @@ struct Normalizer {
 
   REID_HD T distance(T key) const {
     const T value = key * slope + shift;
-    return value < T(0) ? T(0) : value;  // below 0 by rounding alone
+    return value < T(0) ? T(0) : value;  // negative only by rounding
   }
   REID_HD T operator()(T key) const {
     const T ratio = farthest == T(0) ? T(0) : distance(key) / farthest;
@@ -183,7 +183,7 @@ REID_HD bool expands(int64_t shared, int64_t size) { return 3 * shared > 2 * siz
 template <typename T>
 REID_HD T jaccard_distance(T shared) {
   const T distance = T(1) - shared / (T(2) - shared);
-  return distance < T(0) ? T(0) : distance;  // below 0 by rounding alone
+  return distance < T(0) ? T(0) : distance;  // negative only by rounding
 }
 
 template <typename T>
@@ -194,7 +194,7 @@ REID_HD T blended(T jaccard, T original, T lambda) {
 using TwoTensors = std::tuple<Tensor, Tensor>;
 using ThreeTensors = std::tuple<Tensor, Tensor, Tensor>;
 
-// The CPU kernels, named here for rerank_test.cpp; every other caller goes through the dispatcher.
+// The CPU kernels, declared here for rerank_test.cpp. All other callers use the dispatcher.
 Tensor k_reciprocal_cpu(const Tensor& query, const Tensor& gallery, int64_t k1, int64_t k2,
                         double lambda_value, int64_t metric);
 TwoTensors k_reciprocal_nearest_cpu(const Tensor& query, const Tensor& gallery, int64_t k1,

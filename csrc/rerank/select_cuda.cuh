@@ -77,7 +77,7 @@ __device__ T block_max(T v) {
     const T other = __shfl_xor_sync(kFullMask, v, offset);
     v = other > v ? other : v;
   }
-  __syncthreads();  // the last call's readers are done
+  __syncthreads();  // wait for the readers of the previous call
   if (threadIdx.x % kWarp == 0) of_warp[threadIdx.x / kWarp] = v;
   __syncthreads();
   for (int w = 0; w < kBlockWarps; ++w) v = of_warp[w] > v ? of_warp[w] : v;
@@ -114,7 +114,7 @@ __global__ void select_kernel(Keys keys, int64_t rows, int64_t n, int k, T* __re
   __shared__ Candidate<T> buffer[kBuffer];
   __shared__ int count;
   for (int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
-    __syncthreads();  // the last row's readers are done
+    __syncthreads();  // wait for the readers of the previous row
     if (threadIdx.x == 0) count = 0;
     __syncthreads();
     Candidate<T> limit = {kInfinity<T>, kNoIndex};

@@ -179,7 +179,7 @@ REID_HD T grad_at(const Classes& c, int64_t row, int64_t column, T shifted,
   return view ? slopes.per_exp_of_view * e - slopes.constant_of_view : slopes.elsewhere(e);
 }
 
-// The op's inputs, checked and dense.
+// The inputs of the op, checked and contiguous.
 struct Batch {
   const char* op;  // the public function, for errors
   Tensor logits, labels;
@@ -277,7 +277,7 @@ inline Saved read_saved(const Batch& b, const Tensor& grad_loss, const Tensor& m
           torch::stable::contiguous(others), weight, each};
 }
 
-// The CPU kernels, named here for viewpoint_test.cpp; every other caller uses the dispatcher.
+// The CPU kernels, declared here for viewpoint_test.cpp. All other callers use the dispatcher.
 LossTensors loss_cpu(const Tensor& logits, const Tensor& labels, const std::optional<Tensor>& views,
                      const std::optional<Tensor>& present, int64_t num_views, double alpha,
                      int64_t targets, bool each);

@@ -25,7 +25,7 @@ template <typename T>
 __device__ T block_max(T v) {
   __shared__ T of_warp[kBlockWarps];
   v = warp_max(v);
-  __syncthreads();  // the last call's readers are done
+  __syncthreads();  // wait for the readers of the previous call
   if (threadIdx.x % kWarp == 0) of_warp[threadIdx.x / kWarp] = v;
   __syncthreads();
   for (int w = 0; w < kBlockWarps; ++w) v = of_warp[w] > v ? of_warp[w] : v;

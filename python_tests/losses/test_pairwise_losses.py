@@ -96,7 +96,7 @@ def test_rejects_labels_that_do_not_fit_by_name(kind, device):
         kind()(x, y[:8])
     with pytest.raises(ValueError, match=r"key_labels must have shape \(9,\), .* got \(8,\)"):
         kind()(x, y, keys=x, key_labels=y[:8])
-    with pytest.raises(ValueError, match="keys and key_labels must come together"):
+    with pytest.raises(ValueError, match="keys and key_labels must be given together"):
         kind()(x, y, keys=x)
 
 

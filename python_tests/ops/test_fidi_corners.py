@@ -236,7 +236,7 @@ def test_rejects_input_that_does_not_fit_by_name(device):
         ops.fidi_loss(x, y[:3])
     with pytest.raises(ValueError, match=r"labels must be integers, got torch.float64"):
         ops.fidi_loss(x, y.double())
-    with pytest.raises(ValueError, match="keys and key_labels must come together"):
+    with pytest.raises(ValueError, match="keys and key_labels must be given together"):
         ops.fidi_loss(x, y, keys=keys)
     with pytest.raises(ValueError, match=r"keys must have shape \(5, 4\) to go with x, got"):
         ops.fidi_loss(x, y, keys=keys[:, :3], key_labels=key_y)
