@@ -57,7 +57,7 @@ inline void read_groups(const char* op, const char* name, const char* key_name,
                   key_name, " must be None unless keys and ", name, " are given, got a tensor");
   if (!groups) return;
   STD_TORCH_CHECK(c.own_keys || key_groups.has_value(), op, ": ", key_name,
-                  " must be given when keys and ", name, " are given, got None");
+                  " must be given when keys and ", name, " are given, got no tensor");
   c.groups = read_integers(op, name, *groups, c.n, "x", c.x);
   c.key_groups =
       c.own_keys ? c.groups : read_integers(op, key_name, *key_groups, c.m, "keys", c.keys);

@@ -9,8 +9,7 @@
 
 namespace reid_ext::ranking {
 
-// Pairs of query row query_rows[k] and block row block_rows[k], for k in [0, p). Rows have length
-// d.
+// Pairs of query row query_rows[k] and block row block_rows[k], k in [0, p). Rows have length d.
 template <typename T>
 struct PairRows {
   const T *query, *block;

@@ -24,7 +24,9 @@ def end_of_call(text: str, start: int) -> int:
         depth += {"(": 1, ")": -1}.get(text[place], 0)
         if depth == 0:
             return place
-    raise ValueError(f"translate: a launch has no closing parenthesis: {text[start - 40 : start]!r}")
+    raise ValueError(
+        f"translate: a launch has no closing parenthesis: {text[start - 40 : start]!r}"
+    )
 
 
 def translated_launches(text: str) -> str:

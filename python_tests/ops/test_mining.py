@@ -30,7 +30,10 @@ REFUSED = [
     ({"key_groups": (6,)}, r"key_groups must have shape \(9,\) to go with keys, got \(6,\)"),
     ({"key_labels": None}, "keys and key_labels must be given together, got only one"),
     ({"keys": None}, "keys and key_labels must be given together, got only one"),
-    ({"key_groups": None}, "key_groups must be given when keys and groups are given, got None"),
+    (
+        {"key_groups": None},
+        "key_groups must be given when keys and groups are given, got no tensor",
+    ),
     ({"groups": None}, "key_groups must be None unless keys and groups are given"),
 ]
 
