@@ -1,10 +1,8 @@
-// Averages V over the k2 nearest, and computes Jaccard distances by an inverted index, on the
-// device.
+// On the device: averages V over the k2 nearest, and Jaccard distances by an inverted index.
 //
 // The rows to be added are listed one after the other and sorted stably by (row, column). One
 // thread per result sums them. For the Jaccard sums, a block owns a query and processes its columns
-// in order. Within a column every other image appears once, so no two threads write to the same
-// place.
+// in order. Within a column every other image appears once, so no two threads write to one place.
 #pragma once
 
 #include "rerank/encode_cuda.cuh"
@@ -104,7 +102,7 @@ Encoding inverted(const Encoding& v) {
   return {pairs, values, offsets_of(pairs, n)};
 }
 
-// For a whole block: the sums of minima of row i with rows `first` and on, written to `shared`.
+// For a whole block: the sums of minima of row i with rows from `first` on, written to `shared`.
 template <typename T>
 __device__ void shared_weights(const EncodingView<T>& v, const EncodingView<T>& columns, int64_t i,
                                int64_t first, T* shared) {

@@ -40,7 +40,7 @@ auto gallery_keys(const Features<T>& features, int64_t q) {
   };
 }
 
-// The k smallest keys of every row, ties by index, written to rows `first` and on of two tensors.
+// The k smallest keys of every row, ties by index, written to rows from `first` on of two tensors.
 template <typename T>
 void select(const T* rows, int64_t first, int64_t count, int64_t n, int64_t k, T* smallest,
             int64_t* indices) {

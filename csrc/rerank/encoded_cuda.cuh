@@ -6,8 +6,7 @@
 
 namespace reid_ext::rerank {
 
-// Queries first .. first + rows. `out` (rows, g), which keys may read, is overwritten by the
-// result.
+// Queries first .. first + rows. The result overwrites `out` (rows, g), which keys may read.
 template <typename T, typename Keys, typename Pairs>
 __global__ void blend_kernel(Keys keys, Pairs source, const T* __restrict__ farthest,
                              EncodingView<T> v, EncodingView<T> columns, T* scratch, int64_t first,

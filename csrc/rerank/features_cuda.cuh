@@ -55,7 +55,7 @@ struct Features {
     STD_CUDA_KERNEL_LAUNCH_CHECK();
   }
 
-  // The keys of a block of products with images `first` and on.
+  // The keys of a block of products with images from `first` on.
   ProductKeys<T> keys(const Tensor& block, int64_t first) const {
     return {block.template const_data_ptr<T>(), scale.template const_data_ptr<T>() + first,
             bias.template const_data_ptr<T>() + first, block.size(1)};
@@ -96,7 +96,7 @@ int64_t rows_of_product(int64_t rows, int64_t n) {
   return std::min(rows, block_rows(n, sizeof(T), kBlockRows));
 }
 
-// Calls see(block, first) with the products of rows `first` and on with all images, for the blocks
+// Calls see(block, first) with the products of rows from `first` on with all images, for the blocks
 // for which wanted(block number) is true.
 template <typename T, typename Wanted, typename See>
 void blocks_of_products(const Tensor& x, const Tensor& images, Wanted wanted, See see) {

@@ -1,7 +1,6 @@
 // Schema of the op jaccard and its CPU kernel: Jaccard distances below 1 between all images.
 //
-// A few thousand rows are computed and packed at a time, so little memory beyond the result is
-// used.
+// A few thousand rows are computed and packed at a time, to use little memory beyond the result.
 #include "rerank/jaccard_cpu.h"
 
 #include <list>

@@ -1,7 +1,6 @@
 // CUDA kernels of the op jaccard. One thread block per row sums its minima in a row of scratch
 // memory, then counts or writes the near entries by ascending column; its threads process pieces of
-// the row in turn. Some rows are computed at a time, and the host waits for the length of each
-// part.
+// the row in turn. The rows are computed in parts, and the host waits for the length of each part.
 #include <vector>
 
 #include "rerank/average_cuda.cuh"

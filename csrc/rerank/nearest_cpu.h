@@ -135,7 +135,7 @@ REID_CLONES int64_t next_near_of_columns(const T* products, Order<T> order, cons
   return n;
 }
 
-// The keys 0 .. n of one row, which belong to images `first` and on.
+// The keys 0 .. n of one row, which belong to images from `first` on.
 template <typename T, typename Keys>
 void scan_row(Keys keys, int64_t n, int64_t first, int64_t row, Nearest<T>& nearest) {
   T* farthest = &nearest.farthest[row];

@@ -1,5 +1,5 @@
-// Re-ranking in parts: several scans of some of all pairs of images, then some of the queries, by
-// the merged results of the scans.
+// Re-ranking in parts. Each scan processes a share of all pairs of images. Then each process
+// re-ranks a share of the queries with the merged results of the scans.
 #pragma once
 
 #include "rerank/rerank.h"
@@ -21,8 +21,7 @@ inline void check_part(const char* op, int64_t part, int64_t parts) {
                   part);
 }
 
-// Whether the block belongs to the part. Blocks are dealt to and fro, because later ones are
-// shorter.
+// Whether the block belongs to the part. Later blocks are shorter, so they are dealt to and fro.
 inline bool is_dealt(int64_t block, int64_t part, int64_t parts) {
   const int64_t turn = block % (2 * parts);
   return part == (turn < parts ? turn : 2 * parts - 1 - turn);

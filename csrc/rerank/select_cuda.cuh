@@ -3,8 +3,7 @@
 // The block reads the row 256 keys at a time. Keys below the limit, the k-th smallest so far, go to
 // a buffer in shared memory. Before it can overflow, the buffer is sorted and cut to k. This
 // happens a few times per row, as the limit falls fast. An atomic counter assigns the slots in any
-// order, and the sort by (key, index) makes the result deterministic. If k exceeds the buffer,
-// torch sorts.
+// order, and the sort by (key, index) makes the result deterministic. For larger k torch sorts.
 #pragma once
 
 #include <limits>

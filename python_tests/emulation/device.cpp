@@ -59,8 +59,7 @@ struct Thread {
 struct Warp {
   int waiting, shuffles;
   size_t size;
-  char values[2][kWarp]
-             [16];  // of this shuffle, and of the next one, which a fast lane may have reached
+  char values[2][kWarp][16];  // of this shuffle, and the next, which fast lanes may have reached
 };
 
 struct Variable {

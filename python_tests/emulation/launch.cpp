@@ -52,8 +52,7 @@ cudaError_t cudaGetLastError() {
   return std::exchange(emulated::last_error, cudaSuccess);
 }
 
-// --- functions of libtorch_cuda.so, and behaviour of a GPU
-// ----------------------------------------
+// --- functions of libtorch_cuda.so, and behaviour of a GPU ---------------------------------------
 
 extern "C" {
 
