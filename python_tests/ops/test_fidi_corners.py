@@ -214,7 +214,7 @@ def test_refuses_a_second_derivative(device):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"alpha": 1.0}, "alpha must be a finite number above 1, got 1; at 1 pairs"),
+        ({"alpha": 1.0}, "alpha must be a finite number above 1, got 1; at alpha = 1"),
         ({"alpha": 0.5}, "alpha must be a finite number above 1, got 0.5"),
         ({"alpha": math.nan}, "alpha must be a finite number, got nan"),
         ({"alpha": math.inf}, "alpha must be a finite number, got inf"),

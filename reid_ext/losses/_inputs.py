@@ -18,7 +18,7 @@ def read_batch(
     """Features (N, D), half types as float32, and their labels; the same of the keys, or None."""
     if (keys is None) != (key_labels is None):
         pair = "keys and key_labels"
-        raise ArgumentError(function, pair, "come together", "only one of them")
+        raise ArgumentError(function, pair, "be given together", "only one of them")
     x = features(function, "features", x)
     labels = labels_of_rows(function, "labels", labels, "features", x)
     if keys is None:
