@@ -1,14 +1,16 @@
-"""What several processes cost against one with the same total work: bytes, and CPU seconds.
+"""Measures the bytes and CPU seconds of several processes, compared with a single process.
 
     python benchmarks/distributed.py                       # 1, 2 and 4 processes; minutes
     python benchmarks/distributed.py --json benchmarks/results/cpu-distributed.json
 
-Each process has one thread. "MB in" is what a process gets from the others, counted where the
-collectives are called: of a gather and an exchange the other processes' rows, of a sum over W
-processes 2 (W - 1) / W of its size, as a ring moves. "CPU s, all" are those of all processes
-together, communication included; over those of one process they are the overhead, whatever else
-the machine does. "wall s" is the slowest process's time: with more processes than cores it says
-nothing. Each figure is that of the best of the repeats.
+The total work is the same for any number of processes, and each process has one thread.
+
+"MB in" is the data that a process receives from the others, counted at the calls of the
+collectives. A gather or an exchange counts the rows of the other processes. A sum over W
+processes counts 2 (W - 1) / W of its size, as in a ring. "CPU s, all" is the CPU time of all
+processes together, including communication; divided by that of one process it is the overhead,
+which does not depend on other load of the machine. "wall s" is the time of the slowest process,
+which is meaningless with more processes than cores. Each figure is the best of the repeats.
 """
 
 import sys
@@ -32,7 +34,7 @@ DIM = 512
 
 
 class Counter:
-    """Bytes that come in, by wrapping torch's collectives."""
+    """Counts the bytes received by a process, by wrapping the collectives of torch."""
 
     def __init__(self):
         self.bytes = 0

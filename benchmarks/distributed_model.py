@@ -1,11 +1,11 @@
-"""The cost model of docs/distributed.md: bytes, operations and seconds per part, and its check.
+"""Prints the cost model of docs/distributed.md: bytes, operations and seconds of each part.
 
     python benchmarks/distributed_model.py                                      # the tables
     python benchmarks/distributed_model.py benchmarks/results/cpu-distributed.json
 
-Bytes are what a process gets from the others, f = (W - 1) / W being the others' share of all rows.
-With results of benchmarks/distributed.py it prints the bytes counted there beside those predicted,
-whose positives per query follow from the benchmark's galleries.
+Bytes are those that one of W processes receives from the others, which hold (W - 1) / W of all
+rows. With a result file of benchmarks/distributed.py, the program also compares the bytes counted
+there with the predicted bytes. The number of positives comes from the galleries of the benchmark.
 """
 
 import argparse
@@ -16,10 +16,10 @@ from typing import NamedTuple
 import distributed as benchmark
 import galleries
 
-FLOPS, TF32_FLOPS = 50e12, 400e12  # of a GPU a second: float32, as exact ranks need, and TF32
-LINK = 40e9  # bytes into a GPU a second, between machines
-MEMORY = 3e12  # bytes a GPU reads from its memory a second
-NEIGHBOURS = 21  # kept of an image in re-ranking: k1 + 1
+FLOPS, TF32_FLOPS = 50e12, 400e12  # per GPU and second: float32, needed for exact ranks, and TF32
+LINK = 40e9  # bytes per second into a GPU from another machine
+MEMORY = 3e12  # bytes per second that a GPU reads from its memory
+NEIGHBOURS = 21  # neighbours kept per image in re-ranking: k1 + 1
 INDEX, VALUE = 8, 4
 
 
@@ -27,7 +27,7 @@ class Problem(NamedTuple):
     queries: int
     images: int
     dim: int
-    positives: int  # in all
+    positives: int  # of all queries together
 
     @property
     def both(self) -> int:
@@ -35,23 +35,23 @@ class Problem(NamedTuple):
 
 
 class Cost(NamedTuple):
-    bytes: float  # that come in
-    flops: float  # of one process
+    bytes: float  # received by one process
+    flops: float  # computed by one process
 
 
 def loss(n: int, dim: int, parts: int) -> Cost:
-    """The whole batch everywhere: nothing is divided."""
+    """Every process computes the whole batch, so the operations are not divided."""
     return Cost(others(parts) * n * (VALUE * dim + INDEX), n * n * dim)
 
 
 def evaluation(p: Problem, parts: int) -> Cost:
-    rows = VALUE * p.queries * p.dim + 3 * INDEX * p.both  # identity, camera and place
+    rows = VALUE * p.queries * p.dim + 3 * INDEX * p.both  # identity, camera and index
     sums = 2 * p.positives * (VALUE + INDEX)
     return Cost(others(parts) * (rows + sums), 2 * p.queries * p.images * p.dim / parts)
 
 
 def reranking(p: Problem, parts: int, symmetric: bool = False) -> Cost:
-    lists = NEIGHBOURS * (VALUE + INDEX) + VALUE  # exchanged once, and gathered once
+    lists = NEIGHBOURS * (VALUE + INDEX) + VALUE  # exchanged once and gathered once
     rows = VALUE * p.dim + INDEX + 2 * lists
     pairs = p.both * p.both * (1 if symmetric else 2) + 2 * p.queries * p.images
     return Cost(others(parts) * p.both * rows, pairs * p.dim / parts)
@@ -108,7 +108,9 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("results", type=Path, nargs="?", help="of benchmarks/distributed.py")
+    parser.add_argument(
+        "results", type=Path, nargs="?", help="result file of benchmarks/distributed.py"
+    )
     args = parser.parse_args()
     planned()
     if args.results:

@@ -1,14 +1,18 @@
-"""CMC, mAP and mINP: how much they cost over the one matrix product that nobody can avoid.
+"""Times the computation of CMC, mAP and mINP, compared with one matrix product.
 
     python benchmarks/evaluation.py [features|distances|curve|msmt17]...
 
-On one CPU thread, in CPU seconds. features, msmt17: from features to metrics, at the size of
-Market-1501 or MSMT17. "mm" is torch.mm of queries and gallery, "own" the same product by the
-library that ours uses. "fp32" is ours with float32 products, "ours" what evaluate does here
-(estimates in bfloat16 where they are faster; the same ranks), "argsort" NumPy that sorts every row.
-distances: the metrics alone, the distances given; "typed" sorts every row and goes through it in a
-compiled loop (with numba, if installed), "loop" is Python query by query, timed on a few. curve:
-"ours" as queries, gallery and dimensions double.
+Runs on one CPU thread and measures CPU seconds.
+
+features, msmt17: from features to metrics, at the size of Market-1501 or MSMT17. "mm" is torch.mm
+of queries and gallery. "own" is the same product by the library that reid_ext uses. "ours" is
+evaluate, which uses bfloat16 estimates where they are faster and gives the same ranks. "fp32" is
+evaluate with float32 products. "argsort" is NumPy code that sorts every row.
+
+distances: from given distances to metrics. "typed" sorts every row and processes it in a compiled
+loop (with numba, if installed). "loop" is a Python loop over queries, timed on a few queries.
+
+curve: "ours" while the number of queries, gallery images or dimensions doubles.
 """
 
 import os
@@ -22,18 +26,18 @@ import torch
 
 from reid_ext import evaluate, evaluate_distances
 
-LOOPED = 60  # queries of the Python loop
+LOOPED = 60  # queries that the Python loop processes
 
 
 def own_product(query, gallery):
-    """Float32 by oneDNN on the processors where the package prefers it."""
+    """The float32 product by the library that the package chooses on this processor."""
     if query.is_cuda or torch.ops.reid_ext.cpu_product() == "torch":
         return query @ gallery.T
     return torch.ops.mkldnn._linear_pointwise(query, gallery, None, "none", [], "")
 
 
 def in_full(problem, **options):
-    """Evaluate without bfloat16, as on a processor that has none."""
+    """Evaluate without bfloat16, as on a processor without it."""
     os.environ["REID_EXT_CPU_ESTIMATE"] = "float32"
     try:
         return problem.evaluated(evaluate, **options)
@@ -42,7 +46,7 @@ def in_full(problem, **options):
 
 
 def by_argsort(distances, labels):
-    """Mean AP by sorting every row, as vectorised as NumPy allows."""
+    """Compute mAP by sorting every row, fully vectorised in NumPy."""
     ids, cameras = labels["gallery_ids"].cpu().numpy(), labels["gallery_cameras"].cpu().numpy()
     query_ids = labels["query_ids"].cpu().numpy()[:, None]
     query_cameras = labels["query_cameras"].cpu().numpy()[:, None]
@@ -56,7 +60,7 @@ def by_argsort(distances, labels):
 
 
 def typed_loop():
-    """Sorted rows gone through by a compiled loop, as in evaluators with Cython; None: no numba."""
+    """A compiled loop over sorted rows, as in evaluators with Cython; None without numba."""
     try:
         import numba
     except ImportError:
@@ -88,7 +92,7 @@ def typed_loop():
 
 
 def by_loop(distances, labels, queries):
-    """The same, a query at a time."""
+    """Compute mAP in a Python loop over the queries."""
     ids, cameras = labels["gallery_ids"].cpu().numpy(), labels["gallery_cameras"].cpu().numpy()
     precisions = []
     for q in range(queries):
@@ -207,7 +211,7 @@ def main():
         args.json = into and into.with_name(f"{into.stem}-{part}{into.suffix}")
         print(f"\n## {part}\n")
         measure.show(list(PARTS[part](args)), args)
-        print(f"{time.perf_counter() - start:.0f} s in all", flush=True)
+        print(f"{time.perf_counter() - start:.0f} s in total", flush=True)
 
 
 if __name__ == "__main__":

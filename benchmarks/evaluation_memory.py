@@ -1,11 +1,11 @@
-"""What an evaluation takes over its features, and a gallery that stays on the disk.
+"""Measures the memory of an evaluation beyond its features, also for a gallery on the disk.
 
     python benchmarks/evaluation_memory.py              # two CPU threads; needs 2 GB of disk
 
-Each row is a process of its own; "MiB" is the growth of its peak resident memory, "matrix MiB" one
-matrix of distances. The last gallery is a memory map: its pages, which the system may drop at any
-time, are taken off. "read s" is reading it once, "product s" the bare products of its blocks by
-torch.mm.
+Each row runs in its own process. "MiB" is the growth of its peak resident memory. "matrix MiB" is
+the size of the distance matrix. The last gallery is a memory map; its pages do not count, because
+the system may drop them at any time. "read s" is the time to read it once, and "product s" is the
+time of the products of its blocks by torch.mm.
 """
 
 import argparse
@@ -32,20 +32,20 @@ IDENTITIES, BLOCK = 20_000, 32_768
 
 
 def resident(kind: str) -> float:
-    """MiB now, of pages of a kind: RssAnon is what is ours alone."""
+    """The resident memory of a kind in MiB; RssAnon excludes the pages of files."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(kind):
             return int(line.split()[1]) / 2**10
-    raise RuntimeError(f"/proc/self/status has no {kind}")
+    raise RuntimeError(f"/proc/self/status has no line {kind}")
 
 
 def of_case(name: str) -> str:
     size, dim = CASES[name]
     problem = galleries.make(size, dim, galleries.NOISE[0.5])
     small = galleries.make((100, 500, 20), dim, galleries.NOISE[0.5])
-    small.evaluated(evaluate)  # code and libraries are loaded
-    ctypes.CDLL(None).malloc_trim(0)  # else what making the problem left would be used again
-    Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
+    small.evaluated(evaluate)  # warm-up: loads code and libraries
+    ctypes.CDLL(None).malloc_trim(0)  # else freed memory would be reused and not be measured
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before, start = resident("VmRSS"), time.perf_counter()
     problem.evaluated(evaluate)
     seconds = time.perf_counter() - start
@@ -55,7 +55,7 @@ def of_case(name: str) -> str:
 
 
 def write_long(path: Path) -> dict[str, np.ndarray]:
-    """The gallery of LONG into a file, block by block; returns the labels."""
+    """Write the gallery of LONG to a file, block by block, and return the labels."""
     queries, images, dim = LONG
     random = np.random.default_rng(0)
     person = random.standard_normal((IDENTITIES, 64), dtype=np.float32)
@@ -129,7 +129,7 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--case", help="one row, in this process")
+    parser.add_argument("--case", help="run only this case, in this process")
     args = parser.parse_args()
     torch.set_num_threads(2)
     if args.case == "long":

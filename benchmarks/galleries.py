@@ -1,8 +1,8 @@
-"""Features of made-up people, as hard to rank as asked: what the evaluation benchmarks search in.
+"""Synthetic features of a chosen difficulty, for the evaluation benchmarks.
 
-Each person is a point in 64 dimensions, each camera shifts it, and noise blurs it; a random map
-takes it to D dimensions, where noise of a sixth of its size is added. A sixth of the gallery are
-distractors, and the gallery is in order of identities, as datasets are.
+Each identity is a point in 64 dimensions. Each camera shifts it, and noise is added. A random
+linear map takes it to D dimensions, where weaker noise is added. A sixth of the gallery images
+are distractors. The gallery is sorted by identity, as in datasets.
 """
 
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 LATENT, CAMERAS, DISTRACTORS = 64, 6, 1 / 6
-NOISE = {0.8: 0.75, 0.5: 1.0, 0.2: 1.35}  # mAP by noise, about
+NOISE = {0.8: 0.75, 0.5: 1.0, 0.2: 1.35}  # approximate mAP: noise
 MARKET, MSMT17 = (3368, 15913, 750), (11659, 82161, 3060)  # queries, gallery, identities
 
 
@@ -30,7 +30,7 @@ class Gallery(NamedTuple):
 
 
 def make(size: tuple[int, int, int], dim: int, noise: float, seed: int = 0) -> Gallery:
-    """Normalised float32 features, identities (0 is nobody's) and cameras."""
+    """Normalised float32 features, identities (0 for distractors) and cameras."""
     queries, images, identities = size
     random = torch.Generator().manual_seed(seed)
     person = torch.randn(identities + 1, LATENT, generator=random)

@@ -1,13 +1,14 @@
-"""Images per second of the loader alone, on one core, against a Pillow and torchvision pipeline.
+"""Measures the images per second of the loader, compared with a Pillow and torchvision pipeline.
 
     python benchmarks/loading.py      # one thread, CPU seconds; renders a few hundred JPEG files
     python benchmarks/loading.py --json benchmarks/results/cpu-loading.json
 
-Both read the same files into normalised batches of 64, in this process: decode, resize, flip, move
-by up to 10 pixels, normalise, erase, each with the usual chances. "theirs" is what released re-ID
-code does: a torch DataLoader over torchvision's transforms of Pillow images. "cached" and "mapped"
-are ours with the decoded and resized images in memory and in a mapped file; theirs has no such
-thing. Files of 128 x 64 are as Market-1501 has them; larger ones are the same, enlarged threefold.
+Both read the same files into normalised batches of 64 in this process. They decode, resize, flip,
+shift by up to 10 pixels, normalise and erase with the usual probabilities. "theirs" is the
+pipeline of released re-ID code: a torch DataLoader over torchvision transforms of Pillow images.
+"cached" and "mapped" are our loader with the decoded and resized images in memory or in a mapped
+file; the other pipeline has no such cache. Files of 128 x 64 have the size of Market-1501's
+images. The larger files contain the same images, enlarged threefold.
 """
 
 import tempfile
@@ -28,7 +29,7 @@ QUALITY = 90
 
 
 class Theirs(Dataset):
-    """Pillow images through torchvision's transforms, as released code of re-identification."""
+    """Pillow images with torchvision transforms, as in released re-identification code."""
 
     def __init__(self, samples: list[data.Sample], size: tuple[int, int]):
         self.samples = samples
@@ -54,7 +55,7 @@ class Theirs(Dataset):
 
 
 def enlarged(samples: list[data.Sample], folder: Path) -> list[data.Sample]:
-    """The same images in larger files."""
+    """Write the same images to larger files."""
     folder.mkdir()
     found = []
     for sample in samples:
@@ -66,7 +67,7 @@ def enlarged(samples: list[data.Sample], folder: Path) -> list[data.Sample]:
 
 
 def epoch_of(loader):
-    """A call that goes through all batches; returns the number of images."""
+    """A function that iterates over all batches and returns the number of images."""
 
     def run() -> int:
         return sum(len(batch[0]) for batch in loader)

@@ -1,12 +1,12 @@
-"""The pairwise losses, forward and backward, against what people use instead, side by side.
+"""Times the pairwise losses, forward and backward, compared with common alternatives.
 
     python benchmarks/losses.py                   # one CPU thread, CPU seconds
     python benchmarks/losses.py --device cuda --json benchmarks/results/losses.json
 
-Times are milliseconds. "eager" is the loss as one writes it: the whole matrix, masks, autograd.
-"gather" mines without gradient and then gathers the pairs, which spares eager code two products.
-"metric-learning" is pytorch-metric-learning's miner and loss of the same distance, where that is
-installed. "products" is ours / one bare product x @ x.T by torch.mm.
+Times are in milliseconds. "eager" is a direct implementation with the whole matrix, masks and
+autograd. "gather" mines without a gradient and then gathers the pairs, which saves two products.
+"metric-learning" is the miner and loss of pytorch-metric-learning with the same distance, if it
+is installed. "products" is ours divided by one product x @ x.T by torch.mm.
 """
 
 from collections.abc import Callable
@@ -26,12 +26,12 @@ except ImportError:
 IMAGES = 4  # per identity
 DIMENSIONS = (512, 2048)
 BATCHES = (64, 128, 256, 1024, 4096)
-MEMORY_BANK = 16384  # one round at D = 512: eager code takes a minute and 8 GB
-ALPHA, BETA = 1.05, 0.5  # of FIDI
+MEMORY_BANK = 16384  # one round at D = 512, as eager code takes a minute and 8 GB
+ALPHA, BETA = 1.05, 0.5  # parameters of FIDI
 
 
 def masks(labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Whether two rows are of one identity, and whether they are a positive pair."""
+    """Masks of the pairs with the same identity, and of the positive pairs."""
     same = labels[:, None] == labels
     return same, same & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
 
@@ -91,7 +91,7 @@ def eager_fidi(x: Tensor, labels: Tensor) -> Tensor:
 
 
 def metric_learning(distance: str, **options) -> Callable[[Tensor, Tensor], Tensor] | None:
-    """pytorch-metric-learning's batch-hard triplet loss with a distance of this name."""
+    """The batch-hard triplet loss of pytorch-metric-learning with the given distance class."""
     if losses is None:
         return None
     measured_by = getattr(distances, distance)(**options)
@@ -118,7 +118,7 @@ LOSSES = {
 
 
 def step(loss: Callable[[Tensor, Tensor], Tensor], x: Tensor, labels: Tensor):
-    """A call that runs the loss and its backward pass."""
+    """A function that runs the loss and its backward pass."""
     leaf = x.detach().requires_grad_()
 
     def run():

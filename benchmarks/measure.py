@@ -1,4 +1,4 @@
-"""Timing of variants side by side, and what machine they ran on."""
+"""Times variants in turns and records the machine. Shared by all benchmarks."""
 
 import argparse
 import json
@@ -17,19 +17,24 @@ import reid_ext
 
 
 def arguments(description: str) -> argparse.Namespace:
-    """The flags every benchmark has, read from the command line."""
+    """Parse the flags that all benchmarks share."""
     return parsed(parser(description))
 
 
 def parser(description: str) -> argparse.ArgumentParser:
-    """A parser of these flags, for a benchmark to add its own."""
+    """A parser of the shared flags, to which a benchmark can add its own."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads; 1 times CPU seconds")
-    parser.add_argument("--seconds", type=float, default=2.0, help="to spend on a row")
-    parser.add_argument("--json", type=Path, help="file to write the results to")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=1,
+        help="CPU threads; with 1, CPU time is measured, else wall time",
+    )
+    parser.add_argument("--seconds", type=float, default=2.0, help="seconds to spend on each row")
+    parser.add_argument("--json", type=Path, help="write the results to this file")
     return parser
 
 
@@ -40,7 +45,7 @@ def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
 
 
 def clock(device: str, threads: int) -> Callable[[], float]:
-    """Seconds: on one CPU thread of the process, which neighbours disturb least; else wall."""
+    """A clock in seconds: process time for one CPU thread (least disturbed), else wall time."""
     if device == "cpu":
         return time.process_time if threads == 1 else time.perf_counter
 
@@ -57,11 +62,11 @@ def alternately(
     rounds: int = 5,
     warm: Collection[str] = (),
 ) -> dict[str, float]:
-    """Median seconds of each variant; they take turns, so that a busy moment hits all alike.
+    """Median seconds of each variant. They run in turns, so other load affects all equally.
 
-    They run for ``args.seconds``, but ``rounds`` times at least and once before the clock starts;
-    those in ``warm`` once more before each time, as a host may take the memory of a virtual machine
-    that waits for a slow variant.
+    Each variant runs once for warm-up, then for ``args.seconds`` in total and at least ``rounds``
+    times. A variant in ``warm`` also runs untimed before each timed run, because a host may take
+    memory from a virtual machine while it waits for a slow variant.
     """
     now = clock(args.device, args.threads)
     seconds: dict[str, list[float]] = {name: [] for name in variants}
@@ -80,7 +85,7 @@ def alternately(
 
 
 def machine(args: argparse.Namespace) -> dict[str, Any]:
-    """Where and with what a benchmark ran."""
+    """The machine and software on which a benchmark ran."""
     facts = {"device": args.device, "threads": args.threads, "torch": torch.__version__}
     facts |= {"build": reid_ext.build_info(), "processor": _processor()}
     if args.device != "cpu":
@@ -92,7 +97,7 @@ def machine(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _said(*command: str) -> str:
-    """What a command prints; nothing where it is not there or fails."""
+    """The output of a command, or an empty string if the command does not exist."""
     if not shutil.which(command[0]):
         return ""
     return subprocess.run(command, capture_output=True, text=True).stdout.strip()
@@ -108,7 +113,7 @@ def _processor() -> str:
 
 
 def show(rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
-    """Print the rows as a Markdown table, and write them with the machine if asked to."""
+    """Print the rows as a Markdown table; with ``--json``, write them and the machine to a file."""
     names = list(rows[0])
     print("| " + " | ".join(names) + " |")
     print("|" + "---|" * len(names))

@@ -1,10 +1,10 @@
-"""How much memory a loss takes over its inputs, forward and backward, at large batches.
+"""Measures the memory of a loss beyond its inputs, forward and backward, with large batches.
 
     python benchmarks/memory.py                    # N = 16,384 and 65,536 on the CPU, two minutes
 
-Each row is a process of its own; "MiB" is the growth of its peak resident memory (on CUDA, of its
-allocator's peak) during one step, the gradient of the step included. "matrix MiB" is one N x N
-matrix, of which plain PyTorch holds several.
+Each row runs in its own process. "MiB" is the growth of its peak resident memory (on CUDA, of the
+peak of the allocator) during one step, including the gradient. "matrix MiB" is the size of one N
+x N matrix; plain PyTorch holds several of them.
 """
 
 import argparse
@@ -28,14 +28,14 @@ def step(op: str, n: int, device: str) -> None:
 
 
 def peak(device: str) -> float:
-    """MiB."""
+    """The peak memory so far, in MiB."""
     if device == "cpu":
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     return torch.cuda.max_memory_allocated() / 2**20
 
 
 def measure(op: str, n: int, device: str) -> str:
-    step(op, 64, device)  # code and libraries are loaded
+    step(op, 64, device)  # warm-up: loads code and libraries
     inputs = n * (DIM * 4 + 8) / 2**20
     before, start = peak(device), time.perf_counter()
     step(op, n, device)
@@ -49,7 +49,9 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--case", nargs=2, metavar=("OP", "N"), help="one row, in this process")
+    parser.add_argument(
+        "--case", nargs=2, metavar=("OP", "N"), help="run only this case, in this process"
+    )
     args = parser.parse_args()
     if args.case:
         print(measure(args.case[0], int(args.case[1]), args.device))

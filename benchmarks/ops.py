@@ -1,11 +1,11 @@
-"""Each op against plain PyTorch doing the same, side by side, and against the bare product.
+"""Times each op, compared with plain PyTorch and with a matrix product.
 
     python benchmarks/ops.py                      # one CPU thread, CPU seconds
     python benchmarks/ops.py --device cuda --json benchmarks/results/ops.json
 
-"eager" is what one writes without this package: the whole matrix, masks, autograd. Times are
-milliseconds, forward and backward where there is a backward; "speed-up" is eager / ours and
-"products" is ours / one bare matrix product by torch.mm.
+"eager" is an implementation without this package: it uses the whole matrix, masks and autograd.
+Times are in milliseconds and include the backward pass if there is one. "speed-up" is eager /
+ours. "products" is ours divided by one matrix product by torch.mm.
 """
 
 import measure
@@ -22,7 +22,7 @@ RANKED = [(1000, 5000, 512), (1000, 5000, 2048)]  # queries, gallery, D
 
 
 def eager_hardest(x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosine distances of the hardest positive and negative, through the N x N matrix."""
+    """Cosine distances of the hardest positive and negative, from the N x N matrix."""
     unit = F.normalize(x)
     distance = 1 - unit @ unit.T
     same = labels[:, None] == labels[None]
@@ -42,7 +42,7 @@ def eager_cosine(x: Tensor) -> Tensor:
 
 
 def backward_of(function, x: Tensor, *rest):
-    """A call that runs the function on x and its backward pass."""
+    """A function that runs the op on x and its backward pass."""
 
     def run():
         x.grad = None
@@ -95,7 +95,7 @@ def lists(mask: Tensor) -> ops.Lists:
 
 
 def eager_ranks(query: Tensor, gallery: Tensor, positive: np.ndarray, junk: np.ndarray):
-    """What the usual evaluators do: sort every row of the distance matrix."""
+    """Sort every row of the distance matrix, as most evaluators do."""
     order = np.argsort((1 - query @ gallery.T).cpu().numpy(), axis=1)
     ranked = np.take_along_axis(positive, order, 1)
     kept = ~np.take_along_axis(junk, order, 1)

@@ -1,12 +1,13 @@
-"""reid_ext against the released code of fast-reid, torchreid and pytorch-metric-learning.
+"""Compares reid_ext with the released code of fast-reid, torchreid and pytorch-metric-learning.
 
-    git clone <fast-reid>, and in fastreid/evaluation/rank_cylib: python setup.py build_ext --inplace
-    git clone <torchreid>, and the same in torchreid/metrics/rank_cylib
-    python benchmarks/peers.py --fastreid DIR --torchreid DIR --json benchmarks/results/cpu-peers.json
+    python benchmarks/peers.py --fastreid DIR --torchreid DIR --json benchmarks/results/peers.json
 
-DIR is a clone. Each row is a job that both programs do, at the size of Market-1501 where it is an
-evaluation, with one CPU thread and CPU seconds. "agree" is the largest difference between the results
-of the two. The clones supply the functions that the rows name; nothing else of them is imported.
+Clone fast-reid and torchreid first, and run ``python setup.py build_ext --inplace`` in the folders
+fastreid/evaluation/rank_cylib and torchreid/metrics/rank_cylib of the clones.
+
+DIR is the folder of a clone. Each row is a task that both programs can do, timed in CPU seconds
+on one CPU thread. Evaluations have the size of Market-1501. "agree" is the largest difference
+between the two results. Only the functions that a row names are imported from the clones.
 """
 
 import argparse
@@ -41,14 +42,14 @@ PEERS = {
 
 
 def imported(name: str, folder: Path) -> types.ModuleType:
-    """A module of a clone, without running the ``__init__`` of the packages around it."""
+    """A module of a clone, imported without running the ``__init__`` of its packages."""
     *packages, _ = name.split(".")
     for i in range(len(packages)):
         package = types.ModuleType(".".join(packages[: i + 1]))
         package.__path__ = [str(folder.joinpath(*packages[: i + 1]))]
         sys.modules[package.__name__] = package
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # they warn and go on if their Cython code is not built
+        warnings.simplefilter("error")  # a peer only warns if its Cython code is not built
         return importlib.import_module(name)
 
 
@@ -103,7 +104,7 @@ def evaluations(args) -> list[dict[str, Any]]:
 
 
 def reranking(args) -> list[dict[str, Any]]:
-    """Zhong's code, as fast-reid has it, together with the three distance matrices it takes."""
+    """Zhong's code, as copied in fast-reid, including the three distance matrices it needs."""
     re_ranking = imported("fastreid.evaluation.rerank", args.fastreid).re_ranking
     problem = galleries.make(RERANKED, DIMENSIONS, galleries.NOISE[0.5])
     query, gallery = problem.query, problem.gallery
@@ -141,8 +142,10 @@ def triplets(args) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = measure.parser(__doc__)
-    parser.add_argument("--fastreid", type=Path, help="clone of fast-reid")
-    parser.add_argument("--torchreid", type=Path, help="clone of torchreid (deep-person-reid)")
+    parser.add_argument("--fastreid", type=Path, help="folder of a clone of fast-reid")
+    parser.add_argument(
+        "--torchreid", type=Path, help="folder of a clone of torchreid (deep-person-reid)"
+    )
     args: argparse.Namespace = measure.parsed(parser)
     rows = evaluations(args)
     if args.fastreid:

@@ -1,13 +1,13 @@
-"""Re-ranking against the usual dense NumPy code, and against the bare product of all pairs.
+"""Times re-ranking, compared with dense NumPy code and with the matrix product of all pairs.
 
     python benchmarks/rerank.py                        # one CPU thread, CPU seconds; minutes
     python benchmarks/rerank.py --sizes 3368x15913x2048 --json benchmarks/results/rerank.json
     python benchmarks/rerank.py --sizes 11659x82161x512 --threads 2 --top 100 --without-numpy
 
-A size is queries x gallery x D. "product" is torch.mm of all N x N pairs in blocks, "own product"
-the same by the library that this package uses; "nearest" is the part of ours that makes the
-products; "NumPy" is what one writes without this package: matrices over all pairs, sorted rows,
-loops over images.
+A size is queries x gallery x D. "product" is torch.mm of all N x N pairs in blocks. "own product"
+is the same product by the library that this package uses. "nearest" is the part of our code that
+computes the products. "NumPy" is an implementation without this package: it holds matrices over
+all pairs, sorts rows and loops over images.
 """
 
 import sys
@@ -33,13 +33,13 @@ def features(q: int, g: int, d: int, device: str) -> tuple[Tensor, Tensor]:
 
 
 def all_products(x: Tensor) -> None:
-    """Torch's product of all pairs, a block of rows at a time."""
+    """Compute the product of all pairs by torch.mm, one block of rows at a time."""
     for first in range(0, len(x), BLOCK_ROWS):
         torch.mm(x[first : first + BLOCK_ROWS], x.T)
 
 
 def own_products(x: Tensor) -> None:
-    """The product this package would make: oneDNN's, where build_info() names it."""
+    """Compute the product by the library that build_info() reports, such as oneDNN."""
     if x.device.type != "cpu" or torch.ops.reid_ext.cpu_product() == "torch":
         return all_products(x)
     for first in range(0, len(x), BLOCK_ROWS):
@@ -49,7 +49,7 @@ def own_products(x: Tensor) -> None:
 
 
 def dense_numpy(query: np.ndarray, gallery: np.ndarray, k1=20, k2=6, lambda_value=0.3):
-    """The paper's steps with matrices over all pairs, float32."""
+    """The steps of the paper in float32 with matrices over all pairs."""
     x = np.concatenate([query, gallery])
     d = 2 - 2 * x @ x.T
     p = (d / d.max(axis=1, keepdims=True)) ** 2
@@ -110,8 +110,10 @@ def row(size: str, args) -> dict:
 def main():
     parser = measure.parser(__doc__)
     parser.add_argument("--sizes", nargs="+", default=SIZES, metavar="QxGxD")
-    parser.add_argument("--top", type=int, help="only so many images per query; else all")
-    parser.add_argument("--rounds", type=int, default=1, help="of each variant, at least")
+    parser.add_argument("--top", type=int, help="images to return per query (default: all)")
+    parser.add_argument(
+        "--rounds", type=int, default=1, help="minimum number of runs of each variant"
+    )
     parser.add_argument("--without-numpy", action="store_true")
     args = measure.parsed(parser)
     torch.manual_seed(0)

@@ -1,9 +1,9 @@
-"""Time and memory of re-ranking and of distances to cluster by, at the sizes where matrices end.
+"""Measures time and memory of re-ranking and of Jaccard distances, at sizes too large for matrices.
 
     python benchmarks/rerank_memory.py               # two CPU threads, some minutes
 
-Each row is a process of its own; "MiB" is the growth of its peak resident memory over the features,
-the result included, and "matrix MiB" one float32 matrix over all pairs of images.
+Each row runs in its own process. "MiB" is the peak resident memory beyond the features, including
+the result. "matrix MiB" is the size of one float32 matrix over all pairs of images.
 """
 
 import argparse
@@ -29,8 +29,8 @@ CASES = {
 def run(name: str, size: tuple[int, int, int], dim: int) -> str:
     problem = galleries.make(size, dim, galleries.NOISE[0.5])
     small = galleries.make((10, 100, 9), dim, galleries.NOISE[0.5])
-    rerank(small.query, small.gallery)  # code and libraries are loaded
-    Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
+    rerank(small.query, small.gallery)  # warm-up: loads code and libraries
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before, start = resident("VmRSS"), time.perf_counter()
     if name == "jaccard":
         found = jaccard_distance(problem.gallery, k1=30, k2=6, max_distance=0.6)
@@ -48,7 +48,7 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--case", choices=list(CASES), help="one row, in this process")
+    parser.add_argument("--case", choices=list(CASES), help="run only this case, in this process")
     args = parser.parse_args()
     torch.set_num_threads(2)
     if args.case:

@@ -1,12 +1,12 @@
-"""The VA-reID softmax losses, forward and backward, against plain PyTorch doing the same.
+"""Times the VA-reID softmax losses, forward and backward, compared with plain PyTorch.
 
     python benchmarks/viewpoint.py                # one CPU thread, CPU seconds
     python benchmarks/viewpoint.py --device cuda --json benchmarks/results/viewpoint.json
 
-"labels" is log_softmax times an (N, classes) tensor of labels, as released codes write it. "sums"
-is torch without that tensor, from log_softmax, its row sums and a gather; for hard labels
-``F.cross_entropy``. The last two columns are their times over ours. All three agree to float32
-rounding, which is checked before they are timed.
+"labels" multiplies log_softmax by an (N, classes) tensor of labels, as released code does. "sums"
+is torch without that tensor: it uses log_softmax, its row sums and a gather, or
+``F.cross_entropy`` for hard labels. The last two columns are their times divided by ours. All
+three agree to float32 rounding, which is checked before they are timed.
 """
 
 import measure
@@ -16,11 +16,11 @@ from torch.nn import functional as F
 
 from reid_ext import ops
 
-ROWS, IDENTITIES, ALPHA = (64, 256, 1024), 1041, 0.25  # the identities of MSMT17
+ROWS, IDENTITIES, ALPHA = (64, 256, 1024), 1041, 0.25  # IDENTITIES is that of MSMT17's training set
 
 
 def adaptive(own: Tensor, identity: Tensor, num_views: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The label of the own class, of each other view, and all that goes elsewhere."""
+    """The label of the own class, that of each other view, and the sum of the other labels."""
     e1 = ALPHA * (1 - identity)
     e2 = ALPHA * (1 - own) if num_views > 1 else torch.zeros_like(own)
     return 1 - e1 - e2, e2 / max(num_views - 1, 1), e1
@@ -83,7 +83,7 @@ WAYS = {"ours": fused, "labels": with_labels, "sums": with_sums}
 
 
 def step_of(loss, logits: Tensor, *batch):
-    """A call that runs the loss and its backward pass, and returns the gradient."""
+    """A function that runs the loss and its backward pass and returns the gradient."""
 
     def run():
         logits.grad = None

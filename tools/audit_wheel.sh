@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# What a wheel needs of a system, and its size:  bash tools/audit_wheel.sh WHEEL OUT
+# Prints the system libraries that a wheel needs, and its size:  bash tools/audit_wheel.sh WHEEL OUT
 #
-# Leaves it in OUT under the name that says on which systems it runs; stops if that is on none but
-# this one. Needs auditwheel and patchelf.
+# Writes the wheel to OUT with its manylinux tag in the file name. Fails if the wheel does not satisfy
+# any manylinux policy. Needs auditwheel and patchelf.
 set -euo pipefail
 wheel=$1 out=$2
 
-# torch's own libraries are in the process before ours: named here, so they are not packed
+# The libraries of torch are loaded before ours, so they must not be packed into the wheel.
 auditwheel repair --exclude 'libtorch*.so' --exclude 'libc10*.so' --exclude 'libcudart.so*' \
   --wheel-dir "$out" "$wheel"
 audited=$(find "$out" -name '*-manylinux_*.whl')

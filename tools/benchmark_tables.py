@@ -1,14 +1,15 @@
-"""Writes the tables of benchmarks/results/*.json into README and the pages of docs that ask for them.
+"""Writes the tables of benchmarks/results/*.json into the README and the pages of docs.
 
     python tools/benchmark_tables.py            # write them
     python tools/benchmark_tables.py --check    # exit status 1 if a page is not up to date
 
-A page asks by a pair of comments, and what stands between them is written anew:
+A page marks the place of a table by two comments. The text between them is replaced:
 
     <!-- table of cpu-ops.json: op, size, ours ms as ours -->
     <!-- end of table -->
 
-Without a list, all columns; ``as`` gives one another heading; ``a.json + b.json`` are one table.
+Without a list of columns, the table has all columns. ``as`` sets the heading of a column.
+``a.json + b.json`` joins the rows of two files in one table.
 """
 
 import argparse
@@ -26,7 +27,7 @@ ASKED = re.compile(
 
 
 def text_of(value: Any) -> str:
-    """Three digits of what was measured, all of a count, no exponent: to compare at a glance."""
+    """Three significant digits of a measurement or all digits of a count, without an exponent."""
     if isinstance(value, int) and abs(value) >= 10_000:
         return f"{value:,}"
     if not isinstance(value, float):
@@ -36,7 +37,7 @@ def text_of(value: Any) -> str:
 
 
 def columns_of(wanted: str | None, rows: list[dict[str, Any]]) -> dict[str, str]:
-    """Names of columns and their headings."""
+    """The names of the columns with their headings."""
     known = {name: name for row in rows for name in row}
     if wanted is None:
         return known
@@ -52,14 +53,14 @@ def columns_of(wanted: str | None, rows: list[dict[str, Any]]) -> dict[str, str]
 
 
 def measured(name: str, machine: dict[str, Any]) -> str:
-    """Where and when."""
+    """The date, machine, torch version and commit of a result."""
     where = machine.get("gpu", f"processor {machine['processor']}, threads {machine['threads']}")
     run = f"torch {machine['torch']}, commit {machine['commit']}"
     return f"`{name}`: {machine['date']}, {where}, {run}"
 
 
 def table(names: str, wanted: str | None) -> str:
-    """The Markdown of one table, and a line for each file of what it was measured with."""
+    """The Markdown of one table, with a line on the machine of each file."""
     results = {name: json.loads((RESULTS / name).read_text()) for name in names.split(" + ")}
     rows = [row for result in results.values() for row in result["rows"]]
     columns = columns_of(wanted, rows)
@@ -74,7 +75,7 @@ def table(names: str, wanted: str | None) -> str:
 
 
 def filled(page: str) -> str:
-    """The page with its tables as the results have them now."""
+    """The page with its tables replaced by the current results."""
     return ASKED.sub(lambda found: found[1] + table(found[2], found[3]) + found[4], page)
 
 
@@ -94,7 +95,7 @@ def main() -> None:
                 page.write_text(new)
     if stale and args.check:
         sys.exit(f"{', '.join(stale)} not up to date; run python tools/benchmark_tables.py")
-    print(f"written: {', '.join(stale)}" if stale else "up to date")
+    print(f"written: {', '.join(stale)}" if stale else "all tables are up to date")
 
 
 if __name__ == "__main__":

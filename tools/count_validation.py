@@ -1,16 +1,16 @@
-"""Counts how much of the package's Python code checks arguments and input.
+"""Counts how much of the Python code of the package validates arguments and input.
 
-    python tools/count_validation.py [FOLDER]        FOLDER: reid_ext beside this folder
+    python tools/count_validation.py [FOLDER]        default FOLDER: reid_ext beside this folder
 
-Prints for each package its code lines, those that are validation, and their share. Code lines are
-lines with code: no blank lines, comments or docstrings. A line is validation if it is part of
+Prints the code lines of each package, the number of validation lines, and their share. Blank
+lines, comments and docstrings are not code lines. A line is validation if it is part of
 
 - a ``raise`` of an error in ``ERRORS``, with the ``if`` or ``except`` whose body ends in it, and a
-  ``for`` that holds nothing else; an ``else`` that does other work is not validation;
-- a statement that only calls a check: a function named ``check…``, ``refuse…`` or ``require…`` (a
-  leading underscore may precede), or one imported from ``_runtime/arguments.py``;
-- a function that does nothing else: one named ``check…`` or ``refuse…`` that raises these errors
-  itself, or one of ``_runtime/arguments.py``.
+  ``for`` that contains nothing else; an ``else`` that does other work is not validation;
+- a statement that only calls a check: a function named ``check…``, ``refuse…`` or ``require…``,
+  optionally with a leading underscore, or a function imported from ``_runtime/arguments.py``;
+- a function that only validates: one named ``check…``, ``refuse…`` or ``require…`` that raises
+  these errors itself, or any function of ``_runtime/arguments.py``.
 """
 
 import ast
@@ -30,7 +30,7 @@ _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def code_lines(text: str, tree: ast.Module) -> set[int]:
-    """The numbers of the lines with code."""
+    """The line numbers of the code."""
     lines: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type not in _NO_CODE and token.type != tokenize.ENDMARKER:
@@ -42,7 +42,7 @@ def code_lines(text: str, tree: ast.Module) -> set[int]:
 
 
 def validation_lines(tree: ast.Module, *, of_arguments: bool = False) -> set[int]:
-    """The numbers of the lines that validate; ``of_arguments``: the module is the layer itself."""
+    """The line numbers of validation; ``of_arguments`` says that this is the argument module."""
     readers = {
         alias.asname or alias.name
         for node in ast.walk(tree)
@@ -66,7 +66,7 @@ def _raises(function: ast.FunctionDef) -> bool:
 
 
 def _validates(node: ast.stmt, readers: set[str]) -> bool:
-    """Whether the whole statement is validation."""
+    """Whether the entire statement is validation."""
     if isinstance(node, ast.Raise) and node.exc is not None:
         return _name(node.exc) in ERRORS
     if isinstance(node, ast.If):
@@ -82,14 +82,14 @@ def _validates(node: ast.stmt, readers: set[str]) -> bool:
 
 
 def _ends_in_raise(body: list[ast.stmt], readers: set[str]) -> bool:
-    """Whether a branch only prepares and raises an error, or only calls checks."""
+    """Whether a branch ends in raising an error, or only calls checks."""
     return (isinstance(body[-1], ast.Raise) and _validates(body[-1], readers)) or all(
         _validates(statement, readers) for statement in body
     )
 
 
 def _name(node: ast.expr) -> str:
-    """The last part of the name of what is called or raised."""
+    """The last part of the dotted name that is called or raised."""
     node = node.func if isinstance(node, ast.Call) else node
     return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
@@ -103,7 +103,7 @@ def _lines_of(node: ast.stmt) -> set[int]:
 
 
 def count(folder: Path = PACKAGE) -> dict[str, tuple[int, int]]:
-    """Code lines and validation lines of each package, and of all under ``"total"``."""
+    """Code lines and validation lines of each package; ``"total"`` has their sums."""
     code: Counter[str] = Counter()
     validation: Counter[str] = Counter()
     for path in sorted(folder.rglob("*.py")):

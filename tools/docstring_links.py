@@ -1,8 +1,8 @@
-"""For the documentation site: Sphinx roles of docstrings, as links.
+"""Turns the Sphinx roles in docstrings into Markdown links, for the documentation site.
 
-An editor knows :func:`reid_ext.ops.fidi_loss`; Markdown has another form for it, and for the double
-colon before a formula. A name without its module is that of the public object; one that is not
-public is shown without a link.
+Editors understand :func:`reid_ext.ops.fidi_loss`, but Markdown needs a link in its place, and a
+single colon where a formula follows a double colon. A name without a module refers to the public
+object. A name that is not public is shown without a link.
 """
 
 import re
@@ -15,12 +15,12 @@ LITERAL = re.compile(r"::$", re.MULTILINE)
 
 
 def public_names(package: griffe.Module) -> dict[str, str]:
-    """The exported names of the package's modules, and where the site has each."""
+    """The exported names of the modules of the package, with the path of each on the site."""
     names: dict[str, str] = {}
     for module in package.modules.values():
         for name in map(str, module.exports or ()):
-            if name not in names or module.name == "evaluation":  # its evaluate, not distributed's
-                hidden = isinstance(module.members[name], griffe.Module)  # by a file of its name
+            if name not in names or module.name == "evaluation":  # distributed exports one too
+                hidden = isinstance(module.members[name], griffe.Module)  # by a file of that name
                 names[name] = f"{module.path}.{name}" + (f".{name}" if hidden else "")
     return names
 
@@ -28,12 +28,12 @@ def public_names(package: griffe.Module) -> dict[str, str]:
 def documented(scope: griffe.Object) -> Iterator[griffe.Object]:
     yield scope
     for member in scope.members.values():
-        if isinstance(member, griffe.Object):  # not one that is only imported there
+        if isinstance(member, griffe.Object):  # and not an alias of an imported object
             yield from documented(member)
 
 
 def linked(text: str, public: dict[str, str], owner: griffe.Object) -> str:
-    """``text``, of the docstring of ``owner``, with its roles as Markdown links."""
+    """The docstring ``text`` of ``owner`` with Markdown links in place of roles."""
 
     def link(role: re.Match[str]) -> str:
         name = role[1].rpartition(".")[2]
@@ -46,7 +46,7 @@ def linked(text: str, public: dict[str, str], owner: griffe.Object) -> str:
 
 
 class DocstringLinks(griffe.Extension):
-    """Applies it to every docstring of a package, once it is loaded."""
+    """A griffe extension that converts every docstring of a package after loading it."""
 
     def on_package(self, *, pkg: griffe.Module, **_) -> None:
         public = public_names(pkg)

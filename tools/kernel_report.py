@@ -1,10 +1,10 @@
-"""Says what every CUDA kernel takes of a multiprocessor, from the compiler: needs nvcc and no GPU.
+"""Reports the registers, memory and occupancy of every CUDA kernel. Needs nvcc, but no GPU.
 
     python tools/kernel_report.py --architectures 90 80 --json benchmarks/results/sm_90-kernels.json
 
-A row is one kernel for one architecture: registers, shared and local memory, spills, how many of
-the warps that a multiprocessor can hold fit at the launched block size, and with nvdisasm on PATH
-its loads by width and fused multiply-adds. Exits with 1 where a kernel spills registers.
+A row describes one kernel for one architecture: registers, bytes of shared memory, stack and
+spills, and the occupancy at the launched block size. If nvdisasm is on PATH, a row also counts
+loads by width and fused multiply-adds. The exit status is 1 if a kernel spills registers.
 """
 
 import argparse
@@ -22,9 +22,9 @@ import torch_info
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK_THREADS = 256  # of every launch
-WARPS, BLOCKS, REGISTERS = 64, 32, 65536  # a multiprocessor's, of sm_80, sm_90 and sm_100
+WARPS, BLOCKS, REGISTERS = 64, 32, 65536  # per multiprocessor of sm_80, sm_90 and sm_100
 SHARED_KIB = {"80": 164, "90": 228, "100": 228}
-RESERVED_SHARED = 1024  # bytes of every block, by the driver
+RESERVED_SHARED = 1024  # bytes that the driver reserves in every block
 NAME = re.compile(r"reid_ext::(?:(\w+)::)?(?:\(anonymous namespace\)::)?(\w+)(?:<(.*?)>)?\(")
 FIELDS = {
     "stack": r"(\d+) bytes stack frame",
@@ -42,7 +42,7 @@ INSTRUCTIONS = {
 
 
 def compiled(source: Path, architecture: str, cubin: Path) -> str:
-    """Compile one source; return what ptxas said."""
+    """Compile one source and return the output of ptxas."""
     torch = torch_info.find()
     if torch is None:
         raise SystemExit(f"kernel_report: needs {torch_info.requirement()} for its headers")
@@ -67,7 +67,7 @@ def readable(symbols: list[str]) -> list[tuple[str, str, str]]:
 
 
 def occupancy(row: dict[str, Any]) -> float:
-    """The share of a multiprocessor's warps that fit; registers come in 256 to a warp."""
+    """The share of the warps that fit; a warp is given registers in multiples of 256."""
     per_block = BLOCK_THREADS // 32
     per_warp = -(-row["registers"] * 32 // 256) * 256
     by_registers = REGISTERS // per_warp // per_block
@@ -77,7 +77,7 @@ def occupancy(row: dict[str, Any]) -> float:
 
 
 def instructions(cubin: Path) -> dict[str, dict[str, int]]:
-    """How many of each kind every kernel has, by symbol; nothing without nvdisasm."""
+    """The number of instructions of each kind by kernel symbol; empty without nvdisasm."""
     if not shutil.which("nvdisasm"):
         return {}
     text = subprocess.run(
@@ -106,7 +106,7 @@ def rows_of(source: Path, architecture: str, folder: Path) -> list[dict[str, Any
 
 
 def without_repeats(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Kernels of a header are compiled with every source that includes it."""
+    """Remove duplicates: a kernel in a header is compiled with every source that includes it."""
     return [json.loads(text) for text in sorted({json.dumps(row) for row in rows})]
 
 
@@ -120,7 +120,7 @@ def show(rows: list[dict[str, Any]]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--architectures", nargs="+", choices=sorted(SHARED_KIB), default=["90"])
-    parser.add_argument("--json", type=Path, help="file to write the rows to")
+    parser.add_argument("--json", type=Path, help="write the rows to this file")
     args = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as folder:

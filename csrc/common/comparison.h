@@ -1,9 +1,9 @@
-// What every op that compares anchors with keys reads: rows and their labels, checked and dense.
+// Reads the inputs of every op that compares anchors with keys: rows and their labels.
 //
 //   x          (N, D)  float32|float64      labels      (N,)  int64     groups      (N,)  int64
 //   keys       (M, D)  like x               key_labels  (M,)  int64     key_groups  (M,)  int64
 //
-// Without keys the anchors are the keys, and no row is compared with itself.
+// Without keys, the anchors are the keys, and no row is compared with itself.
 #pragma once
 
 #include <optional>
@@ -13,7 +13,7 @@
 namespace reid_ext {
 
 struct Comparison {
-  Tensor x, labels, keys, key_labels;  // without keys: x and labels again
+  Tensor x, labels, keys, key_labels;  // without keys, those of the anchors
   std::optional<Tensor> groups, key_groups;
   bool own_keys;
   int64_t n, m, d;
@@ -30,7 +30,7 @@ inline Comparison read_comparison(const char* op, const Tensor& x, const Tensor&
                                   const std::optional<Tensor>& key_labels) {
   check_matrix(op, "x", x);
   STD_TORCH_CHECK(keys.has_value() == key_labels.has_value(), op,
-                  ": keys and key_labels must come together, got only one of them");
+                  ": keys and key_labels must be given together, got only one of them");
   Comparison c;
   c.own_keys = !keys.has_value();
   c.x = torch::stable::contiguous(x);
@@ -49,15 +49,15 @@ inline Comparison read_comparison(const char* op, const Tensor& x, const Tensor&
   return c;
 }
 
-// Groups of the anchors and of the keys, by the names the op's users know them by.
+// Reads the groups of the anchors and of the keys. name and key_name are for error messages.
 inline void read_groups(const char* op, const char* name, const char* key_name,
                         const std::optional<Tensor>& groups,
                         const std::optional<Tensor>& key_groups, Comparison& c) {
   STD_TORCH_CHECK(!key_groups.has_value() || (!c.own_keys && groups.has_value()), op, ": ",
-                  key_name, " must come with keys and ", name, ", got it alone");
+                  key_name, " must be None unless keys and ", name, " are given, got a tensor");
   if (!groups) return;
-  STD_TORCH_CHECK(c.own_keys || key_groups.has_value(), op, ": ", name, " must come with ",
-                  key_name, " where there are keys, got it alone");
+  STD_TORCH_CHECK(c.own_keys || key_groups.has_value(), op, ": ", key_name,
+                  " must be given when keys and ", name, " are given, got no tensor");
   c.groups = read_integers(op, name, *groups, c.n, "x", c.x);
   c.key_groups =
       c.own_keys ? c.groups : read_integers(op, key_name, *key_groups, c.m, "keys", c.keys);

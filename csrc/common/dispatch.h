@@ -1,10 +1,10 @@
-// Calls an operator of torch by name, through the dispatcher, with the stable ABI's types.
+// Calls an operator of torch through the dispatcher, with the types of the stable ABI.
 //
-//   call("aten::mm", "out", a, b, out);                    // the result aliases out: dropped
+//   call("aten::mm", "out", a, b, out);                    // the result aliases out and is dropped
 //   Tensor y = call<Tensor>("aten::bmm", "", a, b);
 //   auto [values, order] = call<Tensor, Tensor>("aten::sort", "stable", x, ...);
 //
-// Check shapes and dtypes before: an error inside the call loses its text on older torch.
+// Check shapes and dtypes before the call, because older torch loses the text of an inner error.
 #pragma once
 
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>

@@ -1,13 +1,13 @@
-// e^x in plain arithmetic, for loops over the classes or pairs of a row: the same on host and
-// device, and a loop over it vectorises, which calls of the C library do not.
+// e^x in plain arithmetic, for loops over the classes or pairs of a row. Host and device give the
+// same result, and loops over it vectorise, unlike loops over the C library's function.
 //
 //   e^x = 2^n (1 + change),  n = round(x / ln 2),  change = e^r - 1,  r = x - n ln 2
 //
-// The two factors keep the digits of 1 - e^x for x near 0. float32: change is r + r^2 p(r), p
-// fitted by us; float64: the series of e^r, cut where what is left out rounds away.
+// The two factors keep the digits of 1 - e^x for x near 0. In float32, change is r + r^2 p(r) with
+// our own polynomial p. In float64, it is the series of e^r up to the terms that round away.
 //
-//   fast_exp(x), x <= kLargestExponent: within 1.1 units in the last place of e^x; exactly 1 at 0;
-//   0 below the normal numbers; NaN stays NaN.
+//   fast_exp(x), x <= kLargestExponent: within 1.1 units in the last place of e^x, exactly 1 at 0,
+//   0 if the result would be subnormal, and NaN for NaN.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@
 
 namespace reid_ext {
 
-// Of an IEEE type: its layout, and the constants of its exponential.
+// The layout of an IEEE type, and the constants of its exponential.
 template <typename T>
 struct Real;
 
@@ -26,9 +26,9 @@ struct Real<float> {
   using Bits = uint32_t;
   using Integer = int32_t;
   static constexpr int kMantissa = 23, kBias = 127;
-  static constexpr float kLn2High = 0x1.62e4p-1f;  // short: its product with an exponent is exact
+  static constexpr float kLn2High = 0x1.62e4p-1f;  // its product with an exponent is exact
   static constexpr float kLn2Low = 0x1.7f7d1cp-20f;
-  static constexpr float kRound = 0x1.8p23f;  // added and taken off again: the nearest integer
+  static constexpr float kRound = 0x1.8p23f;  // adding and subtracting it rounds to an integer
   static constexpr float kSmallestExponent = -87.3f, kLargestExponent = 88;
 };
 
@@ -45,7 +45,7 @@ struct Real<double> {
 
 template <typename To, typename From>
 REID_HD To bits_as(From from) {
-  static_assert(sizeof(To) == sizeof(From), "another type of the same size");
+  static_assert(sizeof(To) == sizeof(From), "the types must have the same size");
   To to;
   std::memcpy(&to, &from, sizeof(to));
   return to;

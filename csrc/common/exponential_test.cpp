@@ -1,4 +1,4 @@
-// The exponential against the library's of a wider type, over its whole range and at its corners.
+// Compares the exponential with the library's in a wider type, over its range and at its corners.
 #include "common/exponential.h"
 
 #include <algorithm>
@@ -13,7 +13,7 @@ using namespace reid_ext::testing;
 using reid_ext::fast_exp;
 using reid_ext::Real;
 
-// In units in the last place of the exact value, which Wide holds.
+// The error in units in the last place of the exact value, which Wide holds.
 template <typename T, typename Wide>
 double error(T x) {
   const Wide want = std::exp(Wide(x));
@@ -34,7 +34,7 @@ template <typename T, typename Wide>
 void test_accuracy_is_as_documented(double most, const char* what) {
   volatile Wide one = 1, little = Wide(std::numeric_limits<T>::epsilon()) / 8;
   if (one + little == one) {  // valgrind computes long double as double
-    std::printf("skip  %s: nothing more exact to compare with\n", what);
+    std::printf("skip  %s: no more accurate type to compare with\n", what);
     return;
   }
   const double whole =
@@ -49,7 +49,7 @@ void test_corners() {
   constexpr T kInfinity = std::numeric_limits<T>::infinity();
   const T below = Real<T>::kSmallestExponent * T(1.001);
   expect(fast_exp(T(0)) == 1 && fast_exp(-T(0)) == 1, "exactly 1 at 0");
-  expect(fast_exp(below) == 0 && fast_exp(T(-1e4)) == 0, "0 below the normal numbers");
+  expect(fast_exp(below) == 0 && fast_exp(T(-1e4)) == 0, "0 if the result would be subnormal");
   expect(fast_exp(-kInfinity) == 0 && fast_exp(T(-3e38)) == 0, "0 at minus infinity");
   expect(std::isnan(fast_exp(std::numeric_limits<T>::quiet_NaN())), "NaN stays NaN");
 }

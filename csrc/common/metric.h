@@ -1,13 +1,13 @@
 // The three metrics: how a product of rows becomes a distance to compare, and the distance of one
-// pair with its gradient. Host and device share every line.
+// pair with its gradient. Host and device share all of this code.
 //
 //   cosine              1 - x.y / (|x| |y|), in [0, 2]; a zero row has cosine 0 to everything
 //   euclidean           |x - y|
 //   squared_euclidean   |x - y|^2
 //
-// A row counts by its squared norm: where that is not finite, as with an infinite element, every
-// distance of the row is NaN; where it is below the smallest normal number, as with rows shorter
-// than 1e-19 in float32, the row is a zero row. A distance beyond the type's range is NaN too.
+// The squared norm of a row decides how it is treated. If it is not finite, as with an infinite
+// element, every distance of the row is NaN. If it is below the smallest normal number, as with
+// rows shorter than 1e-19 in float32, the row is a zero row. A distance that overflows is NaN.
 #pragma once
 
 #include <cmath>
@@ -20,7 +20,7 @@ namespace reid_ext {
 
 enum class Metric { kCosine, kEuclidean, kSquaredEuclidean };
 
-// From the number in the schema: a string costs a leak per call in torch's stable ABI.
+// Reads the metric by its number in the schema. A string would leak in torch's stable ABI.
 inline Metric read_metric(const char* op, int64_t metric) {
   STD_TORCH_CHECK(metric >= 0 && metric <= 2, op,
                   ": metric must be 0 (cosine), 1 (euclidean) or 2 (squared_euclidean), got ",
@@ -40,15 +40,15 @@ REID_HD bool is_finite(T squared_norm) {
   return squared_norm <= kLargest<T>;
 }
 
-// 1 / |row|; 0 for a zero row, NaN for one that is not finite.
+// 1 / |row|, 0 for a zero row, NaN for a row that is not finite.
 template <typename T>
 REID_HD T inverse_norm(T squared_norm) {
   if (squared_norm < kSmallest<T>) return T(0);
   return is_finite(squared_norm) ? T(1) / std::sqrt(squared_norm) : kNaN<T>;
 }
 
-// What orders the keys of one anchor: product * scale + bias grows with the distance. Of a squared
-// distance it is half, so that the product of rows of any finite length is not beyond the range.
+// Orders the keys of one anchor: product * scale + bias grows with the distance. For a squared
+// distance it is half of it, so the products of rows of any finite length stay in range.
 template <typename T>
 struct Order {
   T scale, bias;
@@ -60,20 +60,20 @@ REID_HD Order<T> order(Metric metric, T squared_norm) {
   return {T(-1), is_finite(squared_norm) ? squared_norm / T(2) : kNaN<T>};
 }
 
-// The factor of y that makes it as long as x; ix and iy are 1, or the inverse norms.
+// The factor that scales y to the length of x. ix and iy are 1, or the inverse norms.
 template <typename T>
 REID_HD T length_ratio(T ix, T iy) {
   return ix == T(0) ? T(0) : iy / ix;
 }
 
-// One column's share of |x - ratio y|^2 ix^2. With equal rows it is exactly 0, fused or not.
+// The share of one column in |x - ratio y|^2 ix^2. For equal rows it is exactly 0, fused or not.
 template <typename T>
 REID_HD T squared_difference(T x, T y, T ratio, T ix) {
   const T difference = (x - ratio * y) * ix;
   return difference * difference;
 }
 
-// From the sum of those to the distance. 1 - cos = |x/|x| - y/|y||^2 / 2 without cancellation.
+// The distance from the sum of these. 1 - cos = |x/|x| - y/|y||^2 / 2 avoids cancellation.
 template <typename T>
 REID_HD T distance(Metric metric, T sum, T ix, T iy) {
   if (!is_finite(sum)) return kNaN<T>;
@@ -83,7 +83,7 @@ REID_HD T distance(Metric metric, T sum, T ix, T iy) {
   return sum > T(4) ? T(2) : sum / T(2);
 }
 
-// The factor of (x - y) in the gradient of a Euclidean distance; 0 where the points coincide.
+// The factor of (x - y) in the gradient of a Euclidean distance, 0 for coincident points.
 template <typename T>
 REID_HD T difference_factor(Metric metric, T pair_distance) {
   if (metric == Metric::kSquaredEuclidean) return T(2);

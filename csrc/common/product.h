@@ -1,7 +1,7 @@
 // The matrix product of rows: a (N, D), b (M, D) -> a b^T (N, M), by torch.
 //
-// On CUDA this is cuBLAS under torch's own TF32 setting (off by default). CPU kernels take the
-// faster of two libraries: product_cpu.h.
+// On CUDA this is cuBLAS with torch's own TF32 setting (off by default). CPU kernels choose the
+// faster of two libraries, see product_cpu.h.
 #pragma once
 
 #include <torch/csrc/stable/ops.h>
@@ -11,20 +11,20 @@
 
 namespace reid_ext {
 
-// Rows first .. first + count of t, without a copy.
+// Rows first .. first + count of t, as a view.
 inline Tensor rows_of(Tensor t, int64_t first, int64_t count) {
   return torch::stable::narrow(t, 0, first, count);
 }
 
-// Rows whose products with the whole of a gallery are held at a time: at most 64 MiB.
+// The number of rows whose products with the whole gallery are held at a time, at most 64 MiB.
 inline int64_t block_rows(int64_t gallery, int64_t element_size, int64_t most) {
   const int64_t fit = (int64_t(64) << 20) / (element_size * (gallery > 0 ? gallery : 1));
   return fit < 1 ? 1 : fit > most ? most : fit;
 }
 
-// Products of one tile after the other, into one piece of scratch memory of at most rows x cols.
+// Products of tiles, computed into scratch memory of at most rows x cols that is reused.
 //
-// The result is dense and is overwritten by the next product. `like` gives dtype and device.
+// The result is contiguous and overwritten by the next product. `like` gives dtype and device.
 class TileProduct {
  public:
   TileProduct(const Tensor& like, int64_t rows, int64_t cols)

@@ -1,8 +1,8 @@
-// Which library multiplies float32 matrices on this CPU, and the call of the one torch hides.
+// Chooses the library that multiplies float32 matrices on this CPU, and calls oneDNN.
 //
-// torch.mm goes to MKL, which does not use AVX-512 on AMD processors; oneDNN, in the same torch,
-// does. REID_EXT_CPU_PRODUCT=torch|onednn overrides the choice. Where oneDNN is missing, aten::mm
-// takes over once and for all, and cpu_product() says so.
+// torch.mm uses MKL, which does not use AVX-512 on AMD processors. oneDNN, which torch also
+// contains, does. REID_EXT_CPU_PRODUCT=torch|onednn overrides the choice. If oneDNN is missing,
+// aten::mm is used from then on, and cpu_product() reports it.
 #include "common/product_cpu.h"
 
 #include <cstdlib>
@@ -11,8 +11,8 @@
 
 #include "common/targets.h"
 
-// a b^T + bias by oneDNN: the C function that torch keeps for programs compiled by AOTInductor. By
-// the dispatcher, the strings of every call would leak.
+// a b^T + bias by oneDNN, through the C function that torch provides for AOTInductor. A call
+// through the dispatcher would leak the strings of every call.
 extern "C" __attribute__((weak)) AOTITorchError aoti_torch_cpu__linear_pointwise(
     AtenTensorHandle a, AtenTensorHandle b, AtenTensorHandle* bias, const char* attribute,
     const double** scalars, int64_t number_of_scalars, const char** algorithm,
@@ -41,7 +41,7 @@ Tensor call_onednn(const Tensor& a, const Tensor& b) {
   return Tensor(out);
 }
 
-// 1 when chosen and there, 0 when not; asked once.
+// Whether oneDNN is available; evaluated once.
 bool works() {
   if (!choose() || !aoti_torch_cpu__linear_pointwise) return false;
   const torch::stable::Device cpu(torch::headeronly::DeviceType::CPU);
@@ -64,7 +64,7 @@ bool product_by_onednn() {
 }
 
 Tensor onednn_product(const Tensor& a, const Tensor& b) {
-  const bool empty = a.numel() == 0 || b.numel() == 0;  // no such primitive
+  const bool empty = a.numel() == 0 || b.numel() == 0;  // oneDNN cannot multiply these
   return empty ? torch::stable::new_zeros(a, {a.size(0), b.size(0)}) : call_onednn(a, b);
 }
 

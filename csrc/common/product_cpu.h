@@ -1,4 +1,4 @@
-// The product of product.h on the CPU: float32 by oneDNN where that beats torch.mm.
+// The product of product.h on the CPU, by oneDNN for float32 where it is faster than torch.mm.
 #pragma once
 
 #include <algorithm>
@@ -7,18 +7,18 @@
 
 namespace reid_ext {
 
-// A tile of a large product: about 8 MiB of float32, of which a core's share stays near the core.
+// The tile of a large product: about 8 MiB of float32, so the share of a core fits its cache.
 constexpr int64_t kTileRows = 512;
 constexpr int64_t kTileCols = 4096;
 
-// Rows of a tile where only the tiles on and right of the diagonal are made, of n x n: narrow ones
-// waste less of the diagonal, wide ones are multiplied faster.
+// Rows of a tile if only the tiles on and right of the diagonal of an n x n product are made.
+// Narrow tiles waste less work on the diagonal, wide tiles are multiplied faster.
 inline int64_t rows_of_symmetric_tile(int64_t n) {
   constexpr int64_t kNarrowest = 64, kWidest = 256;
   return n <= 3 * kNarrowest ? n : std::clamp(n / 8 / 64 * 64, kNarrowest, kWidest);
 }
 
-// Whether oneDNN multiplies float32 here; the choice is made in product_cpu.cpp.
+// Whether oneDNN multiplies float32 matrices here. product_cpu.cpp makes the choice.
 bool product_by_onednn();
 Tensor onednn_product(const Tensor& a, const Tensor& b);
 

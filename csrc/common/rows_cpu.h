@@ -1,4 +1,4 @@
-// Sums over one row or a pair of rows on the CPU, vectorised; and rows spread over the threads.
+// Vectorised sums over one row or a pair of rows on the CPU, and the work size of a thread.
 #pragma once
 
 #include <torch/csrc/stable/ops.h>
@@ -12,7 +12,7 @@
 
 namespace reid_ext {
 
-// Work for one thread, in elements touched, below which another thread does not pay.
+// The fewest elements that are worth a thread of their own.
 constexpr int64_t kElementsPerTask = 1 << 15;
 
 inline int64_t rows_per_task(int64_t elements_per_row) {

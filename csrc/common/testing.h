@@ -1,4 +1,4 @@
-// What the C++ tests share: a check that reports, and tensors that view a test's own numbers.
+// Helpers of the C++ tests: a check that reports its result, and tensors over a test's own data.
 #pragma once
 
 #include <torch/csrc/stable/ops.h>
@@ -14,7 +14,7 @@
 
 namespace reid_ext::testing {
 
-inline int failures = 0;  // a test program returns it
+inline int failures = 0;  // the exit status of a test program
 
 inline void expect(bool ok, const char* what) {
   std::printf("%s  %s\n", ok ? "ok  " : "FAIL", what);
@@ -25,7 +25,7 @@ inline bool close(double got, double want, double tolerance = 1e-12) {
   return std::abs(got - want) <= tolerance;
 }
 
-// The message of the error that f raises, or nothing.
+// The message of the error that f raises, or an empty string.
 template <typename F>
 std::string error_of(F f) {
   try {
@@ -50,7 +50,7 @@ Tensor view(std::vector<T>& data, const std::vector<int64_t>& sizes,
   return torch::stable::from_blob(data.data(), sizes, strides, cpu, type);
 }
 
-// The first d columns of a matrix whose rows are `stride` long.
+// A view of the first d columns of a matrix with rows of length `stride`.
 template <typename T>
 Tensor matrix(std::vector<T>& data, int64_t d, int64_t stride) {
   return view(data, {int64_t(data.size()) / stride, d}, {stride, 1});

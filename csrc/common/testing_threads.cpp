@@ -1,9 +1,8 @@
-// Threads for the C++ tests under ThreadSanitizer, in place of torch's.
+// Replaces torch's threads in the C++ tests under ThreadSanitizer.
 //
-// The sanitizer sees only what was compiled for it. Of OpenMP's pool, in which torch runs a
-// parallel loop, it would take every hand-over for a race. This torch_parallel_for, which the
-// linker finds before libtorch's, starts threads that it does see, and splits every loop, however
-// short.
+// The sanitizer only knows code that was compiled with it. In the OpenMP pool of torch it would
+// report every hand-over of work as a race. The linker finds this torch_parallel_for before that of
+// libtorch. It starts threads that the sanitizer knows, and splits every loop, even short ones.
 #include <torch/csrc/stable/c/shim.h>
 
 #include <algorithm>

@@ -1,14 +1,14 @@
-// Batched matrices of cosines, or of angles, between two sets of rows.
+// Batched matrices of cosines or angles between two sets of rows.
 //
 //   out[b, i, j] = x_bi . y_bj / (|x_bi| |y_bj|)      clamped to [-1, 1], or its arc cosine
 //
 //   x    (B, N, D)  float32|float64, one device
-//   y    (B, M, D)  like x, or none: x itself
+//   y    (B, M, D)  like x; if missing, x is used
 //   out  (B, N, M)  cosines in [-1, 1], or angles in [0, pi] radians
 //
-// A zero row has cosine 0 to everything, angle pi / 2, and gradient 0; what counts as one, and as
-// a row that is not finite, says metric.h.
-// Near 0 and pi the arc cosine of a rounded cosine is worth half its digits; there the angle comes
+// A zero row has cosine 0 to every row, angle pi / 2, and gradient 0. metric.h defines zero rows
+// and rows that are not finite.
+// Near 0 and pi the arc cosine of a rounded cosine loses half its digits. There the angle comes
 // from the difference of the two unit rows, so the angle of a row with itself is exactly 0.
 #pragma once
 
@@ -26,7 +26,7 @@ namespace reid_ext::cosine {
 template <typename T>
 constexpr T kPi = T(3.14159265358979323846);
 
-// Nearer to 0 or pi than this (radians), an angle is computed from the rows.
+// An angle that is closer to 0 or pi than this (in radians) is computed from the rows.
 template <typename T>
 constexpr T kRefined = T(0.1);
 
@@ -35,7 +35,7 @@ REID_HD T clamped(T cosine) {
   return cosine > T(1) ? T(1) : cosine < T(-1) ? T(-1) : cosine;
 }
 
-// The angle between two rows from |x - ratio y|^2 / |x|^2: exact where the arc cosine is not.
+// The angle between two rows from |x - ratio y|^2 / |x|^2. It is accurate where arc cosine is not.
 template <typename T>
 REID_HD T angle_from_difference(T squared) {
   const T half = std::sqrt(squared) / T(2);
@@ -59,13 +59,13 @@ inline Problem read(const char* op, const Tensor& x, const std::optional<Tensor>
           x.size(2)};
 }
 
-// What the backward pass turns into two products:
+// The backward pass consists of two products:
 //   grad_x_i = sum_j w_ij / (|x_i| |y_j|) y_j - (sum_j w_ij c_ij) / |x_i|^2 x_i,   w the gradient
-// and the same for y with i and j exchanged. Where y is x both fall together: one product, of the
-// weights w_ij + w_ji.
+// and the same for y with i and j exchanged. If y is x, both become one product of the weights
+// w_ij + w_ji.
 struct Weights {
-  Tensor scaled;   // (B, N, M): w_ij / (|x_i| |y_j|); where y is x, (w_ij + w_ji) / ...
-  Tensor along_x;  // (B, N, 1): (sum_j w_ij c_ij) / |x_i|^2; where y is x, of both sides
+  Tensor scaled;   // (B, N, M): w_ij / (|x_i| |y_j|); if y is x, (w_ij + w_ji) / ...
+  Tensor along_x;  // (B, N, 1): (sum_j w_ij c_ij) / |x_i|^2; if y is x, the sum of both sides
   Tensor along_y;  // (B, M, 1)
 };
 
@@ -80,10 +80,10 @@ inline Tensor read_grad(const char* op, const char* name, const Tensor& t, const
   return torch::stable::contiguous(t);
 }
 
-// Gradients of x and y; the second is empty where y is x.
+// Gradients of x and y. The second is empty if y is x.
 using GradTensors = std::tuple<Tensor, Tensor>;
 
-// product(weights, rows) - along * self, for either side.
+// product(weights, rows) - along * self, for x or for y.
 template <typename Product>
 Tensor gradient(const Product& product, const Tensor& weights, const Tensor& rows,
                 const Tensor& along, const Tensor& self) {
@@ -98,7 +98,7 @@ GradTensors gradients(const Problem& p, const Weights& w, const Product& product
   return {grad_x, gradient(product, torch::stable::transpose(w.scaled, 1, 2), p.x, w.along_y, p.y)};
 }
 
-// The CPU kernels, named here for cosine_test.cpp; every other caller goes through the dispatcher.
+// The CPU kernels, declared here for cosine_test.cpp. All other callers use the dispatcher.
 Tensor cosine_matrix_cpu(const Tensor& x, const std::optional<Tensor>& y, bool angle);
 GradTensors cosine_matrix_backward_cpu(const Tensor& grad, const Tensor& cosine, const Tensor& x,
                                        const std::optional<Tensor>& y);

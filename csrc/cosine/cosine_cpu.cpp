@@ -1,8 +1,8 @@
 // Schemas of the cosine ops and their CPU kernels. See cosine.h for the contract.
 //
-// Forward: the product, then one pass over it that scales, clamps and, for angles, refines.
-// Backward: one pass makes the weights of the two products and the row sums, a second over columns
-// the column sums: each sum has one owner and one order.
+// Forward: the product, then one pass that scales, clamps and, for angles, refines.
+// Backward: one pass over rows makes the weights of the two products and the row sums, and a second
+// pass makes the column sums. One thread computes each sum, in a fixed order.
 #include <vector>
 
 #include "common/product_cpu.h"
@@ -43,7 +43,7 @@ void refine_row(T* row, const T* x, T ix, const T* y, const T* iy, int64_t m, in
   }
 }
 
-// work(row of x among all batches, its batch) for every row, over the threads.
+// Calls work(row of x among all batches, its batch) for every row, in parallel.
 template <typename Work>
 void for_rows(const Problem& p, const Work& work) {
   torch::stable::parallel_for(0, p.batch * p.n, rows_per_task(p.m),
@@ -52,7 +52,7 @@ void for_rows(const Problem& p, const Work& work) {
                               });
 }
 
-// a (B, N, K) times b (B, K, M); where B is 1 by the fastest library there is.
+// a (B, N, K) times b (B, K, M). With B = 1 the fastest available library computes it.
 Tensor product(const Tensor& a, const Tensor& b) {
   if (a.size(0) != 1) return call<Tensor>("aten::bmm", "", a, b);
   CpuTileProduct by_rows(a, a.size(1), b.size(2));
@@ -95,7 +95,7 @@ REID_CLONES void add_products(const T* grad, const T* cosine, T* sums, int64_t c
   for (int64_t j = 0; j < columns; ++j) sums[j] += grad[j] * cosine[j];
 }
 
-// Where y is x: the weights of both sides into one symmetric matrix, tile by tile.
+// If y is x: adds the weights of both sides to one symmetric matrix, tile by tile.
 template <typename T>
 void fold(const Problem& p, const Weights& w) {
   constexpr int64_t kTile = 64;

@@ -1,9 +1,9 @@
 // CUDA kernels of the cosine ops. See cosine.h for the contract.
 //
-// Forward: cuBLAS's product, then one thread per element scales, clamps and, for angles, takes the
-// arc cosine; the few elements near 0 and pi read their two rows again.
-// Backward: one block per row makes the weights of the two products and the row's sum, one thread
-// per column the column's sum. Every element has one writer: no atomics.
+// Forward: the product by cuBLAS, then one thread per element scales, clamps and, for angles, takes
+// the arc cosine. The few elements near 0 and pi read their two rows again.
+// Backward: one block per row makes the weights of the two products and the row sum, and one thread
+// per column makes the column sum. Each element is written once, without atomics.
 #include "common/cuda.cuh"
 #include "common/dispatch.h"
 #include "cosine/cosine.h"
@@ -11,7 +11,7 @@
 namespace reid_ext::cosine {
 namespace {
 
-// One thread: the angle between two rows that are nearly parallel (sign 1) or opposite (sign -1).
+// One thread computes the angle of two nearly parallel (sign 1) or opposite (sign -1) rows.
 template <typename T>
 __device__ T refined(const T* x, const T* y, T ix, T iy, T sign, int64_t d) {
   const T ratio = length_ratio(ix, sign * iy);
@@ -59,7 +59,7 @@ struct WeightView {
   const T *grad, *cosine, *x_norms, *y_norms;
   T *scaled, *along_x, *along_y;
   int64_t batch, n, m;
-  bool self;  // y is x: weights and sums of both sides
+  bool self;  // y is x, so weights and sums include both sides
 };
 
 template <typename T>

@@ -1,4 +1,4 @@
-// The CPU side of cosine without Python: values by hand, rows that are not dense, a refusal.
+// The CPU side of cosine without Python: known values, strided rows, an invalid argument.
 // Run by ctest, which also runs it under sanitizers.
 #include "cosine/cosine.h"
 
@@ -16,7 +16,7 @@ void test_values_by_hand() {
       cosine_matrix_cpu(view(x, {1, 2, 2}, {6, 3, 1}), view(y, {1, 3, 2}, {9, 3, 1}), false);
   const double* c = out.const_data_ptr<double>();
   expect(close(c[0], 0) && close(c[1], -1) && close(c[2], std::sqrt(0.5)), "cosines of (1, 0)");
-  expect(c[3] == 0 && c[4] == 0 && c[5] == 0, "a zero row has cosine 0 to everything");
+  expect(c[3] == 0 && c[4] == 0 && c[5] == 0, "a zero row has cosine 0 to every row");
 }
 
 void test_angles_at_the_ends() {
@@ -25,7 +25,7 @@ void test_angles_at_the_ends() {
       cosine_matrix_cpu(view(x, {1, 1, 3}, {3, 3, 1}), view(y, {1, 2, 3}, {6, 3, 1}), true);
   const float* angle = out.const_data_ptr<float>();
   expect(angle[0] == 0, "the angle of a row with itself is exactly 0");
-  expect(close(angle[1], 3.14159265358979, 1e-6), "that of opposite rows is pi");
+  expect(close(angle[1], 3.14159265358979, 1e-6), "the angle of opposite rows is pi");
 }
 
 void test_gradient_is_orthogonal_to_its_row() {
@@ -38,7 +38,7 @@ void test_gradient_is_orthogonal_to_its_row() {
   const Tensor cosine = cosine_matrix_cpu(tx, ty, false);
   const GradTensors grads =
       cosine_matrix_backward_cpu(view(g, {1, n, m}, {n * m, m, 1}), cosine, tx, ty);
-  double worst = 0;  // a cosine ignores lengths, so its gradient has no part along the row
+  double worst = 0;  // a cosine ignores lengths, so its gradient is orthogonal to the row
   const auto check = [&](const Tensor& grad, const std::vector<double>& rows, int64_t count) {
     const double* values = grad.const_data_ptr<double>();
     for (int64_t i = 0; i < count; ++i) {
@@ -58,7 +58,7 @@ void test_refuses_another_width_by_name() {
     cosine_matrix_cpu(view(x, {1, 2, 2}, {4, 2, 1}), view(x, {1, 1, 4}, {4, 4, 1}), false);
   });
   expect(contains(message, "y must have shape (1, 1, 2) to go with x, got (1, 1, 4)"),
-         "rows of another length are refused by name");
+         "rows of another length raise an error that names y");
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
-// exp(-z), 1 - exp(-z), log(1 + t) and t - log(1 + t) as plain arithmetic, like exponential.h.
+// exp(-z), 1 - exp(-z), log(1 + t) and t - log(1 + t) in plain arithmetic, like exponential.h.
 //
-// float32|float64. exp(-z), 1 - exp(-z) and log(1 + t) are within 3 units in the last place,
-// t - log(1 + t) within 16, however small it is; fidi_test.cpp holds them to it. NaN stays NaN.
+// For float32 and float64. exp(-z), 1 - exp(-z) and log(1 + t) are within 3 units in the last
+// place, t - log(1 + t) within 16, even for tiny values. fidi_test.cpp checks this. NaN propagates.
 #pragma once
 
 #include "common/exponential.h"
@@ -15,11 +15,11 @@ template <>
 constexpr float kFarthest<float> = 87;
 
 template <typename T>
-constexpr int kLogTerms = 10;  // of a series; what is left out rounds away
+constexpr int kLogTerms = 10;  // of the series; further terms round away
 template <>
 constexpr int kLogTerms<float> = 4;
 
-// (artanh(q) - q) / q^3 = 1 / 3 + q^2 / 5 + q^4 / 7 + ..., from its term k on, over q^2k
+// (artanh(q) - q) / q^3 = 1 / 3 + q^2 / 5 + q^4 / 7 + ..., from term k on, divided by q^2k.
 template <int k, typename T>
 REID_HD T artanh_series(T q2) {
   constexpr T term = T(1) / T(2 * k + 3);
@@ -32,10 +32,10 @@ REID_HD T artanh_series(T q2) {
 
 template <typename T>
 struct Decay {
-  T u, v;  // exp(-z) and 1 - exp(-z)
+  T u, v;  // u = exp(-z) and v = 1 - exp(-z)
 };
 
-// For z >= 0; beyond kFarthest u stays what it is there, so that one may divide by it.
+// For z >= 0. Beyond kFarthest, u keeps its value there, so that dividing by u is safe.
 template <typename T>
 REID_HD Decay<T> decay(T z) {
   const Exponential<T> e = exponential(z > kFarthest<T> ? -kFarthest<T> : -z);
@@ -48,7 +48,7 @@ struct Log {
   T value, excess;  // log(1 + t) and t - log(1 + t)
 };
 
-// For t > -1; sum is 1 + t, which the caller may know better than t when t is near -1 or large.
+// For t > -1. sum is 1 + t, which the caller may know more exactly if t is near -1 or large.
 template <typename T>
 REID_HD Log<T> log_1_plus(T t, T sum) {
   using R = Real<T>;

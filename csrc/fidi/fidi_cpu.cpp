@@ -1,10 +1,10 @@
 // Schemas of the FIDI ops and the CPU kernel. See fidi.h for the contract.
 //
-// Each tile of the product becomes, in place, a tile of weights; products with the keys and, the
-// tile transposed, with the anchors sum what they pull and push. Without keys a pair is looked at
-// once, from its lower row, so about half of the first product is made, and both rows get their
-// gradient. A weight has its place in every sum whatever the number of threads. Memory is one
-// tile, its two products, and O(N + M). The backward op only scales.
+// Each tile of the product becomes a tile of weights in place. Products of the weights with the
+// keys and, transposed, with the anchors give the gradients. Without keys, each pair is computed
+// once, from its lower row, so about half of the first product is made, and both rows receive their
+// gradient. The order of every sum is independent of the number of threads. The memory is one tile,
+// its two products, and O(N + M). The backward op only scales.
 #include <algorithm>
 #include <vector>
 
@@ -15,9 +15,9 @@
 namespace reid_ext::fidi {
 namespace {
 
-constexpr int64_t kRows = 256, kCols = 2048;  // of a tile: 2 MiB of float32
-constexpr int64_t kBlock = 16;                // of a matrix that is transposed
-constexpr int64_t kWhole = 1024;              // rows whose matrix of weights is no more than 4 MiB
+constexpr int64_t kRows = 256, kCols = 2048;  // tile size: 2 MiB of float32
+constexpr int64_t kBlock = 16;                // block size of the transposition
+constexpr int64_t kWhole = 1024;              // up to so many rows, all weights are at most 4 MiB
 
 template <typename T>
 class Pass {
@@ -29,7 +29,7 @@ class Pass {
         weigher_(p, x_, keys_),
         towards_(p.x, grad_x || grad_keys ? std::min(std::max(p.n, p.m), kCols) : 0, p.d) {}
 
-  // Adds to the gradients; returns the sum of the losses, without keys of each pair once.
+  // Adds to the gradients and returns the sum of the losses; without keys, each pair counts once.
   double run() { return p_.own_keys && p_.n <= kWhole ? run_whole() : run_tiles(); }
 
  private:
@@ -53,8 +53,8 @@ class Pass {
     return loss;
   }
 
-  // All weights in one matrix, of which the upper half is computed, strip by strip: one product
-  // for all gradients, which libraries make faster than many.
+  // Keeps all weights in one matrix, whose upper half is computed strip by strip. One product then
+  // gives all gradients, which is faster than many small products.
   double run_whole() {
     const int64_t height = rows_of_symmetric_tile(p_.n);
     CpuTileProduct product(p_.x, height, p_.n);
@@ -70,7 +70,7 @@ class Pass {
     return loss;
   }
 
-  // Writes a strip, which starts at the diagonal, and its mirror image into the whole matrix.
+  // Writes a strip, which starts at the diagonal, and its mirror image to the matrix of weights.
   void spread(const Tensor& strip, const Tensor& whole, int64_t i) const {
     const int64_t rows = strip.size(0), cols = strip.size(1), n = whole.size(0);
     const T* from = strip.const_data_ptr<T>();
@@ -88,9 +88,9 @@ class Pass {
     });
   }
 
-  // to[c][r] = from[r][c] of a block whose element (0, 0) is `right` columns right of the diagonal;
-  // what is left of it stays. By way of a buffer, since the lines of `to` share few places in
-  // cache.
+  // to[c][r] = from[r][c] for a block whose element (0, 0) is `right` columns right of the
+  // diagonal. Elements left of the diagonal are skipped. A buffer is used because the rows of `to`
+  // compete for a few places of the cache.
   static void reflect(const T* from, int64_t from_stride, T* to, int64_t to_stride, int64_t columns,
                       int64_t rows, int64_t right) {
     T block[kBlock][kBlock];
@@ -103,7 +103,7 @@ class Pass {
     }
   }
 
-  // The square at a tile's left was weighed above its diagonal: completes it, returns its width.
+  // Completes the square at the left of a tile below its diagonal, and returns its width.
   int64_t mirror(const Tensor& tile) const {
     const int64_t rows = tile.size(0), cols = tile.size(1);
     T* values = tile.mutable_data_ptr<T>();

@@ -1,11 +1,11 @@
 // The CUDA kernels of FIDI. See fidi.h for the contract.
 //
-// Tiles of the product by cuBLAS. One block per row of a tile turns it, in place, into weights, 256
-// keys at a time; the few whose rows nearly coincide with the anchor the whole block computes again
-// from the rows, one after the other, and adds their gradient itself. A second product with the
-// keys sums what they pull and push, and one thread per element adds that to the gradient. All
-// ordered pairs are looked at, so that every row is summed by its own block and in one order, and
-// the gradient of keys is a second pass with the sides exchanged: no atomics.
+// cuBLAS makes tiles of the product. One block per row of a tile turns it into weights in place,
+// 256 keys at a time. For the few keys that nearly coincide with the anchor, the whole block
+// computes the distance from the rows, one key after the other, and adds their gradient directly. A
+// second product of the weights with the keys gives the other gradients, and one thread per element
+// adds them. All ordered pairs are computed, so each row is summed by one block in one order. The
+// gradient of keys is a second pass with the sides exchanged. There are no atomics.
 #include <algorithm>
 
 #include "common/cuda.cuh"
@@ -15,10 +15,10 @@
 namespace reid_ext::fidi {
 namespace {
 
-constexpr int64_t kRows = 4096, kCols = 4096;  // of a tile: 64 MiB of float32, about what L2 holds
+constexpr int64_t kRows = 4096, kCols = 4096;  // tile size: 64 MiB of float32, about the size of L2
 
 template <typename T>
-struct View {  // the op's inputs as the kernels read them
+struct View {  // the inputs as the kernels read them
   const T *x, *keys, *x_norms, *key_norms;
   const int64_t *labels, *key_labels;
   bool own_keys;
@@ -26,14 +26,14 @@ struct View {  // the op's inputs as the kernels read them
   int64_t d;
 };
 
-// A tile whose corner is anchor i, key j.
+// A tile whose first row is anchor i and whose first column is key j.
 template <typename T>
 struct Tile {
   T* values;
   int64_t i, j, rows, cols;
 };
 
-// One block: the squared distance of a pair of rows; every thread gets it.
+// The squared distance of a pair of rows, computed by one block. Every thread gets it.
 template <typename T>
 __device__ T block_squared_distance(const T* x, const T* y, int64_t d) {
   T sum = 0;
@@ -43,7 +43,7 @@ __device__ T block_squared_distance(const T* x, const T* y, int64_t d) {
   return block_sum(sum);
 }
 
-// One block, one key per thread: of those that are near, the squared distance from the rows.
+// One block with one key per thread: computes the squared distances of near keys from the rows.
 template <typename T>
 __device__ T refined(const View<T>& v, const bool* near, int64_t i, int64_t first, T squared) {
   for (int t = 0; t < kBlockThreads; ++t) {
@@ -54,7 +54,7 @@ __device__ T refined(const View<T>& v, const bool* near, int64_t i, int64_t firs
   return squared;
 }
 
-// One block: adds the near keys' part of the gradient of one anchor.
+// One block adds the part of the near keys to the gradient of one anchor.
 template <typename T>
 __device__ void add_near(const View<T>& v, const bool* near, const T* weights, int64_t i,
                          int64_t first, T* grad) {
@@ -67,7 +67,7 @@ __device__ void add_near(const View<T>& v, const bool* near, const T* weights, i
   }
 }
 
-// One block per row. losses: carried from tile to tile; sums: of this tile's weights, per row.
+// One block per row. losses accumulate over tiles; sums has the sum of this tile's weights per row.
 template <typename T>
 __global__ void weigh_kernel(View<T> v, Tile<T> tile, double* __restrict__ losses,
                              T* __restrict__ sums, T* __restrict__ grad) {
@@ -101,7 +101,7 @@ __global__ void weigh_kernel(View<T> v, Tile<T> tile, double* __restrict__ losse
       if (is_near_key) pair.weight = T(0);
       sum += pair.weight;
       if (c < tile.cols) row[c] = pair.weight;
-      __syncthreads();  // before the next keys overwrite near and weights
+      __syncthreads();  // wait before the next keys overwrite near and weights
     }
     const double row_loss = block_sum(double(loss));
     sum = block_sum(sum);
@@ -111,7 +111,7 @@ __global__ void weigh_kernel(View<T> v, Tile<T> tile, double* __restrict__ losse
   }
 }
 
-// One thread per element: row a of the gradient gets sum_b w_ab (x_a - k_b).
+// One thread per element: adds sum_b w_ab (x_a - k_b) to row a of the gradient.
 template <typename T>
 __global__ void add_kernel(const T* __restrict__ x, const T* __restrict__ product,
                            const T* __restrict__ sums, T* __restrict__ grad, int64_t elements,
@@ -122,7 +122,7 @@ __global__ void add_kernel(const T* __restrict__ x, const T* __restrict__ produc
   }
 }
 
-// One block.
+// Runs as one block.
 template <typename T>
 __global__ void loss_kernel(const double* __restrict__ losses, T* __restrict__ loss, double scale,
                             int64_t n) {
@@ -132,7 +132,7 @@ __global__ void loss_kernel(const double* __restrict__ losses, T* __restrict__ l
   if (threadIdx.x == 0) *loss = T(scale * sum);
 }
 
-// The losses of the anchors, (N,) in float64; adds to their gradient where there is one.
+// Returns the losses of the anchors, (N,) in float64, and adds to their gradient if requested.
 template <typename T>
 Tensor pass(const Problem& p, T* grad) {
   const cudaStream_t stream = current_stream(p.x);

@@ -1,6 +1,6 @@
-// The CPU side of FIDI without Python: the arithmetic against the C library, pairs by hand, tiles
-// against the definition, rows that nearly coincide, a refusal. Run by ctest, which also runs it
-// under sanitizers.
+// The CPU side of FIDI without Python: the arithmetic compared with the C library, known pairs,
+// tiles compared with the definition, near-duplicate rows, an invalid argument. Run by ctest, which
+// also runs it under sanitizers.
 #include "fidi/fidi.h"
 
 #include <algorithm>
@@ -13,7 +13,7 @@ using namespace reid_ext::fidi;
 using namespace reid_ext::testing;
 using reid_ext::Tensor;
 
-// --- elementary.h: Wide holds what T should have rounded to ----------------------------------
+// --- elementary.h: Wide holds the value before rounding to T ----------------------------------
 
 template <typename T, typename Wide>
 double units(T got, Wide want) {
@@ -23,7 +23,7 @@ double units(T got, Wide want) {
                 std::ldexp(Wide(1), exponent - std::numeric_limits<T>::digits));
 }
 
-// Whether Wide has digits that T has not, at run time: valgrind computes long double as double.
+// Whether Wide is more accurate than T at run time. valgrind computes long double as double.
 template <typename T, typename Wide>
 bool has_more_digits() {
   volatile Wide one = 1, little = Wide(std::numeric_limits<T>::epsilon()) / 8;
@@ -43,11 +43,11 @@ void test_exponentials(const char* what) {
   expect(std::isnan(decay(reid_ext::kNaN<T>).u), "exp of NaN");
 }
 
-// Only where t - log(1 + t) has digits left in Wide.
+// Only for values whose t - log(1 + t) has accurate digits in Wide.
 template <typename T, typename Wide>
 void test_logarithms(const char* what) {
   if (!has_more_digits<T, Wide>()) {
-    std::printf("skip  %s: nothing more exact to compare with\n", what);
+    std::printf("skip  %s: no more accurate type to compare with\n", what);
     return;
   }
   double log_off = 0, excess_off = 0;
@@ -59,7 +59,7 @@ void test_logarithms(const char* what) {
       excess_off = std::max(excess_off, units(got.excess, Wide(t) - log));
     }
   }
-  for (double sum = 1e-16; sum < 0.75; sum *= 1.0007) {  // t near -1: only the sum is known
+  for (double sum = 1e-16; sum < 0.75; sum *= 1.0007) {  // t near -1, where only the sum is exact
     const Log<T> got = log_1_plus(T(sum) - T(1), T(sum));
     log_off = std::max(log_off, units(got.value, std::log(Wide(T(sum)))));
   }
@@ -71,7 +71,7 @@ void test_logarithms(const char* what) {
 
 // --- the op ----------------------------------------------------------------------------------
 
-// The two divergences as the paper has them.
+// The two divergences as printed in the paper.
 double divergence(double p, double q, double alpha) {
   return p == 0 ? 0 : p * std::log(alpha * p / ((alpha - 1) * p + q));
 }
@@ -100,7 +100,7 @@ LossTensors with_gradients(const Tensor& x, const Tensor& labels,
   return fidi_loss_cpu(x, labels, keys, key_labels, 1.05, 0.5, false, true, keys.has_value());
 }
 
-// n rows against themselves or against m others, and the gradient of one element of each side.
+// n rows against themselves or m others, with the gradient of one element of each side.
 void test_sum_over_pairs(int64_t n, int64_t m, bool own) {
   const int64_t d = 3;
   std::vector<double> x = wavy<double>(n * d, 1.7), keys = own ? x : wavy<double>(m * d, 2.3);
@@ -136,7 +136,7 @@ void test_sum_over_pairs(int64_t n, int64_t m, bool own) {
   expect(close(grad_keys[b * d], of_key, 1e-5), (what + "gradient of keys").c_str());
 }
 
-// 1000 and 1000.01 as float32 are 0.01001 apart; a product sees their squares to within 0.06.
+// In float32, 1000 and 1000.01 are 0.01001 apart, but a product resolves their squares to 0.06.
 void test_rows_that_nearly_coincide() {
   std::vector<float> x = {1000, 1000.01f, 1000, -500};
   std::vector<int64_t> labels = {1, 2, 1, 3};
@@ -147,8 +147,9 @@ void test_rows_that_nearly_coincide() {
   const double slope = -0.5 * std::log(21) * std::exp(-0.5 * d);
   expect(close(*std::get<0>(got).const_data_ptr<float>(), want, 1e-5), "loss of near rows");
   expect(close(grad[1], 4 * slope, 1e-5), "gradient of near rows");
-  expect(grad[0] == grad[2] && close(grad[0], -2 * slope, 1e-5), "none between coincident rows");
-  expect(grad[3] == 0, "nor from afar");
+  expect(grad[0] == grad[2] && close(grad[0], -2 * slope, 1e-5),
+         "coincident rows have no gradient from each other");
+  expect(grad[3] == 0, "a far row has no gradient");
 }
 
 void test_empty() {
@@ -156,11 +157,13 @@ void test_empty() {
   std::vector<int64_t> none, label = {7};
   const Tensor no_rows = matrix(nothing, 2, 2), no_label = vector(none);
   const auto loss = [](const LossTensors& t) { return *std::get<0>(t).const_data_ptr<float>(); };
-  expect(loss(with_gradients(no_rows, no_label)) == 0, "no row");
+  expect(loss(with_gradients(no_rows, no_label)) == 0, "without rows the loss is 0");
   const LossTensors one = with_gradients(matrix(x, 2, 2), vector(label));
-  expect(loss(one) == 0 && std::get<1>(one).const_data_ptr<float>()[0] == 0, "one row");
+  expect(loss(one) == 0 && std::get<1>(one).const_data_ptr<float>()[0] == 0,
+         "a single row has loss and gradient 0");
   const LossTensors no_key = with_gradients(matrix(x, 2, 2), vector(label), no_rows, no_label);
-  expect(loss(no_key) == 0 && std::get<2>(no_key).numel() == 0, "no key");
+  expect(loss(no_key) == 0 && std::get<2>(no_key).numel() == 0,
+         "without keys in the bank the loss is 0");
 }
 
 void test_refuses_alpha_1_by_name() {
@@ -169,7 +172,7 @@ void test_refuses_alpha_1_by_name() {
   const std::string message = error_of(
       [&] { fidi_loss_cpu(matrix(x, 1, 1), vector(labels), {}, {}, 1, 0.5, true, false, false); });
   expect(contains(message, "fidi_loss: alpha must be a finite number above 1, got 1;"),
-         "alpha = 1 is refused by name");
+         "alpha = 1 raises an error that names alpha");
 }
 
 }  // namespace

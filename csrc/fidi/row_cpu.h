@@ -1,4 +1,4 @@
-// What FIDI does to one row of a tile, or to one embedding, vectorised.
+// Vectorised loops of FIDI over one row of a tile or one embedding.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 namespace reid_ext::fidi {
 
-// Products become squared distances; how many of them the product cannot give?
+// Turns products into squared distances. Returns how many the product cannot resolve.
 template <typename T>
 REID_CLONES int64_t to_squared(T* row, T norm, const T* norms, int64_t count) {
   int64_t near = 0;
@@ -21,7 +21,7 @@ REID_CLONES int64_t to_squared(T* row, T norm, const T* norms, int64_t count) {
   return near;
 }
 
-// Squared distances become weights; returns the sum of the losses.
+// Turns squared distances into weights. Returns the sum of the losses.
 template <typename T>
 REID_CLONES T weigh_negatives(const Curve<T>& curve, T* row, int64_t count) {
   const Curve<T> local = curve;

@@ -1,7 +1,7 @@
 // Turns a tile of products into a tile of weights, in place, and sums the losses of its pairs.
 //
-// Rows that nearly coincide get their distance and their gradient from the rows themselves, and
-// weight 0 in the tile, since a product loses their distance.
+// For rows that nearly coincide, the distance and the gradient come from the rows themselves, and
+// the weight in the tile is 0, because a product cannot resolve their distance.
 #pragma once
 
 #include <algorithm>
@@ -15,9 +15,9 @@
 
 namespace reid_ext::fidi {
 
-constexpr int64_t kColumns = 256;  // per task of a loop over columns
+constexpr int64_t kColumns = 256;  // columns per task
 
-// The keys of each identity, ascending.
+// The keys of each identity in ascending order.
 class Identities {
  public:
   using Place = std::vector<std::pair<int64_t, int64_t>>::const_iterator;  // (label, key)
@@ -28,7 +28,7 @@ class Identities {
     std::sort(sorted_.begin(), sorted_.end());
   }
 
-  // The first key of an identity that is not before `from`.
+  // The first key of an identity at or after `from`.
   Place find(int64_t label, int64_t from) const {
     return std::lower_bound(sorted_.begin(), sorted_.end(), std::make_pair(label, from));
   }
@@ -37,7 +37,7 @@ class Identities {
   std::vector<std::pair<int64_t, int64_t>> sorted_;
 };
 
-// Rows of x or of keys, and where their gradient goes: null where none is wanted.
+// Rows of x or of keys, and their gradient, which is null if it is not requested.
 template <typename T>
 struct Side {
   Tensor tensor;
@@ -51,15 +51,15 @@ struct Side {
   }
 };
 
-// One anchor's products with, then distances to, then weights for `count` keys from `key` on.
+// Products, then distances, then weights of one anchor with `count` keys from `key` on.
 template <typename T>
 struct Row {
   T* values;
   int64_t anchor, key, count;
 };
 
-// Of one row: the places of keys that nearly coincide with the anchor, those of its identity, and
-// the squared distances, then weights, of the latter.
+// Positions in one row: of keys that nearly coincide with the anchor, and of keys of its identity.
+// For the latter also their squared distances, then weights.
 template <typename T>
 struct Places {
   std::vector<int64_t> near, same;
@@ -79,7 +79,7 @@ class Weigher {
   Weigher(const Problem& p, const Side<T>& x, const Side<T>& keys)
       : p_(p), curve_(curve<T>(p)), identities_(p.key_labels), x_(x), keys_(keys) {}
 
-  // A tile of products of anchors from i and keys from j on becomes one of weights.
+  // Turns a tile of products of anchors from i and keys from j on into weights.
   double weigh(const Tensor& tile, int64_t i, int64_t j) {
     const int64_t rows = tile.size(0), cols = tile.size(1);
     T* values = tile.mutable_data_ptr<T>();
@@ -116,7 +116,7 @@ class Weigher {
     return loss;
   }
 
-  // Distances of rows that nearly coincide, from the rows.
+  // Computes the distances of rows that nearly coincide from the rows.
   void refine(const Row<T>& row, Places<T>* places) const {
     const T* x = x_.rows + row.anchor * p_.d;
     for (int64_t c = 0; c < row.count; ++c) {
@@ -127,7 +127,7 @@ class Weigher {
     }
   }
 
-  // Takes the keys of the anchor's identity out of the row.
+  // Moves the keys of the anchor's identity out of the row.
   void take_same(const Row<T>& row, Places<T>* places) const {
     constexpr T kNoPair = std::numeric_limits<T>::infinity();
     const int64_t label = p_.labels.template const_data_ptr<int64_t>()[row.anchor];
@@ -141,7 +141,7 @@ class Weigher {
     }
   }
 
-  // Each thread owns a range of columns of every row, so that no two write to one element.
+  // Each thread owns a range of columns of every row, so no two threads write to one element.
   void add_near(const std::vector<std::vector<Near<T>>>& near) {
     torch::stable::parallel_for(0, p_.d, kColumns, [&](int64_t begin, int64_t end) {
       for (const auto& of_row : near) {

@@ -1,8 +1,8 @@
 // The backward kernel of mining on the CPU. See mining.h for the contract.
 //
-// Only the two chosen pairs of each anchor have a gradient, so it is O(N D). Each thread owns a
-// range of columns of every row and walks over the anchors in order: no atomics, and the bits do
-// not depend on the number of threads.
+// Only the two chosen pairs of each anchor have a gradient, so the work is O(N D). Each thread owns
+// a range of columns of all rows and visits the anchors in order. There are no atomics, and the
+// result does not depend on the number of threads.
 #include <algorithm>
 #include <vector>
 
@@ -12,7 +12,7 @@
 namespace reid_ext::mining {
 namespace {
 
-constexpr int64_t kColumns = 128;  // per task: a row's share is a few cache lines
+constexpr int64_t kColumns = 128;  // per task, which are a few cache lines of each row
 
 template <typename T>
 struct PairSide {
@@ -20,7 +20,7 @@ struct PairSide {
   const T *distance, *grad;
 };
 
-// out_x += wx * y and out_y += wy * x (cosine), or the same of (x - y) with wy = -wx.
+// out_x += wx * y and out_y += wy * x (cosine), or the same with x - y and wy = -wx.
 template <typename T>
 REID_CLONES void add_pair(const T* x, const T* y, T wx, T wy, bool cosine, T* out_x, T* out_y,
                           int64_t columns) {
@@ -37,7 +37,7 @@ REID_CLONES void add_pair(const T* x, const T* y, T wx, T wy, bool cosine, T* ou
   }
 }
 
-// From the gradient of the unit row to that of the row: its part along the row has no effect.
+// Turns the gradient of the unit row into that of the row, by removing the part along the row.
 template <typename T>
 REID_CLONES void project(const T* x, T inverse, T* grad, int64_t d) {
   T along = 0;

@@ -1,4 +1,4 @@
-// Hard mining: the farthest key of the same identity and the nearest of another, for every anchor.
+// Hard mining: for every anchor, the farthest key of its identity and the nearest of another one.
 //
 //   positive[i] = argmax_j d(x_i, k_j)  over keys with key_labels[j] == labels[i]
 //   negative[i] = argmin_j d(x_i, k_j)  over keys with key_labels[j] != labels[i]
@@ -8,13 +8,14 @@
 //
 //   x          (N, D)  float32|float64      labels      (N,)  int64     groups      (N,)  int64
 //   keys       (M, D)  like x               key_labels  (M,)  int64     key_groups  (M,)  int64
-//   positive, negative                      (N,)  int64, -1 where no key qualifies
-//   positive_distance, negative_distance    (N,)  like x, NaN where no key qualifies
+//   positive, negative                      (N,)  int64, -1 if no key qualifies
+//   positive_distance, negative_distance    (N,)  like x, NaN if no key qualifies
 //
-// Without keys the anchors are the keys and no row is its own. With groups only keys of another
-// group qualify. Keys are ordered by a block product, whose rounding can reorder distances that
-// differ in their last bits; the distance of the chosen pair is computed from the pair. Ties go to
-// the lowest index. NaN is the hardest of all, as in torch.max: it shows in the distance.
+// Without keys, the anchors are the keys, and no row is its own key. With groups, only keys of
+// another group qualify. A block product orders the keys, and its rounding can swap keys whose
+// distances differ in the last bits only. The distance of the chosen pair is computed from its
+// rows. Ties go to the lowest index. NaN counts as the hardest, as in torch.max, and is visible in
+// the distance.
 #pragma once
 
 #include <optional>
@@ -26,14 +27,14 @@
 
 namespace reid_ext::mining {
 
-// A candidate key and its place in the order of distances. index < 0: none yet.
+// A candidate key and the value that orders it. An index < 0 means that no key was found yet.
 template <typename T>
 struct Candidate {
   T value;
   int64_t index;
 };
 
-// Whether b is harder than a: further for positives, nearer for negatives; a total order.
+// Whether b is harder than a: farther for positives, nearer for negatives. This is a total order.
 template <bool kPositive, typename T>
 REID_HD bool harder(const Candidate<T>& a, const Candidate<T>& b) {
   if (a.index < 0 || b.index < 0) return a.index < 0 && b.index >= 0;
@@ -48,7 +49,7 @@ REID_HD Candidate<T> none() {
   return {T(0), -1};
 }
 
-// The op's inputs, checked and dense.
+// The inputs of the op, checked and contiguous.
 struct Problem : Comparison {
   Metric metric;
 };
@@ -73,9 +74,9 @@ inline Pairs empty_pairs(const Problem& p) {
           torch::stable::new_empty(p.x, {p.n}), torch::stable::new_empty(p.x, {p.n})};
 }
 
-// What the backward pass is given: the chosen pairs, their distances and what flows into those.
+// The input of the backward pass: the chosen pairs, their distances and the incoming gradients.
 struct Chosen {
-  Tensor index[2], distance[2], grad[2];  // each (N,): 0 of the positives, 1 of the negatives
+  Tensor index[2], distance[2], grad[2];  // each (N,): [0] for positives, [1] for negatives
   Tensor x, keys;
   bool own_keys;
   Metric metric;
@@ -111,10 +112,10 @@ inline Chosen read_chosen(const char* op, const Tensor& grad_positive, const Ten
   return c;
 }
 
-// Gradients of x and keys; the second is empty where the anchors are the keys.
+// Gradients of x and keys. The second is empty if the anchors are the keys.
 using GradTensors = std::tuple<Tensor, Tensor>;
 
-// The CPU kernels, named here for mining_test.cpp; every other caller goes through the dispatcher.
+// The CPU kernels, declared here for mining_test.cpp. All other callers use the dispatcher.
 PairTensors mine_hardest_cpu(const Tensor& x, const Tensor& labels,
                              const std::optional<Tensor>& keys,
                              const std::optional<Tensor>& key_labels,

@@ -1,8 +1,8 @@
 // Schemas of the mining ops and their CPU kernels. See mining.h for the contract.
 //
-// Tile after tile of the product; each row of a tile is scanned once, 64 bytes of keys at a time,
-// with the hardest so far kept per lane. Where the anchors are the keys, half the tiles are made
-// and their columns are scanned too. Memory is one tile.
+// The product is made tile by tile. Each row of a tile is scanned once, 64 bytes of keys at a time,
+// with the hardest key so far kept per lane. If the anchors are the keys, only half of the tiles
+// are made, and their columns are scanned as well. The memory is one tile.
 #include <algorithm>
 #include <utility>
 #include <vector>
@@ -14,10 +14,10 @@
 namespace reid_ext::mining {
 namespace {
 
-// Squared norms of the anchors and of the keys, which may be the same.
+// Squared norms of the anchors and of the keys, which may be the same rows.
 template <typename T>
 struct Norms {
-  std::vector<T> of_keys, of_anchors;  // of_anchors: empty where the anchors are the keys
+  std::vector<T> of_keys, of_anchors;  // of_anchors is empty if the anchors are the keys
 
   explicit Norms(const Problem& p) : of_keys(squared_norms(p.keys.const_data_ptr<T>(), p.m, p.d)) {
     if (!p.own_keys) of_anchors = squared_norms(p.x.const_data_ptr<T>(), p.n, p.d);
@@ -25,7 +25,7 @@ struct Norms {
   T x(int64_t i) const { return of_anchors.empty() ? of_keys[i] : of_anchors[i]; }
 };
 
-// What the scan of any tile needs of all anchors and keys.
+// The data of all anchors and keys that the scan of a tile needs.
 template <typename T>
 struct Scan {
   const Problem& p;
@@ -49,7 +49,7 @@ struct Scan {
     }
   }
 
-  // Anchors i .. i + rows and keys j .. j + cols, whose products the tile holds.
+  // Scans the rows of a tile with the products of anchors i .. i + rows and keys j .. j + cols.
   void rows_of_tile(T* tile, int64_t i, int64_t rows, int64_t j, int64_t cols) {
     const Keys<T> keys = {scale.data() + j,       bias.data() + j, labels.keys.data() + j,
                           groups.keys.data() + j, Code<T>(cols),   j};
@@ -82,7 +82,7 @@ std::vector<Hardest<T>> scan_all(const Problem& p, const Norms<T>& norms) {
   return std::move(scan.hardest);
 }
 
-// The anchors of the columns, for which the rows are keys.
+// The anchors of the columns. The rows are keys for them.
 template <typename T>
 class ColumnScan {
  public:
@@ -93,7 +93,7 @@ class ColumnScan {
     }
   }
 
-  // Columns j + first .. j + cols of the tile whose first row is key i.
+  // Scans columns j + first .. j + cols of the tile whose first row is key i.
   void columns_of_tile(const T* tile, int64_t i, int64_t rows, int64_t j, int64_t cols,
                        int64_t first) {
     torch::stable::parallel_for(first, cols, kColumnsAtOnce, [&](int64_t begin, int64_t end) {
@@ -117,7 +117,7 @@ class ColumnScan {
   }
 
  private:
-  static constexpr int64_t kColumnsAtOnce = 512;  // their state stays in the nearest cache
+  static constexpr int64_t kColumnsAtOnce = 512;  // so that their state stays in the L1 cache
 
   Columns<T> at(int64_t i, int64_t count) {
     return {scan_.labels.anchors.data() + i,
@@ -135,8 +135,9 @@ class ColumnScan {
   std::vector<T> nothing_;
 };
 
-// Where the anchors are the keys, distances are symmetric: each tile on or right of the diagonal
-// serves the anchors of its rows and those of its columns, and the tiles left of it are not made.
+// If the anchors are the keys, distances are symmetric. Each tile on or right of the diagonal
+// serves the anchors of its rows and of its columns, and the tiles left of the diagonal are not
+// made.
 template <typename T>
 std::vector<Hardest<T>> scan_symmetric(const Problem& p, const Norms<T>& norms) {
   Scan<T> scan(p, norms);
@@ -150,7 +151,7 @@ std::vector<Hardest<T>> scan_symmetric(const Problem& p, const Norms<T>& norms) 
       const int64_t cols = std::min(kTileCols, p.n - j);
       const Tensor tile = product(x, rows_of(p.x, j, cols));
       scan.rows_of_tile(tile.mutable_data_ptr<T>(), i, rows, j, cols);
-      const int64_t square = j == i ? std::min(rows, cols) : 0;  // on the diagonal: rows had both
+      const int64_t square = j == i ? std::min(rows, cols) : 0;  // on the diagonal, rows saw both
       column_scan.columns_of_tile(tile.const_data_ptr<T>(), i, rows, j, cols, square);
     }
   }

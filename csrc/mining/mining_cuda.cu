@@ -1,11 +1,11 @@
 // CUDA kernels of the mining ops. See mining.h for the contract.
 //
-// Up to kFusedKeys keys: one kernel, one block per anchor; its warps take a key each and compute
-// the product themselves. Beyond: tiles of the product by cuBLAS into scratch; one block per anchor
-// scans its row of the tile and carries the hardest so far from tile to tile in global memory.
+// Up to kFusedKeys keys: one kernel with one block per anchor, whose warps compute the product with
+// one key each. With more keys: cuBLAS makes tiles of the product in scratch memory. One block per
+// anchor scans its row of the tile and keeps the hardest key so far in global memory between tiles.
 // Then one warp per anchor computes the two exact distances.
-// Backward: the anchors that chose a key stand together after one stable sort, so the block that
-// owns a row sums its contributions in a fixed order: no atomics, and two runs give the same bits.
+// Backward: a stable sort groups the anchors by the key they chose, so the block that owns a row
+// sums its contributions in a fixed order. There are no atomics, and every run gives the same bits.
 #include <algorithm>
 
 #include "common/cuda.cuh"
@@ -19,7 +19,7 @@ constexpr int64_t kFusedKeys = 256;
 constexpr int64_t kCudaTileRows = 4096, kCudaTileCols = 4096;  // 64 MiB of float32: stays in L2
 
 template <typename T>
-struct View {  // the op's inputs as the kernels read them; groups are null without groups
+struct View {  // the inputs as the kernels read them; groups may be null
   const T *x, *keys;
   const int64_t *labels, *key_labels, *groups, *key_groups;
   bool own_keys;
@@ -57,7 +57,7 @@ Output<T> output(const Pairs& out) {
           out.positive_distance.mutable_data_ptr<T>(), out.negative_distance.mutable_data_ptr<T>()};
 }
 
-// The hardest of an anchor so far, in one thread, warp or block.
+// The hardest keys of an anchor so far, per thread, warp or block.
 template <typename T>
 struct Hardest {
   Candidate<T> positive, negative;
@@ -85,7 +85,7 @@ __device__ Candidate<T> shuffle_down(const Candidate<T>& c, int offset) {
           __shfl_down_sync(kFullMask, static_cast<long long>(c.index), offset)};
 }
 
-// The hardest of a block; in thread 0.
+// Reduces to the hardest key of a block, in thread 0.
 template <typename T>
 __device__ Hardest<T> block_hardest(Hardest<T> h) {
   __shared__ Hardest<T> of_warp[kBlockWarps];
@@ -146,11 +146,11 @@ __global__ void fused_kernel(View<T> v, Output<T> out) {
     if (threadIdx.x == 0) chosen = mine;
     __syncthreads();
     if (warp == 0) write_pairs(v, out, i, chosen.positive.index, chosen.negative.index);
-    __syncthreads();  // before the next anchor overwrites chosen
+    __syncthreads();  // wait before the next anchor overwrites chosen
   }
 }
 
-// One block per row of a tile whose corner is anchor i0, key j0.
+// One block per row of a tile whose first row is anchor i0 and whose first column is key j0.
 template <typename T>
 __global__ void scan_kernel(View<T> v, const T* __restrict__ tile, const T* __restrict__ x_norms,
                             const T* __restrict__ key_norms, Hardest<T>* __restrict__ carried,
@@ -219,17 +219,17 @@ Pairs mine(const Problem& p) {
 
 template <typename T>
 struct Gradients {
-  const T *x, *keys, *x_norms, *key_norms;  // norms are read for cosine only
-  const int64_t* index[2];                  // (N,): 0 of the positives, 1 of the negatives
+  const T *x, *keys, *x_norms, *key_norms;  // norms are used for cosine only
+  const int64_t* index[2];                  // (N,): [0] for positives, [1] for negatives
   const T *distance[2], *grad[2];           // (N,)
-  const int64_t *chosen, *chooser;          // (2 N,): sorted keys; side * N + anchor
+  const int64_t *chosen, *chooser;  // (2 N,): the sorted keys, and side * N + anchor of each
   Metric metric;
   int64_t n, m, d;
 
   __device__ T inverse(const T* norms, int64_t i) const {
     return metric == Metric::kCosine ? inverse_norm(norms[i]) : T(1);
   }
-  // What (x_i - key_j) is multiplied with, or for cosine the other unit row.
+  // The factor of (x_i - key_j), or of the other unit row for cosine.
   __device__ T factor(int side, int64_t i) const {
     const T g = pick(grad, side)[i];
     if (metric == Metric::kCosine) return -g;
@@ -237,7 +237,7 @@ struct Gradients {
   }
 };
 
-// First place of `value` in the sorted list, or of what follows it.
+// The first index in the sorted list whose entry is not below `value`.
 __device__ inline int64_t lower_bound(const int64_t* list, int64_t length, int64_t value) {
   int64_t low = 0, high = length;
   while (low < high) {
@@ -251,7 +251,7 @@ __device__ inline int64_t lower_bound(const int64_t* list, int64_t length, int64
   return low;
 }
 
-// Column k of what row i of x gets as an anchor.
+// Column k of the gradient of row i of x as an anchor.
 template <typename T>
 __device__ T as_anchor(const Gradients<T>& g, int64_t i, int64_t k) {
   T sum = 0;
@@ -266,7 +266,7 @@ __device__ T as_anchor(const Gradients<T>& g, int64_t i, int64_t k) {
   return sum;
 }
 
-// Column k of what row j of keys gets from the anchors that chose it: list entries first .. last.
+// Column k of the gradient of row j of keys from the anchors that chose it, entries first .. last.
 template <typename T>
 __device__ T as_key(const Gradients<T>& g, int64_t j, int64_t k, int64_t first, int64_t last) {
   T sum = 0;
@@ -282,7 +282,7 @@ __device__ T as_key(const Gradients<T>& g, int64_t j, int64_t k, int64_t first, 
   return sum;
 }
 
-// One block per row: as an anchor, as a key, or (own keys) as both; then the projection of cosine.
+// One block per row, as an anchor, a key, or both (own keys). For cosine, projects at the end.
 template <typename T>
 __global__ void backward_kernel(Gradients<T> g, T* __restrict__ out, bool anchors, bool keys,
                                 int64_t rows) {

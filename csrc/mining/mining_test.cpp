@@ -1,6 +1,6 @@
-// The CPU side of mining without Python: values by hand, pairs against the definition over tiles
-// and ragged tails, both products, gradients of rows that are not dense, a refusal.
-// Run by ctest, which also runs it under sanitizers.
+// The CPU side of mining without Python: known values, pairs compared with the definition over
+// tiles and ragged tails, both products, gradients of strided rows, an invalid argument. Run by
+// ctest, which also runs it under sanitizers.
 #include "mining/mining.h"
 
 #include <algorithm>
@@ -16,7 +16,7 @@ using reid_ext::Tensor;
 
 constexpr int64_t kCosine = 0, kEuclidean = 1, kSquared = 2;
 
-// Numbers from -2 to 2: products are exact in any order, and many distances are equal.
+// Integers from -2 to 2, so that products are exact in any order and many distances are equal.
 template <typename T>
 std::vector<T> whole(int64_t count, unsigned seed) {
   std::vector<T> out;
@@ -33,7 +33,7 @@ std::vector<int64_t> identities(int64_t count, int64_t different) {
   return out;
 }
 
-// The first of the farthest (or nearest) of one anchor's candidates, by the definition.
+// The first of the farthest (or nearest) candidates of an anchor, by the definition.
 struct Definition {
   const std::vector<double>& keys;
   const std::vector<int64_t>& key_labels;
@@ -61,7 +61,7 @@ Tensor rows(std::vector<T>& narrowed, const std::vector<double>& data, int64_t d
   return view(narrowed, {int64_t(data.size()) / d, d}, {d, 1});
 }
 
-// Of m keys that are the n anchors themselves where `own`, in precision T.
+// Compares in precision T. If `own`, the m keys are the n anchors themselves.
 template <typename T>
 void test_pairs(int64_t n, int64_t m, int64_t d, bool own) {
   const std::vector<double> x = whole<double>(n * d, 1), keys = own ? x : whole<double>(m * d, 2);
@@ -94,9 +94,9 @@ void test_values_by_hand() {
   const double* dn = negative_distance.const_data_ptr<double>();
   expect(p[0] == 1 && close(dp[0], 1), "a right angle and a zero row tie: the lower index");
   expect(n[0] == 2 && close(dn[0], 2), "the opposite row is at distance 2");
-  expect(p[2] == -1 && std::isnan(dp[2]), "no positive: -1 and NaN");
+  expect(p[2] == -1 && std::isnan(dp[2]), "without a positive: -1 and NaN");
   expect(n[2] == 1 && close(dn[2], 1), "the nearest negative is the row at a right angle");
-  expect(p[3] == 0 && close(dp[3], 1), "a zero row has cosine 0 to all");
+  expect(p[3] == 0 && close(dp[3], 1), "a zero row has cosine 0 to every row");
 }
 
 void test_both_products() {
@@ -112,12 +112,12 @@ void test_both_products() {
       for (int64_t k = 0; k < d; ++k) sum += a[i / 45 * d + k] * b[i % 45 * d + k];
       for (const Tensor& p : products) equal &= p.const_data_ptr<float>()[i] == sum;
     }
-    expect(equal, "torch's product and the chosen one");
+    expect(equal, "torch's product and the chosen product give equal pairs");
   }
 }
 
 void test_gradient_is_orthogonal_to_its_row() {
-  const int64_t n = 70, d = 300, stride = 310;  // several blocks of columns, a ragged tail, gaps
+  const int64_t n = 70, d = 300, stride = 310;  // column blocks, a ragged tail, gaps
   std::vector<double> data, ones(n, 1.0);
   for (int64_t k = 0; k < n * stride; ++k) data.push_back(std::sin(k * 1.7 + 1.0));
   std::vector<int64_t> labels = identities(n, 5);
@@ -157,10 +157,10 @@ void test_empty() {
   std::vector<int64_t> none, labels = {0, 1};
   const Tensor no_rows = matrix(nothing, 2, 2);
   const PairTensors empty = mine_hardest_cpu(no_rows, vector(none), {}, {}, {}, {}, kCosine);
-  expect(std::get<0>(empty).numel() == 0, "no anchor, no pair");
+  expect(std::get<0>(empty).numel() == 0, "without anchors there are no pairs");
   const PairTensors pairs =
       mine_hardest_cpu(matrix(x, 2, 2), vector(labels), no_rows, vector(none), {}, {}, kCosine);
-  expect(std::get<1>(pairs).const_data_ptr<int64_t>()[1] == -1, "no key: -1");
+  expect(std::get<1>(pairs).const_data_ptr<int64_t>()[1] == -1, "without keys the index is -1");
 }
 
 void test_refuses_another_length_by_name() {
@@ -169,7 +169,7 @@ void test_refuses_another_length_by_name() {
   const std::string message =
       error_of([&] { mine_hardest_cpu(matrix(x, 2, 2), vector(labels), {}, {}, {}, {}, kCosine); });
   expect(contains(message, "labels must have shape (2,) to go with x, got (3,)"),
-         "labels of another length are refused by name");
+         "labels of another length raise an error that names labels");
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// The hardest keys among those of one tile of the product: of an anchor that is a row of the tile,
-// and of the anchors that are its columns, which see the same tile when the anchors are the keys.
+// Scans one tile of the product for the hardest keys, both of the anchors in its rows and, if the
+// anchors are the keys, of the anchors in its columns.
 #pragma once
 
 #include <algorithm>
@@ -14,12 +14,12 @@ namespace reid_ext::mining {
 template <typename T>
 using Code = std::conditional_t<std::is_same_v<T, float>, int32_t, int64_t>;
 
-// Integers of any size as small codes: equal codes for equal values, -1 for one no key has.
+// Maps integers of any size to small codes: equal codes for equal values, -1 if no key has it.
 template <typename Int>
 struct Codes {
   std::vector<Int> anchors, keys;
 
-  // No groups: no key is of an anchor's group.
+  // Without groups: codes that never agree, so that every key is of another group.
   Codes(int64_t n, int64_t m) : anchors(n, -1), keys(m, 0) {}
 
   Codes(const Tensor& of_anchors, const Tensor& of_keys) {
@@ -39,18 +39,18 @@ struct Codes {
   }
 };
 
-// The keys of one tile as the scan of a row sees them.
+// The keys of one tile as the scan of a row uses them.
 template <typename T>
 struct Keys {
   const T *scale, *bias;
   const Code<T>*label, *group;
   Code<T> count;
-  int64_t first;  // index of key 0 among all keys
+  int64_t first;  // index of the first key among all keys
 };
 
 template <typename T>
 struct Anchor {
-  Code<T> label, group, self;  // self: its own place in the tile, or -1
+  Code<T> label, group, self;  // self: its own column in the tile, or -1
 };
 
 template <typename T>
@@ -58,8 +58,8 @@ struct Hardest {
   Candidate<T> positive = none<T>(), negative = none<T>();
 };
 
-// Keys are dealt in turn to this many lanes, each of which keeps its own hardest: a loop over the
-// lanes is what the compiler vectorises.
+// Keys are dealt to this many lanes in turn, and each lane keeps its own hardest key. The compiler
+// vectorises the loop over the lanes.
 constexpr int kLanes = 32;
 
 template <bool kPositive, typename T>
@@ -108,8 +108,8 @@ REID_CLONES void scan_row(const T* product, const Keys<T>& keys, const Anchor<T>
   }
 }
 
-// The hardest keys so far of every anchor, as the columns of tiles find them: one array per field,
-// so that a loop over anchors is a loop over vectors.
+// The hardest keys so far of every anchor, found in the columns of tiles. There is one array per
+// field, so the loop over anchors vectorises.
 template <typename T>
 struct ColumnState {
   std::vector<T> far, near;
@@ -120,17 +120,17 @@ struct ColumnState {
   Hardest<T> at(int64_t i) const { return {{far[i], far_index[i]}, {near[i], near_index[i]}}; }
 };
 
-// Some anchors as the columns of a tile see them.
+// The anchors of some columns of a tile.
 template <typename T>
 struct Columns {
   const Code<T>*label, *group;
-  const T* nothing;  // 0, or NaN for a row that is not finite
+  const T* nothing;  // 0, or NaN if the row is not finite
   T *far, *near;
   Code<T>*far_index, *near_index;
   int64_t count;
 };
 
-// One key, the row of a tile, for all those anchors. Rows come in ascending order of their index.
+// Compares one key, a row of the tile, with all these anchors. Rows come by ascending index.
 template <typename T>
 REID_CLONES void scan_column(const T* product, Order<T> order, Code<T> key, Code<T> key_label,
                              Code<T> key_group, const Columns<T>& c) {

@@ -1,4 +1,4 @@
-// The choice of choice_cpu.h: by the environment, else by the processor.
+// Implements choice_cpu.h: the environment variable decides, else the processor.
 #include "ranking/choice_cpu.h"
 
 #include <cstdlib>

@@ -1,12 +1,12 @@
-// Which products the ranking ops estimate distances by on this CPU, and when an estimate pays.
+// Chooses the products by which the ranking ops estimate distances on this CPU.
 //
-// A product in full is the default. Where the processor multiplies bfloat16 faster than float32,
-// products in bfloat16 estimate the distances of float32 features; a pair whose place its estimate
-// leaves open is computed in full, so the choice changes the time of a call and none of its counts.
-// The environment variable REID_EXT_CPU_ESTIMATE=float32|bfloat16 overrides both the processor and
-// the sample of estimated_cpu.h. It is read at each call.
+// The default is a full product. If the processor multiplies bfloat16 faster than float32, products
+// in bfloat16 estimate the distances of float32 features. A pair is open if the estimate cannot
+// decide its order; it is then computed in full, so the choice changes only the speed and not the
+// counts. The environment variable REID_EXT_CPU_ESTIMATE=float32|bfloat16 overrides the processor
+// and the sample of estimated_cpu.h. Each call reads it.
 //
-// To add a kind of estimate: a value of Estimate, its name in choice_cpu.cpp, its error in
+// To add an estimate, add a value of Estimate, its name in choice_cpu.cpp, its error in
 // estimate_cpu.h, and its product in count_cpu.h.
 #pragma once
 
@@ -21,16 +21,16 @@ enum class Estimate {
   kBFloat16,  // the product of the features rounded to bfloat16
 };
 
-// What REID_EXT_CPU_ESTIMATE asks for; nothing if it is not set.
+// The estimate that REID_EXT_CPU_ESTIMATE requests, or nothing if the variable is not set.
 std::optional<Estimate> forced_estimate();
 
-// The fastest estimate of products of such features: the forced one, or by the processor.
+// The fastest estimate of products of these features, or the requested one.
 Estimate fastest_estimate(const Tensor& features);
 
-// Whether an estimate that leaves so many of the pairs open is faster than products in full. The
-// one rule for the sample of a whole gallery and for each tile.
+// Whether an estimate with this share of open pairs is faster than a full product. The same rule
+// holds for the sample of a whole gallery and for each tile.
 inline bool estimate_pays(int64_t open, int64_t pairs) {
-  constexpr int64_t kFewest = 10;  // pairs for each open one
+  constexpr int64_t kFewest = 10;  // pairs per open pair
   return kFewest * open < pairs;
 }
 

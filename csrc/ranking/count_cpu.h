@@ -1,9 +1,9 @@
-// How many images of one block of a gallery come before each threshold: count_before of stream.h.
+// Counts how many images of a gallery block precede each threshold: count_before of stream.h.
 //
-// A tile of the product is small enough to stay near the core. Its numbers, in full or in bfloat16,
-// estimate the values that pairs are compared by. Of each of its rows only what may not be behind
-// the query's last threshold is looked at again; the pairs between bounds around a threshold are
-// grouped by image, so that a row of the gallery is read once for all its queries.
+// A tile of the product stays in the cache of the core. Its values, in full or in bfloat16,
+// estimate the values by which pairs are compared. Images that are certainly behind the last
+// threshold of the query are dropped first. Images whose bounds contain a threshold are open: they
+// are grouped by image, so that a row of the gallery is read once for all its queries.
 #pragma once
 
 #include <algorithm>
@@ -18,7 +18,7 @@
 
 namespace reid_ext::ranking {
 
-// What the images of a block are compared with, as in stream.h, and the images that do not count.
+// The thresholds of stream.h that the images are compared with, and the images that do not count.
 template <typename T>
 struct Thresholds {
   const T* values;
@@ -26,17 +26,17 @@ struct Thresholds {
   const int64_t *listed, *listed_offsets;
 };
 
-// A pair whose place the estimate leaves open.
+// A pair whose order the estimate cannot decide.
 template <typename T>
 struct Open {
-  int64_t query, column;  // of the block
+  int64_t query, column;  // column: row of the block
   T high, value;
 };
 
 template <typename T>
 class Counter {
  public:
-  // `first` is the gallery index of the block's first row.
+  // `first` is the gallery index of the first row of the block.
   Counter(const Tensor& query, const Tensor& block, int64_t first, Metric metric,
           const Thresholds<T>& thresholds, Estimate estimate)
       : query_tensor_(query),
@@ -57,7 +57,7 @@ class Counter {
     columns_.emplace(block_, b_, d_, metric, dropped);
   }
 
-  // Adds to counts, one per threshold. An exact count goes on in full once estimates pay no more.
+  // Adds to counts, one per threshold. Exact counts use full products once estimates do not pay.
   void count(Compute compute, int64_t* counts) {
     counts_ = counts;
     taken_ = compute == Compute::kApproximate;
@@ -83,7 +83,7 @@ class Counter {
     }
   }
 
-  // How many pairs the estimates leave open. Nothing is counted.
+  // The number of pairs that the estimates leave open. Counts nothing.
   int64_t open_pairs() {
     std::vector<int64_t> counts(t_.offsets[q_]);
     counts_ = counts.data();
@@ -102,8 +102,8 @@ class Counter {
   }
 
  private:
-  static constexpr int64_t kRows = 256, kCols = 4096;  // of a tile: 4 MiB of float32
-  static constexpr int64_t kProbe = 16;                // rows of the first tile of estimates
+  static constexpr int64_t kRows = 256, kCols = 4096;  // tile size: 4 MiB of float32
+  static constexpr int64_t kProbe = 16;                // rows of the first estimated tile
   static inline const std::vector<float> kNone = {};
 
   struct Tile {  // queries i .. i + rows with rows j .. j + cols of the block
@@ -115,7 +115,7 @@ class Counter {
     return product(x16.rows, rows_of(rounded_->rows, at.j, at.cols));
   }
 
-  // Counts in one tile; returns how many pairs its estimates left open.
+  // Counts in one tile. Returns how many pairs its estimates left open.
   template <typename Number>
   int64_t count_tile(const Tile& at, const Number* tile, const std::vector<float>& dropped,
                      Estimate estimate) {
@@ -128,7 +128,7 @@ class Counter {
     return open;
   }
 
-  // Counts what is certain, and lists what is open.
+  // Counts the certain pairs, and lists the open ones.
   template <typename Number>
   int64_t find_open(const Tile& at, const Number* tile, const std::vector<float>& dropped,
                     Estimate estimate) {
@@ -172,7 +172,7 @@ class Counter {
     }
   }
 
-  // The values of the open pairs, image by image.
+  // Computes the values of the open pairs, grouped by image.
   void compute_open(const Tile& at) {
     std::vector<int64_t> start(at.cols + 1);
     for (int64_t r = 0; r < at.rows; ++r) {
@@ -192,7 +192,7 @@ class Counter {
     });
   }
 
-  // All of one image.
+  // Computes all open pairs of one image.
   void compute_company(Open<T>* const* pairs, int64_t n) const {
     const T* x[kCompany];
     T out[kCompany];
@@ -213,7 +213,7 @@ class Counter {
     }
   }
 
-  // Counts the open pairs of a query by their values, those that counted as below already again.
+  // Counts the open pairs of a query by their values, and takes back those already counted.
   void settle(int64_t q, const std::vector<Open<T>>& open) {
     for (const Open<T>& pair : open) {
       for (int64_t k = t_.offsets[q]; k < t_.offsets[q + 1]; ++k) {
@@ -232,8 +232,8 @@ class Counter {
   const std::vector<T> norms_;
   std::optional<Rounded> rounded_;
   std::optional<Columns<T>> columns_;
-  std::vector<std::vector<Open<T>>> open_;  // of a tile, by row
-  bool taken_ = false;                      // estimates count as the values themselves
+  std::vector<std::vector<Open<T>>> open_;  // the open pairs of a tile by row
+  bool taken_ = false;                      // whether estimates are used as the values
   int64_t* counts_ = nullptr;
 };
 

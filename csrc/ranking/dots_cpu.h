@@ -1,6 +1,6 @@
-// Dot products of one row with a few others, each summed in the same order whatever the company.
+// Dot products of one row with a few others. The order of each sum does not depend on the others.
 //
-// So a pair has one value wherever it is computed: equal rows tie, however the work was cut.
+// A pair therefore always has the same value, and equal rows tie for any division of the work.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 namespace reid_ext::ranking {
 
-constexpr int kCompany = 4;  // rows that hide each other's latency
+constexpr int kCompany = 4;  // rows at a time, to hide latency
 
 template <typename T>
 struct Vector64 {

@@ -1,12 +1,13 @@
-// What a product that a library computed, in bfloat16 or in full, says of the dot of dots_cpu.h.
+// Bounds the error of a library's product, in bfloat16 or in full, relative to dots_cpu.h.
 //
-// Let x16 be a row rounded to bfloat16 and drop(x) = |x - x16|, 0 in full. With
+// Let x16 be a row rounded to bfloat16 and drop(x) = |x - x16|, which is 0 for a full product. With
 // |q16| <= Q = |q| + drop(q) and w for the rounding of two sums of D products in any order,
 //
 //   |estimate - q.g| <= drop(q) |g| + Q drop(g) + w Q (|g| + drop(g)) + 2^-8 |estimate|
 //
-// by Cauchy and Schwarz; the last term is the estimate's own rounding to the 8 bits of a bfloat16.
-// What processors flush to zero and the last steps of a value's rounding come on top.
+// by the Cauchy-Schwarz inequality. The last term is the rounding of the estimate itself to the
+// 8 bits of a bfloat16. The bounds also cover numbers that processors flush to zero, and the last
+// rounding steps of a value.
 #pragma once
 
 #include <torch/csrc/stable/ops.h>
@@ -23,7 +24,7 @@
 
 namespace reid_ext::ranking {
 
-using Bits16 = uint16_t;  // of a bfloat16
+using Bits16 = uint16_t;  // the bits of a bfloat16
 
 inline float as_float(Bits16 bits) {
   const uint32_t wide = uint32_t(bits) << 16;
@@ -35,7 +36,7 @@ inline float as_float(Bits16 bits) {
 inline float as_float(float value) { return value; }
 inline double as_float(double value) { return value; }
 
-// x to the nearest bfloat16, ties to even; returns the squared norm of what that drops.
+// Rounds x to the nearest bfloat16, ties to even. Returns the squared norm of the difference.
 REID_CLONES inline float round_row(const float* x, int64_t d, Bits16* out) {
   float dropped = 0;
 #pragma omp simd reduction(+ : dropped)
@@ -51,14 +52,14 @@ REID_CLONES inline float round_row(const float* x, int64_t d, Bits16* out) {
   return dropped;
 }
 
-// No less than the norm of d numbers whose squares add up to this: the squares of tiny ones, and
-// what a processor flushes of their sum, are not in it.
+// An upper bound of the norm of d numbers whose squares have this sum. The sum lacks the squares of
+// tiny numbers, and parts that a processor flushes to zero.
 template <typename T>
 T norm_above(T squares, int64_t d) {
   return std::sqrt(squares) + std::sqrt(T(2) * T(d) * kSmallest<T>);
 }
 
-// Rows in bfloat16, with the norm of what each lost.
+// Rows in bfloat16, with the norm of the difference to each original row.
 struct Rounded {
   Tensor rows;
   std::vector<float> dropped;
@@ -75,14 +76,14 @@ struct Rounded {
   }
 };
 
-constexpr double kMargin = 1.01;  // over the rounding of the bounds themselves
+constexpr double kMargin = 1.01;  // covers the rounding of the bounds themselves
 
-// Half a unit in the last place, relative.
+// Half a unit in the last place, as a relative error.
 template <typename T>
 constexpr T kRounding = std::numeric_limits<T>::epsilon() / 2;
 
-// Of the gallery rows of a block: how a product becomes a value to compare, and what its error is
-// made of. `dropped` is empty for products in full.
+// For the gallery rows of a block: how a product becomes a value to compare, and the parts of its
+// error. `dropped` is empty for full products.
 template <typename T>
 struct Columns {
   std::vector<T> scale, bias, by_norm, by_dropped, always;
@@ -103,7 +104,7 @@ struct Columns {
   }
 };
 
-// The share of one query in the error; all 0 where an estimate is taken for the value itself.
+// The part of the error from one query. All values are 0 if estimates are used as the values.
 template <typename T>
 struct QueryError {
   T per_norm = 0, per_dropped = 0, relative = 0, always = 0;

@@ -1,4 +1,4 @@
-// See estimated_cpu.h. The gallery is rounded a block at a time, which bounds the memory.
+// Implements estimated_cpu.h. The gallery is rounded one block at a time to bound the memory.
 #include "ranking/estimated_cpu.h"
 
 #include <algorithm>
@@ -11,10 +11,10 @@
 namespace reid_ext::ranking {
 namespace {
 
-constexpr int64_t kBlockBytes = 32 << 20;  // of gallery rows that are counted at once
+constexpr int64_t kBlockBytes = 32 << 20;  // bytes of gallery rows that are counted at once
 constexpr int64_t kSampledQueries = 64, kSampledImages = 2048;
 
-// Rows 0, step, 2 step and so on of x.
+// Rows 0, step, 2 step, ... of x.
 Tensor every(const Tensor& x, int64_t step) {
   const int64_t n = (x.size(0) + step - 1) / step, d = x.size(1);
   const Tensor out = torch::stable::new_empty(x, {n, d});
@@ -48,7 +48,7 @@ struct Positives {
   }
 };
 
-// Gallery indices that do not count: the positives and junk of each query, ascending.
+// Gallery indices that do not count: the positives and junk of each query in ascending order.
 struct Listed {
   std::vector<int64_t> offsets = {0}, indices;
 
@@ -69,7 +69,7 @@ struct Listed {
   }
 };
 
-// A positive's rank: one, the positives of its query before it, and the images that were counted.
+// The rank of a positive: 1 + the positives of its query before it + the images counted before it.
 void to_ranks(const Positives& positives, const std::vector<int64_t>& counts, int64_t* ranks) {
   const auto comes_before = [&](int64_t a, int64_t b) {
     return before(positives.values[a], positives.indices[a], positives.values[b],
@@ -81,7 +81,7 @@ void to_ranks(const Positives& positives, const std::vector<int64_t>& counts, in
     const int64_t begin = positives.offsets[i], end = positives.offsets[i + 1];
     std::sort(order.begin() + begin, order.begin() + end, comes_before);
     for (int64_t k = begin; k < end; ++k) ranks[k] = 1 + (k - begin) + counts[order[k]];
-    std::sort(ranks + begin, ranks + end);  // approximate counts need not ascend
+    std::sort(ranks + begin, ranks + end);  // approximate counts may not ascend
   }
 }
 

@@ -1,6 +1,6 @@
-// Ranks of a gallery in memory by estimates, in two steps: the values of the positives' own pairs,
-// then how many images of the gallery come before each. The ranks are those of a stable sort by
-// the values of stream.h.
+// Ranks with a gallery in memory by estimates. The first step computes the values of the positives,
+// and the second counts how many gallery images precede each. The ranks are those of a stable sort
+// by the values of stream.h.
 #pragma once
 
 #include "ranking/choice_cpu.h"
@@ -8,10 +8,10 @@
 
 namespace reid_ext::ranking {
 
-// Whether estimates in bfloat16 pay for a sample of queries and images of float32 features.
+// Whether estimates in bfloat16 are faster, judged by a sample of queries and images (float32).
 bool estimates_pay(const Problem& p);
 
-// Of float32 features; the lists are checked.
+// Ranks of float32 features. The caller must have checked the lists.
 Tensor ranks_by_estimates(const Problem& p, Estimate estimate);
 
 }  // namespace reid_ext::ranking

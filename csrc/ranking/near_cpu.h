@@ -1,5 +1,5 @@
-// Of one query's row of a tile: which images may come before its last threshold, between which
-// bounds their values lie, and before how many thresholds they certainly come.
+// Finds the images of one query's row of a tile that may precede its last threshold, the bounds of
+// their values, and the number of thresholds that they certainly precede.
 #pragma once
 
 #include <algorithm>
@@ -11,7 +11,7 @@
 
 namespace reid_ext::ranking {
 
-// Images of a row whose lower bound is not above the limit, in order. NaN counts as low and high.
+// Images of a row whose lower bound is at most the limit, in order. A NaN bound is kept.
 template <typename T>
 struct Near {
   std::vector<int64_t> column;
@@ -61,7 +61,8 @@ REID_CLONES void find_near(const Estimate* estimates, const Columns<T>& columns,
   near.size = m;
 }
 
-// Drops the columns that are listed, ascending in [begin, end) as gallery indices from `first` on.
+// Drops the listed columns. The list [begin, end) has ascending gallery indices; the tile starts at
+// index `first`.
 template <typename T>
 void drop_listed(Near<T>& near, int64_t first, const int64_t* begin, const int64_t* end) {
   if (begin == end) return;
@@ -77,7 +78,7 @@ void drop_listed(Near<T>& near, int64_t first, const int64_t* begin, const int64
 }
 
 struct Sides {
-  int64_t below = 0, not_above = 0;  // by the upper bound, by the lower bound
+  int64_t below = 0, not_above = 0;  // by the upper and the lower bound
 };
 
 template <typename T>
@@ -97,8 +98,8 @@ REID_CLONES void mark_unsure(const T* low, const T* high, int64_t n, T threshold
   for (int64_t k = 0; k < n; ++k) unsure[k] |= !(high[k] < threshold) & !(low[k] > threshold);
 }
 
-// Adds to each count the images that certainly come before its threshold, and marks those that lie
-// between bounds around some threshold. A NaN threshold has all numbers before it.
+// Adds to each count the images that certainly precede its threshold, and marks the images whose
+// bounds contain a threshold. All numbers precede a NaN threshold.
 template <typename T>
 int64_t count_near(Near<T>& near, const T* thresholds, int64_t p, int64_t* counts) {
   std::fill_n(near.unsure.begin(), near.size, uint8_t(0));

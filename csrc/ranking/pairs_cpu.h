@@ -1,4 +1,4 @@
-// What the distances of chosen pairs are compared by: the values of stream.h on the CPU.
+// The values by which chosen pairs are compared (see stream.h), on the CPU.
 #pragma once
 
 #include <torch/csrc/stable/ops.h>
@@ -9,7 +9,7 @@
 
 namespace reid_ext::ranking {
 
-// Query row query_rows[k] with block row block_rows[k], for k in [0, p); d values to a row.
+// Pairs of query row query_rows[k] and block row block_rows[k], k in [0, p). Rows have length d.
 template <typename T>
 struct PairRows {
   const T *query, *block;

@@ -1,18 +1,18 @@
-// Ranks of every query's positives among its gallery: all that CMC, AP and INP need.
+// The ranks of the positives of every query in its gallery, from which CMC, AP and INP follow.
 //
-//   rank(q, p) = 1 + number of gallery images of q, junk left out, that come before p
+//   rank(q, p) = 1 + number of gallery images of q, without junk, that precede p
 //
-// in a stable sort by (distance, gallery index), NaN last. Nothing is sorted: a rank is a count.
+// in a stable sort by (distance, gallery index) with NaN last. Ranks are counted without sorting.
 //
 //   query    (Q, D)  float32|float64    gallery   (G, D)  like query   (or distances (Q, G))
-//   offsets  (Q + 1,) int64             indices   (L,)    int64, of query q those from offsets[q]
-//                                                 to offsets[q + 1], ascending, in [0, G)
-//   ranks    (P,) int64 from 1, of query q at its offsets of the positives, ascending
+//   offsets  (Q + 1,) int64             indices   (L,)    int64 in [0, G); those of query q are at
+//                                                 offsets[q] to offsets[q + 1], ascending
+//   ranks    (P,) int64 from 1; those of query q are at its offsets of the positives, ascending
 //
 // Source: Zheng et al., "Scalable Person Re-identification: A Benchmark", ICCV 2015, sec. 5.1, for
-// junk; the counting is ours. Distances are compared as product * scale + bias of metric.h: the
-// cosine itself, not 1 - cosine, and half the squared distance less |query|^2, so rounding merges
-// less.
+// junk. Counting is our method. Distances are compared by product * scale + bias of metric.h, that
+// is by the cosine itself instead of 1 - cosine, and by half the squared distance minus |query|^2.
+// This way rounding makes fewer distances equal.
 #pragma once
 
 #include <optional>
@@ -24,7 +24,7 @@
 
 namespace reid_ext::ranking {
 
-// Whether a gallery image at (a, index i) comes before one at (b, index j).
+// Whether a gallery image with value a and index i precedes one with value b and index j.
 template <typename T>
 REID_HD bool before(T a, int64_t i, T b, int64_t j) {
   const bool nan_a = a != a, nan_b = b != b;
@@ -47,11 +47,11 @@ inline Lists read_lists(const char* op, const std::string& name, const Tensor& o
   return {torch::stable::contiguous(offsets), torch::stable::contiguous(indices)};
 }
 
-// Which values the ranks are of. How exact ranks are found is the kernel's choice.
+// The values by which images are ranked. For kExact, the kernel chooses how to find the ranks.
 enum class Compute {
   kExact,        // values in the precision of the features
-  kApproximate,  // values by products in bfloat16 on the CPU; CUDA multiplies what it is given,
-                 // which the Python face has rounded
+  kApproximate,  // values by products in bfloat16 on the CPU. CUDA multiplies its input,
+                 // which the Python function has rounded
 };
 
 inline Compute read_compute(const char* op, int64_t compute, const Tensor& query) {
@@ -62,7 +62,7 @@ inline Compute read_compute(const char* op, int64_t compute, const Tensor& query
   return static_cast<Compute>(compute);
 }
 
-// What both ops work on: features with their metric, or distances.
+// The input of both ops: features with their metric, or distances.
 struct Problem {
   std::optional<Tensor> query, gallery, distances;
   Metric metric = Metric::kSquaredEuclidean;
@@ -105,7 +105,7 @@ inline Problem read(const char* op, const Tensor& distances, const Tensor& posit
   return p;
 }
 
-// The CPU kernels, named here for ranking_test.cpp; every other caller uses the dispatcher.
+// The CPU kernels, declared here for ranking_test.cpp. All other callers use the dispatcher.
 Tensor rank_positives_cpu(const Tensor& query, const Tensor& gallery,
                           const Tensor& positive_offsets, const Tensor& positive_indices,
                           const Tensor& junk_offsets, const Tensor& junk_indices, int64_t metric,

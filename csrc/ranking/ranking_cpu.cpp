@@ -1,10 +1,10 @@
 // Schemas of the ranking ops and their CPU kernels. See ranking.h for the contract.
 //
-// Features are multiplied in full here or, where that is faster, estimated by estimated_cpu.h. In
-// full, a block of queries is multiplied with the whole gallery, so that a positive's own distance
-// is the very number it is compared with. Of each row only what is not behind the last positive is
-// kept (a few percent), of that what is not behind the one before it, and so on: how many are kept
-// is a rank. Memory is one block.
+// Features are multiplied in full here or, if that is faster, estimated by estimated_cpu.h. In
+// full, a block of queries is multiplied with the whole gallery, so a positive is compared with its
+// own distance from the same product. The images of a row that are not behind the last positive are
+// kept (a few percent), then those of them that are not behind the positive before it, and so on.
+// The number of kept images gives the rank. The memory is one block.
 #include <algorithm>
 #include <limits>
 #include <vector>
@@ -20,7 +20,7 @@ namespace reid_ext::ranking {
 namespace {
 
 constexpr int64_t kBlockRows = 256;
-constexpr int64_t kVector = 16;  // what keep_not_above may write past what it keeps
+constexpr int64_t kVector = 16;  // elements that keep_not_above may write past its end
 
 template <typename T>
 struct Threshold {
@@ -33,7 +33,7 @@ struct Row {  // the lists of one query
   int64_t positive_count, junk_count;
 };
 
-// Scratch of one thread.
+// Scratch memory of one thread.
 template <typename T>
 struct Scratch {
   std::vector<Threshold<T>> thresholds;
@@ -51,7 +51,7 @@ void rank_row(const Distances& distances, int64_t g, const Row& row, Scratch<T>&
   std::sort(thresholds.begin(), thresholds.end(), [](const auto& a, const auto& b) {
     return before(a.distance, a.index, b.distance, b.index);
   });
-  int64_t numbers = row.positive_count;  // how many thresholds are not NaN: those come first
+  int64_t numbers = row.positive_count;  // number of thresholds that are not NaN, which come first
   while (numbers > 0 && thresholds[numbers - 1].distance != thresholds[numbers - 1].distance) {
     --numbers;
   }
@@ -61,7 +61,7 @@ void rank_row(const Distances& distances, int64_t g, const Row& row, Scratch<T>&
       numbers == 0 ? 0 : keep_not_above(distances, g, thresholds[numbers - 1].distance, kept);
   const int64_t not_nan =
       numbers == row.positive_count ? 0 : g - count_equal(distances, g, kNaN<T>);
-  for (int64_t j = row.positive_count - 1; j >= 0; --j) {  // from the last on, less is kept
+  for (int64_t j = row.positive_count - 1; j >= 0; --j) {  // backwards, so that `kept` shrinks
     const Threshold<T>& t = thresholds[j];
     int64_t rank = 1 + not_nan, equal = g - not_nan;
     if (j < numbers) {
@@ -111,7 +111,7 @@ Tensor ranks_in_full(const Problem& p, const CheckedLists& lists) {
     const int64_t count = std::min(rows, p.q - first);
     const Tensor block = p.distances ? rows_of(*p.distances, first, count)
                                      : product(rows_of(*p.query, first, count), *p.gallery);
-    T* values = const_cast<T*>(block.const_data_ptr<T>());  // written only if it is our product
+    T* values = const_cast<T*>(block.const_data_ptr<T>());  // written only if it is our own product
     torch::stable::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
       Scratch<T> scratch;
       for (int64_t r = begin; r < end; ++r) {
@@ -135,7 +135,7 @@ Tensor ranks_in_full(const Problem& p, const CheckedLists& lists) {
   return ranks;
 }
 
-// Estimates that are taken as they are, those that were asked for, or those that pay.
+// The estimate to use: for approximate values, as requested, or if it is faster.
 Estimate estimate_for(const Problem& p) {
   if (p.compute == Compute::kApproximate) return Estimate::kBFloat16;
   const Estimate estimate = fastest_estimate(*p.query);

@@ -1,9 +1,9 @@
 // CUDA kernels of the ranking ops. See ranking.h for the contract.
 //
-// A block of queries is multiplied with the whole gallery by cuBLAS into scratch that mostly stays
-// in L2. One thread block per query then takes its positives one after the other and counts the
-// gallery images before each, together with the positives before it, which is where its rank goes.
-// Junk is counted like the rest and taken off again. No atomics, no list is read on the host.
+// cuBLAS multiplies a block of queries with the whole gallery into scratch memory that mostly stays
+// in L2. One thread block per query then processes its positives one after the other. It counts the
+// gallery images and the positives before each, which gives the place to write its rank. Junk is
+// counted like other images and then subtracted. There are no atomics, and the host reads no list.
 #include <algorithm>
 #include <optional>
 
@@ -16,7 +16,7 @@ namespace {
 
 constexpr int64_t kBlockRows = 1024;
 
-// How many of list[0 .. n), or of 0 .. n without a list, come before (t, index); in all threads.
+// How many of list[0 .. n), or of 0 .. n without a list, precede (t, index). All threads get it.
 template <typename T>
 __device__ int64_t count_before(const RowOf<T>& row, const int64_t* list, int64_t n, T t,
                                 int64_t index) {
@@ -28,7 +28,7 @@ __device__ int64_t count_before(const RowOf<T>& row, const int64_t* list, int64_
   return block_sum(count);
 }
 
-// Queries first .. first + rows, whose values stand in `block`, g to a row.
+// Queries first .. first + rows, whose values are in `block` with rows of length g.
 template <typename T>
 __global__ void rank_kernel(const T* __restrict__ block, const T* __restrict__ scale,
                             const T* __restrict__ bias, const T* __restrict__ query_norms,

@@ -1,5 +1,5 @@
-// The CPU side of ranking without Python: a ranking by hand, counts against the definition over
-// blocks, ties and NaN, each estimate and when it pays, and the lists that are refused.
+// The CPU side of ranking without Python: a known ranking, counts compared with the definition over
+// blocks, ties and NaN, each estimate and when it is used, and invalid lists.
 // Run by ctest, which also runs it under sanitizers.
 #include "ranking/ranking.h"
 
@@ -47,7 +47,7 @@ OfQueries draw(int64_t q, int64_t g, unsigned kind) {
   return lists;
 }
 
-// The place of every positive in a stable sort of what is not junk.
+// The rank of every positive by a stable sort of all images that are not junk.
 std::vector<int64_t> by_sorting(const std::vector<double>& distances, int64_t q, int64_t g,
                                 const OfQueries& positives, const OfQueries& junk) {
   std::vector<int64_t> out;
@@ -94,7 +94,7 @@ void test_features_against_sorting(int64_t q, int64_t g, int64_t metric, const c
   std::vector<double> distances(q * g);
   unsigned state = 9;
   for (std::vector<T>* features : {&query, &gallery}) {
-    for (T& v : *features) v = next(state) % 2 ? 1 : -1;  // of length 2: exact, often equal
+    for (T& v : *features) v = next(state) % 2 ? 1 : -1;  // exact products, many of them equal
   }
   for (int64_t i = 0; i < q * g; ++i) {
     for (int64_t k = 0; k < 4; ++k) distances[i] -= query[i / g * 4 + k] * gallery[i % g * 4 + k];
@@ -110,7 +110,7 @@ void test_features_against_sorting(int64_t q, int64_t g, int64_t metric, const c
   unsetenv("REID_EXT_CPU_ESTIMATE");
 }
 
-// 30 images of each of 70 people, who are apart by so much; each person is a query.
+// 30 images of each of 70 identities at distances `apart`. Each identity is a query.
 void test_estimates_pay(float apart, bool want) {
   const int64_t q = 70, g = 2100, d = 32, people = 70;
   std::vector<float> query(q * d), gallery(g * d);
@@ -130,8 +130,8 @@ void test_estimates_pay(float apart, bool want) {
   const Problem p =
       read("test", matrix(query, d, d), matrix(gallery, d, d), vector(own.offsets),
            vector(own.indices), vector(none.offsets), vector(none.indices), 2, kExact);
-  expect(estimates_pay(p) == want, want ? "estimates pay for people who are far apart"
-                                        : "estimates do not pay for people who are not");
+  expect(estimates_pay(p) == want, want ? "estimates pay if identities are far apart"
+                                        : "estimates do not pay if identities are close");
 }
 
 void test_choice_by_environment() {
@@ -142,7 +142,8 @@ void test_choice_by_environment() {
     return fastest_estimate(matrix(one, 1, 1));
   };
   expect(chosen("float32") == Estimate::kInFull, "float32 is a product in full");
-  expect(chosen("bfloat16") == Estimate::kBFloat16, "bfloat16 whatever the processor");
+  expect(chosen("bfloat16") == Estimate::kBFloat16,
+         "the variable selects bfloat16 on any processor");
   expect(fastest_estimate(matrix(wide, 1, 1)) == Estimate::kInFull, "float64 has no estimate");
   expect(contains(error_of([&] { chosen("int8"); }),
                   "REID_EXT_CPU_ESTIMATE must be float32 or bfloat16, got int8"),

@@ -1,4 +1,4 @@
-// One row of distances on the device, as it comes or made of products, and lists to walk over.
+// One row of distances on the device, given or computed from products, and lists of indices.
 #pragma once
 
 #include "common/cuda.cuh"
@@ -25,19 +25,19 @@ __global__ void order_kernel(const T* __restrict__ norms, T* __restrict__ scale,
   }
 }
 
-// One row of products or distances, as distances. scale is null for distances. Fused by name, so
-// that a positive's own distance is the very number it is compared with.
+// One row of products or distances, read as distances. scale is null for distances. The fused
+// multiply-add is explicit, so a positive is compared with exactly its own distance.
 template <typename T>
 struct RowOf {
   const T *values, *scale, *bias;
-  bool finite;  // the query
+  bool finite;  // whether the query is finite
   __device__ T operator()(int64_t k) const {
     if (scale == nullptr) return values[k];
     return finite ? fma(values[k], scale[k], bias[k]) : kNaN<T>;
   }
 };
 
-// What turns products with the rows of (G, D) into distances.
+// Converts products with the rows of (G, D) to distances.
 template <typename T>
 struct Orders {
   Tensor scale, bias;

@@ -1,7 +1,7 @@
-// One row of distances, as it comes or made of products: what is near enough is kept, and counted.
+// One row of distances, given or computed from products: keeps the near ones and counts them.
 //
-// Most of a row lies behind the query's last positive, so a first pass drops it: at 16 distances
-// per instruction where the processor has AVX-512, whose compress instruction packs the rest.
+// Most of a row lies behind the last positive of the query, so a first pass drops it. With AVX-512
+// this handles 16 distances per instruction, and the compress instruction packs the rest.
 #pragma once
 
 #include <algorithm>
@@ -22,21 +22,22 @@ struct GivenRow {
   T at(int64_t k) const { return distances[k]; }
 };
 
-// Fused or not, the same number: scale is -1 where bias is not 0.
+// The result is the same fused or not, because scale is -1 if bias is not 0.
 template <typename T>
 struct ProductRow {
   const T *products, *scale, *bias;
   T at(int64_t k) const { return products[k] * scale[k] + bias[k]; }
 };
 
-constexpr int64_t kChunk = 128;  // distances looked at together for one that is near enough
+constexpr int64_t kChunk = 128;  // distances checked together for one that is near enough
 
 struct Kept {
-  int64_t count, equal;  // how many are kept; how many of all equalled what was asked for
+  int64_t count, equal;  // kept distances; distances equal to `last`
 };
 
-// The distances not above the limit, in order, into `kept`, which has room for all and one vector
-// more, and may be where they are. NaN is above any limit. Counts those equal to `last` if asked.
+// Writes the distances that are not above the limit to `kept`, in order. `kept` needs space for all
+// and one more vector, and may be the row itself. NaN is above any limit. If requested, counts the
+// distances equal to `last`.
 template <bool counts_equal, typename T, typename Row>
 REID_CLONES Kept keep_by_chunks(Row row, int64_t n, T limit, T last, T* kept) {
   Kept result = {0, 0};
@@ -86,7 +87,7 @@ REID_AVX512 Kept keep_by_compress(Row row, int64_t n, float limit, float last, f
     }
     const __mmask16 near = _mm512_mask_cmp_ps_mask(lanes, value, most, _CMP_LE_OQ);
     if (near == 0) continue;
-    // Packed in the register and stored whole: a masked store to memory is many times slower.
+    // Packs in the register and stores it whole, because a masked store is many times slower.
     _mm512_storeu_ps(kept + result.count, _mm512_maskz_compress_ps(near, value));
     result.count += __builtin_popcount(near);
   }
@@ -110,13 +111,13 @@ int64_t keep_not_above(Row row, int64_t n, T limit, T* kept) {
   return keep<false>(row, n, limit, limit, kept).count;
 }
 
-// The same of what is kept, in place; `last` was the limit before.
+// The same for the kept distances, in place. `last` is the previous limit.
 template <typename T>
 Kept narrow(T* kept, int64_t n, T limit, T last) {
   return keep<true>(GivenRow<T>{kept}, n, limit, last, kept);
 }
 
-// How many of the first n of a row equal the threshold; two NaN count as equal.
+// How many of the first n of a row equal the threshold. Two NaN count as equal.
 template <typename T, typename Row>
 REID_CLONES int64_t count_equal(Row row, int64_t n, T threshold) {
   const bool nan = threshold != threshold;

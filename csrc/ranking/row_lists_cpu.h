@@ -1,11 +1,11 @@
-// Lists of gallery indices on the CPU, checked before they are used to read memory.
+// Lists of gallery indices on the CPU, checked before they index memory.
 #pragma once
 
 #include "ranking/ranking.h"
 
 namespace reid_ext::ranking {
 
-// Offsets that rise from 0 to the length of what they cut.
+// Requires offsets that rise from 0 to the length of the list.
 inline void check_offsets(const char* op, const char* name, const int64_t* offsets, int64_t q,
                           int64_t length) {
   bool ordered = offsets[0] == 0 && offsets[q] == length;
@@ -14,7 +14,7 @@ inline void check_offsets(const char* op, const char* name, const int64_t* offse
                   length, ", got offsets from ", offsets[0], " to ", offsets[q]);
 }
 
-// Each in [0, size), the number of `of`.
+// Requires each index in [0, size), where size is the number of `of`.
 inline void check_range(const char* op, const char* name, const Tensor& indices, int64_t size,
                         const char* of) {
   const int64_t* values = indices.const_data_ptr<int64_t>();

@@ -1,13 +1,13 @@
-// Ranking a gallery that comes in blocks: the parts of a rank that one block knows.
+// Ranks with a gallery that comes in blocks: computes the parts of a rank from one block.
 //
 //   rank(q, p) = 1 + positives of q before p + sum over the blocks of count_before(q, p)
 //
-// pair_values gives what the distances of chosen pairs are compared by, product * scale + bias of
-// metric.h, and count_before how many images of a block come before such a threshold. Positives and
-// junk are listed, and not counted. On the CPU a library's product, in full or in bfloat16, is an
-// estimate with a known error: the pairs that it leaves open get their pair_values. So a rank is
-// exactly that of a stable sort by pair_values, however the gallery was cut. Which estimate a block
-// gets is decided in the kernel, by choice_cpu.h and by how many pairs the first tile leaves open.
+// pair_values returns the values by which chosen pairs are compared, product * scale + bias of
+// metric.h. count_before returns how many images of a block precede such a threshold, excluding the
+// listed positives and junk. On the CPU a library's product, in full or in bfloat16, is an estimate
+// with a known error, and the pairs that it leaves open are computed as by pair_values. A rank is
+// therefore exactly that of a stable sort by pair_values, for any division into blocks. The kernel
+// chooses the estimate of a block by choice_cpu.h and by the pairs that the first tile leaves open.
 //
 //   query       (Q, D)    float32|float64
 //   block       (B, D)    like query; its first image has gallery index `first`
@@ -86,7 +86,7 @@ inline Stream read_stream(const Tensor& query, const Tensor& block, int64_t firs
           query.size(1)};
 }
 
-// The CPU kernels, named here for stream_test.cpp; every other caller uses the dispatcher.
+// The CPU kernels, declared here for stream_test.cpp. All other callers use the dispatcher.
 Tensor pair_values_cpu(const Tensor& query, const Tensor& block, const Tensor& pair_query,
                        const Tensor& pair_row, int64_t metric);
 Tensor count_before_cpu(const Tensor& query, const Tensor& block, int64_t first,

@@ -1,5 +1,5 @@
-// Schemas of the streaming ops and their CPU kernels. See stream.h for the contract, pairs_cpu.h
-// and count_cpu.h for the work.
+// Schemas of the streaming ops and their CPU kernels. See stream.h for the contract, and
+// pairs_cpu.h and count_cpu.h for the implementation.
 #include "ranking/count_cpu.h"
 #include "ranking/pairs_cpu.h"
 #include "ranking/row_lists_cpu.h"

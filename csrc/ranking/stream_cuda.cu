@@ -1,11 +1,12 @@
 // CUDA kernels of the streaming ops. See stream.h for the contract.
 //
-// pair_values: one warp per pair. count_before: a tile of products by cuBLAS, small enough to stay
-// in L2; one thread block per query counts in its row for one threshold after the other, listed
-// images included, and takes the listed ones of the tile off again. cuBLAS sums in an order of its
-// own: what lies nearer to a threshold than both roundings may be apart, a warp computes again, as
-// the threshold was. (Under torch's TF32 setting a product is further off than that.) The launches
-// of one call follow each other on one stream and each count has one writer: no atomics.
+// pair_values: one warp per pair. count_before: cuBLAS makes a tile of products that stays in L2.
+// One thread block per query counts the images in its row for one threshold after the other,
+// including the listed images, and then subtracts those. cuBLAS sums in its own order, so a warp
+// recomputes images that are closer to a threshold than the two roundings may differ, in the order
+// of the threshold. (With TF32 enabled in torch, a product is less accurate than that.) The
+// launches of one call follow each other on one stream, and each count has one writer, so no
+// atomics.
 #include <algorithm>
 #include <limits>
 
@@ -16,11 +17,11 @@
 namespace reid_ext::ranking {
 namespace {
 
-constexpr int64_t kRows = 1024, kCols = 8192;  // of a tile: 32 MiB of float32
+constexpr int64_t kRows = 1024, kCols = 8192;  // tile size: 32 MiB of float32
 template <typename T>
 constexpr T kEpsilon = std::numeric_limits<T>::epsilon();
 
-// One warp: what a pair is compared by. Fused by name, so that it is one number in every kernel.
+// One warp computes the value of a pair. The explicit FMA makes it the same in every kernel.
 template <typename T>
 __device__ T warp_pair_value(const T* a, const T* b, T scale, T bias, int64_t d) {
   T product = 0;
@@ -44,7 +45,7 @@ __global__ void values_kernel(const T* __restrict__ query, const T* __restrict__
 }
 
 template <typename T>
-struct StreamView {  // a call of count_before, as its kernel reads it
+struct StreamView {  // the input of count_before as its kernel reads it
   const T *query, *block, *scale, *bias, *query_norms, *thresholds;
   const int64_t *indices, *offsets;
   ListView listed;
@@ -52,14 +53,14 @@ struct StreamView {  // a call of count_before, as its kernel reads it
   int64_t first, d;
 };
 
-// One query's row of a tile whose first image is row `begin` of the block.
+// The row of one query in a tile whose first image is row `begin` of the block.
 template <typename T>
 struct TileRow {
   const StreamView<T>& s;
   const T *query, *products;
   int64_t begin;
   bool finite;
-  T reach;  // how far two sums of the products may be apart, over the image's length
+  T reach;  // largest difference of two sums of the products, per length of the image
 
   __device__ TileRow(const StreamView<T>& s, const T* tile, int64_t q, int64_t begin)
       : s(s), query(s.query + q * s.d), products(tile), begin(begin) {
@@ -69,12 +70,12 @@ struct TileRow {
   }
 
   __device__ bool is_open(T value, int64_t image, T t) const {
-    // the image's length times the scale of its products
+    // the length of the image times the scale of its products
     const T length = s.metric == Metric::kCosine ? T(1) : std::sqrt(T(2) * s.bias[image]);
     return std::abs(value - t) <= reach * length + 4 * kEpsilon<T> * std::abs(value);
   }
 
-  // By a whole warp: whether a lane's image k of the tile comes before (t, index), if it asks.
+  // For a whole warp: whether the lane's image k precedes (t, index), for lanes that ask.
   __device__ bool before(bool asks, int64_t k, T t, int64_t index) const {
     const long long image = begin + k;
     T value = kNaN<T>;
@@ -90,7 +91,7 @@ struct TileRow {
   }
 };
 
-// Queries first_query .. first_query + rows and rows `begin` on of the block, `cols` of them.
+// Queries first_query .. first_query + rows, and `cols` rows of the block from row `begin`.
 template <typename T>
 __global__ void count_kernel(StreamView<T> s, const T* __restrict__ tile,
                              int64_t* __restrict__ counts, int64_t first_query, int64_t rows,
@@ -102,7 +103,7 @@ __global__ void count_kernel(StreamView<T> s, const T* __restrict__ tile,
     for (int64_t p = s.offsets[q]; p < s.offsets[q + 1]; ++p) {
       const T t = s.thresholds[p];
       const int64_t index = s.indices[p];
-      long long count = 0;  // whole warps go on together
+      long long count = 0;  // whole warps continue together
       for (int64_t at = warp * kWarp; at < cols; at += kBlockThreads) {
         count += row.before(at + lane < cols, at + lane, t, index);
       }

@@ -1,5 +1,5 @@
-// The streaming ops without Python: counts of every block against the definition by each estimate,
-// ties, NaN, listed images, tiles that do not fill up. Run by ctest, which also runs it under
+// The streaming ops without Python: the counts of every block and each estimate compared with the
+// definition, ties, NaN, listed images, partial tiles. Run by ctest, which also runs it under
 // sanitizers.
 #include "ranking/stream.h"
 
@@ -25,7 +25,7 @@ bool precedes(double a, int64_t i, double b, int64_t j) {
   return a < b || (a == b && i < j);
 }
 
-// Points on a line; every fifth image is a positive of every query, every third is junk.
+// Points on a line. Every fifth image is a positive of every query, and every third is junk.
 template <typename T>
 void test_counts(int64_t q, int64_t g, int64_t cut) {
   std::vector<T> query(q), gallery(g);

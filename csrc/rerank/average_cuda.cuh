@@ -1,15 +1,15 @@
-// V averaged over the k2 nearest, and Jaccard distances by an inverted index, on the device.
+// On the device: averages V over the k2 nearest, and Jaccard distances by an inverted index.
 //
-// Rows to be added are listed one after the other, sorted by (row, column) keeping their order, and
-// summed by a thread per result. In the Jaccard sums a block owns a query and goes through its
-// columns in order; in one column every other image appears once, so no two threads meet.
+// The rows to be added are listed one after the other and sorted stably by (row, column). One
+// thread per result sums them. For the Jaccard sums, a block owns a query and processes its columns
+// in order. Within a column every other image appears once, so no two threads write to one place.
 #pragma once
 
 #include "rerank/encode_cuda.cuh"
 
 namespace reid_ext::rerank {
 
-// How many pairs the a-th nearest of image i adds.
+// The number of pairs that the a-th nearest of image i adds.
 template <typename T>
 __global__ void lengths_kernel(EncodingView<T> v, const int64_t* __restrict__ index, int64_t kept,
                                int64_t averaged, int64_t* __restrict__ lengths) {
@@ -33,7 +33,7 @@ __global__ void copies_kernel(EncodingView<T> v, const int64_t* __restrict__ ind
   }
 }
 
-// The sums of equal pairs, in the order in which they were listed.
+// The sums of equal pairs, in the order of the list.
 template <typename T>
 __global__ void sums_kernel(const T* __restrict__ values, const int64_t* __restrict__ order,
                             const int64_t* __restrict__ counts, const int64_t* __restrict__ ends,
@@ -77,7 +77,7 @@ Encoding averaged(const Encoding& v, const Tensor& index, const Settings& settin
   return {unique, means, offsets_of(unique, n)};
 }
 
-// V by columns: pairs column * n + row, ascending.
+// V by columns: pairs column * n + row, in ascending order.
 template <typename T>
 __global__ void turn_kernel(EncodingView<T> v, int64_t count, int64_t* __restrict__ turned) {
   REID_FOR_EACH(e, count) { turned[e] = v.pairs[e] % v.n * v.n + v.pairs[e] / v.n; }
@@ -102,7 +102,7 @@ Encoding inverted(const Encoding& v) {
   return {pairs, values, offsets_of(pairs, n)};
 }
 
-// By a whole block: the sums of minima of row i with rows `first` and on, into `shared`.
+// For a whole block: the sums of minima of row i with rows from `first` on, written to `shared`.
 template <typename T>
 __device__ void shared_weights(const EncodingView<T>& v, const EncodingView<T>& columns, int64_t i,
                                int64_t first, T* shared) {
@@ -115,7 +115,7 @@ __device__ void shared_weights(const EncodingView<T>& v, const EncodingView<T>& 
       const T other = columns.values[at];
       if (j >= first) shared[j - first] += mine < other ? mine : other;
     }
-    __syncthreads();  // the next column may meet the same images
+    __syncthreads();  // wait, as the next column may write to the same images
   }
 }
 

@@ -1,15 +1,15 @@
-// The sparse rows V(i, .) on the device: lists of (row, column) pairs as single numbers, which
-// torch sorts and makes unique, and kernels that give each pair its value.
+// The sparse rows V(i, .) on the device: lists of (row, column) pairs as single numbers. torch
+// sorts them and makes them unique, and kernels compute the value of each pair.
 //
-// A thread per neighbour decides what an image's set takes in; a warp per pair makes the weight.
-// Sums are over fixed orders: no atomics. The lengths of two lists are read on the host.
+// One thread per neighbour decides which images it adds to a set. One warp per pair computes the
+// weight. Sums have a fixed order, without atomics. The host reads the lengths of two lists.
 #pragma once
 
 #include "rerank/features_cuda.cuh"
 
 namespace reid_ext::rerank {
 
-// V as pairs row * n + column, ascending, with values; those of row i are from offsets[i].
+// V as ascending pairs row * n + column with values. The pairs of row i start at offsets[i].
 struct Encoding {
   Tensor pairs, values, offsets;
 };
@@ -31,7 +31,7 @@ struct EncodingView {
   for (int64_t e = int64_t(blockIdx.x) * kBlockThreads + threadIdx.x; e < int64_t(count); \
        e += int64_t(gridDim.x) * kBlockThreads)
 
-// One thread per item.
+// Launches a kernel with one thread per item.
 template <typename... Parameters, typename... Arguments>
 void launch(void (*kernel)(Parameters...), int64_t items, const Tensor& like,
             Arguments... arguments) {
@@ -48,7 +48,7 @@ inline Tensor running_sum(const Tensor& counts) {
   return call<Tensor>("aten::cumsum", "", counts, int64_t(0), std::optional<ScalarType>());
 }
 
-// The last of some integers, on the host: waits for the device.
+// The last of some integers, on the host. This waits for the device.
 inline int64_t last_of(const Tensor& t) {
   if (t.numel() == 0) return 0;
   const Tensor last = rows_of(t, t.numel() - 1, 1);
@@ -56,7 +56,7 @@ inline int64_t last_of(const Tensor& t) {
   return torch::stable::to(last, cpu).const_data_ptr<int64_t>()[0];
 }
 
-// Whether each of an image's `size` nearest has it among its own; index is (n, kept).
+// Whether each of the `size` nearest of an image has the image among its own; index is (n, kept).
 static __global__ void mutual_kernel(const int64_t* __restrict__ index, int64_t kept, int64_t size,
                                      int64_t n, int64_t* __restrict__ mutual) {
   REID_FOR_EACH(e, n * size) {
@@ -67,7 +67,7 @@ static __global__ void mutual_kernel(const int64_t* __restrict__ index, int64_t 
   }
 }
 
-// The nearest of all images, and which of them are mutual.
+// The nearest images of all images, and which of them are mutual.
 struct Graph {
   const int64_t *index, *wide, *half;  // (n, kept), (n, wide_size), (n, half_size)
   int64_t n, kept, wide_size, half_size;
@@ -81,7 +81,8 @@ struct Graph {
   }
 };
 
-// How many pairs each neighbour c of an image adds: itself, and R(c, r(k1 / 2)) where that is due.
+// The number of pairs that each neighbour c of an image adds: c itself, and R(c, r(k1 / 2)) if R*
+// includes it.
 static __global__ void count_kernel(Graph g, int64_t* __restrict__ counts) {
   REID_FOR_EACH(e, g.n * g.wide_size) {
     counts[e] = 0;
@@ -110,7 +111,7 @@ static __global__ void pairs_kernel(Graph g, const int64_t* __restrict__ counts,
   }
 }
 
-// Where the pairs of each row begin: the first that is not below row * n.
+// The start of each row: the first pair that is not below row * n.
 static __global__ void offsets_kernel(const int64_t* __restrict__ pairs, int64_t count, int64_t n,
                                       int64_t* __restrict__ offsets) {
   REID_FOR_EACH(i, n + 1) {
@@ -134,7 +135,7 @@ inline Tensor offsets_of(const Tensor& pairs, int64_t n) {
   return offsets;
 }
 
-// exp(-p) of every pair, by one warp: from the neighbours' keys, or a key made anew.
+// exp(-p) of every pair, by one warp, from the key of the neighbour or a newly computed key.
 template <typename T, typename Pairs>
 __global__ void weights_kernel(Pairs source, const int64_t* __restrict__ pairs, int64_t count,
                                const int64_t* __restrict__ index, const T* __restrict__ keys,
@@ -158,7 +159,7 @@ __global__ void weights_kernel(Pairs source, const int64_t* __restrict__ pairs, 
   }
 }
 
-// Every row over its sum, by one warp.
+// Divides every row by its sum, one warp per row.
 template <typename T>
 __global__ void divide_kernel(const int64_t* __restrict__ offsets, int64_t n, T* __restrict__ v) {
   const int64_t stride = int64_t(gridDim.x) * kBlockWarps;
@@ -179,7 +180,7 @@ inline Tensor mutual(const Tensor& index, int64_t size) {
   return out;
 }
 
-// Pairs (i, j) with j in R*(i), ascending.
+// The pairs (i, j) with j in R*(i), in ascending order.
 inline Tensor expanded_pairs(const Tensor& index, const Settings& settings) {
   const int64_t n = index.size(0);
   const Tensor wide = mutual(index, settings.wide(n)), half = mutual(index, settings.half(n));
@@ -201,7 +202,7 @@ inline Tensor expanded_pairs(const Tensor& index, const Settings& settings) {
   return unique;
 }
 
-// V before it is averaged.
+// V before averaging.
 template <typename T, typename Pairs>
 Encoding reciprocal_weights(Pairs source, const Found& found, const Settings& settings) {
   const int64_t n = found.indices.size(0), kept = found.indices.size(1);

@@ -1,4 +1,4 @@
-// V of all images with their features, and the queries' final distances from it, block by block.
+// V of all images with features, and the final distances of the queries from it, block by block.
 #pragma once
 
 #include "rerank/features_cpu.h"
@@ -6,7 +6,7 @@
 
 namespace reid_ext::rerank {
 
-// Puts the products of queries first .. first + count with gallery images into out (count, n - q).
+// Copies the products of queries first .. first + count with gallery images to out (count, n - q).
 template <typename T>
 void keep(const T* tile, Tile t, int64_t first, int64_t count, int64_t q, int64_t n, T* out) {
   const int64_t left = std::max(t.j, q), width = t.j + t.cols - left, g = n - q;
@@ -17,7 +17,7 @@ void keep(const T* tile, Tile t, int64_t first, int64_t count, int64_t q, int64_
   }
 }
 
-// V of the images, from one pass over all pairs.
+// Computes V of the images with one pass over all pairs.
 template <typename T, typename Source>
 struct Encoded {
   Neighbours<T> nearest;
@@ -32,7 +32,7 @@ struct Encoded {
   Encoding<T> view() const { return {nearest, v, gallery}; }
 };
 
-// What turns products with the gallery into keys.
+// Converts products with the gallery to keys.
 template <typename T>
 auto gallery_keys(const Features<T>& features, int64_t q) {
   return [scale = features.scale.data() + q, bias = features.bias.data() + q](const T* row) {
@@ -40,7 +40,7 @@ auto gallery_keys(const Features<T>& features, int64_t q) {
   };
 }
 
-// The k smallest of every row, by index where equal, into rows `first` and on of the two tensors.
+// The k smallest keys of every row, ties by index, written to rows from `first` on of two tensors.
 template <typename T>
 void select(const T* rows, int64_t first, int64_t count, int64_t n, int64_t k, T* smallest,
             int64_t* indices) {
@@ -57,8 +57,8 @@ void select(const T* rows, int64_t first, int64_t count, int64_t n, int64_t k, T
   });
 }
 
-// Queries begin .. end with their `top` gallery images. Blocks of products are those of all queries
-// whichever are asked for, so that the products are the same to the bit.
+// Queries begin .. end with their `top` gallery images. The blocks of products do not depend on the
+// requested queries, so the products are always bitwise equal.
 template <typename T>
 TwoTensors nearest_of(const Images& images, const Settings& settings, const Features<T>& features,
                       const Encoding<T>& encoding, int64_t begin, int64_t end, int64_t top) {

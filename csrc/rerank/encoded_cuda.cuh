@@ -1,12 +1,12 @@
-// V of all images on the device, and the queries' final distances from it: a thread block per query
-// sums its Jaccard minima in a row of scratch and blends.
+// V of all images on the device, and the final distances of the queries from it. One thread block
+// per query sums its Jaccard minima in a row of scratch memory and blends.
 #pragma once
 
 #include "rerank/average_cuda.cuh"
 
 namespace reid_ext::rerank {
 
-// Queries first .. first + rows: `out` (rows, g), of which keys may read, becomes the result.
+// Queries first .. first + rows. The result overwrites `out` (rows, g), which keys may read.
 template <typename T, typename Keys, typename Pairs>
 __global__ void blend_kernel(Keys keys, Pairs source, const T* __restrict__ farthest,
                              EncodingView<T> v, EncodingView<T> columns, T* scratch, int64_t first,
@@ -23,7 +23,7 @@ __global__ void blend_kernel(Keys keys, Pairs source, const T* __restrict__ fart
   }
 }
 
-// V of all images and its columns.
+// V of all images, by rows and by columns.
 struct Encoded {
   Encoding v, columns;
 };
@@ -35,7 +35,7 @@ Encoded encode(Pairs source, const Found& found, const Settings& settings) {
   return {v, inverted<T>(v)};
 }
 
-// keys_of(rows) reads what the rows hold before they are overwritten.
+// keys_of(rows) reads the content of rows before it is overwritten.
 template <typename T, typename KeysOf, typename Pairs>
 void blend(Tensor rows, int64_t first, int64_t q, T lambda, KeysOf keys_of, Pairs source,
            const Found& found, const Encoded& encoded) {
@@ -53,8 +53,8 @@ void blend(Tensor rows, int64_t first, int64_t q, T lambda, KeysOf keys_of, Pair
   }
 }
 
-// Queries begin .. end with their `top` gallery images. Blocks of products are those of all queries
-// whichever are asked for, so that the products are the same to the bit.
+// Queries begin .. end with their `top` gallery images. The blocks of products do not depend on the
+// requested queries, so the products are always bitwise equal.
 template <typename T>
 TwoTensors nearest_of(const Images& images, const Settings& settings, const Features<T>& features,
                       const Found& found, const Encoded& encoded, int64_t begin, int64_t end,

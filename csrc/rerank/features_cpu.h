@@ -1,7 +1,7 @@
-// Images with their features, and the scans that find each its nearest, tile by tile of products.
+// Images with features, and the scans that find the nearest of each, by tiles of products.
 //
-// The products of images with themselves are symmetric: each tile on or right of the diagonal
-// serves the images of its rows and those of its columns, and the tiles left of it are not made.
+// The products of the images with themselves are symmetric. Each tile on or right of the diagonal
+// serves the images of its rows and of its columns, and the tiles left of it are not computed.
 #pragma once
 
 #include <algorithm>
@@ -18,14 +18,14 @@ struct Tile {
   int64_t i, rows, j, cols;
 };
 
-// Images with what turns their products into keys.
+// The images with the factors that turn their products into keys.
 template <typename T>
 struct Features {
   Tensor x;
   Metric metric;
-  bool plain;  // p is the distance as it is
+  bool plain;  // p is the distance itself
   int64_t n, d;
-  std::vector<T> norms, scale, bias;  // of each image: its squared norm, and its Order
+  std::vector<T> norms, scale, bias;  // of each image: squared norm and Order
 
   Features(const Tensor& features, Metric by, bool plain_distances = false)
       : x(features),
@@ -63,11 +63,11 @@ void scan_rows(const T* tile, Tile t, const Features<T>& images, Nearest<T>& nea
   });
 }
 
-// Columns first .. cols of the tile, for which the rows are neighbours.
+// Scans columns first .. cols of the tile, whose neighbours are the rows.
 template <typename T>
 void scan_columns(const T* tile, Tile t, int64_t first, const Features<T>& images,
                   Nearest<T>& nearest) {
-  constexpr int64_t kColumnsAtOnce = 512;  // their limits stay in the nearest cache
+  constexpr int64_t kColumnsAtOnce = 512;  // so that their limits stay in the L1 cache
   torch::stable::parallel_for(first, t.cols, kColumnsAtOnce, [&](int64_t begin, int64_t end) {
     const T* limit = nearest.limit.data() + t.j;
     T* farthest = nearest.farthest.data() + t.j;
@@ -89,7 +89,7 @@ void scan_columns(const T* tile, Tile t, int64_t first, const Features<T>& image
   });
 }
 
-// Every row of x against every image.
+// Scans every row of x against every image.
 template <typename T>
 void scan_keys(const Tensor& x, const Features<T>& images, Nearest<T>& nearest) {
   CpuTileProduct product(x, std::min(x.size(0), kTileRows), std::min(images.n, kTileCols));
@@ -103,8 +103,8 @@ void scan_keys(const Tensor& x, const Features<T>& images, Nearest<T>& nearest) 
   }
 }
 
-// Shows see(tile, where) the tiles of products on or right of the diagonal, of those blocks of rows
-// that are wanted by their number. What a tile is depends on the number of images alone.
+// Calls see(tile, where) for the tiles of products on or right of the diagonal, in the blocks of
+// rows for which wanted(block number) is true. The tiles depend on the number of images only.
 template <typename T, typename Wanted, typename See>
 void symmetric_tiles(const Features<T>& images, Wanted wanted, See see) {
   const int64_t n = images.n, height = rows_of_symmetric_tile(n);
@@ -121,16 +121,16 @@ void symmetric_tiles(const Features<T>& images, Wanted wanted, See see) {
   }
 }
 
-// What a tile says of the images of its rows, and of those of its columns.
+// Scans a tile for the images of its rows and of its columns.
 template <typename T>
 void scan_tile(const T* tile, Tile t, const Features<T>& images, Nearest<T>& nearest) {
   scan_rows(tile, t, images, nearest);
   const int64_t square =
-      t.j == t.i ? std::min(t.rows, t.cols) : 0;  // on the diagonal: rows had both
+      t.j == t.i ? std::min(t.rows, t.cols) : 0;  // on the diagonal, rows saw both
   scan_columns(tile, t, square, images, nearest);
 }
 
-// Every image against every image, itself among them; see(tile, where) is shown each tile.
+// Scans every image against every image, including itself. Calls see(tile, where) for each tile.
 template <typename T, typename See>
 void scan_all(const Features<T>& images, Nearest<T>& nearest, See see) {
   symmetric_tiles(

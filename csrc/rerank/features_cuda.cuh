@@ -1,5 +1,5 @@
-// Images with their features on the device, and the nearest of each: blocks of products by cuBLAS,
-// each row of which one thread block reads once.
+// Images with features on the device, and the nearest of each. cuBLAS makes blocks of products, and
+// one thread block reads each row once.
 #pragma once
 
 #include "rerank/scan.h"
@@ -18,12 +18,12 @@ __global__ void orders_kernel(const T* __restrict__ norms, T* __restrict__ scale
   }
 }
 
-// What a kernel needs to know of a pair of images. key() is for a whole warp.
+// The data of a pair of images for kernels. A whole warp calls key().
 template <typename T>
 struct FeaturePairs {
   const T *x, *norms, *scale, *bias;
   Metric metric;
-  bool plain;  // p is the distance as it is
+  bool plain;  // p is the distance itself
   int64_t d;
 
   __device__ T key(int64_t i, int64_t j) const {
@@ -55,7 +55,7 @@ struct Features {
     STD_CUDA_KERNEL_LAUNCH_CHECK();
   }
 
-  // Keys of a block of products with images `first` and on.
+  // The keys of a block of products with images from `first` on.
   ProductKeys<T> keys(const Tensor& block, int64_t first) const {
     return {block.template const_data_ptr<T>(), scale.template const_data_ptr<T>() + first,
             bias.template const_data_ptr<T>() + first, block.size(1)};
@@ -71,7 +71,7 @@ struct Features {
   }
 };
 
-// The k nearest of every row, nearest first: keys and indices (rows, k), farthest (rows,).
+// The k nearest of every row, nearest first: keys and indices (rows, k), and farthest (rows,).
 struct Found {
   Tensor keys, indices, farthest;
 
@@ -96,8 +96,8 @@ int64_t rows_of_product(int64_t rows, int64_t n) {
   return std::min(rows, block_rows(n, sizeof(T), kBlockRows));
 }
 
-// see(block, first) is shown the products of rows `first` and on with all images, of those blocks
-// that are wanted by their number.
+// Calls see(block, first) with the products of rows from `first` on with all images, for the blocks
+// for which wanted(block number) is true.
 template <typename T, typename Wanted, typename See>
 void blocks_of_products(const Tensor& x, const Tensor& images, Wanted wanted, See see) {
   const int64_t rows = x.size(0), n = images.size(0), most = rows_of_product<T>(rows, n);
@@ -108,7 +108,7 @@ void blocks_of_products(const Tensor& x, const Tensor& images, Wanted wanted, Se
   }
 }
 
-// see(block, first) is shown every block of products.
+// Calls see(block, first) for every block of products.
 template <typename T, typename See>
 Found find(const Tensor& x, const Features<T>& images, int64_t k, See see) {
   const int64_t n = images.x.size(0);

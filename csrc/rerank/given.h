@@ -1,5 +1,5 @@
-// Images with the distances between them given: the matrix [[qq, qg], [qg^T, gg]], of which image i
-// has column i, as in the released code. For host and device.
+// Images with given distances: the matrix [[qq, qg], [qg^T, gg]], where column i belongs to image
+// i, as in the released code. For host and device.
 #pragma once
 
 #include "common/product.h"
@@ -7,7 +7,7 @@
 
 namespace reid_ext::rerank {
 
-// A matrix with any strides.
+// A matrix view with any strides.
 template <typename T>
 struct View {
   const T* data;
@@ -18,7 +18,7 @@ struct View {
   REID_HD T at(int64_t i, int64_t j) const { return data[i * row_stride + j * column_stride]; }
 };
 
-// Keys are the squares: p is a key over the row's largest.
+// Keys are squared distances, and p is a key divided by the largest of its row.
 template <typename T>
 struct GivenPairs {
   int64_t q, n;
@@ -40,7 +40,8 @@ inline void copy_block(Tensor to, int64_t first_column, const Tensor& from) {
   torch::stable::copy_(part, from);
 }
 
-// Distances of images first .. first + count, all queries or all gallery images, to all n images.
+// Distances of images first .. first + count to all n images. The range has only queries or only
+// gallery images.
 inline void gather(const Given& d, int64_t first, int64_t count, const Tensor& rows) {
   const auto columns = [&](Tensor t, int64_t at) {
     return torch::stable::transpose(torch::stable::narrow(t, 1, at, count), 0, 1);
@@ -54,7 +55,7 @@ inline void gather(const Given& d, int64_t first, int64_t count, const Tensor& r
   }
 }
 
-// The next images after `first` to gather at a time: queries, or gallery images.
+// The number of images after `first` to gather next, either queries or gallery images.
 inline int64_t next_rows(const Given& d, int64_t first, int64_t most) {
   const int64_t end = first < d.q ? d.q : d.q + d.g;
   return std::min(most, end - first);

@@ -1,4 +1,4 @@
-// The nearest of images with given distances, on the CPU: some rows gathered at a time.
+// The nearest images by given distances on the CPU, gathering some rows at a time.
 #pragma once
 
 #include "rerank/given.h"

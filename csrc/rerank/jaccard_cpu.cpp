@@ -1,6 +1,6 @@
-// Schema of the op jaccard and its CPU kernel: J between all images, where it is below 1.
+// Schema of the op jaccard and its CPU kernel: Jaccard distances below 1 between all images.
 //
-// Rows are made a few thousand at a time and packed, so that little besides the result is held.
+// A few thousand rows are computed and packed at a time, to use little memory beyond the result.
 #include "rerank/jaccard_cpu.h"
 
 #include <list>
@@ -12,14 +12,14 @@ namespace {
 
 constexpr int64_t kRowsAtOnce = 4096;
 
-// Some rows of the result, end to end.
+// Some rows of the result, concatenated.
 template <typename T>
 struct Piece {
   std::vector<int64_t> indices;
   std::vector<T> distances;
 };
 
-// Rows first .. first + count; the length of row i is left in ends[i + 1].
+// Computes rows first .. first + count, and writes the length of row i to ends[i + 1].
 template <typename T>
 Piece<T> rows_of_result(const SparseRows<T>& v, const Inverted<T>& inverted, int64_t first,
                         int64_t count, T most, int64_t* ends) {
@@ -74,7 +74,7 @@ ThreeTensors jaccard(const Tensor& x, const Settings& settings, T most) {
   Tensor distances = torch::stable::new_empty(x, {ends[n]});
   int64_t* index = indices.mutable_data_ptr<int64_t>();
   T* distance = distances.mutable_data_ptr<T>();
-  for (; !pieces.empty(); pieces.pop_front()) {  // what is copied is let go of
+  for (; !pieces.empty(); pieces.pop_front()) {  // pieces are freed after copying
     const Piece<T>& piece = pieces.front();
     index = std::copy(piece.indices.begin(), piece.indices.end(), index);
     distance = std::copy(piece.distances.begin(), piece.distances.end(), distance);

@@ -1,4 +1,4 @@
-// Jaccard distances between sparse rows, by an inverted index: which rows have a column, and what.
+// Jaccard distances between sparse rows, by an inverted index of the rows of each column.
 #pragma once
 
 #include <vector>
@@ -7,11 +7,11 @@
 
 namespace reid_ext::rerank {
 
-// Of every column the rows first .. first + count that are not 0 there, counted from `first`.
+// For every column, the rows first .. first + count with an entry, numbered from `first`.
 template <typename T>
 struct Inverted {
   std::vector<int64_t> offsets;
-  std::vector<Entry<T>> entries;  // column: the row
+  std::vector<Entry<T>> entries;  // its field `column` holds the row
 
   Inverted(const SparseRows<T>& v, int64_t first, int64_t count) : offsets(v.size() + 1, 0) {
     for (int64_t i = first; i < first + count; ++i) {
@@ -25,7 +25,7 @@ struct Inverted {
     }
   }
 
-  // Shows add(row, min(V(i, h), V(row, h))) for every column h of V(i, .), ascending.
+  // Calls add(row, min(V(i, h), V(row, h))) for every column h of V(i, .), in ascending order.
   template <typename Add>
   void minima(const std::vector<Entry<T>>& of_i, Add add) const {
     for (const Entry<T>& mine : of_i) {
@@ -36,7 +36,7 @@ struct Inverted {
   }
 };
 
-// The keys of one query become its final distances; `row` is where they go and what keys may read.
+// Turns the keys of one query into its final distances in `row`, which the keys may read.
 template <typename T, typename Keys>
 REID_CLONES void blend(Keys keys, const T* shared, Normalizer<T> normalized, T lambda, int64_t g,
                        T* row) {
@@ -46,7 +46,7 @@ REID_CLONES void blend(Keys keys, const T* shared, Normalizer<T> normalized, T l
   }
 }
 
-// V of all images, as queries meet it.
+// V of all images, in the form that queries need.
 template <typename T>
 struct Encoding {
   const Neighbours<T>& nearest;
@@ -54,7 +54,7 @@ struct Encoding {
   const Inverted<T>& gallery;
 };
 
-// Final distances of queries first .. first + count, in place of what keys_of(row) reads.
+// Writes the final distances of queries first .. first + count over the input of keys_of(row).
 template <typename T, typename Source, typename KeysOf>
 void blend_rows(T* rows, int64_t first, int64_t count, int64_t g, T lambda, const Source& source,
                 const Encoding<T>& encoding, KeysOf keys_of) {

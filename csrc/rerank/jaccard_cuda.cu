@@ -1,6 +1,6 @@
-// CUDA kernels of the op jaccard: a thread block per row sums its minima in a row of scratch, and
-// counts or writes what is near enough, by ascending column: the threads of a block take pieces of
-// the row in turn. Some rows at a time; the host waits for the length of each such piece.
+// CUDA kernels of the op jaccard. One thread block per row sums its minima in a row of scratch
+// memory, then counts or writes the near entries by ascending column; its threads process pieces of
+// the row in turn. The rows are computed in parts, and the host waits for the length of each part.
 #include <vector>
 
 #include "rerank/average_cuda.cuh"
@@ -13,8 +13,8 @@ __device__ bool is_near(T shared, T most) {
   return shared > T(0) && jaccard_distance(shared) <= most;
 }
 
-// Rows first .. first + rows: their minima into scratch (rows, n), and how many are near. Threads
-// pass scratch on to each other, so that it cannot be promised to have no alias.
+// Writes the minima of rows first .. first + rows to scratch (rows, n), and counts the near
+// entries. No __restrict__ on scratch, because threads read what other threads wrote.
 template <typename T>
 __global__ void minima_kernel(EncodingView<T> v, EncodingView<T> columns, int64_t first,
                               int64_t rows, T most, T* scratch, int64_t* __restrict__ counts) {
@@ -30,7 +30,7 @@ __global__ void minima_kernel(EncodingView<T> v, EncodingView<T> columns, int64_
   }
 }
 
-// Thread t has columns t * length .. (t + 1) * length of the row, and writes after those before it.
+// Thread t handles columns t * length .. (t + 1) * length and writes after the threads before it.
 template <typename T>
 __global__ void pack_kernel(const T* __restrict__ scratch, const int64_t* __restrict__ counts,
                             const int64_t* __restrict__ ends, int64_t rows, int64_t n, T most,
@@ -42,7 +42,7 @@ __global__ void pack_kernel(const T* __restrict__ scratch, const int64_t* __rest
     const T* shared = scratch + r * n;
     int64_t mine = 0;
     for (int64_t j = begin; j < end; ++j) mine += is_near(shared[j], most);
-    __syncthreads();  // the last row's readers are done
+    __syncthreads();  // wait for the readers of the previous row
     starts[threadIdx.x + 1] = mine;
     __syncthreads();
     if (threadIdx.x == 0) {

@@ -1,7 +1,8 @@
-// The k smallest keys of every row and the largest, as they come piece by piece: no row is kept.
+// The k smallest keys of every row and the largest, from a row that arrives in pieces and is not
+// stored.
 //
-// A row is looked at in chunks: most hold no key below the row's limit, the k-th smallest so far.
-// The few that do are gone through key by key.
+// A row is read in chunks. Most chunks have no key below the limit, which is the k-th smallest key
+// so far. The other chunks are read key by key.
 #pragma once
 
 #include <algorithm>
@@ -27,8 +28,8 @@ struct Candidate {
   }
 };
 
-// Of each row the k smallest keys, and the largest. The keys of a row must come by ascending index:
-// then one that equals the limit is always the later, and stays out.
+// The k smallest keys of each row, and the largest. The keys of a row must arrive by ascending
+// index, so a key that equals the limit is always later and is skipped.
 template <typename T>
 class Nearest {
  public:
@@ -49,7 +50,7 @@ class Nearest {
     limit[row] = of_row[k_ - 1].key;
   }
 
-  // The k nearest of a row in order. Keys that are not finite come last, by index; k is at most n.
+  // The k nearest of a row in order. Keys that are not finite are last, by index. k is at most n.
   const Candidate<T>* sorted(int64_t row, int64_t n) {
     Candidate<T>* of_row = candidates_.data() + row * room_;
     const int64_t finite = found(row);
@@ -77,7 +78,7 @@ class Nearest {
   std::vector<Candidate<T>> candidates_;
 };
 
-// One row of keys. Fused or not, the same number: scale is -1 where bias is not 0.
+// One row of keys. The result is the same fused or not, because scale is -1 if bias is not 0.
 template <typename T>
 struct ProductKeys {
   const T *products, *scale, *bias;
@@ -96,8 +97,8 @@ struct GivenKeys {
   T at(int64_t k) const { return keys[k]; }
 };
 
-// The start of the first chunk from `begin` on with a key below the limit, or n. `farthest` takes
-// in every key up to that chunk's end.
+// The start of the first chunk from `begin` on with a key below the limit, or n. Updates `farthest`
+// with all keys up to the end of that chunk.
 template <typename T, typename Keys>
 REID_CLONES int64_t next_near(Keys keys, int64_t begin, int64_t n, T limit, T* farthest) {
   T far = *farthest;
@@ -116,7 +117,7 @@ REID_CLONES int64_t next_near(Keys keys, int64_t begin, int64_t n, T limit, T* f
   return std::min(begin, n);
 }
 
-// The same where every key belongs to another image, with its own limit and farthest.
+// The same if every key belongs to another image, which has its own limit and farthest.
 template <typename T>
 REID_CLONES int64_t next_near_of_columns(const T* products, Order<T> order, const T* limit,
                                          T* farthest, int64_t begin, int64_t n) {
@@ -134,7 +135,7 @@ REID_CLONES int64_t next_near_of_columns(const T* products, Order<T> order, cons
   return n;
 }
 
-// Keys 0 .. n of one row, which are those of images `first` and on.
+// The keys 0 .. n of one row, which belong to images from `first` on.
 template <typename T, typename Keys>
 void scan_row(Keys keys, int64_t n, int64_t first, int64_t row, Nearest<T>& nearest) {
   T* farthest = &nearest.farthest[row];

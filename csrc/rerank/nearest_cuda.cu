@@ -1,5 +1,5 @@
-// CUDA kernels of the op nearest: a thread block per row selects its keys (select_cuda.cuh), and a
-// thread per result makes a distance of its key.
+// CUDA kernels of the op nearest. One thread block per row selects its keys (select_cuda.cuh), and
+// one thread per result turns a key into a distance.
 #include "rerank/features_cuda.cuh"
 
 namespace reid_ext::rerank {

@@ -1,5 +1,5 @@
-// The sparse row V(i, .) of every image, from its nearest neighbours: reciprocal sets, their
-// expansion, weights, and the average over the k2 nearest.
+// The sparse row V(i, .) of every image, computed from its nearest neighbours: reciprocal sets,
+// their expansion, weights, and the average over the k2 nearest.
 #pragma once
 
 #include <algorithm>
@@ -46,10 +46,10 @@ struct Neighbours {
   const int64_t* of(int64_t i) const { return index.data() + i * k; }
 };
 
-// R of every image: those of its `wide` nearest that have it among their own; nearest first.
+// R of every image: those of its `wide` nearest that have it among their own, nearest first.
 struct ReciprocalSets {
   int64_t wide;
-  std::vector<int64_t> members;  // (n, wide), of which the first `count` hold
+  std::vector<int64_t> members;  // (n, wide), of which the first `count` are valid
   std::vector<int64_t> count;    // (n,)
 
   template <typename T>
@@ -72,12 +72,12 @@ struct ReciprocalSets {
   const int64_t* end(int64_t i) const { return begin(i) + count[i]; }
 };
 
-// Which images are in a set, cleared in no time: those whose stamp is the set's own.
+// A set of images that is cleared in O(1): an image belongs to the set if its stamp is the set's.
 class Marks {
  public:
   explicit Marks(int64_t n) : stamp_(n, -1) {}
   bool has(int64_t set, int64_t image) const { return stamp_[image] == set; }
-  bool insert(int64_t set, int64_t image) {  // whether it is new
+  bool insert(int64_t set, int64_t image) {  // returns whether it is new
     const bool is_new = stamp_[image] != set;
     stamp_[image] = set;
     return is_new;
@@ -87,7 +87,7 @@ class Marks {
   std::vector<int64_t> stamp_;
 };
 
-// R*(i), ascending. `expanded` and `reciprocal` are scratch.
+// R*(i) in ascending order. `expanded` and `reciprocal` are scratch memory.
 inline void expanded_set(int64_t i, const ReciprocalSets& sets, const ReciprocalSets& half,
                          Marks& reciprocal, Marks& expanded, std::vector<int64_t>& out) {
   out.assign(sets.begin(i), sets.end(i));
@@ -106,7 +106,7 @@ inline void expanded_set(int64_t i, const ReciprocalSets& sets, const Reciprocal
   std::sort(out.begin(), out.end());
 }
 
-// V before it is averaged. A member of R* that is none of the k nearest has its key made anew.
+// V before averaging. The key of a member of R* outside the k nearest is computed anew.
 template <typename T, typename Source>
 SparseRows<T> reciprocal_weights(const Source& source, const Neighbours<T>& nearest,
                                  const Settings& settings) {
@@ -137,18 +137,18 @@ SparseRows<T> reciprocal_weights(const Source& source, const Neighbours<T>& near
   return v;
 }
 
-// Sums of sparse rows: a dense row of zeros, and which of them are none any more.
+// Sums of sparse rows: a dense row of zeros, and a list of its nonzero columns.
 template <typename T>
 class Accumulator {
  public:
   explicit Accumulator(int64_t n) : sums_(n, T(0)) {}
 
-  void add(int64_t column, T value) {  // above 0
+  void add(int64_t column, T value) {  // value must be above 0
     if (sums_[column] == T(0)) touched_.push_back(column);
     sums_[column] += value;
   }
 
-  // Shows every sum to see(column, sum), by ascending column, and starts anew.
+  // Calls see(column, sum) for every sum by ascending column, then resets the sums.
   template <typename See>
   void drain(See see) {
     std::sort(touched_.begin(), touched_.end());

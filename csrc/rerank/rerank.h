@@ -1,21 +1,21 @@
 // k-reciprocal re-ranking of a gallery, exact and sparse: no matrix over all pairs of images.
 //
-// Of the N = Q + G images, queries first, d(i, j) is the metric's distance and K(i, k) the k + 1
-// nearest of i, itself among them; equal distances by index. With r(k) = k rounded half to even:
+// There are N = Q + G images, queries first. d(i, j) is the distance of the metric, and K(i, k) are
+// the k + 1 nearest of i including i, ties by index. With r(k) = k rounded half to even:
 //   p(i, j)  = d(i, j)^2 / max_j d(i, j)^2                   0 where all images of a row coincide
 //   R(i, k)  = { j in K(i, k) : i in K(j, k) }
-//   R*(i)    = R(i, k1) and every R(c, r(k1 / 2)), c in R(i, k1), of which R(i, k1) has over 2/3
+//   R*(i)    = R(i, k1) and every R(c, r(k1 / 2)), c in R(i, k1), with more than 2/3 in R(i, k1)
 //   V(i, j)  = exp(-p(i, j)) / sum over R*(i)                for j in R*(i), 0 elsewhere
 //   V        averaged over the k2 nearest of i               unless k2 is 1
 //   J(i, j)  = 1 - m / (2 - m),  m = sum_h min(V(i, h), V(j, h))
 //   result   = (1 - lambda) J(q, g) + lambda p(q, g)         for queries q and gallery images g
 // Source: Zhong et al., "Re-ranking Person Re-identification with k-reciprocal Encoding", CVPR
-// 2017, and its released code, whose squares, row maxima and rounding these are.
+// 2017, and its released code, which uses these squares, row maxima and rounding.
 //
 //   query  (Q, D)  float32|float64, finite    gallery  (G, D)  like query     result  (Q, G)
 //
-// Given distances instead of features need not be symmetric: d(i, j) is then that of row j and
-// column i; k1 and k2 beyond the images mean all of them.
+// If distances are given instead of features, they need not be symmetric: d(i, j) is the entry in
+// row j and column i. There, k1 and k2 above the number of images mean all images.
 #pragma once
 
 #include <algorithm>
@@ -29,10 +29,10 @@
 
 namespace reid_ext::rerank {
 
-// k1 and k2 as the op got them, and how many neighbours of each image that takes.
+// k1 and k2 as given to the op, and the numbers of neighbours that follow from them.
 //
-// `clustering`: as the released code of unsupervised re-identification has it, k1 counts the image
-// itself, k2 goes no further than k1, and p is the distance as it is.
+// `clustering` follows the released code of unsupervised re-identification: k1 includes the image
+// itself, k2 is at most k1, and p is the distance itself.
 struct Settings {
   int64_t k1, k2;
   double lambda;
@@ -40,7 +40,7 @@ struct Settings {
 
   int64_t wide(int64_t n) const { return std::min(clustering ? k1 : k1 + 1, n); }
   int64_t half(int64_t n) const {
-    const int64_t k = int64_t(std::nearbyint(double(k1) / 2));  // to even, as NumPy rounds
+    const int64_t k = int64_t(std::nearbyint(double(k1) / 2));  // half to even, as in NumPy
     return std::min(k + 1, wide(n));
   }
   int64_t averaged(int64_t n) const { return std::min(k2, clustering ? wide(n) : n); }
@@ -54,9 +54,9 @@ inline Settings read_settings(const char* op, int64_t k1, int64_t k2, double lam
   return {k1, k2, lambda, false};
 }
 
-// Features of queries and gallery under one another.
+// The features of the queries, followed by those of the gallery.
 struct Images {
-  Tensor x;  // (N, D), dense
+  Tensor x;  // (N, D), contiguous
   Metric metric;
   int64_t q, g, n, d;
 };
@@ -74,7 +74,7 @@ inline Images read_images(const char* op, const Tensor& query, const Tensor& gal
   return {x, read_metric(op, metric), q, g, q + g, d};
 }
 
-// Distances between all images, as three matrices.
+// The distances between all images, as three matrices.
 struct Given {
   Tensor query_gallery, query_query, gallery_gallery;  // (Q, G), (Q, Q), (G, G)
   int64_t q, g;
@@ -89,7 +89,7 @@ inline Given read_given(const char* op, const Tensor& query_gallery, const Tenso
   return {query_gallery, query_query, gallery_gallery, q, g};
 }
 
-// A re-ranking by features, as an op is given it.
+// A re-ranking by features, with the inputs of the op.
 struct Task {
   Settings settings;
   Images images;
@@ -119,9 +119,9 @@ inline void check_count(const char* op, const char* of, int64_t count, int64_t m
                   ", got ", count);
 }
 
-// Rows to be compared with keys, or with one another.
+// Rows to compare with keys, or with each other.
 struct Search {
-  Tensor x;  // dense
+  Tensor x;  // contiguous
   std::optional<Tensor> keys;
   Metric metric;
 };
@@ -137,9 +137,9 @@ inline Search read_search(const char* op, const Tensor& x, const std::optional<T
   return s;
 }
 
-// p(i, .) of one image i, from the keys that order the others: product * scale + bias of metric.h.
+// p(i, .) of one image i, from the keys that order the others, product * scale + bias of metric.h.
 //
-// The distance is key * slope + shift, squared already where the metric is Euclidean.
+// The distance is key * slope + shift, which is already squared for the Euclidean metric.
 template <typename T>
 struct Normalizer {
   T slope, shift, farthest;
@@ -147,7 +147,7 @@ struct Normalizer {
 
   REID_HD T distance(T key) const {
     const T value = key * slope + shift;
-    return value < T(0) ? T(0) : value;  // below 0 by rounding alone
+    return value < T(0) ? T(0) : value;  // negative only by rounding
   }
   REID_HD T operator()(T key) const {
     const T ratio = farthest == T(0) ? T(0) : distance(key) / farthest;
@@ -164,7 +164,7 @@ REID_HD Normalizer<T> normalizer(Metric metric, T squared_norm, T farthest_key) 
   return p;
 }
 
-// The metric's distance from the key it was ordered by.
+// The distance of the metric from the key that orders it.
 template <typename T>
 REID_HD T distance_of_key(Metric metric, T squared_norm, T key) {
   const T distance = normalizer(metric, squared_norm, key).farthest;
@@ -177,13 +177,13 @@ REID_HD Normalizer<T> plain_distance(T squared_norm) {
   return {T(2), squared_norm, T(1), false};
 }
 
-// Whether R*(i) takes in the `size` images of R(c, r(k1 / 2)), of which R(i, k1) has `shared`.
+// Whether R*(i) includes the `size` images of R(c, r(k1 / 2)), `shared` of which are in R(i, k1).
 REID_HD bool expands(int64_t shared, int64_t size) { return 3 * shared > 2 * size; }
 
 template <typename T>
 REID_HD T jaccard_distance(T shared) {
   const T distance = T(1) - shared / (T(2) - shared);
-  return distance < T(0) ? T(0) : distance;  // below 0 by rounding alone
+  return distance < T(0) ? T(0) : distance;  // negative only by rounding
 }
 
 template <typename T>
@@ -194,7 +194,7 @@ REID_HD T blended(T jaccard, T original, T lambda) {
 using TwoTensors = std::tuple<Tensor, Tensor>;
 using ThreeTensors = std::tuple<Tensor, Tensor, Tensor>;
 
-// The CPU kernels, named here for rerank_test.cpp; every other caller goes through the dispatcher.
+// The CPU kernels, declared here for rerank_test.cpp. All other callers use the dispatcher.
 Tensor k_reciprocal_cpu(const Tensor& query, const Tensor& gallery, int64_t k1, int64_t k2,
                         double lambda_value, int64_t metric);
 TwoTensors k_reciprocal_nearest_cpu(const Tensor& query, const Tensor& gallery, int64_t k1,

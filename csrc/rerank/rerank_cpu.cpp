@@ -1,8 +1,8 @@
 // Schemas of the re-ranking ops and their CPU kernels. See rerank.h for the contract.
 //
-// One pass over the products of all pairs, in tiles, leaves each image its nearest and farthest;
-// the products of queries with the gallery are put where the result will be. All that follows is
-// sparse: about 20 weights per image before the average and 60 after it.
+// One pass over tiles of the products of all pairs finds the nearest and farthest of each image.
+// The products of queries with the gallery are written to the memory of the result. The rest is
+// sparse: about 20 weights per image before averaging and 60 after it.
 #include "rerank/encoded_cpu.h"
 #include "rerank/given_cpu.h"
 

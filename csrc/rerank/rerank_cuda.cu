@@ -1,9 +1,9 @@
 // CUDA kernels of the re-ranking ops. See rerank.h for the contract.
 //
-// Blocks of products (cuBLAS) give every image its nearest and farthest; those of queries with the
-// gallery are kept where the result will be. V is made sparse by sorting pairs (encode_cuda.cuh).
-// In the end a block per query sums its Jaccard minima in a row of scratch and blends. Results are
-// the same in every run; the host waits twice, for the lengths of lists.
+// cuBLAS makes blocks of products, from which every image gets its nearest and farthest. The
+// products of queries with the gallery are kept in the memory of the result. V becomes sparse by
+// sorting pairs (encode_cuda.cuh). Finally one block per query sums its Jaccard minima in a row of
+// scratch memory and blends. Every run gives the same bits. The host waits twice, for list lengths.
 #include "rerank/encoded_cuda.cuh"
 #include "rerank/given.h"
 

@@ -1,6 +1,6 @@
-// The CPU side of re-ranking without Python: against the definition as dense matrices, over tiles
-// and blocks, with ties; the nearest keys against sorting; Jaccard distances; and what is refused.
-// Run by ctest, which also runs it under sanitizers.
+// The CPU side of re-ranking without Python: results compared with the definition as dense matrices
+// over tiles and blocks, with ties; nearest keys compared with sorting; Jaccard distances; invalid
+// arguments. Run by ctest, which also runs it under sanitizers.
 #include "rerank/rerank.h"
 
 #include <algorithm>
@@ -19,7 +19,7 @@ using Sets = std::vector<std::vector<char>>;
 
 unsigned next(unsigned& state) { return (state = state * 1664525u + 1013904223u) >> 16; }
 
-// Small integers: distances are exact, and often equal.
+// Small integers, so that distances are exact and many are equal.
 std::vector<double> draw(int64_t n, int64_t d, unsigned seed) {
   std::vector<double> x(n * d);
   for (double& v : x) v = double(next(seed) % 9) - 4;
@@ -64,7 +64,7 @@ int64_t shared(const std::vector<char>& a, const std::vector<char>& b) {
   return count;
 }
 
-// V of p, the squares over their row's largest.
+// V from p, the squared distances divided by the largest of their row.
 Matrix encoded(const Matrix& p, int64_t k1, int64_t half, int64_t k2) {
   const size_t n = p.size();
   std::vector<std::vector<int64_t>> order;
@@ -175,7 +175,7 @@ void test_nearest(int64_t n, int64_t m, int64_t k) {
   expect(same, (std::to_string(k) + " nearest of " + std::to_string(m)).c_str());
 }
 
-// With every image a neighbour and no average, weights differ by distance alone.
+// With every image a neighbour and no average, the weights differ only by distance.
 void test_jaccard(int64_t n, int64_t k1, bool clustering) {
   std::vector<double> x = draw(n, 3, 4);
   const Matrix d = distances(x, 3);
@@ -196,11 +196,11 @@ void test_jaccard(int64_t n, int64_t k1, bool clustering) {
     same = indices.const_data_ptr<int64_t>()[e] == e % n &&
            close(values.const_data_ptr<double>()[e], 1 - least / (2 - least));
   }
-  expect(same, clustering ? "Jaccard distances to cluster by" : "Jaccard distances of re-ranking");
+  expect(same, clustering ? "Jaccard distances for clustering" : "Jaccard distances of re-ranking");
 }
 
-// Whatever the parts, the scans merged and the queries in two stretches give the very numbers of
-// one.
+// Merged scans, and queries in two ranges, must give exactly the values of a single process for any
+// number of parts.
 void test_in_parts(int64_t q, int64_t g, int64_t k1, int64_t parts) {
   const int64_t dim = 3, k2 = 2, n = q + g, k = std::min(std::max(k1 + 1, k2), n);
   std::vector<double> x = draw(q, dim, 5), gallery = draw(g, dim, 6);

@@ -1,18 +1,18 @@
-// Re-ranking in parts: several scans, each of some of all pairs of images, then some of the
-// queries, by what the scans found together.
+// Re-ranking in parts. Each scan processes a share of all pairs of images. Then each process
+// re-ranks a share of the queries with the merged results of the scans.
 #pragma once
 
 #include "rerank/rerank.h"
 
 namespace reid_ext::rerank {
 
-// What one or several of `parts` scans of all pairs found: of every image some of its nearest, n
-// standing for none, and the farthest it was compared with.
+// The results of one or several of `parts` scans of all pairs: for every image some of its nearest,
+// where index n marks an empty entry, and the farthest image it was compared with.
 //
-// A scan goes through blocks of rows of the products, in the very tiles that one process alone
-// would make, so that however many there are, the keys are the same to the bit.
+// A scan processes blocks of rows of the products, with the same tiles as a single process, so the
+// keys are bitwise equal for any number of parts.
 struct Scan {
-  Tensor keys, indices, farthest;  // (N, k), (N, k) int64, (N,): dense
+  Tensor keys, indices, farthest;  // (N, k), (N, k) int64, (N,); contiguous
 };
 
 inline void check_part(const char* op, int64_t part, int64_t parts) {
@@ -21,7 +21,7 @@ inline void check_part(const char* op, int64_t part, int64_t parts) {
                   part);
 }
 
-// Whether the block of rows belongs to the part: dealt to and fro, for later ones are shorter.
+// Whether the block belongs to the part. Later blocks are shorter, so they are dealt to and fro.
 inline bool is_dealt(int64_t block, int64_t part, int64_t parts) {
   const int64_t turn = block % (2 * parts);
   return part == (turn < parts ? turn : 2 * parts - 1 - turn);
@@ -42,11 +42,11 @@ inline Scan read_scan(const char* op, const Tensor& keys, const Tensor& indices,
 
 inline void check_stretch(const char* op, int64_t first, int64_t count, int64_t q) {
   STD_TORCH_CHECK(first >= 0 && count >= 0 && first + count <= q, op,
-                  ": first and count must be a stretch of the ", q, " queries, got ", first,
+                  ": first and count must be a range within the ", q, " queries, got ", first,
                   " and ", count);
 }
 
-// The queries from `first` on to be re-ranked, by what was found.
+// The range of queries from `first` to re-rank with the results of the scans.
 struct Stretch : Task {
   Scan scan;
   int64_t first, count;

@@ -1,5 +1,6 @@
-// Schemas and CPU kernels of re-ranking in parts: several scans, each of some of all pairs, then
-// some of the queries, by what the scans found together. The results are those of one process.
+// Schemas and CPU kernels of re-ranking in parts. Each scan processes a share of all pairs. Then
+// each process re-ranks a share of the queries with the merged scans. The results are identical to
+// those of one process.
 #include "rerank/encoded_cpu.h"
 #include "rerank/scan.h"
 

@@ -1,7 +1,7 @@
-// CUDA kernels of re-ranking in parts. See scan_cpu.cpp for what the parts are.
+// CUDA kernels of re-ranking in parts. scan_cpu.cpp explains the parts.
 //
-// A scan has whole rows: block after block of products (cuBLAS), those that the part is dealt, in
-// which a thread block per row selects (select_cuda.cuh). Rows of other parts are left empty.
+// A scan processes whole rows. cuBLAS makes the blocks of products that belong to the part, and one
+// thread block per row selects (select_cuda.cuh). The rows of other parts are left empty.
 #include "rerank/encoded_cuda.cuh"
 
 namespace reid_ext::rerank {

@@ -1,9 +1,9 @@
-// The k smallest keys of every row and the largest, on the device: a thread block to a row.
+// The k smallest keys of every row and the largest, on the device, with one thread block per row.
 //
-// The block reads the row 256 keys at a time. Those below the limit, the k-th smallest so far, go
-// to a buffer in shared memory, which is sorted and cut to k when it may overflow: a few times per
-// row, as the limit falls fast. The slots are taken by an atomic counter, in any order; the sort by
-// (key, index) makes the result the same in every run. For a k beyond the buffer torch sorts rows.
+// The block reads the row 256 keys at a time. Keys below the limit, the k-th smallest so far, go to
+// a buffer in shared memory. Before it can overflow, the buffer is sorted and cut to k. This
+// happens a few times per row, as the limit falls fast. An atomic counter assigns the slots in any
+// order, and the sort by (key, index) makes the result deterministic. For larger k torch sorts.
 #pragma once
 
 #include <limits>
@@ -33,7 +33,7 @@ __device__ bool before(const Candidate<T>& a, const Candidate<T>& b) {
   return a.key < b.key || (a.key == b.key && a.index < b.index);
 }
 
-// What makes keys of the rows of a block of n columns.
+// Computes the keys of the rows of a block of n columns.
 template <typename T>
 struct ProductKeys {
   const T *products, *scale, *bias;
@@ -60,7 +60,7 @@ struct GivenKeys {
   __device__ T at(int64_t row, int64_t k) const { return keys[row * n + k]; }
 };
 
-// A key that is not finite comes last, by index.
+// Makes a key that is not finite the last, by index.
 template <typename T>
 __device__ T ordered(T key) {
   return key < kInfinity<T> ? key : kInfinity<T>;
@@ -77,14 +77,15 @@ __device__ T block_max(T v) {
     const T other = __shfl_xor_sync(kFullMask, v, offset);
     v = other > v ? other : v;
   }
-  __syncthreads();  // the last call's readers are done
+  __syncthreads();  // wait for the readers of the previous call
   if (threadIdx.x % kWarp == 0) of_warp[threadIdx.x / kWarp] = v;
   __syncthreads();
   for (int w = 0; w < kBlockWarps; ++w) v = of_warp[w] > v ? of_warp[w] : v;
   return v;
 }
 
-// Bitonic, ascending, after the places from `count` on are made the last. By all threads.
+// Sorts ascending by a bitonic sort, after setting the slots from `count` on to the last key. All
+// threads call it.
 template <typename T>
 __device__ void sort_buffer(Candidate<T>* buffer, int count) {
   for (int t = count + threadIdx.x; t < kBuffer; t += kBlockThreads) {
@@ -107,14 +108,14 @@ __device__ void sort_buffer(Candidate<T>* buffer, int count) {
   __syncthreads();
 }
 
-// Rows 0 .. rows of a block; farthest may be null.
+// Rows 0 .. rows of a block. farthest may be null.
 template <typename T, typename Keys>
 __global__ void select_kernel(Keys keys, int64_t rows, int64_t n, int k, T* __restrict__ smallest,
                               int64_t* __restrict__ indices, T* __restrict__ farthest) {
   __shared__ Candidate<T> buffer[kBuffer];
   __shared__ int count;
   for (int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
-    __syncthreads();  // the last row's readers are done
+    __syncthreads();  // wait for the readers of the previous row
     if (threadIdx.x == 0) count = 0;
     __syncthreads();
     Candidate<T> limit = {kInfinity<T>, kNoIndex};
@@ -129,7 +130,7 @@ __global__ void select_kernel(Keys keys, int64_t rows, int64_t n, int k, T* __re
       }
       __syncthreads();
       const int held = count;
-      __syncthreads();  // all have read it
+      __syncthreads();  // wait until all threads have read it
       if (held + kBlockThreads > kBuffer) {
         sort_buffer(buffer, held);
         limit = buffer[k - 1];
@@ -147,7 +148,7 @@ __global__ void select_kernel(Keys keys, int64_t rows, int64_t n, int k, T* __re
   }
 }
 
-// The whole row as keys to be sorted, and its largest.
+// Copies the whole row as keys to be sorted, and finds its largest key.
 template <typename T, typename Keys>
 __global__ void keys_kernel(Keys keys, int64_t rows, int64_t n, T* __restrict__ out,
                             T* __restrict__ farthest) {
@@ -175,7 +176,7 @@ __global__ void head_kernel(const T* __restrict__ sorted, const int64_t* __restr
   }
 }
 
-// The k nearest of each of `rows` rows, to smallest and indices (rows, k) and farthest (rows,).
+// Writes the k nearest of each row to smallest and indices (rows, k), and to farthest (rows,).
 template <typename T, typename Keys>
 void select(const Tensor& like, Keys keys, int64_t rows, int64_t n, int64_t k, T* smallest,
             int64_t* indices, T* farthest) {

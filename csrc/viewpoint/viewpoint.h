@@ -1,33 +1,37 @@
-// Softmax cross entropy over (identity, view) classes, against labels that know both.
+// Softmax cross entropy over (identity, view) classes with labels for both levels.
 //
 //   loss[i] = -sum_jk t_jk log r(j, k),   r = softmax of row i over the classes that are present
 //
-// Identity y has n views that are present, K classes are present in all, (y, v) is the row's own:
-//   adaptive   own 1 - e1 - e2, its n - 1 other views e2 / (n - 1) each, the K - n elsewhere
-//              e1 / (K - n) each; e1 = alpha (1 - sum_v r(y, v)), e2 = alpha (1 - r(y, v)), and
-//              where nobody would get a share it is 0: the labels always sum to 1
-//   fixed      own 0.6, other views 0.3 together, and 0.1 / K for every class; a lone view has 0.9
-//   hard       own 1
-//   released   with one view only: own 1 - alpha (1 - r_y), and alpha (1 - r_j) / (K - 1) for every
-//              class j by its own r_j: sums to 1 + alpha r_y
+// Identity y has n present views, K classes are present in all, and (y, v) is the class of the row:
+//   adaptive   own class 1 - e1 - e2, its n - 1 other views e2 / (n - 1) each, the K - n classes of
+//              other identities e1 / (K - n) each; e1 = alpha (1 - sum_v r(y, v)) and
+//              e2 = alpha (1 - r(y, v)), or 0 if no class would get a share, so the sum is always 1
+//   fixed      own class 0.6, its other views 0.3 together, and 0.1 / K for every class; an
+//              identity with a single view has 0.9
+//   hard       own class 1
+//   released   for one view only: own class 1 - alpha (1 - r_y), and alpha (1 - r_j) / (K - 1) for
+//              every class j by its own r_j; the sum is 1 + alpha r_y
 // The labels are constants in the gradient: d loss / d logit = (sum of t) r - t.
 // With one view, adaptive is the identity label smoothing of the same paper.
 //
 // Source: Zhu et al., "Viewpoint-Aware Loss with Angular Regularization for Person
-// Re-Identification", AAAI 2020, arXiv:1912.01300. The paper has n = 3 and K = 3 C; fixed and
-// released are those of its released code, whose fixed labels of a lone view sum to 0.6, not 1.
+// Re-Identification", AAAI 2020, arXiv:1912.01300. The paper has n = 3 and K = 3 C. fixed and
+// released are from its released code, where the fixed labels of a single view sum to 0.6, not 1.
 //
-//   logits   (N, C V)  float32|float64, identity by identity, of any size; NaN gives a NaN row
+//   logits   (N, C V)  float32|float64, sorted by identity, of any magnitude; NaN gives a NaN row
 //   labels   (N,)      int64 in [0, C)
-//   views    (N,)      int64 in [0, V), -1: the row does not count; or none, with V = 1: all 0
-//   present  (C, V)    bool or none: all. Other classes have no probability and no gradient
-//   loss     ()        mean over the rows that count, 0 without any
-//            (N,)      with each, one per row; NaN where a row does not count
-// For the backward: maximum (N,) of the present logits, and others (N,), the sum of
-// exp(logit - maximum) over other identities; weight () of each row's loss in the result.
+//   views    (N,)      int64 in [0, V), or -1 if the row does not count; if missing, V = 1 and all
+//                      views are 0
+//   present  (C, V)    bool; if missing, all classes are present. Absent classes have probability
+//                      0 and no gradient
+//   loss     ()        mean over the rows that count, 0 if there are none
+//            (N,)      with each, one per row; NaN if the row does not count
+// For the backward: maximum (N,) of the present logits; others (N,), the sum of
+// exp(logit - maximum) over other identities; weight (), the factor of each row's loss.
 //
-// A label or view out of range, or a class of a row that is not present: an error on the CPU. CUDA
-// does not wait to find out: loss and gradient of that row are NaN, and nothing else is read.
+// If a label or view is out of range, or the class of a row is absent, the CPU raises an error.
+// CUDA does not synchronise to check: the loss and the gradient of that row are NaN, and no memory
+// is read out of bounds.
 #pragma once
 
 #include <cmath>
@@ -48,10 +52,10 @@ constexpr int64_t kNoView = -1;
 template <typename T>
 constexpr T kLowest = -std::numeric_limits<T>::infinity();
 
-// The classes of one batch, as pointers to dense memory.
+// The classes of one batch, as pointers to contiguous memory.
 struct Classes {
-  const int64_t *labels, *views;  // views: null where all are 0
-  const bool* present;            // null where all are
+  const int64_t *labels, *views;  // views is null if all are 0
+  const bool* present;            // null if all classes are
   int64_t identities, num_views;
 
   REID_HD int64_t columns() const { return identities * num_views; }
@@ -61,26 +65,26 @@ struct Classes {
   REID_HD bool in_range(int64_t row) const {
     return labels[row] >= 0 && labels[row] < identities && view(row) >= 0 && view(row) < num_views;
   }
-  // Of a row in range: the first column of its identity, and its own column.
+  // For a row in range: the first column of its identity, and its own column.
   REID_HD int64_t first(int64_t row) const { return labels[row] * num_views; }
   REID_HD int64_t own(int64_t row) const { return first(row) + view(row); }
 };
 
-// Over the present classes of other identities, with shifted = logit - maximum.
+// Sums over the present classes of other identities, with shifted = logit - maximum.
 template <typename T>
 struct Others {
   T exps = 0, shifted = 0;  // sums of exp(shifted) and shifted
-  T weighted = 0;           // sum of exp(shifted) * shifted, for the released labels only
+  T weighted = 0;           // sum of exp(shifted) * shifted, used by the released labels only
 };
 
-// exp(shifted) * shifted, 0 at minus infinity.
+// exp(shifted) * shifted, which is 0 at minus infinity.
 template <typename T>
 REID_HD T weighted(T shifted) {
   const T e = fast_exp(shifted);
   return e == T(0) ? T(0) : e * shifted;
 }
 
-// Over the present views of the row's identity: the own class, and the sums of the others.
+// The present views of the row's identity: the own class, and the sums over the other views.
 template <typename T>
 struct Own {
   T exp = 0, shifted = 0, other_exps = 0, other_shifted = 0;
@@ -105,13 +109,14 @@ REID_HD Own<T> own_of(const Classes& c, int64_t row, const T* logits, T maximum)
 }
 
 // The labels of one row: 1 - missing for its own class, `other` for each other view of its
-// identity, elsewhere + slope * r for a class of probability r elsewhere. They sum to 1 + surplus.
+// identity, and elsewhere + slope * r for a class of another identity with probability r. Their sum
+// is 1 + surplus.
 template <typename T>
 struct Labels {
   T missing, other, elsewhere, slope, surplus;
 };
 
-// 1 - r is taken as the sum of the other probabilities, which keeps its digits near r = 1.
+// Computes 1 - r as the sum of the other probabilities, which is accurate near r = 1.
 template <typename T>
 REID_HD Labels<T> labels_of(Targets targets, T alpha, const Own<T>& own, T others,
                             int64_t classes) {
@@ -136,7 +141,7 @@ REID_HD Labels<T> labels_of(Targets targets, T alpha, const Own<T>& own, T other
           elsewhere > 0 ? alpha * own.exp / sum : T(0)};
 }
 
-// weight * value where a weight of 0 takes no part, even of an infinite value.
+// weight * value, or 0 if the weight is 0, even for an infinite value.
 template <typename T>
 REID_HD T part(T weight, T value) {
   return weight == T(0) ? T(0) : weight * value;
@@ -150,8 +155,8 @@ REID_HD T row_loss(const Labels<T>& labels, const Own<T>& own, const Others<T>& 
          part(labels.slope, others.weighted / sum);
 }
 
-// The gradient of scale * row_loss in the logits: of the own class, of another view of the identity
-// and of a class elsewhere whose exp(logit - maximum) is e.
+// The gradient of scale * row_loss in the logits: of the own class, of another view of the
+// identity, and of a class of another identity with exp(logit - maximum) = e.
 template <typename T>
 struct Slopes {
   T own, per_exp_of_view, constant_of_view, per_exp, constant;
@@ -168,7 +173,7 @@ REID_HD Slopes<T> slopes_of(const Labels<T>& labels, const Own<T>& own, T others
           scale * labels.elsewhere};
 }
 
-// The gradient of a row in any one of its logits.
+// The gradient of a row in any of its logits.
 template <typename T>
 REID_HD T grad_at(const Classes& c, int64_t row, int64_t column, T shifted,
                   const Slopes<T>& slopes) {
@@ -179,7 +184,7 @@ REID_HD T grad_at(const Classes& c, int64_t row, int64_t column, T shifted,
   return view ? slopes.per_exp_of_view * e - slopes.constant_of_view : slopes.elsewhere(e);
 }
 
-// The op's inputs, checked and dense.
+// The inputs of the op, checked and contiguous.
 struct Batch {
   const char* op;  // the public function, for errors
   Tensor logits, labels;
@@ -195,12 +200,12 @@ struct Batch {
   }
 };
 
-// From the number in the schema.
+// Reads the targets by their number in the schema.
 inline Targets read_targets(const char* op, int64_t targets, int64_t num_views) {
   const bool known = targets >= 0 && targets <= (num_views == 1 ? 3 : 2);
   STD_TORCH_CHECK(known, op,
-                  ": targets must be 0 (adaptive), 1 (fixed), 2 (hard), or for one view "
-                  "3 (released), got ",
+                  ": targets must be 0 (adaptive), 1 (fixed), 2 (hard), or 3 (released) for one "
+                  "view, got ",
                   targets);
   return static_cast<Targets>(targets);
 }
@@ -241,7 +246,7 @@ inline Batch read(const Tensor& logits, const Tensor& labels, const std::optiona
              alpha,
              read_targets(op, targets, num_views)};
   const bool adapts = b.targets == Targets::kAdaptive || b.targets == Targets::kReleased;
-  const double most = num_views > 1 ? 0.5 : 1.0;  // beyond, a label can be negative
+  const double most = num_views > 1 ? 0.5 : 1.0;  // above this, a label can be negative
   STD_TORCH_CHECK(!adapts || (alpha >= 0 && alpha <= most), op, ": alpha must be in [0, ", most,
                   "], got ", alpha);
   if (views) b.views = torch::stable::contiguous(*views);
@@ -249,7 +254,7 @@ inline Batch read(const Tensor& logits, const Tensor& labels, const std::optiona
   return b;
 }
 
-// loss, maximum, others, weight
+// The loss, maximum, others and weight.
 using LossTensors = std::tuple<Tensor, Tensor, Tensor, Tensor>;
 
 inline LossTensors empty_loss(const Batch& b, bool each) {
@@ -258,7 +263,7 @@ inline LossTensors empty_loss(const Batch& b, bool each) {
           torch::stable::new_empty(b.logits, {b.n}), torch::stable::new_empty(b.logits, {})};
 }
 
-// What the forward left for the backward, and the incoming gradient: () or one per row.
+// The results of the forward that the backward needs, and the incoming gradient, () or one per row.
 struct Saved {
   Tensor grad_loss, maximum, others, weight;
   int64_t grad_stride;
@@ -277,7 +282,7 @@ inline Saved read_saved(const Batch& b, const Tensor& grad_loss, const Tensor& m
           torch::stable::contiguous(others), weight, each};
 }
 
-// The CPU kernels, named here for viewpoint_test.cpp; every other caller uses the dispatcher.
+// The CPU kernels, declared here for viewpoint_test.cpp. All other callers use the dispatcher.
 LossTensors loss_cpu(const Tensor& logits, const Tensor& labels, const std::optional<Tensor>& views,
                      const std::optional<Tensor>& present, int64_t num_views, double alpha,
                      int64_t targets, bool each);

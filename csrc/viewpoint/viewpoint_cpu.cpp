@@ -1,9 +1,9 @@
 // Schemas of the viewpoint ops and their CPU kernels. See viewpoint.h for the contract.
 //
-// One thread per run of rows. A row is a few thousand logits, which stay in the core's cache: it is
-// read for its maximum and again for its sums. The backward computes the exponentials again rather
-// than read a matrix of them, so nothing of the size of the logits is kept but the gradient.
-// The mean over the rows is summed in their order: threads do not change the bits.
+// Each thread processes a run of rows. A row is a few thousand logits, which stay in the cache of
+// the core. It is read once for its maximum and again for its sums. The backward recomputes the
+// exponentials, so the gradient is the only stored matrix of that size. The mean over the rows is
+// summed in their order, so the number of threads does not change the result.
 #include <algorithm>
 
 #include "common/rows_cpu.h"
@@ -12,11 +12,11 @@
 namespace reid_ext::viewpoint {
 namespace {
 
-// The present classes: how many, and 1 or 0 per column in the width of a logit, to select by.
+// The present classes: their number, and a mask with 1 or 0 per column, as wide as a logit.
 template <typename T>
 struct Mask {
   int64_t classes;
-  std::vector<T> present;  // empty where all are
+  std::vector<T> present;  // empty if all are present
 
   explicit Mask(const Classes& c) : classes(c.columns()) {
     if (c.present == nullptr) return;
@@ -36,7 +36,7 @@ void check_rows(const Batch& b) {
                     ": labels must be in [0, ", c.identities, "), got ", c.labels[i], " in row ",
                     i);
     STD_TORCH_CHECK(c.view(i) >= 0 && c.view(i) < c.num_views, b.op, ": views must be in [0, ",
-                    c.num_views, ") or -1 for none, got ", c.view(i), " in row ", i);
+                    c.num_views, ") or -1 (unknown), got ", c.view(i), " in row ", i);
     STD_TORCH_CHECK(c.has(c.own(i)), b.op, ": present must be True for the class of every row, got",
                     " False for identity ", c.labels[i], ", view ", c.view(i), " of row ", i);
   }
@@ -90,7 +90,7 @@ REID_CLONES void write_others(const T* logits, const T* present, T maximum, Slop
   }
 }
 
-// f(first column, how many) of the identities before the row's own, and of those after it.
+// Calls f(first column, count) for the identities before that of the row, and for those after it.
 template <typename F>
 void elsewhere(const Classes& c, int64_t row, F f) {
   const int64_t first = c.first(row), after = first + c.num_views;

@@ -1,10 +1,10 @@
 // CUDA kernels of the viewpoint ops. See viewpoint.h for the contract.
 //
-// One block per row: a row is a few thousand logits, which the second and third reading find in
-// the caches. Its threads stride over the columns in coalesced steps; the sums have one fixed
-// order, and every thread then knows the few logits of the row's identity. One more block takes the
-// mean over the rows. No atomics, no shared memory but that of the reductions, no waiting for
-// values: a row whose class is out of range or not present is given NaN before it is looked up.
+// One block per row. A row is a few thousand logits, so the second and third pass read them from
+// the caches. Threads stride over the columns in coalesced steps, and the sums have a fixed order.
+// Every thread then knows the few logits of the row's identity. One further block computes the mean
+// over the rows. There are no atomics, and shared memory is only used by reductions. The host does
+// not wait: a row whose class is out of range or absent gets NaN before the class is used.
 #include "common/cuda.cuh"
 #include "viewpoint/viewpoint.h"
 
@@ -20,12 +20,12 @@ __device__ T warp_max(T v) {
   return v;
 }
 
-// Every thread gets the largest value of the block.
+// Every thread gets the maximum over the block.
 template <typename T>
 __device__ T block_max(T v) {
   __shared__ T of_warp[kBlockWarps];
   v = warp_max(v);
-  __syncthreads();  // the last call's readers are done
+  __syncthreads();  // wait for the readers of the previous call
   if (threadIdx.x % kWarp == 0) of_warp[threadIdx.x / kWarp] = v;
   __syncthreads();
   for (int w = 0; w < kBlockWarps; ++w) v = of_warp[w] > v ? of_warp[w] : v;
@@ -82,7 +82,7 @@ __global__ void rows_kernel(LossView<T> v) {
   const Classes& c = v.classes;
   for (int64_t i = blockIdx.x; i < v.n; i += gridDim.x) {
     T loss = kNaN<T>, maximum = 0, exps = 0;
-    if (c.counts(i) && usable(c, i)) {  // the same for the whole block
+    if (c.counts(i) && usable(c, i)) {  // the condition is the same for the whole block
       const T* logits = v.logits + i * c.columns();
       maximum = block_row_maximum(c, logits);
       const Others<T> others = block_others(v, i, logits, maximum);
@@ -99,7 +99,7 @@ __global__ void rows_kernel(LossView<T> v) {
   }
 }
 
-// One block: the mean of the losses that count (mean not null), and the weight of each in it.
+// One block: the mean of the losses that count (if mean is not null), and the weight of each.
 template <typename T>
 __global__ void mean_kernel(LossView<T> v, T* mean, T* weight) {
   double sum = 0, count = 0;
@@ -156,7 +156,7 @@ __global__ void grad_kernel(GradView<T> v) {
   for (int64_t i = blockIdx.x; i < v.n; i += gridDim.x) {
     const T* logits = v.logits + i * c.columns();
     T* grad = v.grad + i * c.columns();
-    if (!c.counts(i) || !usable(c, i)) {  // the same for the whole block
+    if (!c.counts(i) || !usable(c, i)) {  // the condition is the same for the whole block
       const T value = c.counts(i) ? kNaN<T> : T(0);
       for (int64_t k = threadIdx.x; k < c.columns(); k += kBlockThreads) grad[k] = value;
       continue;

@@ -1,5 +1,5 @@
-// The CPU side of viewpoint without Python: labels and losses by hand, what does not count, and
-// the arithmetic that CUDA shares. Run by ctest, which also runs it under sanitizers.
+// The CPU side of viewpoint without Python: known labels and losses, rows that do not count, and
+// the arithmetic shared with CUDA. Run by ctest, which also runs it under sanitizers.
 #include "viewpoint/viewpoint.h"
 
 #include <array>
@@ -13,7 +13,7 @@ using namespace reid_ext::viewpoint;
 using namespace reid_ext::testing;
 using reid_ext::Tensor;
 
-constexpr int64_t kAdaptive = 0, kFixed = 1, kHard = 2;  // targets, as the schema has them
+constexpr int64_t kAdaptive = 0, kFixed = 1, kHard = 2;  // the targets, as numbered in the schema
 
 constexpr int64_t kHuge = std::numeric_limits<int64_t>::max();
 
@@ -31,7 +31,7 @@ double first_loss(std::vector<double> logits, std::vector<int64_t> label, std::v
 }
 
 void test_labels_by_hand() {
-  // Probabilities .4 (own), .1, .1 of the identity and .4 elsewhere, as exps of any scale.
+  // Probabilities .4 (own), .1, .1 (its other views) and .4 (other identities), times any scale.
   const Own<double> own = {4, std::log(4.0), 2, 0, 2};
   const Labels<double> t = labels_of(Targets::kAdaptive, 0.25, own, 4.0, 6);
   expect(close(t.missing, 0.25 * 0.4 + 0.25 * 0.6), "adaptive: own 1 - e1 - e2");
@@ -45,7 +45,7 @@ void test_labels_by_hand() {
 
 void test_values_by_hand() {
   const std::vector<double> equal(6, 1e4);
-  const double all = std::log(6.0);  // equal logits: every label that sums to 1 gives log K
+  const double all = std::log(6.0);  // with equal logits, all labels that sum to 1 give log K
   expect(close(first_loss(equal, {1}, {2}, kAdaptive), all), "equal logits, adaptive: log 6");
   expect(close(first_loss(equal, {0}, {0}, kFixed), all), "equal logits, fixed: log 6");
   expect(close(first_loss(equal, {0}, {1}, kHard), all), "equal logits, hard: log 6");
@@ -61,8 +61,8 @@ void test_rows_without_a_view_do_not_count() {
   const std::vector<double> one(logits.begin(), logits.begin() + 6);
   expect(close(first_loss(logits, {0, kHuge}, {1, -1}, kHard), first_loss(one, {0}, {1}, kHard)),
          "the mean is over the other rows");
-  expect(first_loss(logits, {0, 1}, {-1, -1}, kHard) == 0, "none counts: 0");
-  expect(first_loss({}, {}, {}, kAdaptive) == 0, "no rows: 0");
+  expect(first_loss(logits, {0, 1}, {-1, -1}, kHard) == 0, "the loss is 0 if no row counts");
+  expect(first_loss({}, {}, {}, kAdaptive) == 0, "the loss is 0 without rows");
 }
 
 void test_gradient_sums_to_zero() {
@@ -97,13 +97,14 @@ void test_refuses_by_name() {
     return error_of([&] { first_loss(logits, {label}, {view}, kHard); });
   };
   expect(contains(message(kHuge, 0), "labels must be in [0, 2), got 9223372036854775807 in row 0"),
-         "a label out of range");
-  expect(contains(message(0, 3), "views must be in [0, 3) or -1 for none, got 3 in row 0"),
-         "a view out of range");
+         "a label out of range raises an error");
+  expect(contains(message(0, 3), "views must be in [0, 3) or -1 (unknown), got 3 in row 0"),
+         "a view out of range raises an error");
   std::array<bool, 6> present = {true, false, true, true, true, true};
   const std::string excluded =
       error_of([&] { first_loss(logits, {0}, {1}, kHard, mask(present)); });
-  expect(contains(excluded, "False for identity 0, view 1 of row 0"), "a class that is not there");
+  expect(contains(excluded, "False for identity 0, view 1 of row 0"),
+         "an absent class raises an error");
 }
 
 }  // namespace

@@ -52,8 +52,8 @@ def test_argument_error_renames_function_and_arguments():
             ("f", "x", "be float32", "Long", "cast it", ""),
         ),
         (
-            "f: keys and key_labels must come together, got only one of them",
-            ("f", "keys and key_labels", "come together", "only one of them", "", ""),
+            "f: keys and key_labels must be given together, got only one of them",
+            ("f", "keys and key_labels", "be given together", "only one of them", "", ""),
         ),
         (
             "f: x must be 1, got 2\nException raised from f at a.h:1",
@@ -201,7 +201,7 @@ def test_finite_error_contains_the_row():
         (lambda f: f(X.numpy(), Y), "features must be a tensor"),
         (lambda f: f(X, Y[:2]), r"labels must have shape \(3,\)"),
         (lambda f: f(X, Y.float()), "labels must be integers"),
-        (lambda f: f(X, Y, keys=X), "keys and key_labels must come together"),
+        (lambda f: f(X, Y, keys=X), "keys and key_labels must be given together"),
         (lambda f: f(X, Y, keys=X.double(), key_labels=Y), "keys must (have dtype|be) .* like f"),
     ],
 )

@@ -1,10 +1,10 @@
-// CUDA for one host thread: of the runtime and the language, what the kernels of csrc use.
+// CUDA for one host thread: the parts of the runtime and the language that the kernels of csrc use.
 //
-// translate.py turns a launch into emulated::launch, a __shared__ variable into emulated::shared,
-// and notes every kernel that runs. device.cpp has the device.
+// translate.py turns a launch into emulated::launch and a __shared__ variable into
+// emulated::shared, and records every kernel that runs. device.cpp has the device.
 #pragma once
 
-#include <math.h>  // not cmath: CUDA has the overloads in the global namespace
+#include <math.h>  // not cmath, as CUDA has the overloads in the global namespace
 
 #include <cstdint>
 #include <cstring>
@@ -25,7 +25,7 @@ cudaError_t cudaGetLastError();
 
 namespace emulated {
 
-// Where threads wait for each other: all of a block or warp must wait at the same place.
+// A place where threads wait. All threads of a block or warp must wait at the same place.
 using Place = const char*;
 
 struct Config {
@@ -39,7 +39,7 @@ void entered(const char* kernel);
 int64_t most_blocks();
 bool barrier(bool value, Place place);
 void exchange(unsigned mask, void* value, size_t size, int from, Place place);
-unsigned ballot(unsigned mask, bool value, Place place);  // a bit for each lane that says so
+unsigned ballot(unsigned mask, bool value, Place place);  // one bit per lane, set if value is true
 int lane();
 void* block_memory(const void* variable, size_t size);
 
@@ -48,14 +48,14 @@ void launch(const Config& config, Kernel kernel) {
   run(config, [](void* k) { (*static_cast<Kernel*>(k))(); }, &kernel);
 }
 
-// What this lane's partner has; its own value where there is no such lane.
+// The value of the partner lane, or the lane's own value if the partner does not exist.
 template <typename T>
 T shuffled(unsigned mask, T value, int from, Place place) {
   exchange(mask, &value, sizeof(T), from < 32 ? from : lane(), place);
   return value;
 }
 
-// A variable of the block, told from others by its type and by the lambda where it is declared.
+// A variable of the block, identified by its type and by the lambda where it is declared.
 template <typename T, typename Declaration>
 T& shared(Declaration) {
   static const char variable = 0;

@@ -1,9 +1,9 @@
-// The emulated device: blocks one after the other, the threads of a block in turn, each until it
-// waits at a barrier or in a shuffle. What on a GPU would hang or be undefined is an error here.
+// The emulated device. Blocks run one after the other, and the threads of a block take turns; each
+// runs until it waits at a barrier or in a shuffle. Deadlocks and undefined behaviour are errors.
 //
-// One warp runs as far as it can before the next begins, which is as far apart as the threads of a
-// block can get; forward, backward or in a random order. Results that differ between orders show a
-// missing barrier. Shared memory begins as 0xff in every block: NaN, or -1.
+// One warp runs as far as it can before the next starts, which is the largest distance that threads
+// of a block can have, in forward, backward or random order. A missing barrier shows as a
+// difference between orders. Shared memory starts as 0xff in every block, which is NaN or -1.
 #include <cuda_runtime.h>
 
 #include <algorithm>
@@ -53,13 +53,13 @@ struct Thread {
   Fiber fiber;
   dim3 index;
   State state;
-  Place place;  // where it waits
+  Place place;  // where the thread waits
 };
 
 struct Warp {
   int waiting, shuffles;
   size_t size;
-  char values[2][kWarp][16];  // of this shuffle and of the next, which a quick lane may be in
+  char values[2][kWarp][16];  // of this shuffle, and the next, which fast lanes may have reached
 };
 
 struct Variable {
@@ -76,15 +76,15 @@ struct Block {
   bool any, result;
   void (*call)(void*);
   void* kernel;
-  void* host;          // where the scheduler was left
-  Bounds host_bounds;  // of its stack
+  void* host;          // the saved stack pointer of the scheduler
+  Bounds host_bounds;  // the bounds of its stack
   std::string error;
 };
 
 struct Device {
   std::mutex mutex;
   Block block;
-  std::set<std::string> kernels;  // that have run
+  std::set<std::string> kernels;  // the kernels that have run
   std::minstd_rand random;
   int order = 0;
   int64_t most_blocks = 0x7fffffff;
@@ -100,10 +100,10 @@ void wait_in_turn(State state) {
 
 void fail(const std::string& what) {
   device.block.error = what;
-  wait_in_turn(State::kReturned);  // for good: the scheduler gives up the block
+  wait_in_turn(State::kReturned);  // never resumes, as the scheduler abandons the block
 }
 
-// All that wait must wait at one place.
+// Checks that all waiting threads wait at the same place.
 void check_place(int first, int count, State state, Place place) {
   for (int t = first; t < first + count; ++t) {
     const Thread& other = device.block.threads[t];
@@ -143,7 +143,7 @@ struct Order {
   const int* end() const { return items + length; }
 };
 
-// Whether any lane could go on.
+// Runs the lanes of a warp. Returns whether any lane could continue.
 bool run_warp(int warp) {
   const int first = warp * kWarp, lanes = std::min(kWarp, device.block.size - first);
   bool moved = false;
@@ -166,7 +166,7 @@ bool run_warp(int warp) {
     throw std::runtime_error(what + ", thread " + std::to_string(t) + " waits for them at " +
                              block.threads[t].place);
   }
-  throw std::logic_error("nobody waits");
+  throw std::logic_error("no thread waits");
 }
 
 void run_block(const dim3& shape) {
@@ -240,9 +240,10 @@ void exchange(unsigned mask, void* value, size_t size, int from, Place place) {
   const int first = block.current / kWarp * kWarp;
   Warp& warp = block.warps[block.current / kWarp];
   if (mask != 0xffffffffu || block.size - first < kWarp || size > sizeof(warp.values[0][0])) {
-    fail(std::string("not a shuffle of a full warp, of up to 16 bytes, at ") + place);
+    fail(std::string("a shuffle must be of a full warp and of at most 16 bytes, at ") + place);
   }
-  if (warp.waiting > 0 && warp.size != size) fail(std::string("two shuffles meet at ") + place);
+  if (warp.waiting > 0 && warp.size != size)
+    fail(std::string("lanes are in shuffles of different sizes at ") + place);
   auto& values = warp.values[warp.shuffles % 2];
   std::memcpy(values[lane()], value, size);
   self().place = place;
@@ -274,7 +275,7 @@ void* block_memory(const void* variable, size_t size) {
     if (v.key == variable) return v.memory.get();
     used += v.size;
   }
-  if (used > kMostShared) fail("more shared memory than a block has");
+  if (used > kMostShared) fail("the block uses more shared memory than available");
   block.variables.push_back({variable, size, std::make_unique<char[]>(size)});
   std::memset(block.variables.back().memory.get(), 0xff, size);
   return block.variables.back().memory.get();

@@ -1,4 +1,4 @@
-// Kernels with the faults that the emulated device is there to find, for test_emulated_device.py.
+// Kernels with the faults that the emulated device must find, for test_emulated_device.py.
 #include <cuda_runtime.h>
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>
 #include <torch/csrc/stable/accelerator.h>
@@ -33,7 +33,7 @@ __global__ void too_much_shared(int* out) {
   out[threadIdx.x] = memory[threadIdx.x] > 0;
 }
 
-// Each thread's neighbour's number, or what stood there before where the barrier is missing.
+// The number of each thread's neighbour, or the previous content if the barrier is missing.
 __global__ void neighbours(int* out, bool wait) {
   __shared__ int numbers[256];
   numbers[threadIdx.x] = threadIdx.x;
@@ -69,7 +69,7 @@ void launch(const std::string& fault, int* out) {
 
 }  // namespace
 
-// The error that the fault raises, or nothing; out has 256 places.
+// Returns the error that the fault raises, or an empty string. out has 256 elements.
 extern "C" __attribute__((visibility("default"))) const char* emulated_fault(const char* fault,
                                                                              int* out) {
   static std::string message;
@@ -79,6 +79,6 @@ extern "C" __attribute__((visibility("default"))) const char* emulated_fault(con
   } catch (const std::exception& error) {
     message = error.what();
   }
-  cudaGetLastError();  // where the launch was not checked
+  cudaGetLastError();  // clears the error if the launch was not checked
   return message.c_str();
 }

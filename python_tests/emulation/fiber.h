@@ -1,4 +1,4 @@
-// A stack of its own for each thread of a block, and the switch between stacks.
+// A separate stack for each thread of a block, and the switch between stacks.
 #pragma once
 
 #include <sys/mman.h>
@@ -12,7 +12,7 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
-// Saves the registers that a call keeps, and the stack pointer; goes on where `to` was left.
+// Saves the callee-saved registers and the stack pointer, and continues where `to` stopped.
 extern "C" void emulated_switch(void** from, void* to);
 
 #if !defined(__x86_64__)
@@ -25,17 +25,17 @@ constexpr size_t kStackBytes = size_t(128) << 10;
 
 struct Fiber {
   char* memory = nullptr;
-  void* top = nullptr;  // where it was left
+  void* top = nullptr;  // the saved stack pointer
 
-  // Makes it begin with a call of `entry`, which never returns. Stacks that all begin at one offset
-  // in their memory would share a few sets of the caches: `number` staggers them.
+  // Prepares a call of `entry`, which never returns. If all stacks started at the same offset of
+  // their memory, they would share a few sets of the caches, so `number` staggers them.
   void begin(void (*entry)(), int number) {
     if (memory == nullptr) {
       void* got = mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
       if (got == MAP_FAILED) throw std::bad_alloc();
       memory = static_cast<char*>(got);
-      mprotect(memory, 4096, PROT_NONE);  // an overflow stops here
+      mprotect(memory, 4096, PROT_NONE);  // a stack overflow faults here
     }
 #if defined(__SANITIZE_ADDRESS__)
     char* left = top == nullptr ? memory + kStackBytes : static_cast<char*>(top);
@@ -49,14 +49,14 @@ struct Fiber {
   }
 };
 
-// A stack as AddressSanitizer wants to know it.
+// The bounds of a stack, for AddressSanitizer.
 struct Bounds {
   const void* bottom = nullptr;
   size_t bytes = 0;
 };
 
-// From the stack that runs, whose state goes to `from`, to another. `back`, if not null, gets the
-// bounds of the stack from which this one is switched to again.
+// Switches from the running stack, whose state is saved to `from`, to another. `back`, if not null,
+// gets the bounds of the stack from which this one is resumed.
 inline void switch_stack(void** from, void* to, const Bounds& next, Bounds* back) {
 #if defined(__SANITIZE_ADDRESS__)
   void* state = nullptr;
@@ -70,7 +70,7 @@ inline void switch_stack(void** from, void* to, const Bounds& next, Bounds* back
 #endif
 }
 
-// The first words of a new stack.
+// Must be called first on a new stack.
 inline void arrive(Bounds* back) {
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_finish_switch_fiber(nullptr, &back->bottom, &back->bytes);

@@ -1,5 +1,5 @@
-// A launch on the emulated device, and what libtorch_cuda.so would have. What torch or CUDA forbid,
-// or what this project asks of a launch, is an error here.
+// Launches on the emulated device, and the functions of libtorch_cuda.so. Launches that torch, CUDA
+// or the rules of this project forbid are errors.
 #include <cuda_runtime.h>
 
 #include <stdexcept>
@@ -14,7 +14,7 @@ namespace {
 constexpr uint64_t kMostThreads = 1024;
 constexpr unsigned kMostGrid = 0x7fffffff, kMostGridYZ = 65535;
 
-char stream;  // torch's current one, by its address
+char stream;  // its address identifies torch's current stream
 const cudaStream_t kCurrentStream = reinterpret_cast<cudaStream_t>(&stream);
 
 thread_local int guards = 0;
@@ -31,7 +31,8 @@ bool fits(const Config& c) {
 void check_surroundings(const Config& c) {
   if (guards == 0) throw std::runtime_error("a kernel is launched without a device guard");
   if (unchecked) throw std::runtime_error("the launch before this one was not checked");
-  if (c.stream != kCurrentStream) throw std::runtime_error("not torch's current stream");
+  if (c.stream != kCurrentStream)
+    throw std::runtime_error("a kernel is launched on another stream than torch's current one");
 }
 
 }  // namespace
@@ -51,7 +52,7 @@ cudaError_t cudaGetLastError() {
   return std::exchange(emulated::last_error, cudaSuccess);
 }
 
-// --- what libtorch_cuda.so would have, or would do with a GPU ------------------------------------
+// --- functions of libtorch_cuda.so, and behaviour of a GPU ---------------------------------------
 
 extern "C" {
 

@@ -1,10 +1,10 @@
-"""Turns the CUDA sources into C++ for the emulated device, line for line.
+"""Translates the CUDA sources to C++ for the emulated device and keeps the line numbers.
 
     python translate.py <folder to write> <source or folder of sources>...
 
-A launch ``kernel<<<grid, block, shared, stream>>>(arguments)`` becomes a call of a lambda by every
-thread, a ``__shared__`` variable a reference to memory of the block, and the ops are registered for
-CPU tensors in a library of their own, ``reid_ext_emulated``, beside the CPU kernels.
+A launch ``kernel<<<grid, block, shared, stream>>>(arguments)`` becomes a lambda that every thread
+calls. A ``__shared__`` variable becomes a reference to memory of the block. The ops are registered
+for CPU tensors in a separate library, ``reid_ext_emulated``, beside the CPU kernels.
 """
 
 import re
@@ -18,13 +18,15 @@ MOST_BLOCKS = "constexpr int64_t kMaxBlocks = 0x7fffffff;"
 
 
 def end_of_call(text: str, start: int) -> int:
-    """Where the parenthesis that opens before ``start`` closes."""
+    """The position that closes the parenthesis opened before ``start``."""
     depth = 1
     for place in range(start, len(text)):
         depth += {"(": 1, ")": -1}.get(text[place], 0)
         if depth == 0:
             return place
-    raise ValueError(f"translate: a launch does not end: {text[start - 40 : start]!r}")
+    raise ValueError(
+        f"translate: a launch has no closing parenthesis: {text[start - 40 : start]!r}"
+    )
 
 
 def translated_launches(text: str) -> str:

@@ -214,7 +214,7 @@ def test_fidi_loss_raises_for_second_derivative(device):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"alpha": 1.0}, "alpha must be a finite number above 1, got 1; at 1 pairs"),
+        ({"alpha": 1.0}, "alpha must be a finite number above 1, got 1; at alpha = 1"),
         ({"alpha": 0.5}, "alpha must be a finite number above 1, got 0.5"),
         ({"alpha": math.nan}, "alpha must be a finite number, got nan"),
         ({"alpha": math.inf}, "alpha must be a finite number, got inf"),
@@ -236,7 +236,7 @@ def test_fidi_loss_raises_for_invalid_tensors(device):
         ops.fidi_loss(x, y[:3])
     with pytest.raises(ValueError, match=r"labels must be integers, got torch.float64"):
         ops.fidi_loss(x, y.double())
-    with pytest.raises(ValueError, match="keys and key_labels must come together"):
+    with pytest.raises(ValueError, match="keys and key_labels must be given together"):
         ops.fidi_loss(x, y, keys=keys)
     with pytest.raises(ValueError, match=r"keys must have shape \(5, 4\) to go with x, got"):
         ops.fidi_loss(x, y, keys=keys[:, :3], key_labels=key_y)

@@ -28,10 +28,13 @@ REFUSED = [
     ({"key_labels": (8,)}, r"key_labels must have shape \(9,\) to go with keys, got \(8,\)"),
     ({"groups": (9,)}, r"groups must have shape \(6,\) to go with x, got \(9,\)"),
     ({"key_groups": (6,)}, r"key_groups must have shape \(9,\) to go with keys, got \(6,\)"),
-    ({"key_labels": None}, "keys and key_labels must come together, got only one of them"),
-    ({"keys": None}, "keys and key_labels must come together, got only one of them"),
-    ({"key_groups": None}, "groups must come with key_groups where there are keys, got it alone"),
-    ({"groups": None}, "key_groups must come with keys and groups, got it alone"),
+    ({"key_labels": None}, "keys and key_labels must be given together, got only one"),
+    ({"keys": None}, "keys and key_labels must be given together, got only one"),
+    (
+        {"key_groups": None},
+        "key_groups must be given when keys and groups are given, got no tensor",
+    ),
+    ({"groups": None}, "key_groups must be None unless keys and groups are given"),
 ]
 
 

@@ -136,7 +136,7 @@ def test_k_reciprocal_of_scan_raises_for_invalid_arguments(device):
             query, gallery, scan, first, count, **{"k1": 2, "k2": 1, **options}
         )
 
-    with pytest.raises(ValueError, match=where + "first and count must be a stretch of the 3"):
+    with pytest.raises(ValueError, match=where + "first and count must be a range within the 3"):
         rows(scan, 2, 2)
     with pytest.raises(ValueError, match=where + r"keys must have shape \(10, 4\)"):
         rows(scan, k1=3)

@@ -11,8 +11,8 @@ OUT_OF_RANGE = {
     "labels": (4, 0, r"labels must be in \[0, 4\), got 4 in row 2"),
     "negative labels": (-1, 0, r"labels must be in \[0, 4\), got -1 in row 2"),
     "labels that would overflow": (2**62, 1, r"labels must be .* got 4611686018427387904"),
-    "views": (0, 3, r"views must be in \[0, 3\) or -1 for none, got 3 in row 2"),
-    "negative views": (0, -2, r"views must be in \[0, 3\) or -1 for none, got -2 in row 2"),
+    "views": (0, 3, r"views must be in \[0, 3\) or -1 \(unknown\), got 3 in row 2"),
+    "negative views": (0, -2, r"views must be in \[0, 3\) or -1 \(unknown\), got -2 in row 2"),
     "absent": (1, 1, "present must be True for the class of every row, got False for identity 1"),
 }
 
