@@ -165,7 +165,7 @@ def rerank_by(
 def read_options(
     function: str, method: str, given: Mapping[str, Any], queries: int, images: int
 ) -> dict[str, Any]:
-    """Return the arguments of a re-ranking method, with defaults for arguments that are None.
+    """Return the arguments of a re-ranking method, with defaults in place of None.
 
     Args:
         function: Public function that the caller called, for error messages.

@@ -463,9 +463,8 @@ def _read_set(
     if name == "query" and isinstance(features, Iterator):  # queries are few, and read once
         features = list(features)
     if ids is None:
-        raise ArgumentError(
-            function, f"{name}_ids", "be given when the features are not a FeatureSet", "None"
-        )
+        requirement = "be given when the features are not a FeatureSet"
+        raise ArgumentError(function, f"{name}_ids", requirement, "None")
     names = {"features": name, **_names(name)}
     return FeatureSet.of_arguments(function, names, features, labels)  # type: ignore[arg-type]
 

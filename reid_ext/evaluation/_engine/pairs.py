@@ -67,7 +67,7 @@ class Side:
 
 
 class Pairs(NamedTuple):
-    """Labels of some queries and of the gallery, shaped so that comparisons give one value per pair.
+    """Labels of some queries and of the gallery; comparing them gives one value per pair.
 
     Rules passed as ``junk`` or ``candidates`` receive this object. Tensors of queries have shape
     (q, 1), those of the gallery (1, G), all int64. ``query_rows`` and ``gallery_rows`` are row
@@ -265,9 +265,8 @@ def _check_some_match(query: Side, gallery: Side, positives: Lists, same_identit
         f"{len(same_identity.indices)} pairs with the same identity, all of which are junk because "
         "the gallery image is of the query's camera or location"
     )
-    raise gallery.error(
-        "cameras", "leave at least one query with a match", got, "check the cameras"
-    )
+    requirement = "leave at least one query with a match"
+    raise gallery.error("cameras", requirement, got, "check the cameras")
 
 
 def _exclude(
