@@ -10,7 +10,7 @@ from reid_ext.report.run import Run, column
 
 
 class CameraPairs(NamedTuple):
-    """mAP of the queries of one camera among the gallery of another; NaN if no match is possible."""
+    """mAP by camera of the query and of the gallery; NaN if no match is possible."""
 
     query_cameras: list[int]
     gallery_cameras: list[int]

@@ -84,7 +84,7 @@ def _figure(side: FeatureSet, row: int, verdict: str, words: str) -> Markup:
     """Return an image with its border and sign, or only the text if there is no file."""
     source = thumbnail(_path(side, row))
     known = _known(side, row)
-    said = {"query": "query", JUNK: "junk"}.get(verdict, verdict)
+    said = {RIGHT: "match"}.get(verdict, verdict)
     label = f"{said}: {known}"
     picture = (
         tag("span", "no image", class_="empty")
@@ -137,10 +137,6 @@ def query_table(runs: Sequence[Run]) -> Markup:
         cells += [Cell(f"{100 * inp:.1f}", inp), Cell(rank, float(rank) if rank != "—" else 0.0)]
         body.append(cells)
     total = runs[0].first.num_valid
-    note = (
-        ""
-        if len(rows) == total
-        else f"The table shows the {len(rows)} hardest of {total} queries. "
-    )
+    note = "" if len(rows) == total else f"The {len(rows)} hardest of {total} queries. "
     caption = f"{note}AP and INP in percent. Queries with a link have a ranked list above."
     return joined(tag("p", caption, class_="caption"), sortable("queries", columns, body))

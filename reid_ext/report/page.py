@@ -57,9 +57,8 @@ def write_report(path: str | Path, runs: Sequence[Run], *, title: str = "") -> N
         )
     content = _page(runs, title or runs[0].name)
     with whole_file(path) as part:
-        part.write_bytes(
-            content.encode("utf-8", "replace")
-        )  # a file name may contain a lone surrogate
+        # a file name may contain a lone surrogate
+        part.write_bytes(content.encode("utf-8", "replace"))
 
 
 def _page(runs: Sequence[Run], title: str) -> str:

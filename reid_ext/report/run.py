@@ -33,11 +33,8 @@ from reid_ext.features import FeatureSet
 PAIRS_AT_ONCE = 1 << 22
 DEFAULT = signature(evaluate).parameters["protocol"].default
 RULES = ("junk", "candidates")
-OF_THE_NUMBERS = (
-    "max_rank",
-    "average_precision",
-    "compute",
-)  # the ranked lists do not depend on them
+# Arguments that change the metrics but not the ranked lists.
+OF_THE_NUMBERS = ("max_rank", "average_precision", "compute")
 
 
 @dataclass(frozen=True, eq=False)
