@@ -24,9 +24,7 @@ class GlobalBatchLoss(nn.Module):
 
     Shape:
         features (n, D), differentiable; labels and all further arguments (n,). These are the rows
-            of
-        this process, and n may differ between processes. Arguments that are None are passed on as
-            None.
+        of this process, and n may differ between processes. The value None is passed on.
 
     Examples:
         >>> import torch

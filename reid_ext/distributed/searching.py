@@ -79,7 +79,7 @@ def search(
 
 
 def _of_shard(query: Tensor, gallery: Shard, k: int, metric: str) -> tuple[Tensor, Tensor]:
-    """Return the k nearest of one shard (Q, k); a missing one has index ``gallery.length``."""
+    """Return the k nearest of one shard (Q, k); missing ones have index ``gallery.length``."""
     images = gallery.features[gallery.mine]
     wide = torch.promote_types(query.dtype, torch.float32)
     distances = query.new_full((len(query), k), torch.nan, dtype=wide)

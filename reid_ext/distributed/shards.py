@@ -112,17 +112,19 @@ class Shard:
         facts = [len(x), x.shape[1], _DTYPES.index(x.dtype), *self.given.values()]
         everywhere = gather_rows(torch.tensor([facts], device=x.device), group).tolist()
         counts, lengths, dtypes, *given = zip(*everywhere, strict=True)
-        self._check_same("feature length", lengths)
-        self._check_same("dtype", [_DTYPES[code] for code in dtypes])
+        self._check_same("have the same feature length in every process", lengths)
+        kinds = [_DTYPES[code] for code in dtypes]
+        self._check_same("have the same dtype in every process", kinds)
         for name, values in zip(self.given, given, strict=True):
-            self._check_same(f"presence of {self.name}_{name}", map(bool, values))
+            requirement = f"have {self.name}_{name} in every process or in no process"
+            self._check_same(requirement, map(bool, values))
         return list(counts)
 
-    def _check_same(self, what: str, values: Iterable[Any]) -> None:
+    def _check_same(self, requirement: str, values: Iterable[Any]) -> None:
         values = list(values)
         if len(set(values)) > 1:
-            requirement = f"have the same {what} in every process"
-            raise ArgumentError(self.where, self.name, requirement, ", ".join(map(str, values)))
+            got = ", ".join(map(str, values))
+            raise ArgumentError(self.where, self.name, requirement, got)
 
     def all(self, values: Tensor, group: Group) -> Tensor:
         """Return the values of the whole set, in its order, from those of each process's rows."""
