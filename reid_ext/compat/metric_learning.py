@@ -41,9 +41,9 @@ class Loss(BaseMetricLossFunction):
 
     Shape:
         As for all losses of that library: ``loss(embeddings, labels, indices_tuple=None,
-            ref_emb=None,
-        ref_labels=None)``. ``ref_emb`` are the keys. Only ExpATLoss, which is defined on triplets,
-        accepts the triplets of a miner. The other losses choose or weight their own pairs.
+        ref_emb=None, ref_labels=None)``. ``ref_emb`` are the keys. Only ExpATLoss, which is defined
+        on triplets, accepts the triplets of a miner. The other losses choose or weight their own
+        pairs.
 
     Raises:
         ArgumentError: If ``indices_tuple`` is given to a loss that does not accept it, or labels
@@ -105,8 +105,8 @@ class HardestMiner(BaseMiner):
 
     Shape:
         ``miner(embeddings, labels, ref_emb=None, ref_labels=None)`` returns int64 indices of
-            anchors,
-        positives and negatives, one triplet for each anchor that has a positive and a negative.
+        anchors, positives and negatives, one triplet for each anchor that has a positive and a
+        negative.
 
     Examples:
         >>> import torch
