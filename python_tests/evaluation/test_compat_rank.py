@@ -1,4 +1,4 @@
-"""The evaluate_rank drop-ins and single-gallery-shot, by hand and by enumeration."""
+"""The evaluate_rank replacements and single-gallery-shot, against hand counts and enumeration."""
 
 import subprocess
 import sys
@@ -12,13 +12,13 @@ import reid_ext
 from reid_ext.compat import fastreid, torchreid
 from reid_ext.evaluation import evaluate_distances, evaluate_single_shot
 
-# Two queries, nearest first: query 0 (identity 1, camera 0) sees junk, other, match, other, match;
+# Two queries, nearest first: query 0 (identity 1, camera 0) ranks junk, other, match, other, match;
 # query 1 (identity 9) has no match.
 DISTANCES = np.array([[0.1, 0.2, 0.3, 0.4, 0.5], [0.1, 0.2, 0.3, 0.4, 0.5]], np.float32)
 LABELS = (np.array([1, 9]), np.array([1, 2, 1, 3, 1]), np.array([0, 0]), np.array([0, 1, 1, 1, 2]))
 
 
-def test_values_by_hand():
+def test_evaluate_rank_matches_hand_computed_values():
     cmc, mean_ap = torchreid.evaluate_rank(DISTANCES, *LABELS)
     assert cmc.dtype == np.float32 and cmc.tolist() == [0, 1, 1, 1, 1]
     assert mean_ap == pytest.approx((1 / 2 + 2 / 4) / 2)
@@ -27,7 +27,7 @@ def test_values_by_hand():
     assert ap == pytest.approx([(1 / 2 + 2 / 4) / 2]) and inp == pytest.approx([2 / 4])
 
 
-def test_cmc_has_the_length_asked_for_or_the_gallerys():
+def test_cmc_length_is_max_rank_or_gallery_size():
     assert len(torchreid.evaluate_rank(DISTANCES, *LABELS, max_rank=2)[0]) == 2
     assert len(fastreid.evaluate_rank(DISTANCES, *LABELS)[0]) == 5
 
@@ -41,7 +41,7 @@ def random_problem(seed):
 
 
 @pytest.mark.parametrize("seed", range(25))
-def test_expected_single_shot_cmc_is_that_of_all_galleries(seed):
+def test_expected_single_shot_cmc_equals_enumeration(seed):
     distances, labels = random_problem(seed)
     ranked = ranked_pairs("cuhk03-classic", *labels)
     want = single_shot_cmc(distances, same_pairs(*labels[:2]), ranked, labels[1], 6)
@@ -55,7 +55,7 @@ def keywords(labels):
     return dict(zip(names, labels, strict=True))
 
 
-def test_draws_approach_the_expectation():
+def test_single_shot_draws_approach_the_expectation():
     distances, labels = random_problem(3)
     exact = evaluate_single_shot(distances, **keywords(labels), max_rank=6)
     drawn = evaluate_single_shot(distances, **keywords(labels), max_rank=6, draws=4000)
@@ -65,7 +65,7 @@ def test_draws_approach_the_expectation():
     assert torch.equal(drawn.cmc, again.cmc)
 
 
-def test_single_shot_has_the_average_precision_of_the_whole_gallery():
+def test_single_shot_average_precision_uses_whole_gallery():
     distances, labels = random_problem(5)
     single = evaluate_single_shot(distances, **keywords(labels))
     whole = evaluate_distances(distances, **keywords(labels), protocol="cuhk03-np")
@@ -73,7 +73,7 @@ def test_single_shot_has_the_average_precision_of_the_whole_gallery():
 
 
 @pytest.mark.parametrize("module", [torchreid, fastreid])
-def test_errors_name_the_arguments_of_the_drop_in(module):
+def test_evaluate_rank_errors_name_its_own_arguments(module):
     where = f"compat.{module.__name__.split('.')[-1]}.evaluate_rank"
     with pytest.raises(ValueError, match=rf"{where}: q_pids must have shape \(2,\)"):
         module.evaluate_rank(DISTANCES, LABELS[0][:1], *LABELS[1:])
@@ -85,12 +85,12 @@ def test_errors_name_the_arguments_of_the_drop_in(module):
         module.evaluate_rank(DISTANCES, LABELS[0] + 50, *LABELS[1:])
 
 
-def test_number_of_draws_is_checked():
+def test_single_shot_raises_for_zero_draws():
     with pytest.raises(ValueError, match="draws must be an integer >= 1, got 0"):
         evaluate_single_shot(DISTANCES, **keywords(LABELS), draws=0)
 
 
-def test_compat_modules_are_there_after_import_of_the_package(tmp_path):
+def test_compat_modules_are_available_after_import(tmp_path):
     pytest.importorskip("pytorch_metric_learning")
     pytest.importorskip("torchmetrics")
     names = "fastreid.evaluate_rank", "torchreid.evaluate_rank", "re_ranking"

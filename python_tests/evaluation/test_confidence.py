@@ -29,12 +29,12 @@ def test_regdb_ranks_every_image(direction):
     assert str(got.protocol).startswith(f"regdb (direction {direction}): junk none")
 
 
-def test_a_model_of_another_trial_is_refused():
+def test_regdb_raises_for_a_model_of_another_trial():
     (query, q_ids), (gallery, g_ids) = features(21), features(14, 1)
     labels = {"query_ids": q_ids, "gallery_ids": g_ids}
     fits = evaluate_regdb(query, gallery, **labels, trial=3, model_trial=3)
     assert "trial 3" in str(fits.protocol)
-    with pytest.raises(ValueError, match=r"model_trial must be the trial .* \(2\), got 1"):
+    with pytest.raises(ValueError, match=r"model_trial must equal trial \(2\), got 1"):
         evaluate_regdb(query, gallery, **labels, trial=2, model_trial=1)
     with pytest.raises(ValueError, match="trial must be one of 1, 2"):
         evaluate_regdb(query, gallery, **labels, trial=11)
@@ -49,13 +49,13 @@ def test_mean_of_trials_with_different_queries():
     torch.testing.assert_close(mean.cmc, (one.cmc + two.cmc) / 2)
     assert len(mean.average_precision) == 50 and mean.num_valid == one.num_valid + two.num_valid
     assert mean.trials == [one, two] and str(mean.protocol).startswith("generic: junk none")
-    with pytest.raises(ValueError, match="trials must be a list of one Ranking or more, got"):
+    with pytest.raises(ValueError, match="trials must be a non-empty list of Ranking objects, got"):
         mean_of_trials([])
-    with pytest.raises(ValueError, match=r"trials must have one max_rank, got \[5, 50\]"):
+    with pytest.raises(ValueError, match=r"trials must all have the same max_rank, got \[5, 50\]"):
         mean_of_trials([one, dataclasses.replace(two, cmc=two.cmc[:5])])
 
 
-def test_bootstrap_of_queries_alike_is_a_point():
+def test_bootstrap_interval_is_a_point_for_equal_queries():
     ranking = evaluate_distances(
         torch.tensor([[0.1, 0.2, 0.3]] * 8),
         query_ids=[1] * 8,
@@ -68,7 +68,7 @@ def test_bootstrap_of_queries_alike_is_a_point():
     assert confidence.cmc.low[:2].tolist() == confidence.cmc.high[:2].tolist() == [0, 1]
 
 
-def test_bootstrap_interval_has_the_normal_width_for_many_queries():
+def test_bootstrap_interval_has_normal_width():
     ranking = ranked(600)
     confidence = bootstrap(ranking, resamples=2000)
     deviation = float(ranking.average_precision.std() / 600**0.5)
@@ -83,7 +83,7 @@ def test_bootstrap_interval_has_the_normal_width_for_many_queries():
     assert all(torch.equal(a, b) for a, b in zip(again.mAP, confidence.mAP, strict=True))
 
 
-def test_bootstrap_counts_queries_with_a_match_alone():
+def test_bootstrap_uses_only_queries_with_a_match():
     distances = torch.tensor([[0.1, 0.2], [0.1, 0.2]])
     labels = {"gallery_ids": [1, 2], "protocol": "generic"}
     alone = evaluate_distances(distances[:1], query_ids=[1], **labels)
@@ -99,17 +99,19 @@ def test_bootstrap_counts_queries_with_a_match_alone():
         ({"seed": -1}, "seed must be an integer >= 0, got -1"),
     ],
 )
-def test_bootstrap_refuses_by_name(keywords, message):
+def test_bootstrap_raises_for_invalid_arguments(keywords, message):
     with pytest.raises(ValueError, match=message):
         bootstrap(ranked(), **keywords)
 
 
-def test_bootstrap_refuses_a_mean_over_trials():
-    with pytest.raises(ValueError, match="ranking must be of one evaluation, got the mean of 2"):
+def test_bootstrap_raises_for_a_mean_over_trials():
+    with pytest.raises(
+        ValueError, match="ranking must be the result of a single"
+    ):
         bootstrap(mean_of_trials([ranked(), ranked()]))
 
 
-def test_ranking_as_json():
+def test_ranking_to_dict_is_valid_json():
     ranking = evaluate_distances(
         torch.tensor([[0.1, 0.2], [0.1, 0.2]]),
         query_ids=[1, 9],

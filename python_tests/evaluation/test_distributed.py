@@ -1,4 +1,4 @@
-"""Losses, norms, batches and evaluation over several processes, against one process."""
+"""Losses, norms, batches and evaluation in several processes, compared with one process."""
 
 from itertools import chain
 
@@ -18,12 +18,12 @@ def va(**options):
 
 
 def drawn(**options):
-    """Triplets at random, the same in every process for the same seed."""
+    """Random triplets, the same in every process for the same seed."""
     generator = torch.Generator().manual_seed(4)
     return losses.ExpATLoss(mining="random", generator=generator, **options)
 
 
-LOSSES = {  # name: how to build it, and what it takes besides features and labels
+LOSSES = {  # name: constructor, and its arguments besides features and labels
     "expat": (losses.ExpATLoss, ()),
     "expat, released": (lambda: losses.ExpATLoss(aggregation="exp_of_mean"), ()),
     "expat, weighted directions": (
@@ -67,7 +67,7 @@ def network():
 
 
 def share(world_size, rank, empty):
-    """Uneven parts; the last process has none if ``empty``."""
+    """Parts of different size; the last process has no rows if ``empty``."""
     ends = [0, *(N * (r + 1) ** 2 // world_size**2 for r in range(world_size))]
     if empty:
         ends = [0, *ends[2:], N]
@@ -75,7 +75,7 @@ def share(world_size, rank, empty):
 
 
 def gradients(name, rows, model):
-    """Value of the loss, and gradients of the model and of the loss."""
+    """The value of the loss, and the gradients of the model and of the loss."""
     torch.manual_seed(2)
     build, more = LOSSES[name]
     loss, given = build().double(), {key: value[rows] for key, value in batch().items()}
@@ -87,7 +87,7 @@ def gradients(name, rows, model):
 
 
 def all_of_one_launch(rank, world_size, empty):
-    """Per loss what :func:`gradients` gives, and the norm's statistics; the shares of batches."""
+    """The gradients and norm statistics of each loss, and the shares of batches."""
     rows, out = share(world_size, rank, empty), {}
     for name in LOSSES:
         model = nn.parallel.DistributedDataParallel(distributed.convert_norms(network()))
@@ -106,7 +106,7 @@ def in_processes(request, tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_gradients_are_those_of_one_process(name, in_processes):
+def test_gradients_equal_those_of_one_process(name, in_processes):
     model = network()
     value, grads, own = gradients(name, slice(None), model)
     assert value > 0 and all(g.abs().sum() > 0 for g in grads[-2:])
@@ -118,7 +118,7 @@ def test_gradients_are_those_of_one_process(name, in_processes):
         torch.testing.assert_close(got[3], running)
 
 
-def test_without_processes_all_is_as_ever():
+def test_functions_work_without_a_process_group():
     x, labels = batch()["x"], batch()["labels"]
     loss = losses.TripletLoss()
     assert distributed.GlobalBatchLoss(loss)(x, labels) == loss(x, labels)
@@ -136,8 +136,8 @@ def test_without_processes_all_is_as_ever():
     torch.testing.assert_close(neck.to(x.dtype)(x, modalities), want)
 
 
-def test_norm_without_a_momentum_is_refused():
-    with pytest.raises(ValueError, match="norm must have a momentum, got None"):
+def test_norm_raises_without_a_momentum():
+    with pytest.raises(ValueError, match="norm must have a momentum, got momentum=None"):
         distributed.GlobalBatchNorm(nn.BatchNorm1d(3, momentum=None))
 
 
@@ -149,14 +149,14 @@ def images_and_norm():
 
 
 def norm_of_images(rank, world_size):
-    """The gradient of this process's images; they are dealt out."""
+    """The gradient of this process's images, which are distributed round-robin."""
     images, norm = images_and_norm()
     mine = images[rank::world_size].requires_grad_()
     distributed.convert_norms(norm)(mine).square().mul(torch.arange(5.0)).sum().backward()
     return mine.grad
 
 
-def test_norm_of_images_has_the_gradient_of_the_whole_batch(in_processes):
+def test_norm_of_images_has_gradient_of_whole_batch(in_processes):
     images, norm = images_and_norm()
     norm(images.requires_grad_()).square().mul(torch.arange(5.0)).sum().backward()
     for rank, result in enumerate(in_processes):
@@ -176,7 +176,7 @@ def plain(of_batches):
     return [[list(map(int, key)) for key in keys] for keys in of_batches]
 
 
-def test_any_number_of_processes_shares_the_same_batches(in_processes):
+def test_batches_do_not_depend_on_number_of_processes(in_processes):
     shares = [result["batches"] for result in in_processes]
     whole = plain(batches())
     assert [list(chain(*parts)) for parts in zip(*shares, strict=True)] == whole
@@ -203,11 +203,11 @@ def gallery(dtype=torch.float32):
 
 
 def rows_of(rank, world_size, how):
-    """Which queries and images a process has, and what it says of their places."""
-    if how == "dealt":  # as by a sampler that fills up with images it had
+    """The queries and images of a process, and the row arguments that it passes."""
+    if how == "dealt":  # as by a sampler that pads with duplicate images
         rows = [torch.arange(rank, n + (-n) % world_size, world_size) % n for n in (31, 257)]
         return rows, {"query_rows": rows[0], "gallery_rows": rows[1]}
-    parts = world_size - 1  # in order, the last process empty
+    parts = world_size - 1  # in order; the last process has no rows
     return [
         torch.arange(*(min(n, n * r // parts) for r in (rank, rank + 1))) for n in (31, 257)
     ], {}
@@ -230,7 +230,7 @@ def evaluated(rank, world_size):
     return out
 
 
-def test_ranks_are_those_of_one_process(in_processes):
+def test_evaluate_ranks_equal_those_of_one_process(in_processes):
     results = [result["evaluated"] for result in in_processes]
     for case, (_, dtype) in enumerate(CASES):
         query, images, labels = gallery(getattr(torch, dtype))
@@ -242,7 +242,7 @@ def test_ranks_are_those_of_one_process(in_processes):
             assert torch.equal(got[2], want.cmc) and got[3] == str(want.protocol)
 
 
-def test_evaluates_alone_too():
+def test_evaluate_works_without_a_process_group():
     query, images, labels = gallery()
     got = distributed.evaluate(query, images, **labels)
     want = evaluate(query, images, **labels)
@@ -258,7 +258,7 @@ def test_evaluates_alone_too():
         ({"query": [[1.0]]}, "query_ids must have shape"),
     ],
 )
-def test_evaluation_refuses_by_name(changed, message):
+def test_evaluate_raises_for_invalid_arguments(changed, message):
     query, images, labels = gallery()
     given = {"query": query, "gallery": images} | labels | changed
     with pytest.raises(ValueError, match=f"distributed.evaluate: {message}"):

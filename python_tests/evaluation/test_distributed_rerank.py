@@ -1,4 +1,4 @@
-"""Re-ranking and search of shards, and what all refuse together, against one process."""
+"""Re-ranking, search and joint errors in several processes, compared with one process."""
 
 import processes
 import pytest
@@ -7,7 +7,7 @@ import torch
 from reid_ext import distributed, rerank, search
 
 Q, G, DIM = 61, 530, 8
-KINDS = ("float32", "float64", "bfloat16", "whole")  # whole: small integers, and so ties
+KINDS = ("float32", "float64", "bfloat16", "whole")  # whole: small integers, which give ties
 SHARDS = ("in order", "dealt")
 RERANKED = (
     {},
@@ -17,7 +17,7 @@ RERANKED = (
     {"gathered": True, "top": 4, "metric": "euclidean"},
 )
 SEARCHED = ({}, {"metric": "euclidean"}, {"gathered": True, "metric": "squared_euclidean"})
-K = 200  # more than some shards have
+K = 200  # more than the size of some shards
 
 
 def features(kind):
@@ -33,11 +33,11 @@ def features(kind):
 
 
 def rows_of(rank, world_size, how):
-    """Which queries and images a process has, and what it says of their places."""
-    if how == "dealt":  # as by a sampler that fills up with images it had
+    """The queries and images of a process, and the row arguments that it passes."""
+    if how == "dealt":  # as by a sampler that pads with duplicate images
         rows = [torch.arange(rank, n + (-n) % world_size, world_size) % n for n in (Q, G)]
         return rows, {"query_rows": rows[0], "gallery_rows": rows[1]}
-    parts = world_size - 1  # uneven, the last process empty
+    parts = world_size - 1  # of different size; the last process has no rows
     return [
         torch.arange(*(min(n, n * r * r // parts**2) for r in (rank, rank + 1))) for n in (Q, G)
     ], {}
@@ -61,7 +61,7 @@ def results(rank, world_size):
 
 
 def refusals(rank):
-    """What this process is told where only the second passes something wrong."""
+    """The error messages of this process when only the second passes invalid arguments."""
     query, gallery = features("float32")
     wrong = {
         "metric": {"metric": "dot" if rank == 1 else "cosine"},
@@ -103,7 +103,7 @@ def _without(options):
     return {name: value for name, value in options.items() if name != "gathered"}
 
 
-def test_reranking_has_the_bits_of_one_process(in_processes, alone):
+def test_rerank_is_bit_identical_to_one_process(in_processes, alone):
     for case, (_, kind) in enumerate(every_case()):
         for cases, _ in in_processes:
             rows, reranked, _ = cases[case]
@@ -113,24 +113,26 @@ def test_reranking_has_the_bits_of_one_process(in_processes, alone):
                     assert torch.equal(part, whole if more.get("gathered") else whole[rows])
 
 
-def test_search_finds_what_one_process_finds(in_processes, alone):
+def test_search_equals_search_of_one_process(in_processes, alone):
     for case, (_, kind) in enumerate(every_case()):
         for cases, _ in in_processes:
             rows, _, found = cases[case]
             for got, want, more in zip(found, alone[kind][1], SEARCHED, strict=True):
                 chosen = slice(None) if more.get("gathered") else rows
                 distances, indices = (part[chosen] for part in want)
-                # Squares of distances are exact to the rounding of the norms.
+                # Squared distances are exact up to the rounding of the norms.
                 torch.testing.assert_close(got[0], distances, rtol=1e-5, atol=1e-4)
                 if kind != "bfloat16" and more:
                     assert torch.equal(got[1], indices)
 
 
-def test_all_processes_refuse_what_one_was_given(in_processes):
+def test_all_processes_raise_for_invalid_arguments_of_one(in_processes):
     for rank, (_, said) in enumerate(in_processes):
         assert set(said) == {"metric", "length", "places", "finite"}
         where = "distributed.rerank: "
-        assert said["places"].startswith(where + "gallery must have the same gallery_rows, or None")
+        assert said["places"].startswith(
+            where + "gallery must have gallery_rows in every"
+        )
         own = {"metric": "metric must be one of", "length": "gallery must have feature length 8"}
         own["finite"] = "query must be finite"
         others = "arguments must be valid in every process, got an error in process 1"
@@ -138,7 +140,7 @@ def test_all_processes_refuse_what_one_was_given(in_processes):
             assert said[name].startswith(where + (message if rank == 1 else others))
 
 
-def test_alone_both_are_those_of_one_process():
+def test_rerank_and_search_work_without_a_process_group():
     query, gallery = features("float32")
     assert torch.equal(distributed.rerank(query, gallery), rerank(query, gallery))
     near, want = distributed.rerank(query, gallery, top=3), rerank(query, gallery, top=3)
@@ -160,12 +162,12 @@ def test_alone_both_are_those_of_one_process():
         ({"query_rows": [0, 1]}, r"query_rows must have shape \(3,\)"),
     ],
 )
-def test_reranking_refuses_by_name(changed, message):
+def test_rerank_raises_for_invalid_arguments(changed, message):
     given = {"query": torch.randn(3, 4), "gallery": torch.randn(4, 4), "k1": 2} | changed
     with pytest.raises(ValueError, match="distributed.rerank: " + message):
         distributed.rerank(given.pop("query"), given.pop("gallery"), **given)
 
 
-def test_search_refuses_more_than_the_gallery():
+def test_search_raises_when_k_exceeds_the_gallery():
     with pytest.raises(ValueError, match=r"distributed.search: k must be .* at most 4 .*, got 5"):
         distributed.search(torch.randn(3, 4), torch.randn(4, 4), 5)

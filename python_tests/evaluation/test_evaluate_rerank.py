@@ -1,4 +1,4 @@
-"""evaluate(rerank=...) is rerank, then evaluate_distances."""
+"""evaluate(rerank=...) equals rerank followed by evaluate_distances."""
 
 import sys
 
@@ -30,7 +30,7 @@ def problem():
         ({"method": "aqe", "metric": "euclidean"}, "re-ranked (method aqe, metric euclidean)"),
     ],
 )
-def test_evaluates_reranked_distances(options, name):
+def test_evaluate_ranks_by_reranked_distances(options, name):
     query, gallery, labels = problem()
     got = evaluate(query, gallery, **labels, rerank=options, max_rank=9)
     given = {"metric": "cosine"} | ({} if options is True else options)
@@ -40,14 +40,14 @@ def test_evaluates_reranked_distances(options, name):
     assert name in str(got.protocol) and "given distances" not in str(got.protocol)
 
 
-def test_names_what_does_not_fit():
+def test_evaluate_raises_for_invalid_rerank_options():
     query, gallery, labels = problem()
     with pytest.raises(ValueError, match=r"rerank\['k1'\] must be an integer >= 1 .*, got 0"):
         evaluate(query, gallery, **labels, rerank={"k1": 0})
 
 
 @pytest.mark.parametrize("protocol", ["market1501", "cuhk03-classic"])
-def test_labels_are_checked_before_the_work(protocol, monkeypatch):
+def test_evaluate_checks_labels_before_reranking(protocol, monkeypatch):
     monkeypatch.setattr(sys.modules["reid_ext.evaluation.retrieval"], "rerank_by", pytest.fail)
     with pytest.raises(ValueError, match=r"evaluate: .*cameras must be given"):
         evaluate(

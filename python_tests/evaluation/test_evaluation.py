@@ -1,4 +1,4 @@
-"""Protocols and metrics: rankings counted by hand, a plain NumPy reference, and every refusal."""
+"""Protocols and metrics against hand counts and a NumPy reference, and all error messages."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ PROTOCOLS = ["market1501", "dukemtmc-reid", "cuhk03-np", "msmt17", "veri776", "g
 
 
 def one_query(matches, distances=None, **options):
-    """A query of identity 1 whose gallery is given nearest first: "+" match, "-" other."""
+    """Evaluate one query; its gallery is given nearest first: "+" for a match, "-" for others."""
     ids = [1 if m == "+" else 2 for m in matches]
     distances = [list(range(len(ids)))] if distances is None else [distances]
     return evaluate_distances(
@@ -36,7 +36,7 @@ def test_average_precision_trapezoid():
     assert one_query("-++-+-", average_precision="trapezoid").mAP == pytest.approx(want)
 
 
-def test_average_precision_trapezoid_starts_from_precision_1():
+def test_average_precision_trapezoid_starts_at_precision_1():
     got = one_query("+-+", average_precision="trapezoid").mAP
     assert got == pytest.approx(((1 + 1) + (2 / 3 + 1 / 2)) / 2 / 2)
 
@@ -45,20 +45,20 @@ def test_inverse_negative_penalty():
     assert one_query("-++-+-").mINP == pytest.approx(3 / 5)
 
 
-def test_cmc():
+def test_cmc_counts_the_first_match():
     assert one_query("-++-+-", max_rank=4).cmc.tolist() == [0, 1, 1, 1]
 
 
-def test_cmc_longer_than_the_gallery_goes_on():
+def test_cmc_repeats_last_value_beyond_the_gallery():
     assert one_query("--+", max_rank=7).cmc.tolist() == [0, 0, 1, 1, 1, 1, 1]
 
 
-def test_ties_go_to_the_lower_gallery_index():
+def test_ties_are_ordered_by_gallery_index():
     tied = one_query("-+-+", distances=[0.5, 0.5, 0.5, 0.5])
     assert tied.mAP == pytest.approx((1 / 2 + 2 / 4) / 2)
 
 
-def test_nan_ranks_last_and_by_gallery_index():
+def test_nan_ranks_last_ordered_by_gallery_index():
     nan, inf = float("nan"), float("inf")
     got = one_query("+-+-", distances=[nan, nan, inf, 3.0])  # ranks 3, 4, 2, 1
     assert got.mAP == pytest.approx((1 / 2 + 2 / 3) / 2)
@@ -75,11 +75,11 @@ JUNK = {
     "protocol, ranks",
     [
         ("generic", [1, 5, 6, 8]),
-        ("dukemtmc-reid", [4, 6]),  # less rows 0 and 5
+        ("dukemtmc-reid", [4, 6]),  # without rows 0 and 5
         ("cuhk03-np", [4, 6]),
         ("msmt17", [4, 6]),
         ("veri776", [4, 6]),
-        ("market1501", [3, 5]),  # less row 1 too; the distractor stays
+        ("market1501", [3, 5]),  # also without row 1; the distractor stays
     ],
 )
 def test_junk_of_each_protocol(protocol, ranks, device):
@@ -108,7 +108,7 @@ def test_query_without_match_does_not_count():
         [[0.1, 0.2], [0.1, 0.2], [0.2, 0.1]],
         query_ids=[1, 7, 2],
         gallery_ids=[1, 2],
-        query_cameras=[1, 1, 2],  # the last one's match is of its own camera
+        query_cameras=[1, 1, 2],  # the match of the last query is from its own camera
         gallery_cameras=[2, 2],
     )
     assert got.num_valid == 1 and got.mAP == 1 and got.rank(1) == 1
@@ -117,7 +117,7 @@ def test_query_without_match_does_not_count():
 
 
 def problem(queries, gallery, identities, device, dtype=torch.float32, dim=5):
-    """Integer features, so that ties are many and every distance is exact."""
+    """Integer features, which give many ties and exact distances."""
     q, g = (whole(n, dim, device, dtype) for n in (queries, gallery))
     labels = {
         "query_ids": torch.randint(0, identities, (queries,)),
@@ -147,7 +147,9 @@ def assert_equals_reference(got, distances, labels, protocol, trapezoid=False):
 @pytest.mark.parametrize("average_precision", ["step", "trapezoid"])
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("queries, gallery, identities", [(1, 9, 1), (40, 230, 12), (65, 700, 90)])
-def test_matches_reference(queries, gallery, identities, protocol, average_precision, device):
+def test_evaluate_matches_reference(
+    queries, gallery, identities, protocol, average_precision, device
+):
     q, g, labels = problem(queries, gallery, identities, device)
     options = {"protocol": protocol, "average_precision": average_precision}
     distances = squared_distances(q, g)
@@ -160,15 +162,17 @@ def test_matches_reference(queries, gallery, identities, protocol, average_preci
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("metric", ["cosine", "euclidean", "squared_euclidean"])
-def test_every_metric_and_dtype(metric, dtype, device):
+def test_evaluate_supports_every_metric_and_dtype(metric, dtype, device):
     q, g, labels = problem(30, 200, 10, device, dtype, dim=64)
-    q, g = (torch.where(t > 0, 1, -1).to(dtype) for t in (q, g))  # length 8: cosines are exact
+    q, g = (
+        torch.where(t > 0, 1, -1).to(dtype) for t in (q, g)
+    )  # norm is sqrt(8): cosines are exact
     got = evaluate(q, g, metric=metric, **labels)
     assert_equals_reference(got, squared_distances(q, g), labels, "market1501")
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
-def test_distances_of_every_dtype(dtype, device):
+def test_evaluate_distances_supports_every_dtype(dtype, device):
     q, g, labels = problem(20, 100, 10, device)
     distances = squared_distances(q, g)
     got = evaluate_distances(torch.tensor(distances, device=device).to(dtype), **labels)
@@ -178,16 +182,18 @@ def test_distances_of_every_dtype(dtype, device):
 @pytest.mark.parametrize("protocol", ["generic", "cuhk03-classic"])
 def test_autocast_does_not_round_distances(protocol, device):
     query, gallery = torch.ones(1, 2, device=device), torch.ones(9, 2, device=device)
-    gallery[:, 1] += torch.linspace(5e-2, 0, 9, device=device)  # one cosine in bfloat16
+    gallery[:, 1] += torch.linspace(
+        5e-2, 0, 9, device=device
+    )  # these cosines are equal in bfloat16
     labels = {"query_ids": [1], "gallery_ids": list(range(9, 0, -1)), "protocol": protocol}
     labels |= {"query_cameras": [1], "gallery_cameras": [2] * 9}
     with torch.autocast(device.type, torch.bfloat16):
         assert evaluate(query, gallery, **labels).rank(1) == 1
 
 
-def test_takes_tensors_arrays_memory_maps_and_lists(tmp_path):
+def test_evaluate_accepts_tensors_arrays_maps_and_lists(tmp_path):
     q, g, labels = problem(12, 80, 6, "cpu")
-    metric = "squared_euclidean"  # exact for integers, whatever the order of the sum
+    metric = "squared_euclidean"  # exact for integers in any order of summation
     want = evaluate(q, g, metric=metric, **labels).average_precision
     np.save(tmp_path / "gallery.npy", g.numpy())
     mapped = np.load(tmp_path / "gallery.npy", mmap_mode="r")
@@ -203,7 +209,7 @@ def test_takes_tensors_arrays_memory_maps_and_lists(tmp_path):
         torch.testing.assert_close(got, want, equal_nan=True)
 
 
-def test_ignored_gallery_images_do_not_change_the_order_of_ties():
+def test_ignored_images_do_not_change_order_of_ties():
     ids = [-1, 2, 1, -1, 1, 2]
     got = evaluate_distances(
         np.zeros((1, 6)),
@@ -221,11 +227,11 @@ def test_ranking_prints_a_table():
     names, values, *_ = str(got).splitlines()
     assert names.split() == ["rank-1", "rank-5", "rank-10", "rank-20", "mAP", "mINP"]
     assert values.split()[:2] == ["0.00%", "100.00%"]
-    assert "generic: junk none; ties by gallery index" in str(got)
+    assert "generic: junk none; ties broken by gallery index" in str(got)
     assert isinstance(got, Ranking) and got.trials == []
 
 
-def test_rank_beyond_max_rank_is_refused():
+def test_rank_raises_beyond_max_rank():
     with pytest.raises(ValueError, match=r"k must be .* at most 5 \(max_rank\), got 6"):
         one_query("+", max_rank=5).rank(6)
 
@@ -276,25 +282,25 @@ def arguments(**changed):
         ),
         (
             {"gallery_cameras": [1, 1, 1, 1]},
-            "got 3 pairs of one identity, all of which are junk because .* of the query's camera",
+            "got 3 pairs with the same identity, all of which are junk because .* query's camera",
         ),
     ],
 )
-def test_refuses_by_name(changed, message):
+def test_evaluate_raises_for_invalid_arguments(changed, message):
     given = arguments(**changed)
     with pytest.raises(ValueError, match=message) as refused:
         evaluate(given.pop("query"), given.pop("gallery"), **given)
     assert str(refused.value).startswith("evaluate: ")
 
 
-def test_refuses_distances_of_other_shape():
+def test_evaluate_distances_raises_for_wrong_shape():
     given = arguments()
     del given["query"], given["gallery"]
     with pytest.raises(ValueError, match=r"evaluate_distances: query_ids must have shape \(5,\)"):
         evaluate_distances(np.ones((5, 4)), **given)
 
 
-def test_given_distances_take_the_same_keywords_as_features():
+def test_evaluate_distances_takes_keywords_of_evaluate():
     distances = torch.rand(3, 5)
     ids = {"query_ids": [0, 1, 2], "gallery_ids": [0, 1, 2, 0, 1], "protocol": "generic"}
     got = evaluate_distances(distances, **ids, metric="euclidean", compute="exact")

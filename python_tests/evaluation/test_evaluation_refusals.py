@@ -1,4 +1,4 @@
-"""Wrong calls of everything in reid_ext.evaluation: refused by function and argument, all alike."""
+"""Invalid calls of all functions in reid_ext.evaluation raise errors of the same form."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ CALLS = {
     "compat.torchreid.evaluate_rank": (torchreid.evaluate_rank, THEIRS),
     "compat.fastreid.evaluate_rank": (fastreid.evaluate_rank, THEIRS),
 }
-MATRICES = [  # none of which is (3, 4) numbers
+MATRICES = [  # none is a (3, 4) matrix of numbers
     None,
     "features",
     3,
@@ -61,7 +61,7 @@ MATRICES = [  # none of which is (3, 4) numbers
     np.array([[None] * 4] * 3),
     np.empty((3, 0), np.float32),
 ]
-INTEGERS = [  # none of which is three, or four, of them
+INTEGERS = [  # none is a list of three or four integers
     3,
     "abc",
     torch.tensor(3),
@@ -147,7 +147,7 @@ CASES = [
 
 
 def refused(call, where, argument, **given):
-    """The call is refused in one sentence of moderate length that names function and argument."""
+    """The call raises a one-sentence error that names the function and the argument."""
     with pytest.raises(ValueError) as error:
         call(**given)
     message = str(error.value)
@@ -156,13 +156,13 @@ def refused(call, where, argument, **given):
 
 
 @pytest.mark.parametrize("function, argument, value", CASES)
-def test_refuses_by_name(function, argument, value):
+def test_functions_raise_for_invalid_arguments(function, argument, value):
     call, given = CALLS[function]
     refused(call, function, argument, **(given | {argument: value}))
 
 
 @pytest.mark.parametrize("permutations", PERMUTATIONS)
-def test_permutations_that_do_not_name_every_group(permutations):
+def test_select_galleries_raises_for_missing_groups(permutations):
     given = DRAW | {"gallery_images": [1, 1, 1], "permutations": permutations, "trials": 1}
     whole = {(2, 1): [[1]], (4, 1): [[1]]}
     if isinstance(permutations, dict):
@@ -171,23 +171,23 @@ def test_permutations_that_do_not_name_every_group(permutations):
 
 
 @pytest.mark.parametrize("value", [0, 11, 1.0, True, "1", np.array([1, 2])])
-def test_trials_of_regdb(value):
+def test_evaluate_regdb_raises_for_invalid_trials(value):
     refused(evaluation.evaluate_regdb, "evaluate_regdb", "trial", **FEATURES, **IDS, trial=value)
 
 
 @pytest.mark.parametrize(
     "name, value", [("protocol", "sysu-mm01"), ("query", torch.full((3, 4), torch.nan))]
 )
-def test_what_verify_does_not_do(name, value):
+def test_verify_raises_for_unsupported_options(name, value):
     refused(evaluation.verify, "verify", name, **(FEATURES | LABELS | {name: value}))
 
 
-def test_classic_protocol_is_exact():
+def test_classic_protocol_raises_for_approximate_compute():
     given = FEATURES | LABELS | {"protocol": "cuhk03-classic", "compute": "bf16"}
     refused(evaluation.evaluate, "evaluate", "compute", **given)
 
 
-def test_what_rerank_does_not_do():
+def test_rerank_raises_for_unsupported_options():
     given = FEATURES | LABELS | {"rerank": {"k1": 2, "k2": 1}}
     for compute in ("bf16", "tf32", "nope", None):
         refused(evaluation.evaluate, "evaluate", "compute", **given, compute=compute)
@@ -200,22 +200,22 @@ def ranking():
 
 
 @pytest.mark.parametrize("value", [0, 51, None, "1", 1.5, True, [1], np.array([1, 2])])
-def test_rank(value):
+def test_rank_raises_for_invalid_k(value):
     refused(ranking().rank, "Ranking.rank", "k", k=value)
 
 
 @pytest.mark.parametrize("value", [0, -1, "1", 1.5, True, [1], float("nan")])
-def test_average_precision_at(value):
+def test_mean_average_precision_at_raises_for_invalid_k(value):
     refused(ranking().mAP_at, "Ranking.mAP_at", "k", k=value)
 
 
 @pytest.mark.parametrize("value", [None, [], "abc", 3, [None], torch.ones(3)])
-def test_mean_of_trials(value):
+def test_mean_of_trials_raises_for_invalid_trials(value):
     refused(evaluation.mean_of_trials, "mean_of_trials", "trials", trials=value)
 
 
 @pytest.mark.parametrize("value", [None, 3, "abc", np.array(1)])
-def test_ranking_to_bootstrap(value):
+def test_bootstrap_raises_for_invalid_ranking(value):
     refused(evaluation.bootstrap, "bootstrap", "ranking", ranking=value)
 
 
@@ -227,12 +227,12 @@ def test_ranking_to_bootstrap(value):
         ("seed", [None, *COUNTS[1:]]),
     ],
 )
-def test_options_of_bootstrap(name, values):
+def test_bootstrap_raises_for_invalid_options(name, values):
     for value in values:
         refused(evaluation.bootstrap, "bootstrap", name, ranking=ranking(), **{name: value})
 
 
-def test_errors_of_a_rule_are_its_own():
+def test_errors_raised_by_a_rule_are_unchanged():
     def rule(pairs: evaluation.Pairs) -> torch.Tensor:
         raise KeyError("mine")
 
@@ -240,24 +240,24 @@ def test_errors_of_a_rule_are_its_own():
         evaluation.evaluate(**FEATURES, **LABELS, junk=rule)
 
 
-def test_classic_protocol_takes_no_rule_and_needs_cameras():
+def test_classic_protocol_raises_for_rules_or_no_cameras():
     given = FEATURES | LABELS | {"protocol": "cuhk03-classic"}
     refused(evaluation.evaluate, "evaluate", "junk", **given, junk=np.zeros((3, 4), bool))
     given = FEATURES | IDS | {"protocol": "cuhk03-classic"}
     refused(evaluation.evaluate, "evaluate", "query_cameras", **given)
 
 
-def test_evaluate_names_the_settings_of_a_protocol():
+def test_evaluate_error_lists_settings_of_the_protocol():
     with pytest.raises(ValueError, match="mode must be left out with protocol 'regdb', got 'all'"):
         evaluation.evaluate(**FEATURES, **IDS, protocol="regdb", mode="all")
     with pytest.raises(ValueError, match="its settings are: direction, trial, model_trial"):
         evaluation.evaluate(**FEATURES, **IDS, protocol="regdb", query_idss=[1])
 
 
-def test_rerank_says_what_it_takes():
+def test_evaluate_raises_for_invalid_rerank_argument():
     with pytest.raises(
         ValueError, match="rerank must be True, False or a mapping of arguments of rerank, got"
     ):
         evaluation.evaluate(**FEATURES, **LABELS, rerank="aqe")
-    with pytest.raises(ValueError, match="rerank must be without top, got top 2"):
+    with pytest.raises(ValueError, match="rerank must not contain top, got top 2"):
         evaluation.evaluate(**FEATURES, **LABELS, rerank={"top": 2})

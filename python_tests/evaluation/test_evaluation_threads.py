@@ -1,4 +1,4 @@
-"""Torch's threads and settings: the same bits with any, and as the user left them afterwards."""
+"""Threads and precision settings of torch: no effect on results, and restored afterwards."""
 
 import threading
 
@@ -14,7 +14,7 @@ METRICS = ["cosine", "euclidean"]
 
 @pytest.fixture
 def lowered():
-    """Torch's precision of float32 products on the CPU, as a user may lower it."""
+    """Lower torch's precision of float32 products on the CPU, as a user may do."""
     backend = torch.backends.mkldnn.matmul
     before = backend.fp32_precision
     backend.fp32_precision = "bf16"
@@ -42,7 +42,7 @@ def precisions(given, metric, **options):
 @pytest.mark.parametrize("compute", ["exact", "bf16"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 @pytest.mark.parametrize("metric", METRICS)
-def test_number_of_threads_changes_no_bit(metric, dtype, compute):
+def test_result_does_not_depend_on_number_of_threads(metric, dtype, compute):
     if compute == "bf16" and dtype == torch.float64:
         pytest.skip("float64 is exact alone")
     before = torch.get_num_threads()
@@ -56,8 +56,8 @@ def test_number_of_threads_changes_no_bit(metric, dtype, compute):
     torch.testing.assert_close(*got, rtol=0, atol=0, equal_nan=True)
 
 
-def test_evaluations_at_once_give_what_one_gives(lowered):
-    given = problem()  # made once: torch's generator is one for all threads too
+def test_concurrent_evaluations_give_equal_results(lowered):
+    given = problem()  # made once, because all threads share torch's generator
     want = {metric: precisions(given, metric) for metric in METRICS}
     got = []
 
@@ -75,7 +75,7 @@ def test_evaluations_at_once_give_what_one_gives(lowered):
     assert lowered.fp32_precision == "bf16"
 
 
-def test_setting_lasts_until_its_last_user_leaves(lowered):
+def test_precision_is_kept_until_its_last_user_leaves(lowered):
     first, second = precision("exact"), precision("exact")
     first.__enter__()
     second.__enter__()
@@ -85,7 +85,7 @@ def test_setting_lasts_until_its_last_user_leaves(lowered):
     assert lowered.fp32_precision == "bf16"
 
 
-def test_other_setting_waits_until_the_first_is_over(lowered):
+def test_second_precision_waits_for_the_first(lowered):
     entered = threading.Event()
 
     def other():
@@ -100,13 +100,13 @@ def test_other_setting_waits_until_the_first_is_over(lowered):
     assert entered.is_set() and lowered.fp32_precision == "bf16"
 
 
-def test_setting_is_put_back_after_an_error(lowered):
+def test_precision_is_restored_after_an_error(lowered):
     with pytest.raises(KeyError), precision("exact"):
         raise KeyError
     assert lowered.fp32_precision == "bf16"
 
 
-def test_blocks_are_made_under_the_users_settings(lowered):
+def test_blocks_are_made_with_the_users_precision(lowered):
     features, labels = problem()
     seen = []
 
@@ -122,13 +122,13 @@ def test_blocks_are_made_under_the_users_settings(lowered):
 
 @pytest.fixture
 def other_device():
-    """Where torch makes what is made without a device, as with torch.set_default_device("cuda")."""
+    """Another default device of torch, as with torch.set_default_device("cuda")."""
     torch.set_default_device("meta")
     yield
     torch.set_default_device(None)
 
 
-def test_default_device_of_torch_does_not_matter(other_device):
+def test_evaluate_ignores_default_device_of_torch(other_device):
     rng = np.random.default_rng(0)
     features = [rng.standard_normal((n, 8)) for n in (6, 40)]
     labels = {"query_ids": range(6), "gallery_ids": [*range(5)] * 8}

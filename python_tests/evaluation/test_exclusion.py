@@ -1,4 +1,4 @@
-"""Pairs left out by masks and functions, and what the result says of queries without a match."""
+"""Pairs excluded by masks and functions, and the counts of queries without a match."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def problem(q=12, g=90, seed=0):
 
 
 def precisions(distances, labels, protocol, left_out):
-    """The AP of every query over what is left of its row."""
+    """The AP of every query over the remaining entries of its row."""
     same = same_pairs(labels["query_ids"], labels["gallery_ids"])
     ranked = ranked_pairs(protocol, **labels) & ~left_out
     return scores(distances, same, ranked).average_precision
@@ -29,7 +29,7 @@ def precisions(distances, labels, protocol, left_out):
 
 @pytest.mark.parametrize("protocol", ["market1501", "dukemtmc-reid", "generic"])
 @pytest.mark.parametrize("at_once", [1 << 25, 100])
-def test_masks_and_functions_leave_pairs_out(protocol, at_once, monkeypatch, device):
+def test_masks_and_functions_exclude_pairs(protocol, at_once, monkeypatch, device):
     monkeypatch.setattr(pairs, "PAIRS_AT_ONCE", at_once)
     distances, labels, mask = problem()
     want = precisions(distances, labels, protocol, mask)
@@ -43,13 +43,13 @@ def test_masks_and_functions_leave_pairs_out(protocol, at_once, monkeypatch, dev
         np.testing.assert_allclose(got.average_precision, want)
 
 
-def test_both_rules_and_features():
+def test_junk_and_candidates_work_together():
     distances, labels, mask = problem(seed=1)
     other = np.random.default_rng(2).random(mask.shape) < 0.3
     want = precisions(distances, labels, "market1501", mask | other)
     got = evaluate_distances(distances, **labels, junk=mask, candidates=~other)
     np.testing.assert_allclose(got.average_precision, want)
-    assert "the junk and candidates given" in str(got.protocol)
+    assert "user-supplied junk and candidates" in str(got.protocol)
     query, gallery = torch.randn(12, 8), torch.randn(90, 8)
     full = evaluate_distances(torch.cdist(query.double(), gallery.double()), **labels, junk=mask)
     from_features = evaluate(query, gallery, **labels, junk=mask, metric="euclidean")
@@ -58,7 +58,7 @@ def test_both_rules_and_features():
     torch.testing.assert_close(blocks.average_precision, full.average_precision)
 
 
-def test_function_sees_labels_of_the_whole_gallery():
+def test_rule_function_gets_labels_of_the_whole_gallery():
     distances, labels, _ = problem()
     seen = []
 
@@ -74,7 +74,7 @@ def test_function_sees_labels_of_the_whole_gallery():
     assert seen[0].gallery_ids.tolist() == [labels["gallery_ids"].tolist()]
 
 
-def test_result_says_why_queries_have_no_match():
+def test_result_counts_unmatched_queries_by_reason():
     labels = {
         "query_ids": [1, 2, 3, 4],
         "gallery_ids": [1, 2, 3],
@@ -82,12 +82,12 @@ def test_result_says_why_queries_have_no_match():
         "gallery_cameras": [2, 1, 2],
     }
     junk = np.zeros((4, 3), bool)
-    junk[2, 2] = True  # of query 3; that of 2 is of its camera, 4 has none
+    junk[2, 2] = True  # of query 3; query 2's match is from its camera, 4 has no match
     got = evaluate_distances(np.ones((4, 3)), **labels, junk=junk)
     assert got.num_valid == 1 and tuple(got.unmatched) == (1, 1, 1)
     assert (
-        "1 of 4 queries have a match; 1 without a gallery image of their identity, 1 whose matches "
-        "are all junk by the protocol, 1 whose matches are all left out by junk or candidates"
+        "1 of 4 queries have a match; 1 with no gallery image of their identity, 1 with only junk "
+        "matches by the protocol, 1 with all matches excluded by junk or candidates"
     ) in str(got)
     assert got.to_dict()["unmatched"] == {"no_image": 1, "protocol": 1, "rules": 1}
 
@@ -102,19 +102,19 @@ def test_result_says_why_queries_have_no_match():
     ],
 )
 @pytest.mark.parametrize("name", ["junk", "candidates"])
-def test_refuses_by_name(name, rule, message):
+def test_evaluate_distances_raises_for_invalid_rules(name, rule, message):
     distances, labels, _ = problem()
     with pytest.raises(ValueError, match=f"evaluate_distances: {name} must .*{message}"):
         evaluate_distances(distances, **labels, **{name: rule})
 
 
-def test_refuses_rules_that_leave_nothing():
+def test_evaluate_raises_when_rules_exclude_all_matches():
     distances, labels, _ = problem()
-    with pytest.raises(ValueError, match=r"(junk|candidates).* must leave some query a match"):
+    with pytest.raises(ValueError, match=r"(junk|candidates).* must leave at least one query"):
         evaluate_distances(distances, **labels, candidates=np.zeros(distances.shape, bool))
 
 
-def test_refuses_labels_that_cannot_be():
+def test_evaluate_distances_raises_for_invalid_labels():
     distances, labels, _ = problem()
     with pytest.raises(ValueError, match="query_cameras must not be negative, got -1"):
         evaluate_distances(distances, **(labels | {"query_cameras": np.full(12, -1)}))
@@ -125,7 +125,7 @@ def test_refuses_labels_that_cannot_be():
         evaluate_distances(distances, **(labels | {"query_ids": [2**70] * 12}))
 
 
-def test_masks_are_read_wherever_they_lie():
+def test_masks_may_have_any_memory_layout():
     distances, labels = np.random.default_rng(0).random((3, 8)), {"protocol": "generic"}
     labels |= {"query_ids": [1, 1, 1], "gallery_ids": [1, 2] * 4}
     mask = np.random.default_rng(1).random((3, 8)) < 0.3

@@ -1,4 +1,4 @@
-"""FeatureSet: columns, rows, files, and where it stands for features and labels."""
+"""FeatureSet: columns, rows, files, and its use instead of features and labels."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def pair():
     return query, feature_set(9, seed=1, cameras=[2] * 9, paths=[f"{i}.jpg" for i in range(9)])
 
 
-def test_columns_have_one_form():
+def test_columns_are_converted_to_one_form():
     made = feature_set(
         views=np.array([0, 1, 2, 0, 1, -1], np.int8), times=np.arange(6) / 2, names=list("abcdef")
     )
@@ -47,7 +47,7 @@ def test_feature_set_raises_for_invalid_columns(columns, message):
         feature_set(**columns)
 
 
-def test_rows_are_taken_from_features_and_columns():
+def test_indexing_selects_features_and_columns():
     made = feature_set(names=list("abcdef"), source={"model": "m"})
     for rows in (slice(1, 4), [1, 2, 3], torch.tensor([1, 2, 3]), np.isin(range(6), [1, 2, 3])):
         some = made[rows]
@@ -66,7 +66,7 @@ def test_rows_are_taken_from_features_and_columns():
 
 def test_concat_joins_sets_of_one_model():
     one, two = feature_set(source={"model": "m", "dataset": "a"}), feature_set(3, seed=1)
-    with pytest.raises(ArgumentError, match="other must hold features of the model 'm', got None"):
+    with pytest.raises(ArgumentError, match="other must hold features of the model 'm', got"):
         one.concat(two)
     two = FeatureSet(two.tensor(), **two.columns, source={"model": "m", "dataset": "b"})
     both = one.concat(two)
@@ -92,14 +92,14 @@ def test_files_keep_every_column_and_the_source(tmp_path):
         made.save(tmp_path / "x.npy")
 
 
-def test_load_warns_of_arrays_that_are_no_columns(tmp_path):
+def test_load_warns_of_arrays_that_are_not_columns(tmp_path):
     np.savez(tmp_path / "x.npz", features=np.eye(3), identities=[1, 2, 3], logits=np.eye(3))
     with pytest.warns(UserWarning, match=r"logits float64 \(3, 3\); they are ignored"):
         read = FeatureSet.load(tmp_path / "x.npz")
     assert set(read.columns) == {"identities"}
 
 
-def test_every_function_takes_feature_sets():
+def test_every_function_accepts_feature_sets():
     query, gallery = pair()
     labels = {
         "query_ids": query.identities,
@@ -140,7 +140,7 @@ def test_evaluate_raises_for_labels_beside_a_feature_set():
     query, gallery = pair()
     with pytest.raises(ArgumentError, match="query_ids must be left out when query is a Feat"):
         evaluate(query, gallery, query_ids=[1] * 6)
-    with pytest.raises(ArgumentError, match="query_ids must be given with features, got None"):
+    with pytest.raises(ArgumentError, match="query_ids must be given when the features"):
         evaluate(query.tensor(), gallery)
     with pytest.raises(ArgumentError, match=r"query\.cameras must be given for protocol 'msmt17'"):
         evaluate(
@@ -148,7 +148,7 @@ def test_evaluate_raises_for_labels_beside_a_feature_set():
         )
 
 
-def test_repr_names_size_columns_and_source():
+def test_repr_shows_size_columns_and_source():
     text = repr(pair()[0])
     assert text == (
         "FeatureSet(6 x 4 float32; columns: identities, cameras; source: {'model': 'm'})"

@@ -47,10 +47,10 @@ def test_plot_leaves_out_missing_values(tmp_path):
 @pytest.mark.parametrize(
     "plot, given, message",
     [
-        (viz.plot_angles, [[], [1.0]], r"plot_angles: one identity must .* got shape \(0,\)"),
-        (viz.plot_angles, [[1.0], [90.0]], "two identities must .* values from 90 to 90"),
-        (viz.plot_average_precision, [{}], "values must have at least one run"),
-        (viz.plot_average_precision, [{"a": [55.0]}], r"a must .* values in \[0, 1\], got .* 55"),
+        (viz.plot_angles, [[], [1.0]], r"plot_angles: positive must .* got shape \(0,\)"),
+        (viz.plot_angles, [[1.0], [90.0]], "negative must .* values from 90 to 90"),
+        (viz.plot_average_precision, [{}], "values must contain at least one run, got an empty"),
+        (viz.plot_average_precision, [{"a": [55.0]}], r"values\['a'\] must .* \[0, 1\], got .* 55"),
         (viz.plot_embedding, [np.ones((3, 3)), [1, 2, 3]], r"points must have shape \(N, 2\)"),
         (viz.plot_embedding, [np.ones((3, 2)), [1, 2]], r"labels must have shape \(3,\), got"),
         (viz.plot_camera_pairs, [np.ones((2, 2)), [1], [1, 2]], r"rates must have shape \(1, 2\)"),
@@ -71,7 +71,7 @@ def test_plot_raises_for_a_wrong_path(tmp_path):
         plot(*given, tmp_path / "missing" / "a.png")
 
 
-def test_plot_says_how_to_install_missing_matplotlib(tmp_path, monkeypatch):
+def test_plot_error_shows_how_to_install_matplotlib(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     plot, given = PLOTS["angles"]
     needs = r'plot_angles: figures need matplotlib, .* pip install "reid_ext\[viz\]"'
@@ -79,7 +79,7 @@ def test_plot_says_how_to_install_missing_matplotlib(tmp_path, monkeypatch):
         plot(*given, tmp_path / "a.png")
 
 
-def test_need_matplotlib_raises_where_it_is_missing(monkeypatch):
+def test_need_matplotlib_raises_when_it_is_missing(monkeypatch):
     viz.need_matplotlib("f")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)

@@ -1,4 +1,4 @@
-"""Protocols as objects: what each declares, how one is added, and how a result says it was made."""
+"""Protocol objects: their fields, adding a protocol, and the provenance of a result."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def people(rows, cameras, seed, **columns):
 
 
 def problem(name):
-    """Queries and gallery that suit a protocol."""
+    """Queries and gallery for a protocol."""
     if name == "sysu-mm01":
         return people(30, (3, 6), 1), people(120, (1, 2, 4, 5), 2)
     if PROTOCOLS[name].one_set:
@@ -39,7 +39,7 @@ def problem(name):
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
-def test_protocol_says_what_it_is(name):
+def test_protocol_declares_its_fields(name):
     protocol = PROTOCOLS[name]
     assert protocol.name == name and protocol.title and protocol.reference
     assert "identities" in protocol.columns
@@ -51,7 +51,7 @@ def test_protocol_says_what_it_is(name):
 
 @pytest.mark.parametrize("rerank", [False, {"k1": 5, "k2": 2}])
 @pytest.mark.parametrize("name", PROTOCOLS)
-def test_evaluate_reaches_every_protocol(name, rerank):
+def test_evaluate_supports_every_protocol(name, rerank):
     query, gallery = problem(name)
     ranking = evaluate(query, gallery, protocol=name, rerank=rerank)
     assert 0.125 < ranking.mAP <= 1 and ranking.protocol.protocol == name
@@ -62,7 +62,7 @@ def test_evaluate_reaches_every_protocol(name, rerank):
     assert content["protocol"]["queries"] == ranking.protocol.queries > 0
 
 
-def test_named_functions_are_evaluate():
+def test_named_functions_equal_evaluate():
     query, gallery = problem("sysu-mm01")
     arrays = {
         "query_ids": query.identities,
@@ -83,9 +83,9 @@ def test_provenance_prints_its_fields():
     ranking = evaluate(query, gallery, protocol="sysu-mm01", mode="indoor", trials=2)
     made = ranking.protocol
     assert str(made) == (
-        "sysu-mm01 (mode indoor, shots 1, draw seed 0): junk same location; ties by gallery index, "
-        "NaN last; CMC of identities, each by its nearest image; AP step; cosine; 30 queries x "
-        f"{made.gallery} gallery images; mean of 2 trials"
+        "sysu-mm01 (mode indoor, shots 1, draw seed 0): junk same location; ties broken by gallery "
+        "index, NaN last; CMC of identities, each by its nearest image; AP step; cosine; "
+        f"30 queries x {made.gallery} gallery images; mean of 2 trials"
     )
     assert made.to_dict()["settings"] == {"mode": "indoor", "shots": 1, "draw": "seed 0"}
 
@@ -106,7 +106,7 @@ def test_llcm_breaks_ties_by_gallery_index():
 @pytest.mark.parametrize("metric", ["cosine", "squared_euclidean"])
 @pytest.mark.parametrize("rerank", [False, {"k1": 5, "k2": 2}])
 @pytest.mark.parametrize("name", PROTOCOLS)
-def test_ranked_lists_show_the_order_that_was_scored(name, rerank, metric):
+def test_ranked_lists_have_the_scored_order(name, rerank, metric):
     query, gallery = problem(name)
     options = {"protocol": name, "rerank": rerank, "metric": metric}
     ranking = evaluate(query, gallery, **options)
@@ -126,18 +126,18 @@ def test_ranked_lists_show_the_order_that_was_scored(name, rerank, metric):
     assert bool(with_junk.junk.any()) == bool(PROTOCOLS[name].same)
 
 
-def test_ranked_lists_leave_out_what_the_rules_leave_out():
+def test_ranked_lists_exclude_pairs_excluded_by_rules():
     query, gallery = problem("market1501")
     allowed = torch.zeros(30, 90, dtype=torch.bool)
     allowed[:, ::2] = True
     lists = ranked_lists(query, gallery, queries=[3, 4], length=90, candidates=allowed)
     shown = lists.gallery[lists.gallery >= 0]
     assert len(shown) > 0 and bool((shown % 2 == 0).all())
-    with pytest.raises(ArgumentError, match="queries must be positions of queries from 0 to 29"):
+    with pytest.raises(ArgumentError, match="queries must contain query indices from 0 to 29"):
         ranked_lists(query, gallery, queries=[30])
 
 
-def test_trials_are_those_of_the_evaluation():
+def test_trials_equal_those_of_the_evaluation():
     query, gallery = problem("sysu-mm01")
     found = trials(query, gallery, protocol="sysu-mm01", trials=4, seed=3)
     assert len(found) == 4 and all(trial.query is None for trial in found)
@@ -145,7 +145,7 @@ def test_trials_are_those_of_the_evaluation():
     assert len(found[0].gallery) == first.protocol.gallery
 
 
-def test_evaluate_takes_a_protocol_of_its_caller():
+def test_evaluate_accepts_a_custom_protocol():
     query, gallery = problem("generic")
     own = Protocol("own", "my own", "nowhere", same=("cameras",), junk="same camera")
     ranking = evaluate(query, gallery, protocol=own)
@@ -172,7 +172,7 @@ PROTOCOL = Protocol(
 
 
 @pytest.mark.slow
-def test_protocol_is_added_by_one_file_and_one_line(tmp_path):
+def test_protocol_needs_one_file_and_one_line(tmp_path):
     copy = tmp_path / "reid_ext"
     shutil.copytree(Path(reid_ext.__file__).parent, copy)
     folder = copy / "evaluation" / "protocols"

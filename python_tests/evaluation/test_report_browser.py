@@ -1,4 +1,4 @@
-"""The report in a real browser: sorting, links, and that the page fetches nothing."""
+"""The report in a real browser: sorting, links, and no requests."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ def one_gallery(name, folder):
 
 @pytest.fixture(scope="module", params=[one_gallery, sysu_run], ids=["one_gallery", "trials"])
 def url(request, tmp_path_factory):
-    """A report of two runs with images, whose names would run code if they could."""
+    """A report of two runs with images whose names try to run code."""
     folder = tmp_path_factory.mktemp("report")
     runs = [request.param(name, folder) for name in ("a", NASTY)]
     for path in np.concatenate([of.columns["paths"] for of in (runs[0].query, runs[0].gallery)]):
@@ -76,7 +76,7 @@ def test_table_sorts_both_ways_on_clicks(opened):
 
 def test_keyboard_reaches_the_content_and_sorts(opened):
     opened.press("Tab")
-    assert opened.run("document.activeElement.textContent") == "Skip to the content"
+    assert opened.run("document.activeElement.textContent") == "Skip to content"
     opened.press("Enter")
     assert opened.run("location.hash") == "#content"
     opened.run("document.querySelector('#queries th:nth-child(1) button').focus()")

@@ -1,4 +1,4 @@
-"""The lists of a report have the order that the evaluation scored, whatever its arguments are."""
+"""The lists of a report have the order that the evaluation scored, for all arguments."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ EVALUATIONS = {
 
 
 @pytest.mark.parametrize("name", EVALUATIONS)
-def test_lists_have_the_order_that_was_scored(name):
+def test_lists_have_the_scored_order(name):
     sets, options = EVALUATIONS[name]
     one = Run.of(name, *sets, **options)
     direct = evaluate(*sets, **options)

@@ -1,4 +1,4 @@
-"""Evaluations with trials: their mean and spread, and the images of the first."""
+"""Reports of evaluations with trials: mean, spread, and images of the first trial."""
 
 import json
 import re
@@ -66,7 +66,7 @@ def test_report_lists_trials_and_names_the_one_shown(tmp_path):
     one = sysu_run()
     write_report(tmp_path / "out.html", [one])
     page = (tmp_path / "out.html").read_text()
-    assert str(one.ranking.protocol) in page and "the least and the largest of 4 trials" in page
+    assert str(one.ranking.protocol) in page and "smallest and largest value of 4 trials" in page
     maps = np.array([trial.mAP for trial in one.ranking.trials])
     assert f"mAP {100 * maps.mean():.2f}\u00a0±\u00a0{100 * maps.std(ddof=1):.2f}" in page
     table = re.findall(r'<section id="trials".*?</section>', page)[0]
@@ -78,18 +78,22 @@ def test_report_lists_trials_and_names_the_one_shown(tmp_path):
     assert f"AP {100 * ap:.1f} %, first match" in page
 
 
-def test_report_says_when_a_run_has_no_trials(tmp_path):
+def test_report_states_that_a_run_has_no_trials(tmp_path):
     one = Run.of("b", *sysu_sides(), protocol="generic")
     write_report(tmp_path / "out.html", [sysu_run(), one])
     table = re.findall(r'<section id="trials".*?</section>', (tmp_path / "out.html").read_text())[0]
-    assert table.endswith("One evaluation, without trials.</p></div></div></section>")
+    assert table.endswith(
+        "This run is a single evaluation without trials.</p></div></div></section>"
+    )
 
 
 def test_report_has_no_spread_when_there_is_one_trial(run, files, tmp_path):
     flags = ("--protocol", "sysu-mm01", "--trials", 1, "--report", tmp_path / "out.html")
     status, out, _ = run("evaluate", *files, *flags)
     page = (tmp_path / "out.html").read_text()
-    assert status == 0 and "Percent. One trial alone: nothing is known of the spread." in page
+    assert (
+        status == 0 and "Values in percent. With one trial there is no standard deviation." in page
+    )
     assert "±" not in page and "Band: " not in page and "largest of" not in page + out
 
 
@@ -163,7 +167,7 @@ def test_files_of_several_trials_work_with_every_protocol(run, files, tmp_path):
     assert len(json.loads(run("evaluate", visible, *flags)[1])["trials"]) == 4
 
 
-def test_galleries_drawn_from_one_file_take_no_second(run, files):
+def test_single_set_protocol_rejects_a_second_file(run, files):
     status, _, err = run("evaluate", *files, "--protocol", "vehicleid")
     assert status == 2 and "GALLERY.npz must be left out with --protocol vehicleid" in err
 

@@ -1,4 +1,4 @@
-"""rerank(): what it takes, returns and refuses, and what it does for a ranking."""
+"""rerank: arguments, results, errors, and its effect on a ranking."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def mean_ap(distances, identity, camera, q=40):
     ).mAP  # fmt: skip
 
 
-def test_is_the_op(device):
+def test_rerank_equals_the_op(device):
     x = people()[0].to(device)
     options = {"k1": 5, "k2": 3, "lambda_value": 0.2, "metric": "cosine"}
     assert torch.equal(
@@ -37,7 +37,7 @@ def test_is_the_op(device):
     assert all(map(torch.equal, got, want))
 
 
-def test_defaults_are_those_of_the_released_code():
+def test_rerank_defaults_match_the_released_code():
     x = people()[0]
     want = ops.k_reciprocal(
         x[:40], x[40:], k1=20, k2=6, lambda_value=0.3, metric="squared_euclidean"
@@ -45,7 +45,7 @@ def test_defaults_are_those_of_the_released_code():
     assert torch.equal(rerank(x[:40], x[40:]), want)
 
 
-def test_improves_a_ranking():
+def test_rerank_improves_a_ranking():
     x, identity, camera = people()
     plain = mean_ap(torch.cdist(x[:40], x[40:]), identity, camera)
     better = mean_ap(rerank(x[:40], x[40:], k1=10, k2=3), identity, camera)
@@ -56,7 +56,7 @@ def test_improves_a_ranking():
 @pytest.mark.parametrize("alpha", [0, 1.0, 3.0])
 @pytest.mark.parametrize("k2", [1, 2, 6])
 @pytest.mark.parametrize("method", ["aqe", "dba"])
-def test_expands_queries_or_the_gallery(method, k2, alpha, metric, device):
+def test_aqe_and_dba_match_reference(method, k2, alpha, metric, device):
     x = people(4, 20)[0].double().to(device)
     want = distances(*reranking.expanded(x[:15], x[15:], method, k2, alpha), metric)
     options = {"method": method, "k2": k2, "alpha": alpha, "metric": metric}
@@ -68,7 +68,7 @@ def test_expands_queries_or_the_gallery(method, k2, alpha, metric, device):
 
 
 @pytest.mark.parametrize("k1, k2", [(1, 1), (6, 1), (6, 3), (20, 6), (80, 80)])
-def test_propagates_neighbourhoods(k1, k2, device):
+def test_gnn_matches_reference(k1, k2, device):
     x = people(4, 20)[0].double().to(device)
     want = reranking.gnn(x, 15, k1, k2)
     got = rerank(x[:15], x[15:], method="gnn", k1=k1, k2=k2)
@@ -81,14 +81,14 @@ def test_propagates_neighbourhoods(k1, k2, device):
 @pytest.mark.parametrize(
     "options", [{"method": "gnn", "k1": 8}, {"method": "aqe"}, {"method": "dba"}]
 )
-def test_other_methods_improve_a_ranking_too(options):
+def test_other_methods_improve_a_ranking(options):
     x, identity, camera = people()
     plain = mean_ap(torch.cdist(x[:40], x[40:]), identity, camera)
     better = mean_ap(rerank(x[:40], x[40:], **options, k2=4), identity, camera)
     assert better > plain + 0.02
 
 
-def test_takes_arrays_and_lists():
+def test_rerank_accepts_arrays_and_lists():
     x = people()[0]
     want = rerank(x[:40], x[40:])
     assert torch.equal(rerank(x[:40].numpy(), x[40:].numpy()), want)
@@ -97,7 +97,7 @@ def test_takes_arrays_and_lists():
 
 
 @pytest.mark.parametrize("method", ["k_reciprocal", "gnn", "aqe", "dba"])
-def test_takes_numbers_of_numpy(method):
+def test_rerank_accepts_numpy_numbers(method):
     x = people()[0]
     numbers = {"k1": np.int64(9), "k2": np.int32(3), "lambda_value": np.float32(0.5)}
     numbers = {name: value for name, value in numbers.items() if name in METHODS[method]}
@@ -116,7 +116,7 @@ def test_takes_numbers_of_numpy(method):
         ("k_reciprocal", "alpha", 3),
     ],
 )
-def test_rerank_refuses_arguments_that_its_method_does_not_take(method, name, value):
+def test_rerank_raises_for_arguments_of_other_methods(method, name, value):
     with pytest.raises(ArgumentError, match=f"{name} must be left out with method '{method}'") as e:
         rerank(torch.randn(3, 4), torch.randn(9, 4), method=method, **{name: value})
     assert e.value.argument == name and e.value.function == "rerank"
@@ -124,7 +124,7 @@ def test_rerank_refuses_arguments_that_its_method_does_not_take(method, name, va
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("name", ["query", "gallery"])
-def test_rejects_features_that_are_not_finite(name, value, device):
+def test_rerank_raises_for_features_that_are_not_finite(name, value, device):
     features = {
         "query": torch.randn(3, 4, device=device),
         "gallery": torch.randn(9, 4, device=device),
@@ -163,7 +163,7 @@ def test_rejects_features_that_are_not_finite(name, value, device):
         ),
     ],
 )
-def test_rejects_by_name(change, message):
+def test_rerank_raises_for_invalid_arguments(change, message):
     given = {"query": torch.randn(3, 4), "gallery": torch.randn(9, 4)} | change
     if "k1" in METHODS.get(given.get("method", "k_reciprocal"), "k1"):
         given.setdefault("k1", 3)

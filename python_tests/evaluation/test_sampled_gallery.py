@@ -1,4 +1,4 @@
-"""Protocols that draw a gallery in each trial, against their definitions query by query."""
+"""Protocols that draw a gallery in each trial, against a reference that ranks each query."""
 
 import numpy as np
 import pytest
@@ -54,11 +54,11 @@ def test_llcm_galleries_may_be_arrays(kind):
     assert evaluate_llcm(x, x, **labels, galleries=kind(rows)).to_dict() == want.to_dict()
 
 
-def test_sampled_gallery_has_one_image_of_each_and_all_others_query():
+def test_sampled_gallery_has_one_image_per_identity():
     ids = torch.tensor([4, 4, 4, 7, 7, 9])
     ranking = evaluate_sampled_gallery(torch.eye(10)[ids], ids=ids, trials=4)
     assert ranking.rank(1) == ranking.mAP == 1 and len(ranking.trials) == 4
-    assert ranking.num_valid == 4 * 3  # 9 has one image, which is in the gallery
+    assert ranking.num_valid == 4 * 3  # identity 9 has one image, which is in the gallery
     assert "3 queries x 3 gallery images" in str(ranking.protocol)
 
 
@@ -84,19 +84,19 @@ def test_sampled_gallery_is_the_mean_over_draws():
     [
         (
             {"ids": [0, 1, 2]},
-            "ids must have an identity with two images, got 3 identities of one",
+            "ids must contain an identity with at least two images, got 3",
         ),
         ({"ids": [0, 0]}, r"ids must have shape \(3,\)"),
         ({"ids": [0, 0, 1], "trials": 0}, "trials must be an integer >= 1"),
         ({"ids": [0, 0, 1], "seed": -1}, "seed must be an integer >= 0"),
     ],
 )
-def test_sampled_gallery_names_what_does_not_fit(arguments, message):
+def test_sampled_gallery_raises_for_invalid_arguments(arguments, message):
     with pytest.raises(ValueError, match=f"evaluate_sampled_gallery: {message}"):
         evaluate_sampled_gallery(torch.eye(3), **arguments)
 
 
-def test_llcm_protocol_needs_a_trial():
+def test_llcm_protocol_raises_without_trials():
     labels = {f"{side}_{what}": [1] for side in ("query", "gallery") for what in ("ids", "cameras")}
-    with pytest.raises(ValueError, match="galleries must hold the gallery rows of one trial"):
+    with pytest.raises(ValueError, match="galleries must contain the gallery rows of at least one"):
         evaluate_llcm(torch.ones(1, 2), torch.ones(1, 2), **labels, galleries=[])

@@ -1,4 +1,4 @@
-"""Nearest gallery images: against a stable sort, in any blocks, from every source."""
+"""Nearest gallery images against a stable sort, for all block sizes and sources."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def sorted_rows(query, gallery, metric, k):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("q, g, k", [(1, 1, 1), (30, 200, 7), (5, 300, 300)])
-def test_matches_a_stable_sort(q, g, k, metric, dtype, device):
+def test_search_matches_a_stable_sort(q, g, k, metric, dtype, device):
     make = corners if metric == "cosine" else whole
     query, gallery = make(q, 4, device, dtype), make(g, 4, device, dtype)
     order, want = sorted_rows(query, gallery, metric, k)
@@ -37,7 +37,7 @@ def test_matches_a_stable_sort(q, g, k, metric, dtype, device):
         np.testing.assert_allclose(got.cpu(), want, atol=1e-6)
 
 
-def test_every_source_gives_the_same(tmp_path, monkeypatch):
+def test_search_result_does_not_depend_on_the_source(tmp_path, monkeypatch):
     query, gallery = whole(9, 5, "cpu", torch.float32), whole(500, 5, "cpu", torch.float32)
     want = search(query, gallery, 6, metric="euclidean")
     np.save(tmp_path / "gallery.npy", gallery.numpy())
@@ -57,12 +57,16 @@ def test_every_source_gives_the_same(tmp_path, monkeypatch):
         (51, {"gallery": list(torch.ones(50, 3).split(20))}, "k must be .* at most 50 .*, got 51"),
         (1, {"gallery": torch.ones(50, 4)}, "gallery must have feature length 3 like query, got 4"),
         (1, {"gallery": iter([torch.ones(50, 3)])}, "gallery must be iterable twice"),
-        (1, {"gallery": {}.keys()}, "gallery must have a block of rows, got none"),
+        (
+            1,
+            {"gallery": {}.keys()},
+            "gallery must contain at least one block of rows, got no block",
+        ),
         (1, {"gallery": np.ones((0, 3), np.float32)}, "gallery must have shape"),
         (1, {"metric": "dot"}, "metric must be one of 'cosine'"),
     ],
 )
-def test_refuses_by_name(k, changed, message):
+def test_search_raises_for_invalid_arguments(k, changed, message):
     given = {"query": torch.ones(4, 3), "gallery": torch.ones(50, 3)} | changed
     with pytest.raises(ValueError, match=f"search: {message}"):
         search(given.pop("query"), given.pop("gallery"), k, **given)

@@ -1,4 +1,4 @@
-"""What other packages use of the evaluation: shards of a gallery, and arguments of a re-ranking."""
+"""Functions of the evaluation for other packages: rank_shard and read_options."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ def problem():
     return whole[:20].where(identities=range(6)), whole[20:]
 
 
-def test_rank_shard_of_a_whole_gallery_is_evaluate():
+def test_rank_shard_of_a_whole_gallery_equals_evaluate():
     query, gallery = problem()
     ranking = rank_shard(
         "f", query, gallery.columns, gallery.tensor(), torch.arange(50), lambda x: None,
@@ -30,10 +30,10 @@ def test_rank_shard_of_a_whole_gallery_is_evaluate():
     assert torch.equal(ranking.cmc, want.cmc) and ranking.protocol == want.protocol
 
 
-def test_rank_shard_raises_for_protocols_that_draw():
+def test_rank_shard_raises_for_protocols_that_draw_galleries():
     query, gallery = problem()
     for name in ("llcm", "cuhk03-classic"):
-        with pytest.raises(ArgumentError, match="f: protocol must be one with a single gallery"):
+        with pytest.raises(ArgumentError, match="f: protocol must be a protocol with a single"):
             rank_shard(
                 "f", query, gallery.columns, gallery.tensor(), torch.arange(50), nn.Identity(),
                 **(OPTIONS | {"protocol": name}), compute="exact",
@@ -41,7 +41,7 @@ def test_rank_shard_raises_for_protocols_that_draw():
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_read_options_fills_in_the_defaults_of_a_method(method):
+def test_read_options_fills_in_defaults(method):
     assert read_options("f", method, {}, 30, 90) == METHODS[method]
     with pytest.raises(ArgumentError, match=f"other must be left out with method '{method}'"):
         read_options("f", method, {"other": 1}, 30, 90)

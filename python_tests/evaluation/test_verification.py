@@ -1,4 +1,4 @@
-"""TPR at FPR over all pairs, pooled queries, AP at k: against plain definitions."""
+"""TPR at FPR over all pairs, pooled queries and AP at k, against plain definitions."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def problem(device="cpu", dtype=torch.float64):
 @pytest.mark.parametrize("protocol", ["market1501", "msmt17", "generic"])
 @pytest.mark.parametrize("metric", ["cosine", "euclidean", "squared_euclidean"])
 @pytest.mark.parametrize("at_once", [1 << 22, 400])
-def test_true_positive_rates(at_once, metric, protocol, monkeypatch, device):
+def test_verify_matches_reference(at_once, metric, protocol, monkeypatch, device):
     monkeypatch.setattr(verification, "PAIRS_AT_ONCE", at_once)
     query, gallery, labels = problem(device)
     got = verify(
@@ -55,7 +55,7 @@ def test_equal_distances_are_accepted_together():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_dtypes_are_computed_in_float32(dtype, device):
+def test_verify_computes_half_types_in_float32(dtype, device):
     query, gallery, labels = problem(device, dtype)
     got = verify(query, gallery, **labels, false_positive_rates=[0.1])
     want = verify(query.double(), gallery.double(), **labels, false_positive_rates=[0.1])
@@ -75,15 +75,15 @@ def test_dtypes_are_computed_in_float32(dtype, device):
         ({"query_ids": torch.full((30,), 9)}, "gallery_ids must share an identity"),
     ],
 )
-def test_refuses_by_name(changed, message):
+def test_verify_raises_for_invalid_arguments(changed, message):
     query, gallery, labels = problem()
     given = {"query": query, "gallery": gallery} | labels | changed
     with pytest.raises(ValueError, match=f"verify: {message}"):
         verify(given.pop("query"), given.pop("gallery"), **given)
 
 
-def test_one_identity_alone_has_no_negative_pair():
-    with pytest.raises(ValueError, match="gallery_ids must differ from query_ids in some pair"):
+def test_verify_raises_without_a_negative_pair():
+    with pytest.raises(ValueError, match="gallery_ids must differ from query_ids in at least one"):
         verify([[1.0]], [[1.0]], query_ids=[1], gallery_ids=[1], protocol="generic")
 
 
@@ -91,7 +91,7 @@ def test_one_identity_alone_has_no_negative_pair():
 
 
 @pytest.mark.parametrize("pooling, of", [("mean", np.mean), ("max", np.max)])
-def test_pools_per_identity_and_camera(pooling, of, device):
+def test_pool_queries_pools_by_identity_and_camera(pooling, of, device):
     torch.manual_seed(1)
     x, ids, cameras = torch.randn(50, 4), torch.randint(3, 7, (50,)), torch.randint(0, 3, (50,))
     pooled, of_ids, of_cameras = pool_queries(
@@ -104,7 +104,7 @@ def test_pools_per_identity_and_camera(pooling, of, device):
         np.testing.assert_allclose(row, want, rtol=1e-5, atol=1e-6)
 
 
-def test_pooling_is_refused_by_name():
+def test_pool_queries_raises_for_invalid_arguments():
     labels = {"query_ids": [1, 2], "query_cameras": [1, 1]}
     with pytest.raises(ValueError, match="pool_queries: pooling must be one of 'mean', 'max'"):
         pool_queries(torch.ones(2, 3), **labels, pooling="sum")
@@ -115,7 +115,7 @@ def test_pooling_is_refused_by_name():
 # --- AP at k --------------------------------------------------------------------------------
 
 
-def test_average_precision_at_k_by_hand():
+def test_mAP_at_matches_hand_computed_values():
     labels = {"query_ids": [1], "gallery_ids": [2, 1, 1, 2, 1, 2], "protocol": "generic"}
     ranking = evaluate_distances([[1.0, 2, 3, 4, 5, 6]], **labels)  # matches at 2, 3 and 5
     assert ranking.mAP_at(1) == 0
@@ -126,7 +126,7 @@ def test_average_precision_at_k_by_hand():
     assert ranking.match_ranks.indices.tolist() == [2, 3, 5]
 
 
-def test_average_precision_at_k_leaves_out_queries_without_a_match():
+def test_mAP_at_ignores_queries_without_a_match():
     ranking = evaluate_distances(
         [[1.0, 2], [1, 2]], query_ids=[1, 5], gallery_ids=[2, 1], protocol="generic"
     )
@@ -135,15 +135,15 @@ def test_average_precision_at_k_leaves_out_queries_without_a_match():
         ranking.mAP_at(0)
 
 
-def test_share_that_is_a_whole_number_of_pairs_is_not_rounded_down():
-    """29 of 100 pairs are a rate of 0.29, though 0.29 * 100 is below 29."""
+def test_verify_does_not_round_whole_shares_down():
+    """29 of 100 pairs are a rate of 0.29, although 0.29 * 100 < 29 in floating point."""
     query, gallery = np.arange(101.0)[:, None] + 1, np.zeros((1, 1))
     labels = {"query_ids": range(101), "gallery_ids": [0], "protocol": "generic"}
     got = verify(query, gallery, **labels, metric="euclidean", false_positive_rates=[0.29, 0.28])
-    assert got.negatives == 100 and got.threshold.tolist() == [31, 30]  # 29 and 28 are nearer
+    assert got.negatives == 100 and got.threshold.tolist() == [31, 30]  # 29 and 28 pairs are nearer
 
 
-def test_refuses_features_whose_distances_are_not_finite():
+def test_verify_raises_for_infinite_distances():
     x = 1e25 * torch.eye(3)
     labels = {"query_ids": [1, 2, 3], "gallery_ids": [1, 2, 3], "protocol": "generic"}
     with pytest.raises(ValueError, match=r"verify: .* must have finite distances, .* normalise"):

@@ -1,4 +1,4 @@
-"""Evaluation by viewpoint against a plain ranking of each query, and what it refuses."""
+"""Evaluation by viewpoint against a plain ranking of each query, and its errors."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def plain_mean_ap(queries, gallery):
 
 
 @pytest.mark.parametrize("view", [-1, 0, 1])
-def test_cross_viewpoint_is_one_view_against_all_others(view):
+def test_cross_viewpoint_searches_all_other_views(view):
     ranking = evaluate_viewpoint(FEATURES, **LABELS, view=view, kind="cross")
     inside, outside = torch.where(view == VIEWS)[0], torch.where(view != VIEWS)[0]
     expected = plain_mean_ap(inside.tolist(), outside.tolist())
@@ -32,7 +32,7 @@ def test_cross_viewpoint_is_one_view_against_all_others(view):
     assert str(ranking.protocol).startswith(f"market1501 (viewpoints cross, view {view}): junk")
 
 
-def test_single_viewpoint_asks_one_image_of_each_identity_for_the_others():
+def test_single_viewpoint_has_one_query_per_identity():
     ranking = evaluate_viewpoint(FEATURES, **LABELS, view=0, splits=4, seed=1)
     assert len(ranking.trials) == 4
     rows = set(torch.where(VIEWS == 0)[0].tolist())
@@ -45,8 +45,8 @@ def test_single_viewpoint_asks_one_image_of_each_identity_for_the_others():
     assert other.mAP != ranking.mAP
 
 
-def test_single_viewpoint_of_two_images_each_is_known():
-    """With two images per identity the other one is the only match, so AP is 1 / its rank."""
+def test_single_viewpoint_matches_hand_computed_values():
+    """With two images per identity there is one match, so AP is 1 / its rank."""
     features = torch.eye(4)[[0, 0, 1, 1]] + 0.01
     ranking = evaluate_viewpoint(
         features, ids=[5, 5, 6, 6], cameras=[1, 2, 1, 2], views=[2, 2, 2, 2], view=2
@@ -57,13 +57,13 @@ def test_single_viewpoint_of_two_images_each_is_known():
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"view": 5}, "views must have images of view 5, got none"),
-        ({"views": [1] * 48, "kind": "cross"}, "images of others than view 1, got none"),
+        ({"view": 5}, "views must contain an image of view 5, got no such"),
+        ({"views": [1] * 48, "kind": "cross"}, "an image of a view other than 1, got no such"),
         ({"kind": "both"}, "kind must be one of 'single', 'cross', got 'both'"),
         ({"splits": 0}, "splits must be an integer >= 1, got 0"),
         ({"ids": IDS[:5]}, r"ids must have shape \(48,\)"),
     ],
 )
-def test_refuses(change, message):
+def test_evaluate_viewpoint_raises_for_invalid_arguments(change, message):
     with pytest.raises(ValueError, match=message):
         evaluate_viewpoint(FEATURES, **{**LABELS, "view": 1, **change})

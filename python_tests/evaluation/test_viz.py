@@ -1,4 +1,4 @@
-"""Figures: what is where on them, files written whole, and every refusal."""
+"""Figures: positions and colours, atomic writing, and all error messages."""
 
 import os
 
@@ -46,7 +46,7 @@ def test_cmc_draws_a_higher_curve_higher():
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
 def test_plot_cmc_writes_a_picture_and_nothing_else(tmp_path, suffix):
     path = tmp_path / f"cmc{suffix}"
-    for _ in range(2):  # over an old one too
+    for _ in range(2):  # the second time over an existing file
         viz.plot_cmc({"a": curve(0.3)}, path)
     assert read(path).shape == (1000, 1600, 3)
     assert list(tmp_path.iterdir()) == [path]
@@ -55,14 +55,14 @@ def test_plot_cmc_writes_a_picture_and_nothing_else(tmp_path, suffix):
 @pytest.mark.parametrize(
     "curves, message",
     [
-        ({}, "curves must have a curve, got none"),
-        ({"a": []}, r"curve 'a' must be a non-empty array of shape \(N,\) .* got shape \(0,\)"),
-        ({"a": [[0.5]]}, r"curve 'a' .* got shape \(1, 1\)"),
-        ({"a": [51.5, 60]}, "curve 'a' .* got .* with values from 51.5 to 60"),
-        ({"a": [float("nan")]}, "curve 'a' .* with values from nan to nan"),
+        ({}, "curves must contain at least one curve, got an empty mapping"),
+        ({"a": []}, r"curves\['a'\] must be a non-empty array of shape \(N,\) .* got shape \(0,\)"),
+        ({"a": [[0.5]]}, r"curves\['a'\] .* got shape \(1, 1\)"),
+        ({"a": [51.5, 60]}, r"curves\['a'\] .* got .* with values from 51.5 to 60"),
+        ({"a": [float("nan")]}, r"curves\['a'\] .* with values from nan to nan"),
     ],
 )
-def test_cmc_raises_for_wrong_curves(curves, message):
+def test_draw_cmc_raises_for_invalid_curves(curves, message):
     with pytest.raises(ValueError, match=f"^draw_cmc: {message}"):
         viz.draw_cmc(curves)
 
@@ -107,10 +107,10 @@ def test_ranked_list_takes_captions_and_title():
 @pytest.mark.parametrize(
     "changed, message",
     [
-        ({"queries": []}, "queries must have an image"),
-        ({"galleries": []}, "galleries must have 1 rows like queries, got 0"),
+        ({"queries": []}, "queries must contain at least one image"),
+        ({"galleries": []}, "galleries must have length 1 like queries, got 0"),
         ({"verdicts": [[True]]}, r"verdicts\[0\] must have length 2 like galleries\[0\], got 1"),
-        ({"query_captions": []}, "query_captions must have 1 rows"),
+        ({"query_captions": []}, "query_captions must have length 1 like"),
         ({"gallery_captions": [["a"]]}, r"gallery_captions\[0\] must have length 2"),
         ({"queries": [np.ones((4, 2))]}, r"queries\[0\] must be a uint8 array .*, got float64"),
         ({"galleries": [people((4, 2), (3, 4, 2))]}, r"galleries\[0\]\[1\] .*\(3, 4, 2\)"),

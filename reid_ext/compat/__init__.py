@@ -1,7 +1,7 @@
-"""Drop-in replacements for functions of other code, with their names and arguments.
+"""Drop-in replacements for functions of other libraries, with their names and arguments.
 
-``compat.torchreid`` and ``compat.fastreid`` are there at once. ``compat.metric_learning`` and
-``compat.torchmetrics`` are imported when they are asked for, as they need those libraries.
+``compat.torchreid`` and ``compat.fastreid`` are always available. ``compat.metric_learning`` and
+``compat.torchmetrics`` need the library of that name and are imported at their first use.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""What the ``evaluate_rank`` of torchreid and that of fast-reid have in common."""
+"""The common part of torchreid's and fast-reid's ``evaluate_rank``."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def ranking_of(
     max_rank: int,
     single_shot: bool,
 ) -> Ranking:
-    """The ranking by their rules; labels are q_pids, g_pids, q_camids and g_camids."""
+    """Return the ranking; ``labels`` are q_pids, g_pids, q_camids and g_camids."""
     distances = matrix(function, "distmat", distmat)
     max_rank = integer(function, "max_rank", max_rank, 1)
     if not isinstance(single_shot, int | np.bool_):

@@ -1,6 +1,6 @@
-"""fast-reid's ``evaluate_rank``: same arguments, same results, without sorting the gallery.
+"""Drop-in replacement for fast-reid's ``evaluate_rank`` that does not sort the gallery.
 
-In place of ``from fastreid.evaluation.rank import evaluate_rank`` write
+Replace ``from fastreid.evaluation.rank import evaluate_rank`` by
 ``from reid_ext.compat.fastreid import evaluate_rank``.
 """
 
@@ -20,21 +20,34 @@ def evaluate_rank(
     use_metric_cuhk03: bool = False,
     use_cython: bool = True,
 ) -> tuple[np.ndarray, list[float], list[float]]:
-    """Return the CMC, float32 of shape (max_rank,), and AP and INP of each query with a match.
+    """Return the CMC, float32 of shape (max_rank,), and the AP and INP of each query with a match.
 
     Args:
-        distmat: Distances (Q, G), smaller is closer.
-        q_pids: Identities of the queries, (Q,).
-        g_pids: Identities of the gallery, (G,).
-        q_camids: Cameras of the queries, (Q,). Images of the query's identity and camera are junk.
-        g_camids: Cameras of the gallery, (G,).
-        max_rank: Length of the CMC, at most the gallery's size.
-        use_metric_cuhk03: CMC over galleries of one image per identity; here its expectation, where
-            fast-reid draws ten galleries at random without a seed.
-        use_cython: Taken, and of no effect.
+        distmat: Distances of shape (Q, G), smaller is closer.
+        q_pids: Identities of the queries, shape (Q,).
+        g_pids: Identities of the gallery, shape (G,).
+        q_camids: Cameras of the queries, shape (Q,). Gallery images of the query's identity and
+            camera are junk.
+        g_camids: Cameras of the gallery, shape (G,).
+        max_rank: Length of the CMC, at most the size of the gallery. Default: 50.
+        use_metric_cuhk03: Whether to compute the CMC over galleries with one image per identity.
+            The CMC is then the exact expectation; fast-reid draws ten galleries at random without a
+            seed. Default: False.
+        use_cython: Ignored; accepted for compatibility.
+
+    Returns:
+        The CMC as an array, the list of AP and the list of INP.
 
     Raises:
-        ValueError: an argument that does not fit, by its name; or no query has a match, and why.
+        ValueError: If an argument is invalid or no query has a match. The message gives the reason.
+
+    Examples:
+        >>> from reid_ext.compat.fastreid import evaluate_rank
+        >>> cmc, all_AP, all_INP = evaluate_rank(
+        ...     [[0.1, 0.2, 0.3]], [1], [2, 1, 1], [0], [1, 1, 1], max_rank=2
+        ... )
+        >>> cmc.tolist(), [round(ap, 3) for ap in all_AP], [round(inp, 3) for inp in all_INP]
+        ([0.0, 1.0], [0.583], [0.667])
     """
     where = "compat.fastreid.evaluate_rank"
     labels = (q_pids, g_pids, q_camids, g_camids)

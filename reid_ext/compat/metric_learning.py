@@ -1,10 +1,10 @@
-"""Our losses and miner as pytorch-metric-learning objects, and theirs as losses of our loop.
+"""Adapters between reid_ext and pytorch-metric-learning, in both directions.
 
-    criterion = metric_learning.Loss(FIDILoss())          # in place of losses.TripletMarginLoss()
-    miner = metric_learning.HardestMiner("euclidean")     # in place of miners.BatchHardMiner()
+    criterion = metric_learning.Loss(FIDILoss())          # instead of losses.TripletMarginLoss()
+    miner = metric_learning.HardestMiner("euclidean")     # instead of miners.BatchHardMiner()
     criterion = metric_learning.Foreign(losses.NTXentLoss(), HardestMiner())   # loss(x, labels)
 
-Needs pytorch-metric-learning 2 (``pip install pytorch-metric-learning``).
+Requires pytorch-metric-learning 2 (``pip install pytorch-metric-learning``).
 """
 
 import torch
@@ -20,8 +20,8 @@ try:
     from pytorch_metric_learning.miners import BaseMiner
 except ImportError as error:
     raise ImportError(
-        "reid_ext.compat.metric_learning needs pytorch-metric-learning, which does not import "
-        f"({error}); pip install pytorch-metric-learning"
+        "reid_ext.compat.metric_learning needs pytorch-metric-learning, which cannot be imported "
+        f"({error}); run pip install pytorch-metric-learning"
     ) from error
 
 _DISTANCES = {
@@ -32,20 +32,31 @@ _DISTANCES = {
 
 
 class Loss(BaseMetricLossFunction):
-    """A pairwise loss of ``reid_ext.losses`` as one of pytorch-metric-learning.
+    """A pairwise loss of ``reid_ext.losses`` as a loss of pytorch-metric-learning.
 
     Args:
-        loss: Its module, such as ``FIDILoss()``; called with features, labels, keys and key_labels.
-        embedding_regularizer: As in pytorch-metric-learning, with embedding_reg_weight.
+        loss: Module such as ``FIDILoss()``. It is called with features, labels, keys and
+            key_labels.
+        embedding_regularizer: As in pytorch-metric-learning, with ``embedding_reg_weight``.
 
     Shape:
-        As all their losses: ``loss(embeddings, labels, indices_tuple=None, ref_emb=None,
-        ref_labels=None)``. ``ref_emb`` are the keys. Triplets of a miner are taken by ExpATLoss
-        alone, whose formula is one of triplets; the others choose or weigh their pairs themselves.
+        As for all losses of that library: ``loss(embeddings, labels, indices_tuple=None,
+        ref_emb=None, ref_labels=None)``. ``ref_emb`` are the keys. Only ExpATLoss, which is defined
+        on triplets, accepts the triplets of a miner. The other losses choose or weight their own
+        pairs.
 
     Raises:
-        ArgumentError: an ``indices_tuple`` is given to a loss that does not take one, or labels are
-            missing.
+        ArgumentError: If ``indices_tuple`` is given to a loss that does not accept it, or labels
+            are missing.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext.compat import metric_learning
+        >>> from reid_ext.losses import TripletLoss
+        >>> criterion = metric_learning.Loss(TripletLoss(margin=0.3))
+        >>> embeddings = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+        >>> float(criterion(embeddings, torch.tensor([1, 1, 2, 2])))  # no violation
+        0.0
     """
 
     def __init__(self, loss: nn.Module, **regularizer):
@@ -56,7 +67,7 @@ class Loss(BaseMetricLossFunction):
         if indices_tuple is not None:
             value = self._of_triplets(embeddings, indices_tuple, ref_emb)
         elif labels is None:
-            requirement = "be given where there is no indices_tuple"
+            requirement = "be given when indices_tuple is None"
             raise ArgumentError(self._name, "labels", requirement, "None")
         elif ref_emb is embeddings:
             value = self.loss(embeddings, labels)
@@ -70,11 +81,11 @@ class Loss(BaseMetricLossFunction):
 
     def _of_triplets(self, embeddings: Tensor, indices: tuple, ref_emb: Tensor) -> Tensor:
         if not isinstance(self.loss, ExpATLoss):
-            advice = "leave the miner out: this loss chooses its own pairs"
+            advice = "remove the miner, as this loss chooses its own pairs"
             raise ArgumentError(self._name, "indices_tuple", "be None", "a tuple", advice)
         if len(indices) != 3:
             requirement = "be triplets (anchors, positives, negatives)"
-            got, advice = f"{len(indices)} tensors", "use a miner of triplets"
+            got, advice = f"{len(indices)} tensors", "use a miner that returns triplets"
             raise ArgumentError(self._name, "indices_tuple", requirement, got, advice)
         anchor, positive, negative = indices
         return ops.expat_triplet_loss(
@@ -87,14 +98,24 @@ class Loss(BaseMetricLossFunction):
 
 
 class HardestMiner(BaseMiner):
-    """Batch-hard mining without an N x M matrix: triplets for any triplet loss of theirs.
+    """Batch-hard mining without an N x M matrix, for any triplet loss of pytorch-metric-learning.
 
     Args:
-        metric: ``"cosine"``, ``"euclidean"`` or ``"squared_euclidean"``.
+        metric: ``"cosine"`` (default), ``"euclidean"`` or ``"squared_euclidean"``.
 
     Shape:
         ``miner(embeddings, labels, ref_emb=None, ref_labels=None)`` returns int64 indices of
-        anchors, positives and negatives, one triplet per anchor that has both.
+        anchors, positives and negatives, one triplet for each anchor that has a positive and a
+        negative.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext.compat import metric_learning
+        >>> embeddings = torch.tensor([[0.0], [1.0], [3.0]])
+        >>> miner = metric_learning.HardestMiner("euclidean")
+        >>> anchors, positives, negatives = miner(embeddings, torch.tensor([1, 1, 2]))
+        >>> anchors.tolist(), positives.tolist(), negatives.tolist()
+        ([0, 1], [1, 0], [2, 2])
     """
 
     def __init__(self, metric: str = "cosine"):
@@ -112,14 +133,24 @@ class HardestMiner(BaseMiner):
 
 
 class Foreign(nn.Module):
-    """A loss of pytorch-metric-learning, with a miner or without, as ``loss(features, labels)``.
+    """A loss of pytorch-metric-learning, with or without a miner, as ``loss(features, labels)``.
 
     Args:
-        loss: Any of their losses of embeddings and labels.
-        miner: One of their miners or :class:`HardestMiner`; None: the loss's own pairs.
+        loss: Any loss of that library for embeddings and labels.
+        miner: A miner of that library or :class:`HardestMiner`. Default: None, which uses all pairs
+            of the loss.
 
     Shape:
         features (N, D), labels (N,), keys (M, D) and key_labels (M,) as in ``reid_ext.losses``.
+
+    Examples:
+        >>> import torch
+        >>> from pytorch_metric_learning.losses import TripletMarginLoss
+        >>> from reid_ext.compat import metric_learning
+        >>> criterion = metric_learning.Foreign(TripletMarginLoss(), metric_learning.HardestMiner())
+        >>> features = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+        >>> float(criterion(features, torch.tensor([1, 1, 2, 2])))
+        0.0
     """
 
     def __init__(self, loss: nn.Module, miner: nn.Module | None = None):

@@ -1,6 +1,7 @@
-"""Re-ID retrieval as a torchmetrics metric: batches in, CMC, mAP and mINP out.
+"""Re-ID retrieval as a torchmetrics metric: pass batches, get CMC, mAP and mINP.
 
-Needs torchmetrics (``pip install ".[torchmetrics]"``), which gathers the batches of all processes.
+Requires torchmetrics (``pip install ".[torchmetrics]"``), which gathers the batches of all
+processes.
 """
 
 from typing import Any
@@ -27,18 +28,29 @@ RANKS = (1, 5, 10, 20)
 
 
 class ReIDRetrieval(Metric):
-    """CMC, mAP and mINP of queries among a gallery that come in batches, mixed as they like.
+    """CMC, mAP and mINP of queries and gallery that arrive in batches, in any order and mixture.
 
     Args:
-        protocol: As in :func:`reid_ext.evaluate`; so are the following.
-        metric: ``"cosine"``, ``"euclidean"`` or ``"squared_euclidean"``.
-        max_rank: Length of the CMC, at least 20.
-        average_precision: ``"step"`` or ``"trapezoid"``.
-        **kwargs: Of ``torchmetrics.Metric``.
+        protocol: As in :func:`reid_ext.evaluate`, except protocols that draw galleries. Default:
+            ``"market1501"``.
+        metric: ``"cosine"`` (default), ``"euclidean"`` or ``"squared_euclidean"``.
+        max_rank: Length of the CMC, at least 20. Default: 50.
+        average_precision: ``"step"`` (default) or ``"trapezoid"``.
+        **kwargs: Arguments of ``torchmetrics.Metric``.
 
     ``compute`` returns ``rank1``, ``rank5``, ``rank10``, ``rank20``, ``mAP`` and ``mINP``, float64
-    scalars in [0, 1], the same on every process; :attr:`ranking` then holds all of the result.
-    Features are kept in the dtype and on the device they come on.
+    scalars in [0, 1], the same on every process. Afterwards :attr:`ranking` is the complete
+    :class:`Ranking`. Features keep their dtype and device.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext.compat.torchmetrics import ReIDRetrieval
+        >>> metric = ReIDRetrieval()
+        >>> ids = torch.tensor([1, 2])
+        >>> metric.update(torch.eye(2), ids, torch.tensor([1, 1]), is_query=True)
+        >>> metric.update(torch.eye(2), ids, torch.tensor([2, 2]), is_query=False)
+        >>> float(metric.compute()["mAP"])
+        1.0
     """
 
     is_differentiable = False
@@ -80,16 +92,16 @@ class ReIDRetrieval(Metric):
         is_query: Tensor | bool,
         indices: Tensor | None = None,
     ) -> None:
-        """Take a batch.
+        """Add a batch.
 
         Args:
             features: Shape (N, D).
             identities: Integers of shape (N,).
             cameras: Integers of shape (N,).
-            is_query: One for all, or of shape (N,).
-            indices: Place of each image in its set, (N,): an image that a distributed sampler
-                hands out twice then counts once, and ties go to the lower index. Without, images
-                count as they come.
+            is_query: One bool for the whole batch, or a bool tensor of shape (N,).
+            indices: Index of each image in its set, shape (N,). An image that a distributed sampler
+                returns twice then counts once, and equal distances are ordered by index. Default:
+                None, which counts every image in order of arrival.
         """
         x = matrix(WHERE, "features", features)
         for before in self.features[:1]:
@@ -128,13 +140,13 @@ class ReIDRetrieval(Metric):
         return {name: torch.tensor(value, dtype=torch.float64) for name, value in values.items()}
 
     def reset(self) -> None:
-        """Forget all batches."""
+        """Remove all batches."""
         super().reset()
         self.ranking = None
 
 
 def _flags(is_query: Tensor | bool, n: int) -> Tensor:
-    """0 or 1 for each of n images, from one bool for all or a bool or integer for each."""
+    """Return 0 or 1 for each of n images, from one bool or from a bool tensor."""
     if isinstance(is_query, bool):
         return torch.full((n,), int(is_query), device="cpu")
     if isinstance(is_query, Tensor) and is_query.dtype == torch.bool:
@@ -144,7 +156,7 @@ def _flags(is_query: Tensor | bool, n: int) -> Tensor:
 
 
 def _of_set(features: Tensor, labels: Tensor, is_query: int) -> tuple[Tensor, Tensor]:
-    """The rows of the queries or of the gallery, each index once and in their order."""
+    """Return the rows of the queries or of the gallery, each index once, sorted by index."""
     rows = (labels[:, 2] == is_query).nonzero()[:, 0]
     index = labels[rows, 3]
     order = index.argsort(stable=True)

@@ -1,6 +1,6 @@
-"""torchreid's ``evaluate_rank``: same arguments, same results, without sorting the gallery.
+"""Drop-in replacement for torchreid's ``evaluate_rank`` that does not sort the gallery.
 
-In place of ``from torchreid.metrics.rank import evaluate_rank`` write
+Replace ``from torchreid.metrics.rank import evaluate_rank`` by
 ``from reid_ext.compat.torchreid import evaluate_rank``.
 """
 
@@ -23,18 +23,29 @@ def evaluate_rank(
     """Return the CMC, float32 of shape (max_rank,), and mAP.
 
     Args:
-        distmat: Distances (Q, G), smaller is closer.
-        q_pids: Identities of the queries, (Q,).
-        g_pids: Identities of the gallery, (G,).
-        q_camids: Cameras of the queries, (Q,). Images of the query's identity and camera are junk.
-        g_camids: Cameras of the gallery, (G,).
-        max_rank: Length of the CMC, at most the gallery's size.
-        use_metric_cuhk03: CMC over galleries of one image per identity; here its expectation, where
-            torchreid draws ten galleries at random without a seed.
-        use_cython: Taken, and of no effect.
+        distmat: Distances of shape (Q, G), smaller is closer.
+        q_pids: Identities of the queries, shape (Q,).
+        g_pids: Identities of the gallery, shape (G,).
+        q_camids: Cameras of the queries, shape (Q,). Gallery images of the query's identity and
+            camera are junk.
+        g_camids: Cameras of the gallery, shape (G,).
+        max_rank: Length of the CMC, at most the size of the gallery. Default: 50.
+        use_metric_cuhk03: Whether to compute the CMC over galleries with one image per identity.
+            The CMC is then the exact expectation; torchreid draws ten galleries at random without a
+            seed. Default: False.
+        use_cython: Ignored; accepted for compatibility.
+
+    Returns:
+        The CMC as an array, and mAP.
 
     Raises:
-        ValueError: an argument that does not fit, by its name; or no query has a match, and why.
+        ValueError: If an argument is invalid or no query has a match. The message gives the reason.
+
+    Examples:
+        >>> from reid_ext.compat.torchreid import evaluate_rank
+        >>> cmc, mAP = evaluate_rank([[0.1, 0.2, 0.3]], [1], [2, 1, 1], [0], [1, 1, 1], max_rank=2)
+        >>> cmc.tolist(), round(mAP, 3)
+        ([0.0, 1.0], 0.583)
     """
     where = "compat.torchreid.evaluate_rank"
     labels = (q_pids, g_pids, q_camids, g_camids)

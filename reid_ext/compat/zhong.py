@@ -1,6 +1,6 @@
-"""Zhong's ``re_ranking``: same arguments, same results, in a small part of its time and memory.
+"""Drop-in replacement for Zhong's ``re_ranking`` that makes no matrix over all images.
 
-from reid_ext.compat import re_ranking   # was: from re_ranking import re_ranking
+Replace ``from re_ranking import re_ranking`` by ``from reid_ext.compat import re_ranking``.
 """
 
 import numpy as np
@@ -18,28 +18,38 @@ def re_ranking(
     k2: int = 6,
     lambda_value: float = 0.3,
 ) -> np.ndarray | Tensor:
-    """Return re-ranked distances, float32 of shape (Q, G): an array, or a tensor for tensors.
+    """Return re-ranked distances, float32 of shape (Q, G).
 
-    What the released code does with its input is done here too: distances are squared, so squared
-    Euclidean ones twice; each column of the matrix over all images is divided by its maximum;
-    ``k1 / 2`` is rounded half to even; with ``k2`` 1 weights are not averaged; ``k1`` and ``k2``
-    beyond the number of images mean all of them. Equal distances are ordered by index, where the
-    released code leaves their order to its sort; a column of zeros stays zero, where it divides by
-    zero. No matrix over all images is made.
+    The function follows the released code: it squares the distances, so that squared Euclidean
+    distances are squared twice. It divides each column of the matrix over all images by its
+    maximum. It rounds ``k1 / 2`` half to even. With ``k2`` 1 weights are not averaged. If ``k1`` or
+    ``k2`` exceeds the number of images, all images are used. There are two differences: equal
+    distances are ordered by index, whereas the order in the released code depends on its sort. A
+    column of zeros stays zero, whereas the released code divides by zero.
 
     Args:
-        q_g_dist: Distances between queries and gallery, (Q, G), float32, float64 or half.
-        q_q_dist: Distances between queries, (Q, Q), same dtype.
-        g_g_dist: Distances within the gallery, (G, G), same dtype.
-        k1: Neighbours of an image that count besides itself, at least 1.
-        k2: Nearest images over which weights are averaged, at least 1.
-        lambda_value: Weight of the original distance, in [0, 1].
+        q_g_dist: Distances between queries and gallery, shape (Q, G), float32, float64 or half.
+        q_q_dist: Distances between queries, shape (Q, Q), same dtype.
+        g_g_dist: Distances within the gallery, shape (G, G), same dtype.
+        k1: Number of neighbours per image, not counting the image itself, at least 1. Default: 20.
+        k2: Number of nearest images over which weights are averaged, at least 1. Default: 6.
+        lambda_value: Weight of the original distance, in [0, 1]. Default: 0.3.
+
+    Returns:
+        A tensor if ``q_g_dist`` is a tensor, otherwise an array.
 
     Raises:
-        ValueError: an argument that does not fit, by its name; distances that are not finite.
+        ValueError: If an argument is invalid or distances are not finite.
 
     Source:
         Zhong et al. 2017, "Re-ranking Person Re-identification with k-reciprocal Encoding", CVPR.
+
+    Examples:
+        >>> from reid_ext.compat import re_ranking
+        >>> q_g, q_q, g_g = [[1.0, 4.0]], [[0.0]], [[0.0, 9.0], [9.0, 0.0]]
+        >>> final = re_ranking(q_g, q_q, g_g, k1=1, k2=1, lambda_value=0.3)
+        >>> final.shape, bool(final[0, 0] < final[0, 1])
+        ((1, 2), True)
     """
     function = "compat.re_ranking"
     given = {"q_g_dist": q_g_dist, "q_q_dist": q_q_dist, "g_g_dist": g_g_dist}
@@ -66,5 +76,5 @@ def _check_like(function: str, name: str, matrix: Tensor, side: int, across: Ten
     )
     for what, (got, want) in zip(("shape", "dtype", "device"), wanted, strict=True):
         if got != want:
-            requirement = f"have {what} {want} to go with q_g_dist of shape {tuple(across.shape)}"
+            requirement = f"have {what} {want} for q_g_dist of shape {tuple(across.shape)}"
             raise ArgumentError(function, name, requirement, str(got))

@@ -1,6 +1,6 @@
-"""More than one process, on torch.distributed, with the numbers of one.
+"""Training and evaluation in several processes, with results identical to one process.
 
-Every function works without a process group too, and is then the one of a single process.
+Every function also works without a process group, as in one process.
 """
 
 from reid_ext.distributed.batches import ShareOfBatches

@@ -1,4 +1,4 @@
-"""Rows of all processes under one another, and sums over them, with their gradients."""
+"""Rows of all processes concatenated, and sums over processes, with their gradients."""
 
 from typing import Any
 
@@ -10,21 +10,40 @@ Group = Any  # dist.ProcessGroup, or None for the default one
 
 
 def is_distributed(group: Group = None) -> bool:
+    """Return whether there is a process group with more than one process."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size(group) > 1
 
 
 def world_size(group: Group = None) -> int:
-    """How many processes there are; 1 without a process group."""
+    """Return the number of processes; 1 without a process group.
+
+    Args:
+        group: Process group. Default: None, the default group.
+
+    Examples:
+        >>> from reid_ext.distributed import world_size
+        >>> world_size()
+        1
+    """
     return dist.get_world_size(group) if is_distributed(group) else 1
 
 
 def rank(group: Group = None) -> int:
-    """Which of them this is, from 0."""
+    """Return the index of this process, starting at 0; 0 without a process group.
+
+    Args:
+        group: Process group. Default: None, the default group.
+
+    Examples:
+        >>> from reid_ext.distributed import rank
+        >>> rank()
+        0
+    """
     return dist.get_rank(group) if is_distributed(group) else 0
 
 
 def row_counts(rows: int, group: Group, device: torch.device) -> list[int]:
-    """How many rows each process has."""
+    """Return the number of rows of each process."""
     mine = torch.tensor([rows], device=device)
     counts = [torch.empty_like(mine) for _ in range(world_size(group))]
     dist.all_gather(counts, mine, group=group)
@@ -32,15 +51,28 @@ def row_counts(rows: int, group: Group, device: torch.device) -> list[int]:
 
 
 def gather_rows(x: Tensor, group: Group = None) -> Tensor:
-    """Return the rows of all processes, in order of their ranks, (N_0 + N_1 + ..., ...).
+    """Return the rows of all processes, concatenated in the order of their ranks.
 
-    Processes may have different numbers of rows, none too; dtype and further sizes must be the
-    same everywhere. Every process must call it.
+    Every process must call this function. The number of rows may differ between processes and may
+    be 0. The dtype and all other dimensions must be the same in every process.
 
-    The gradient of a process's own rows is what its loss says of them, times the number of
-    processes. That is right where each computes the same loss of all rows, as
-    :class:`GlobalBatchLoss` does, and DistributedDataParallel then takes the mean of the gradients:
-    nothing need be sent back.
+    The gradient of a process's own rows is the gradient of its own loss, times the number of
+    processes. This is correct if every process computes the same loss of all rows, as
+    :class:`GlobalBatchLoss` does, and DistributedDataParallel averages the gradients afterwards.
+    The backward pass then needs no communication.
+
+    Args:
+        x: Rows of this process, shape (N_r, ...).
+        group: Process group. Default: None, the default group.
+
+    Returns:
+        Tensor of shape (N_0 + N_1 + ..., ...).
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext.distributed import gather_rows
+        >>> gather_rows(torch.tensor([[1.0], [2.0]])).tolist()  # one process: the rows themselves
+        [[1.0], [2.0]]
     """
     if not is_distributed(group):
         return x
@@ -67,12 +99,12 @@ class _GatherRows(torch.autograd.Function):
 
 
 def all_to_all(pieces: list[Tensor], lengths: list[int], group: Group = None) -> Tensor:
-    """Return the pieces that the processes send to this one, one under another, by their ranks.
+    """Return the pieces that all processes send to this one, concatenated in order of rank.
 
     Args:
-        pieces: For each process what it is to get, (n_r, ...).
-        lengths: Rows that come from each process.
-        group: Process group; None: the default one.
+        pieces: The piece for each process, shape (n_r, ...).
+        lengths: Number of rows that each process sends to this one.
+        group: Process group. Default: None, the default group.
     """
     if not is_distributed(group):
         return pieces[0]
@@ -84,7 +116,7 @@ def all_to_all(pieces: list[Tensor], lengths: list[int], group: Group = None) ->
 
 
 def sum_over_processes(x: Tensor, group: Group = None) -> Tensor:
-    """Return the sum of ``x`` over the processes; so is its gradient."""
+    """Return the sum of ``x`` over the processes. Its gradient is summed in the same way."""
     if not is_distributed(group):
         return x
     total: Tensor = _Sum.apply(x, group)

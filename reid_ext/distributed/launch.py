@@ -1,4 +1,4 @@
-"""What a script does that torchrun starts several times: join the others, and who speaks."""
+"""Functions for scripts that torchrun starts: joining the processes, and their coordination."""
 
 import atexit
 import os
@@ -21,12 +21,20 @@ TIMEOUT = timedelta(minutes=10)
 def join(device: str, timeout: timedelta = TIMEOUT) -> str:
     """Join the processes that torchrun started, and return the device of this one.
 
-    Only the first keeps its standard output and its progress lines. Without torchrun, or alone,
-    nothing happens.
+    Only the first process keeps its standard output and its progress lines. Without torchrun, or
+    with a single process, the function returns ``device`` and changes nothing.
 
     Args:
-        device: ``"cpu"``: gloo. ``"cuda"``: NCCL, and the device of the local rank.
-        timeout: How long a process may be behind the others before all stop.
+        device: ``"cpu"`` selects gloo. ``"cuda"`` selects NCCL and the device of the local rank.
+        timeout: How long a process waits for the others before all stop. Default: 10 minutes.
+
+    Returns:
+        The device of this process, such as ``"cuda:1"``.
+
+    Examples:
+        >>> from reid_ext.distributed import join
+        >>> join("cpu")
+        'cpu'
     """
     if int(os.environ.get("WORLD_SIZE", 1)) == 1 or is_distributed():
         return device
@@ -43,11 +51,11 @@ def join(device: str, timeout: timedelta = TIMEOUT) -> str:
 
 
 def _fresh_store(timeout: timedelta) -> dict[str, Any]:
-    """Where restarted processes leave their addresses, as arguments of init_process_group.
+    """Return arguments of init_process_group that give restarted processes a store of their own.
 
     torchrun keeps one store for all restarts, in which gloo and NCCL would find the addresses of
-    the processes before. Starts are counted by machine: with several, docs/distributed.md has
-    what torchrun needs instead.
+    the previous processes. Restarts are counted per machine. For several machines,
+    docs/distributed.md describes the setting that torchrun needs instead.
     """
     environment = os.environ
     is_kept = environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
@@ -63,23 +71,50 @@ def _fresh_store(timeout: timedelta) -> dict[str, Any]:
 
 
 def restarted() -> bool:
-    """Whether torchrun started the processes anew, because one failed (``--max-restarts``)."""
+    """Return whether torchrun restarted the processes after a failure (``--max-restarts``).
+
+    Examples:
+        >>> from reid_ext.distributed import restarted
+        >>> restarted()
+        False
+    """
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
 
 
 def is_main() -> bool:
-    """Whether this process is the first, which writes the files."""
+    """Return whether this process is the first, which writes the files.
+
+    Examples:
+        >>> from reid_ext.distributed import is_main
+        >>> is_main()
+        True
+    """
     return rank() == 0
 
 
 def local_processes() -> int:
-    """How many of the processes share this machine's cores."""
+    """Return the number of processes that share the cores of this machine.
+
+    Examples:
+        >>> from reid_ext.distributed import local_processes
+        >>> local_processes()
+        1
+    """
     return int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if is_distributed() else 1
 
 
 @contextmanager
 def main_first() -> Iterator[None]:
-    """The block is run by the first process, and then by the others."""
+    """Context manager: the first process runs the block, then the other processes run it.
+
+    Use it to prepare files once that all processes read.
+
+    Examples:
+        >>> from reid_ext.distributed import main_first
+        >>> with main_first():
+        ...     print("prepare the cache")
+        prepare the cache
+    """
     if is_distributed() and not is_main():
         dist.barrier()
     yield
@@ -88,7 +123,18 @@ def main_first() -> Iterator[None]:
 
 
 def data_parallel(model: nn.Module) -> nn.Module:
-    """The model in DistributedDataParallel; alone, the model."""
+    """Return the model in DistributedDataParallel, or the model itself in a single process.
+
+    Args:
+        model: The model, on the device of this process.
+
+    Examples:
+        >>> from torch import nn
+        >>> from reid_ext.distributed import data_parallel
+        >>> model = nn.Linear(2, 2)
+        >>> data_parallel(model) is model
+        True
+    """
     if not is_distributed():
         return model
     return nn.parallel.DistributedDataParallel(model)

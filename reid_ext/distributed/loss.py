@@ -1,4 +1,4 @@
-"""A loss over the batches of all processes, as one process with the whole batch would have it."""
+"""A loss over the batches of all processes, equal to that of one process with the whole batch."""
 
 from torch import Tensor, nn
 
@@ -9,21 +9,31 @@ class GlobalBatchLoss(nn.Module):
     """Apply a loss to the rows of all processes.
 
     Features are gathered, and every process computes the same loss of the whole batch. Hard pairs
-    are so found among all images, and what comes back over the network is nothing: each process
-    takes the gradient of its own rows. The losses of this package hold no N x N matrix, so that of
-    the whole batch is cheap to repeat.
+    are therefore found among all images. The backward pass needs no communication, because each
+    process takes the gradient of its own rows. The losses of this package store no N x N matrix, so
+    repeating the loss of the whole batch in every process costs little memory.
 
-    Under DistributedDataParallel, which takes the mean of the processes' gradients, parameters get
-    the gradient that one process would give them. Parameters of the loss itself get the whole
-    gradient in every process: leave them out of DistributedDataParallel, or in, it is the same.
+    DistributedDataParallel averages the gradients of the processes, so parameters get the gradient
+    that one process would give them. Parameters of the loss itself get the whole gradient in every
+    process. It makes no difference whether DistributedDataParallel contains them.
 
     Args:
-        loss: Called as ``loss(features, labels, *more)`` with all rows.
-        group: Process group; None: the default one. Without any, just ``loss``.
+        loss: Called as ``loss(features, labels, *more)`` with the rows of all processes.
+        group: Process group. Default: None, the default group. Without a process group the module
+            applies ``loss`` to the given rows.
 
     Shape:
-        features (n, D), differentiable, and labels and whatever follows, (n,): the rows of this
-        process, in numbers that may differ from process to process. None is passed on.
+        features (n, D), differentiable; labels and all further arguments (n,). These are the rows
+        of this process, and n may differ between processes. The value None is passed on.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext.distributed import GlobalBatchLoss
+        >>> from reid_ext.losses import TripletLoss
+        >>> criterion = GlobalBatchLoss(TripletLoss(margin=0.3))
+        >>> features = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+        >>> float(criterion(features, torch.tensor([1, 1, 2, 2])))
+        0.0
     """
 
     def __init__(self, loss: nn.Module, group: Group = None):

@@ -1,7 +1,7 @@
 """Batch norm with the statistics of all processes, on any backend.
 
-torch's SyncBatchNorm runs on GPUs only, and the common-space norm of two modalities is not one of
-torch's at all. Here the sums are shared, so the result is that of the whole batch in one process.
+SyncBatchNorm of torch runs on GPUs only and does not cover the common-space norm of two modalities.
+Here the sums are shared, so the result is that of the whole batch in one process.
 """
 
 import functools
@@ -16,17 +16,33 @@ from reid_ext.distributed.collectives import Group, is_distributed, sum_over_pro
 class GlobalBatchNorm(nn.Module):
     """``BatchNorm1d`` or ``BatchNorm2d`` over the batches of all processes.
 
-    Takes over the parameters and running statistics of ``norm``, whose names stay: a state dict
-    fits either. In evaluation it is ``norm``.
+    The module takes over the parameters and running statistics of ``norm`` under the same names, so
+    that either module loads the state dict of the other. In evaluation mode it computes the same as
+    ``norm``.
+
+    Args:
+        norm: The batch norm to replace. It must have a momentum.
+        group: Process group. Default: None, the default group.
 
     Shape:
-        (N, C) or (N, C, H, W); N may differ between processes, and be 0 in some.
+        (N, C) or (N, C, H, W). N may differ between processes, and may be 0 in some of them.
+
+    Raises:
+        ValueError: If ``norm.momentum`` is None.
+
+    Examples:
+        >>> import torch
+        >>> from torch import nn
+        >>> from reid_ext.distributed import GlobalBatchNorm
+        >>> norm = GlobalBatchNorm(nn.BatchNorm1d(1))
+        >>> norm(torch.tensor([[1.0], [3.0]])).detach().flatten().round(decimals=2).tolist()
+        [-1.0, 1.0]
     """
 
     def __init__(self, norm: nn.modules.batchnorm._BatchNorm, group: Group = None):
         super().__init__()
         if norm.momentum is None:
-            raise ValueError("GlobalBatchNorm: norm must have a momentum, got None")
+            raise ValueError("GlobalBatchNorm: norm must have a momentum, got momentum=None")
         self.group = group
         self.eps, self.momentum = norm.eps, norm.momentum
         for name, parameter in norm.named_parameters(recurse=False):
@@ -68,11 +84,25 @@ class GlobalBatchNorm(nn.Module):
 
 
 def convert_norms(module: nn.Module, group: Group = None) -> nn.Module:
-    """Replace every batch norm in ``module``, in place, and return it; parameters stay the same."""
+    """Replace every batch norm in ``module`` by :class:`GlobalBatchNorm`, in place; return it.
+
+    Parameters stay the same objects.
+
+    Args:
+        module: The module whose children are converted.
+        group: Process group. Default: None, the default group.
+
+    Examples:
+        >>> from torch import nn
+        >>> from reid_ext.distributed import convert_norms
+        >>> model = convert_norms(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)))
+        >>> type(model[1]).__name__
+        'GlobalBatchNorm'
+    """
     for name, child in module.named_children():
         if isinstance(child, nn.modules.batchnorm._BatchNorm):
             setattr(module, name, GlobalBatchNorm(child, group).train(child.training))
-        elif hasattr(child, "total"):  # sums of its own: the norm per modality
+        elif hasattr(child, "total"):  # the norm per modality computes its own sums
             child.__dict__["total"] = functools.partial(sum_over_processes, group=group)
         else:
             convert_norms(child, group)

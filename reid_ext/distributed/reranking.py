@@ -1,10 +1,11 @@
-"""k-reciprocal re-ranking by several processes, with the bits of one.
+"""k-reciprocal re-ranking in several processes, bit-identical to one process.
 
-Every process gets all features, N x D numbers. The products of all pairs, which are the work, are
-divided: each process makes some tiles of them, the very tiles that one alone would make, and keeps
-the nearest that it saw of every image. These lists are merged, each image's by one process, and
-gathered. What follows is sparse, some microseconds an image, and every process does it for all;
-then each makes the distances of its stretch of the queries. No matrix over all pairs is ever made.
+Every process receives all features, N x D numbers. The products of all pairs, which are most of the
+work, are divided: each process computes some of the tiles that one process would compute, and keeps
+the nearest images that it found for every image. One process merges the lists of each image, and
+the merged lists are gathered. The remaining work is sparse and takes some microseconds per image,
+so every process does it for all images. Then each process computes the distances of its part of the
+queries. No process stores a matrix over all pairs.
 """
 
 from typing import overload
@@ -19,7 +20,7 @@ from reid_ext.evaluation import read_options
 from reid_ext.features import FeatureSet
 
 WHERE = "distributed.rerank"
-UNKNOWN = 2**62  # so many images, before the processes know how many there are
+UNKNOWN = 2**62  # upper limit of the image count, before the processes know it
 
 
 @overload
@@ -70,32 +71,44 @@ def rerank(
     gathered: bool = False,
     group: Group = None,
 ) -> Tensor | ops.Nearest:
-    """Return what :func:`reid_ext.rerank` returns of all shards together, for these queries.
+    """Return :func:`reid_ext.rerank` of all shards together, for this process's queries.
 
     Args:
-        query: This process's queries: a :class:`FeatureSet`, or features of shape (q, D); q may be
-            0, and differ between processes.
-        gallery: This process's gallery images, (g, D), dtype and device like ``query``.
-        query_rows: Place of each query in the whole set, (q,). None: shards in order of ranks.
-        gallery_rows: Place of each image in the whole gallery, (g,): the order of the columns, and
-            that of equal distances. One that comes twice, as from a sampler that fills up, counts
-            once.
-        k1: As in :func:`reid_ext.rerank`; so are k2, lambda_value, metric and top.
-        k2: Nearest images over which an image is averaged.
-        lambda_value: Weight of the original distance.
-        metric: ``"cosine"``, ``"euclidean"`` or ``"squared_euclidean"``.
-        top: Keep only so many gallery images per query.
-        gathered: Return the rows of all queries, in the order of the whole set, in every process.
-        group: Process group; None: the default one.
+        query: This process's queries: a :class:`FeatureSet`, or features of shape (q, D). q may
+            differ between processes and may be 0.
+        gallery: This process's gallery images, (g, D), with the dtype and device of ``query``.
+        query_rows: Index of each query in the whole set, shape (q,). Default: None, which
+            concatenates the shards in the order of the ranks.
+        gallery_rows: Index of each image in the whole gallery, shape (g,). It determines the
+            columns and the order of equal distances. An image that several processes have, for
+            example from a sampler that pads, counts once. Default: None, as for ``query_rows``.
+        k1: As in :func:`reid_ext.rerank` with method ``"k_reciprocal"``. Default: 20.
+        k2: As in :func:`reid_ext.rerank`. Default: 6.
+        lambda_value: Weight of the original distance, in [0, 1]. Default: 0.3.
+        metric: ``"cosine"``, ``"euclidean"`` or ``"squared_euclidean"`` (default).
+        top: Number of nearest gallery images to keep per query. Default: None, which returns all
+            distances.
+        gathered: Whether every process returns the rows of all queries, in the order of the whole
+            set. Default: False.
+        group: Process group. Default: None, the default group.
 
     Returns:
         Distances of shape (q, G) for the G images of the whole gallery, or ``distances`` and
-        ``indices`` of shape (q, top); (Q, G) and (Q, top) if ``gathered``. The bits are those of
-        one process with as many threads, on the same kind of processor or GPU. Memory besides is
-        O(N D) for the features, and O(N).
+        ``indices`` of shape (q, top). With ``gathered``, the shapes are (Q, G) and (Q, top). The
+        result is bit-identical to that of one process with as many threads on the same kind of
+        processor or GPU. Working memory is O(N D) for the features plus O(N).
 
     Raises:
-        ArgumentError: as :func:`reid_ext.rerank`, in all processes.
+        ArgumentError: If an argument is invalid, as in :func:`reid_ext.rerank`. All processes
+            raise.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext import distributed
+        >>> query = torch.tensor([[1.0, 0.0]])
+        >>> gallery = torch.tensor([[0.0, 1.0], [1.0, 0.0], [1.0, 0.0]])
+        >>> distributed.rerank(query, gallery, k1=2, k2=1, top=2).indices.tolist()
+        [[1, 2]]
     """
     given = {"k1": k1, "k2": k2, "lambda_value": lambda_value, "metric": metric}
     with refused_together(WHERE, group):
@@ -110,7 +123,7 @@ def rerank(
     options = read_options(WHERE, "k_reciprocal", given, q.length, g.length)
     lambda_value = options.pop("lambda_value")
     if top is not None:
-        top = integer(WHERE, "top", top, 1, g.length, "the gallery's images")
+        top = integer(WHERE, "top", top, 1, g.length, "the number of gallery images")
     both = q.all(q.features, group), g.all(g.features, group)
     part, parts = rank(group), world_size(group)
     scan = _merged(ops.k_reciprocal_scan(*both, **options, part=part, parts=parts), group)
@@ -127,7 +140,7 @@ def rerank(
 
 
 def _merged(scan: ops.Scan, group: Group) -> ops.Scan:
-    """What the scans of all processes found, in every process; each merges some of the images."""
+    """Return the merged scans of all processes; each process merges some of the images."""
     parts = world_size(group)
     if parts == 1:
         return scan

@@ -1,8 +1,9 @@
-"""CMC, mAP and mINP of queries and a gallery that lie in shards, one per process.
+"""CMC, mAP and mINP of queries and a gallery that are divided into shards, one per process.
 
-Queries are few: all processes get all of them. The gallery stays where it is. A positive's distance
-is computed where the image lies, and each process counts what it has before it; the sums are the
-ranks. So 16 bytes per positive and the queries' features travel, whatever the gallery's size.
+Every process receives all queries, which are few. The gallery stays in its shards. The process that
+stores a positive computes its distance, and each process counts the images of its shard that come
+before it. The sums of these counts are the ranks. Communicated are the features of the queries, the
+labels of all images, and 12 bytes per positive (16 in float64).
 """
 
 from typing import Any
@@ -38,26 +39,47 @@ def evaluate(
     group: Group = None,
     **settings: Any,
 ) -> Ranking:
-    """Return what :func:`reid_ext.evaluate` returns of all shards together, in every process.
+    """Return :func:`reid_ext.evaluate` of all shards together, in every process.
 
     Args:
-        query: This process's queries: a :class:`FeatureSet`, or features of shape (q, D); q may be
-            0, and differ between processes.
-        gallery: This process's gallery images, (g, D), likewise.
-        query_ids: Identities of shape (q,), and so on for the other labels.
-        gallery_ids: Identities of shape (g,).
-        query_cameras: As in :func:`reid_ext.evaluate`; so are arguments that are not named here.
-        gallery_cameras: Cameras of shape (g,).
-        query_rows: Place of each query in the whole set, (q,): the order of per-query results. One
-            that comes twice, as from a sampler that fills up, counts once. None: shards in order of
+        query: This process's queries: a :class:`FeatureSet`, or features of shape (q, D). q may
+            differ between processes and may be 0.
+        gallery: This process's gallery images, a :class:`FeatureSet` or features of shape (g, D). g
+            may differ between processes and may be 0.
+        query_ids: Identities of shape (q,). Required if ``query`` is not a :class:`FeatureSet`.
+        gallery_ids: Identities of shape (g,). Required if ``gallery`` is not a :class:`FeatureSet`.
+        query_cameras: Cameras of shape (q,), for protocols that need them.
+        gallery_cameras: Cameras of shape (g,), for protocols that need them.
+        query_rows: Index of each query in the whole set, shape (q,). It determines the order of
+            per-query results. A query that several processes have, for example from a sampler that
+            pads, counts once. Default: None, which concatenates the shards in the order of the
             ranks.
-        gallery_rows: Place of each image in the whole gallery, likewise: equal distances are ranked
-            by it.
-        group: Process group; None: the default one.
+        gallery_rows: Index of each image in the whole gallery, shape (g,). It determines the order
+            of equal distances. Duplicate images count once. Default: None, as for ``query_rows``.
+        protocol: As in :func:`reid_ext.evaluate`. It must have a single gallery for all queries.
+        metric: As in :func:`reid_ext.evaluate`.
+        max_rank: As in :func:`reid_ext.evaluate`.
+        average_precision: As in :func:`reid_ext.evaluate`.
+        compute: As in :func:`reid_ext.evaluate`.
+        group: Process group. Default: None, the default group.
+        **settings: Settings of the protocol, as in :func:`reid_ext.evaluate`.
+
+    Returns:
+        :class:`Ranking`, the same in every process.
 
     Raises:
-        ArgumentError: as :func:`reid_ext.evaluate`, in all processes; a protocol without a single
-            gallery for all queries.
+        ArgumentError: If an argument is invalid, as in :func:`reid_ext.evaluate`. All processes
+            raise.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext import distributed
+        >>> ranking = distributed.evaluate(
+        ...     torch.eye(2), torch.eye(2), query_ids=[1, 2], gallery_ids=[1, 2],
+        ...     query_cameras=[1, 1], gallery_cameras=[2, 2],
+        ... )
+        >>> ranking.mAP
+        1.0
     """
     with refused_together(FUNCTION, group):
         q = _Labelled("query", query, query_ids, query_cameras, query_rows)
@@ -89,7 +111,7 @@ def evaluate(
 
 
 class _Labelled(Shard):
-    """Rows of one process with their labels; after :meth:`join` those of the whole set."""
+    """Rows of one process with their labels; after :meth:`join`, the labels of the whole set."""
 
     def __init__(
         self,

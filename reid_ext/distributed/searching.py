@@ -1,7 +1,7 @@
-"""The nearest gallery images of every query, of a gallery that lies in shards.
+"""The nearest gallery images of every query, for a gallery that is divided into shards.
 
-Queries are few: all processes get all of them, and search their own shard. Of each query the k
-nearest of every shard are merged by one process. The gallery stays where it is.
+Every process receives all queries, which are few, and searches its own shard. For each query, one
+process merges the k nearest images of every shard. The gallery stays in its shards.
 """
 
 import torch
@@ -28,27 +28,36 @@ def search(
     gathered: bool = False,
     group: Group = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return what :func:`reid_ext.search` returns of all shards together, for these queries.
+    """Return :func:`reid_ext.search` of all shards together, for this process's queries.
 
     Args:
-        query: This process's queries: a :class:`FeatureSet`, or features of shape (q, D); q may be
-            0, and differ between processes.
-        gallery: This process's gallery images, (g, D), dtype and device like ``query``.
-        k: How many, from 1 to the size of the whole gallery.
-        query_rows: As in :func:`reid_ext.distributed.rerank`; so are ``gallery_rows``, ``gathered``
-            and ``group``.
-        gallery_rows: Place of each image in the whole gallery, which is its index in the result.
-        metric: ``"cosine"``, ``"euclidean"`` or ``"squared_euclidean"``.
-        gathered: Return the rows of all queries in every process.
-        group: Process group; None: the default one.
+        query: This process's queries: a :class:`FeatureSet`, or features of shape (q, D). q may
+            differ between processes and may be 0.
+        gallery: This process's gallery images, (g, D), with the dtype and device of ``query``.
+        k: Number of gallery images per query, from 1 to the size of the whole gallery.
+        query_rows: As in :func:`reid_ext.distributed.rerank`.
+        gallery_rows: Index of each image in the whole gallery, shape (g,). The result contains
+            these indices. Default: None, which concatenates the shards in the order of the ranks.
+        metric: ``"cosine"`` (default), ``"euclidean"`` or ``"squared_euclidean"``.
+        gathered: Whether every process returns the rows of all queries. Default: False.
+        group: Process group. Default: None, the default group.
 
     Returns:
-        Distances and gallery indices, of shape (q, k), or (Q, k) if ``gathered``; equal distances
-        by index. Distances are those of one process to the rounding of the products, whose bits may
-        depend on how many images are multiplied at a time.
+        Distances and gallery indices, each of shape (q, k), or (Q, k) with ``gathered``. Equal
+        distances are ordered by index. Distances agree with those of one process up to the rounding
+        of the products, which may depend on the number of images in a multiplication.
 
     Raises:
-        ArgumentError: as :func:`reid_ext.search`, in all processes.
+        ArgumentError: If an argument is invalid, as in :func:`reid_ext.search`. All processes
+            raise.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext import distributed
+        >>> gallery = torch.tensor([[0.0, 1.0], [2.0, 0.0], [1.0, 1.0]])
+        >>> distances, indices = distributed.search(torch.tensor([[1.0, 0.0]]), gallery, k=2)
+        >>> indices.tolist()
+        [[1, 2]]
     """
     with refused_together(WHERE, group):
         choice(WHERE, "metric", metric, METRICS)
@@ -58,7 +67,7 @@ def search(
         check_alike(q, g)
     q.join(group)
     g.join(group)
-    integer(WHERE, "k", k, 1, g.length, "the gallery's rows")
+    integer(WHERE, "k", k, 1, g.length, "the number of gallery rows")
     found = _of_shard(q.all(q.features, group), g, k, metric)
     shares = [stretch(q.length, part, world_size(group)) for part in range(world_size(group))]
     mine = shares[rank(group)].stop - shares[rank(group)].start
@@ -70,7 +79,7 @@ def search(
 
 
 def _of_shard(query: Tensor, gallery: Shard, k: int, metric: str) -> tuple[Tensor, Tensor]:
-    """The k nearest of one shard (Q, k); where it has fewer, the length of the whole stands."""
+    """Return the k nearest of one shard (Q, k); missing ones have index ``gallery.length``."""
     images = gallery.features[gallery.mine]
     wide = torch.promote_types(query.dtype, torch.float32)
     distances = query.new_full((len(query), k), torch.nan, dtype=wide)
@@ -83,13 +92,13 @@ def _of_shard(query: Tensor, gallery: Shard, k: int, metric: str) -> tuple[Tenso
 
 
 def _from_all(pieces: list[Tensor], mine: int, group: Group) -> Tensor:
-    """What all processes found for this one's stretch of the queries, side by side."""
+    """Return what all processes found for this one's part of the queries, side by side."""
     received = all_to_all(pieces, [mine] * len(pieces), group)
     return torch.cat(received.split(mine) if mine else [received], 1)
 
 
 def _smallest(distances: Tensor, indices: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k smallest of each row, equal ones by index, NaN last."""
+    """Return the k smallest values of each row; equal ones by index, NaN last."""
     order = indices.argsort(1)
     distances, indices = distances.gather(1, order), indices.gather(1, order)
     order = distances.argsort(dim=1, stable=True)[:, :k]

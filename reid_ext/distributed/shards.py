@@ -1,4 +1,4 @@
-"""Rows of a set that lies in shards, one per process: whose is what, and whose turn it is."""
+"""The rows of a set that is divided into shards, one per process, and their global order."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -25,10 +25,11 @@ _DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 @contextmanager
 def refused_together(where: str, group: Group) -> Iterator[None]:
-    """What one process refuses all refuse, so that none waits for one that has stopped.
+    """If one process raises ValueError in the block, all processes raise, so that none waits.
 
     Raises:
-        ValueError: that of the block; in the other processes one that names the first that refused.
+        ValueError: The error of the block; in the other processes, an error that gives the number
+            of the first process that raised.
     """
     refusal: ValueError | None = None
     try:
@@ -40,31 +41,31 @@ def refused_together(where: str, group: Group) -> Iterator[None]:
         if refusal is None and any(refused):
             first = refused.index(1)
             value = f"an error in process {first}"
-            advice = "its own message says which argument"
+            advice = "see the error message of that process"
             refusal = ArgumentError(where, "arguments", "be valid in every process", value, advice)
     if refusal is not None:
         raise refusal
 
 
 def _device(group: Group) -> torch.device:
-    """Where the group's numbers must lie."""
+    """Return the device on which tensors of the group must be."""
     if dist.get_backend(group) == "nccl":
         return torch.device("cuda", torch.cuda.current_device())
     return torch.device("cpu")
 
 
 def stretch(rows: int, part: int, parts: int) -> slice:
-    """The part's share of so many rows."""
+    """Return the contiguous share of one part of ``rows`` rows."""
     return slice(rows * part // parts, rows * (part + 1) // parts)
 
 
 class Shard:
-    """The rows of one process, features (n, D), and after :meth:`join` their places in the whole.
+    """The rows of one process, features (n, D); after :meth:`join`, their places in the whole set.
 
-    Of rows that stand in several processes, as a sampler leaves that fills up, the first counts.
+    If several processes have the same row, as with a sampler that pads, only the first one counts.
     """
 
-    length: int  # of the whole set
+    length: int  # number of rows of the whole set
     mine: Tensor  # rows of this shard that count
     places: Tensor  # their places in the whole set, ascending
 
@@ -73,10 +74,10 @@ class Shard:
         self.where, self.name = where, name
         self.features = matrix(where, name, x, empty=True)
         self.rows = None if rows is None else self.read("rows", rows)
-        self.given = {"rows": rows is not None}  # what all processes must give, or none
+        self.given = {"rows": rows is not None}  # must agree in all processes
 
     def read(self, kind: str, values: Any) -> Tensor:
-        """Integers, one for each row."""
+        """Return one integer for each row."""
         x, given = self.features, f"{self.name}_{kind}"
         return integers(self.where, given, values, len(x), self.name, x.device)
 
@@ -84,7 +85,8 @@ class Shard:
         """Agree with the other processes on the order of all rows.
 
         Raises:
-            ValueError: in all, where lengths, dtypes or whether rows are given differ.
+            ValueError: In all processes, if feature lengths, dtypes or the presence of arguments
+                differ.
         """
         x = self.features
         counts = self._agreed_counts(group)
@@ -95,7 +97,7 @@ class Shard:
         once = torch.ones_like(order, dtype=torch.bool)
         once[1:] = self.wanted[order][1:] != self.wanted[order][:-1]
         self._counts = counts
-        self._place = torch.empty_like(order)  # of every row of every process
+        self._place = torch.empty_like(order)  # for each row of each process
         self._place[order] = once.cumsum(0) - 1
         self.order = order[once]
         self.length = len(self.order)
@@ -103,31 +105,33 @@ class Shard:
         self.mine, self.places = self.order[is_mine] - first, is_mine.nonzero()[:, 0]
 
     def _agreed_counts(self, group: Group) -> list[int]:
-        """The rows of every process, if all have the same kind of them."""
+        """Return the number of rows of every process; checks that their kinds agree."""
         x = self.features
         if not is_distributed(group):
             return [len(x)]
         facts = [len(x), x.shape[1], _DTYPES.index(x.dtype), *self.given.values()]
         everywhere = gather_rows(torch.tensor([facts], device=x.device), group).tolist()
         counts, lengths, dtypes, *given = zip(*everywhere, strict=True)
-        self._check_same("feature length", lengths)
-        self._check_same("dtype", [_DTYPES[code] for code in dtypes])
+        self._check_same("have the same feature length in every process", lengths)
+        kinds = [_DTYPES[code] for code in dtypes]
+        self._check_same("have the same dtype in every process", kinds)
         for name, values in zip(self.given, given, strict=True):
-            self._check_same(f"{self.name}_{name}, or None,", map(bool, values))
+            requirement = f"have {self.name}_{name} in every process or in no process"
+            self._check_same(requirement, map(bool, values))
         return list(counts)
 
-    def _check_same(self, what: str, values: Iterable[Any]) -> None:
+    def _check_same(self, requirement: str, values: Iterable[Any]) -> None:
         values = list(values)
         if len(set(values)) > 1:
-            requirement = f"have the same {what} in every process"
-            raise ArgumentError(self.where, self.name, requirement, ", ".join(map(str, values)))
+            got = ", ".join(map(str, values))
+            raise ArgumentError(self.where, self.name, requirement, got)
 
     def all(self, values: Tensor, group: Group) -> Tensor:
-        """The values of the whole set, in its order, from those of each process's rows."""
+        """Return the values of the whole set, in its order, from those of each process's rows."""
         return gather_rows(values, group)[self.order]
 
     def deliver(self, results: Tensor, group: Group) -> Tensor:
-        """To each process the results of its own rows, where each made those of its stretch."""
+        """Send each process the results of its own rows; each process computed one part of them."""
         parts = world_size(group)
         mine = stretch(self.length, rank(group), parts)
         places = self._place.split(self._counts)
@@ -141,7 +145,7 @@ class Shard:
         return out
 
     def _lengths(self, group: Group) -> list[int]:
-        """How many of this process's rows each process makes the results of."""
+        """Return how many of this process's rows each process computes the results of."""
         parts = world_size(group)
         own = self._place.split(self._counts)[rank(group)]
         makers = [stretch(self.length, part, parts) for part in range(parts)]
@@ -149,5 +153,5 @@ class Shard:
 
 
 def check_alike(query: Shard, gallery: Shard) -> None:
-    """Raise for a gallery of another length, dtype or device than this process's queries."""
+    """Raise if gallery and queries of this process differ in feature length, dtype or device."""
     alike(query.where, "gallery", gallery.features, "query", query.features)

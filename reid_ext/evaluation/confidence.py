@@ -1,4 +1,4 @@
-"""How far the metrics of a ranking depend on which queries happened to be asked."""
+"""Bootstrap confidence intervals: how far the metrics depend on the choice of queries."""
 
 from typing import NamedTuple
 
@@ -10,14 +10,36 @@ from reid_ext.evaluation.ranking import Ranking
 
 
 class Interval(NamedTuple):
-    """Lower and upper end, fractions in [0, 1]; of a CMC each of shape (max_rank,)."""
+    """Lower and upper end of a confidence interval, as fractions in [0, 1].
+
+    For the CMC both ends have shape (max_rank,), one value per rank.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext.evaluation import Interval
+        >>> interval = Interval(torch.tensor(0.25), torch.tensor(0.75))
+        >>> float(interval.high - interval.low)
+        0.5
+    """
 
     low: Tensor
     high: Tensor
 
 
 class Confidence(NamedTuple):
-    """Percentile intervals of the metrics of a :class:`Ranking`, float64."""
+    """Confidence intervals of the metrics of a :class:`Ranking`, float64.
+
+    Examples:
+        >>> from reid_ext.evaluation import bootstrap, evaluate_distances
+        >>> ranking = evaluate_distances(
+        ...     [[0.1, 0.2]], query_ids=[1], gallery_ids=[1, 2], protocol="generic", max_rank=2
+        ... )
+        >>> confidence = bootstrap(ranking)
+        >>> float(confidence.mAP.low), float(confidence.mAP.high)
+        (1.0, 1.0)
+        >>> confidence.cmc.low.tolist()
+        [1.0, 1.0]
+    """
 
     cmc: Interval
     mAP: Interval
@@ -29,21 +51,37 @@ def bootstrap(
 ) -> Confidence:
     """Return bootstrap confidence intervals over the queries that have a match.
 
-    Queries are drawn with replacement as many times as there are; an interval holds the middle
-    ``level`` of the metric over the resamples. Queries of one person are not independent, so the
-    true uncertainty is larger; that of training is not in it at all.
+    Each resample draws as many queries as there are, with replacement. An interval covers the
+    middle ``level`` of the metric over all resamples. The bootstrap treats queries as independent.
+    Queries of the same identity are not, so the true uncertainty is larger. The variation between
+    training runs is not included.
 
     Args:
-        ranking: Of one evaluation; a mean over trials has a ranking per trial in ``.trials``.
-        level: In (0, 1).
-        resamples: At least 1.
-        seed: Of the draws.
+        ranking: Result of a single evaluation. For a mean over trials, pass one ranking of
+            ``ranking.trials``.
+        level: Confidence level in (0, 1). Default: 0.95.
+        resamples: Number of resamples, at least 1. Default: 1000.
+        seed: Non-negative seed of the resampling. Default: 0.
+
+    Returns:
+        :class:`Confidence`: one interval each for the CMC, mAP and mINP.
 
     Raises:
-        ArgumentError: an argument out of range, or a mean over trials.
+        ArgumentError: If an argument is out of range, or ``ranking`` is a mean over trials.
 
     Source:
         Efron and Tibshirani 1993, "An Introduction to the Bootstrap", ch. 13 (percentile interval).
+
+    Examples:
+        >>> from reid_ext.evaluation import bootstrap, evaluate_distances
+        >>> ranking = evaluate_distances(
+        ...     [[0.1, 0.2], [0.3, 0.1]], query_ids=[1, 1], gallery_ids=[1, 2], protocol="generic"
+        ... )
+        >>> ranking.mAP
+        0.75
+        >>> interval = bootstrap(ranking, level=0.95, seed=0).mAP
+        >>> float(interval.low), float(interval.high)
+        (0.5, 1.0)
     """
     function = "bootstrap"
     if not isinstance(ranking, Ranking):
@@ -53,7 +91,8 @@ def bootstrap(
     seed = integer(function, "seed", seed, 0)
     if ranking.trials:
         got = f"the mean of {len(ranking.trials)} trials"
-        raise ArgumentError(function, "ranking", "be of one evaluation", got, "pass one of .trials")
+        requirement = "be the result of a single evaluation"
+        raise ArgumentError(function, "ranking", requirement, got, "pass one of ranking.trials")
     valid = ~ranking.first_match.isnan()
     n, k = int(valid.sum()), len(ranking.cmc)
     generator = torch.Generator().manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Ranked lists: the order that an evaluation scored, image by image, for figures and reports."""
+"""Ranked lists: the gallery images of single queries in the order that an evaluation scored."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -16,16 +16,27 @@ from reid_ext.features import FeatureSet
 
 
 class RankedLists(NamedTuple):
-    """The first gallery images of some queries, n queries and k images.
+    """The first k gallery images of n queries.
 
-    Where a query has fewer images, rows are -1, distances NaN, and both flags False.
+    If a query has fewer than k images, the remaining entries have row -1, distance NaN, and both
+    flags False.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext import FeatureSet
+        >>> from reid_ext.evaluation import ranked_lists
+        >>> query = FeatureSet(torch.eye(2), identities=[1, 2])
+        >>> gallery = FeatureSet(torch.eye(2), identities=[1, 1])
+        >>> lists = ranked_lists(query, gallery, queries=[0], length=2, protocol="generic")
+        >>> lists.matches.tolist(), lists.junk.tolist()
+        ([[True, True]], [[False, False]])
     """
 
     query: Tensor  # (n,) int64 rows of the query set
     gallery: Tensor  # (n, k) int64 rows of the gallery set, nearest first
     distances: Tensor  # (n, k)
-    matches: Tensor  # (n, k) bool: the image counts as a match
-    junk: Tensor  # (n, k) bool: the image is left out of the ranking
+    matches: Tensor  # (n, k) bool, True for a match
+    junk: Tensor  # (n, k) bool, True if the ranking leaves the image out
 
 
 def ranked_lists(
@@ -43,19 +54,41 @@ def ranked_lists(
     distances: Tensor | None = None,
     **settings: Any,
 ) -> RankedLists:
-    """Return the first gallery images of some queries, in the order that :func:`evaluate` scores.
+    """Return the first gallery images of selected queries in the order of :func:`evaluate`.
 
-    Of a protocol with several trials the lists are those of the first.
+    For a protocol with several trials, the lists are those of the first trial.
 
     Args:
         query: The queries.
-        gallery: The gallery; None for protocols that draw their galleries from the queries.
-        queries: Which queries, as positions among those of the (first) trial.
-        length: Images per query.
-        with_junk: Whether to list what is left out as well, in its place.
-        distances: Re-ranked distances (Q, G) of the trial, if they are known already.
+        gallery: The gallery. None for protocols that draw their galleries from the queries.
+        queries: Indices of the selected queries among those of the (first) trial, shape (n,).
+        length: Number of images per query, at least 1. Default: 10.
+        with_junk: Whether to list junk images too, at the place of their distance. Default: False.
+        protocol: As in :func:`evaluate`.
+        junk: As in :func:`evaluate`.
+        candidates: As in :func:`evaluate`.
+        metric: As in :func:`evaluate`.
+        rerank: As in :func:`evaluate`.
+        distances: Re-ranked distances of the trial, shape (Q, G), if they are already known.
+            Default: None, which computes the distances.
+        **settings: Settings of the protocol, as in :func:`evaluate`.
 
-    The other arguments and the errors are those of :func:`evaluate`.
+    Returns:
+        :class:`RankedLists`.
+
+    Raises:
+        ArgumentError: If an argument is invalid, as in :func:`evaluate`.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext import FeatureSet
+        >>> from reid_ext.evaluation import ranked_lists
+        >>> query = FeatureSet(torch.tensor([[1.0, 0.0]]), identities=[7], cameras=[1])
+        >>> rows = torch.tensor([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+        >>> gallery = FeatureSet(rows, identities=[7, 8, 7], cameras=[2, 2, 2])
+        >>> lists = ranked_lists(query, gallery, queries=[0], length=3)
+        >>> lists.gallery.tolist(), lists.matches.tolist()
+        ([[1, 2, 0]], [[False, True, True]])
     """
     function = "ranked_lists"
     task = _read(function, protocol, Rules(junk, candidates), metric, rerank, settings)
@@ -64,7 +97,7 @@ def ranked_lists(
     one = _first_trial(task, q_set, g_set, q.device)
     chosen = integers(function, "queries", queries, device=torch.device("cpu"))
     if chosen.ndim != 1 or bool(((chosen < 0) | (chosen >= one.query.rows)).any()):
-        requirement = f"be positions of queries from 0 to {one.query.rows - 1}"
+        requirement = f"contain query indices from 0 to {one.query.rows - 1}"
         raise ArgumentError(function, "queries", requirement, str(chosen.tolist()[:8]))
     length = integer(function, "length", length, 1)
     q, g = _rows(q, one.trial.query), _rows(g, one.trial.gallery)
@@ -74,7 +107,7 @@ def ranked_lists(
         d = distances[chosen.to(distances.device)]
     out, match = _relations(one, chosen, d)
     order = (d if with_junk else d.masked_fill(out, torch.inf)).argsort(dim=1, stable=True)
-    if not with_junk:  # what is left out comes behind all that is ranked, NaN included
+    if not with_junk:  # junk goes behind all ranked images, even those with distance NaN
         order = order.gather(1, out.gather(1, order).int().argsort(dim=1, stable=True))
     order = order[:, :length]
     shown = torch.ones_like(order, dtype=torch.bool) if with_junk else ~out.gather(1, order)
@@ -96,12 +129,29 @@ def trials(
     protocol: str | Protocol = "market1501",
     **settings: Any,
 ) -> list[Trial]:
-    """Return the rows of queries and gallery that :func:`evaluate` takes in each trial.
+    """Return the rows of queries and gallery that :func:`evaluate` uses in each trial.
 
-    A :class:`Trial` has ``query`` and ``gallery``, int64 row numbers, or None for all rows.
+    Args:
+        query: The queries.
+        gallery: The gallery. None for protocols that draw their galleries from the queries.
+        protocol: As in :func:`evaluate`.
+        **settings: Settings of the protocol, as in :func:`evaluate`.
+
+    Returns:
+        One :class:`Trial` per trial. Its ``query`` and ``gallery`` are int64 row numbers, or None
+        for all rows.
 
     Raises:
-        ArgumentError: as :func:`evaluate`.
+        ArgumentError: If an argument is invalid, as in :func:`evaluate`.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext import FeatureSet
+        >>> from reid_ext.evaluation import trials
+        >>> vehicles = FeatureSet(torch.eye(4), identities=[1, 1, 2, 2])
+        >>> found = trials(vehicles, protocol="vehicleid", trials=3)
+        >>> len(found), len(found[0].query), len(found[0].gallery)
+        (3, 2, 2)
     """
     task = _read("trials", protocol, Rules(), None, False, settings)
     q_set, g_set = read_sets(task, (query, None, None), (gallery, None, None))
@@ -119,12 +169,33 @@ def left_out(
     candidates: Rule | None = None,
     **settings: Any,
 ) -> Tensor:
-    """Return which pairs :func:`evaluate` leaves out as junk, (Q, G) bool on the CPU.
+    """Return which pairs :func:`evaluate` leaves out as junk.
 
-    Of a protocol with several trials, the sets are those of one trial and no gallery is drawn.
+    For a protocol with several trials, pass the query and gallery sets of one trial: this function
+    draws no gallery.
+
+    Args:
+        query: The queries. A set without rows is allowed here.
+        gallery: The gallery. A set without rows is allowed here.
+        protocol: As in :func:`evaluate`.
+        junk: As in :func:`evaluate`.
+        candidates: As in :func:`evaluate`.
+        **settings: Settings of the protocol, as in :func:`evaluate`.
+
+    Returns:
+        Bool tensor of shape (Q, G) on the CPU, True for pairs that are left out.
 
     Raises:
-        ArgumentError: as :func:`evaluate`; a set without rows is allowed.
+        ArgumentError: If an argument is invalid, as in :func:`evaluate`.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext import FeatureSet
+        >>> from reid_ext.evaluation import left_out
+        >>> query = FeatureSet(torch.eye(1, 2), identities=[1], cameras=[1])
+        >>> gallery = FeatureSet(torch.ones(3, 2), identities=[1, 1, 2], cameras=[1, 2, 1])
+        >>> left_out(query, gallery, protocol="market1501").tolist()
+        [[True, False, False]]
     """
     function = "left_out"
     task = _read(function, protocol, Rules(junk, candidates), None, False, settings)
@@ -168,14 +239,14 @@ def _first_trial(
 
 
 def _distances(task: Evaluation, q: Tensor, g: Tensor, chosen: Tensor) -> Tensor:
-    """(n, G) of the chosen queries."""
+    """Distances (n, G) of the chosen queries."""
     if task.rerank is None:
         return formula.distances(q[chosen], g, task.metric)
     return rerank_by(task.function, q, g, task.metric, task.rerank)[chosen]
 
 
 def _relations(one: Trialled, chosen: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
-    """Which images are left out, and which match, (n, G) bool, in the order of the gallery."""
+    """Which images are left out and which match, each (n, G) bool, in the order of the gallery."""
     m = one.matches
     out = torch.zeros_like(d, dtype=torch.bool)
     match = torch.zeros_like(out)

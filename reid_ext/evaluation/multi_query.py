@@ -1,4 +1,4 @@
-"""Multi-query search: one feature for all images that a camera has of a person."""
+"""Multi-query search: one pooled feature per identity and camera."""
 
 import torch
 from torch import Tensor
@@ -11,24 +11,33 @@ POOLINGS = ("mean", "max")
 def pool_queries(
     query: Array, *, query_ids: Array, query_cameras: Array, pooling: str = "mean"
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return one feature per identity and camera, with these, in ascending order of them.
+    """Return one pooled feature per identity and camera, sorted by identity, then camera.
 
     Args:
-        query: Features of shape (N, D) of all images to pool, in Market-1501 those of the folder
-            gt_bbox. Normalise them first if their lengths are not to weigh.
+        query: Features of shape (N, D) of all images to pool. For Market-1501 these are the images
+            of the folder gt_bbox. Normalise them first if all images should have the same weight.
         query_ids: Identities of shape (N,).
         query_cameras: Cameras of shape (N,).
-        pooling: ``"mean"`` or ``"max"``, of each element.
+        pooling: ``"mean"`` (default) or ``"max"``, applied to each element.
 
     Returns:
-        Features (M, D) of the dtype of ``query``, identities (M,) and cameras (M,), for
-        :func:`evaluate`.
+        Features of shape (M, D) with the dtype of ``query``, identities of shape (M,) and cameras
+        of shape (M,), ready for :func:`evaluate`.
 
     Raises:
-        ArgumentError: an invalid argument.
+        ArgumentError: If an argument is invalid.
 
     Source:
         Zheng et al. 2015 (Market-1501), sec. 4.1: multiple queries, average and max pooling.
+
+    Examples:
+        >>> from reid_ext.evaluation import pool_queries
+        >>> images = [[1.0, 0.0], [0.0, 1.0], [2.0, 2.0]]
+        >>> features, ids, cameras = pool_queries(
+        ...     images, query_ids=[7, 7, 7], query_cameras=[1, 1, 2]
+        ... )
+        >>> features.tolist(), ids.tolist(), cameras.tolist()
+        ([[0.5, 0.5], [2.0, 2.0]], [7, 7], [1, 2])
     """
     where = "pool_queries"
     choice(where, "pooling", pooling, POOLINGS)

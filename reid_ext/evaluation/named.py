@@ -1,4 +1,4 @@
-"""The protocols with functions of their own: each is :func:`evaluate` with that protocol's name."""
+"""One function per protocol; each calls :func:`evaluate` with the name of that protocol."""
 
 from collections.abc import Iterable
 
@@ -34,35 +34,54 @@ def evaluate_sysu(
     metric: str = "cosine",
     max_rank: int = 50,
 ) -> Ranking:
-    """Return the mean of the SYSU-MM01 protocol: ``evaluate(..., protocol="sysu-mm01")``.
+    """Return the mean over the trials of the SYSU-MM01 protocol.
 
-    A query ranks the images of its trial's gallery that were not taken at its own location: a
-    query of camera 3 ranks no image of camera 2, of whatever identity. Memory: the distances of
-    the queries to all images of any trial (3803 x 6775 float32: 103 MB), and to those of one.
+    This is ``evaluate(..., protocol="sysu-mm01")``. For each query, gallery images of the query's
+    own location are junk. Cameras 2 and 3 share a location, so a query of camera 3 ranks no image
+    of camera 2, regardless of identity. The function stores the distances from the queries to all
+    images of any trial (3803 x 6775 in float32: 103 MB) and to the images of one trial.
 
     Args:
         query: Features of all infrared images, (Q, D), as in :func:`evaluate`.
-        gallery: Features of all visible images, (G, D), of which each trial uses a few.
+        gallery: Features of all visible images, (G, D). Each trial uses a subset of them.
         query_ids: Identities of shape (Q,).
         gallery_ids: Identities of shape (G,).
         query_cameras: Cameras of shape (Q,), each 3 or 6.
         gallery_cameras: Cameras of shape (G,), each 1, 2, 4 or 5.
-        mode: ``"all"``: gallery of cameras 1, 2, 4, 5. ``"indoor"``: of cameras 1, 2.
-        shots: Gallery images per identity and camera: 1 (single-shot) or 10 (multi-shot).
-        trials: How many galleries to draw.
-        permutations: The official draw, see :func:`select_galleries`; None: a seeded one.
-        gallery_images: 1-based image numbers, (G,), within camera and identity.
-        seed: Of the seeded draw.
-        cmc: ``"official"``: of each identity only the nearest image is ranked, so rank-k counts
-            identities. ``"per_image"``: every image is ranked. mAP and mINP always take every one.
-        metric: ``"cosine"``, ``"euclidean"`` or ``"squared_euclidean"``.
-        max_rank: Length of the CMC.
+        mode: ``"all"`` (default) for a gallery of cameras 1, 2, 4 and 5, or ``"indoor"`` for a
+            gallery of cameras 1 and 2.
+        shots: Gallery images per identity and camera: 1 (single-shot, default) or 10 (multi-shot).
+        trials: Number of galleries to draw. Default: 10.
+        permutations: The official draw, see :func:`select_galleries`. Default: None, which draws
+            with ``seed``.
+        gallery_images: 1-based image numbers of shape (G,) within camera and identity. Required
+            with ``permutations``. Default: None.
+        seed: Non-negative seed of the draw. Default: 0.
+        cmc: ``"official"`` (default) ranks only the nearest image of each identity, so that rank-k
+            counts identities. ``"per_image"`` ranks every image. mAP and mINP always rank every
+            image.
+        metric: ``"cosine"`` (default), ``"euclidean"`` or ``"squared_euclidean"``.
+        max_rank: Length of the CMC. Default: 50.
 
     Returns:
-        :class:`Ranking` of the mean, with the ranking of each trial in ``trials``.
+        :class:`Ranking`: the mean over the trials, with the ranking of each trial in ``trials``.
 
     Raises:
-        ArgumentError: an invalid argument, or no query has a match; the message says why.
+        ArgumentError: If an argument is invalid or no query has a match. The message gives the
+            reason.
+
+    Source:
+        Wu et al. 2017, ICCV, and the authors' Matlab evaluation.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext.evaluation import evaluate_sysu
+        >>> ranking = evaluate_sysu(
+        ...     torch.eye(2), torch.eye(2), query_ids=[1, 2], query_cameras=[3, 6],
+        ...     gallery_ids=[1, 2], gallery_cameras=[1, 4], trials=2,
+        ... )
+        >>> ranking.rank(1), len(ranking.trials)
+        (1.0, 2)
     """
     sides = {
         "query": (query, query_ids, query_cameras, None),
@@ -107,18 +126,32 @@ def select_galleries(
     gallery_images: Array | None = None,
     seed: int = 0,
 ) -> list[np.ndarray]:
-    """Return the gallery rows of each trial of SYSU-MM01, ascending.
+    """Return the gallery rows of each trial of SYSU-MM01, in ascending order.
 
     Args:
         gallery_ids: Identities of shape (G,).
         gallery_cameras: Cameras of shape (G,), each 1, 2, 4 or 5.
-        mode: As in :func:`evaluate_sysu`; so are ``shots``, ``trials`` and ``seed``.
-        permutations: (camera, identity) -> 1-based image numbers of shape (>= trials, n), as in
-            the official ``rand_perm_cam.mat``. Trial t takes the first ``shots`` of row t.
-        gallery_images: 1-based image numbers of shape (G,) within (camera, identity).
+        mode: As in :func:`evaluate_sysu`.
+        shots: As in :func:`evaluate_sysu`.
+        trials: As in :func:`evaluate_sysu`.
+        permutations: Mapping from (camera, identity) to 1-based image numbers of shape
+            (>= trials, n), as in the official ``rand_perm_cam.mat``. Trial t takes the first
+            ``shots`` numbers of row t. Default: None, which draws with ``seed``.
+        gallery_images: 1-based image numbers of shape (G,) within (camera, identity). Required with
+            ``permutations``. Default: None.
+        seed: As in :func:`evaluate_sysu`.
+
+    Returns:
+        One int64 array of gallery rows per trial.
 
     Raises:
-        ArgumentError: an invalid argument.
+        ArgumentError: If an argument is invalid.
+
+    Examples:
+        >>> from reid_ext.evaluation import select_galleries
+        >>> galleries = select_galleries([1, 1, 2, 2], [1, 1, 1, 2], trials=3)
+        >>> [len(rows) for rows in galleries]  # one image per identity and camera
+        [3, 3, 3]
     """
     function, cpu = "select_galleries", torch.device("cpu")
     protocol = PROTOCOLS["sysu-mm01"]
@@ -162,21 +195,41 @@ def evaluate_regdb(
     max_rank: int = 50,
     average_precision: str = "step",
 ) -> Ranking:
-    """Return the ranking of one RegDB trial: ``evaluate(..., protocol="regdb")``.
+    """Return the ranking of one RegDB trial.
 
-    Every gallery image is ranked, none is junk. :func:`mean_of_trials` makes the figure that
-    papers report.
+    This is ``evaluate(..., protocol="regdb")``. Every gallery image is ranked, and no image is
+    junk. Papers report the mean over ten trials, which :func:`mean_of_trials` computes.
 
     Args:
-        query: Features of the query modality's test images, as in :func:`evaluate`.
-        gallery: Features of the other modality's test images.
+        query: Features of the test images of the query modality, (Q, D), as in :func:`evaluate`.
+        gallery: Features of the test images of the other modality, (G, D).
         query_ids: Identities of shape (Q,).
         gallery_ids: Identities of shape (G,).
-        direction: ``"visible_to_thermal"`` (visible queries) or ``"thermal_to_visible"``.
-        trial: Whose test split this is, 1 to 10.
-        model_trial: Whose training split the model comes from; must be the same.
+        direction: ``"visible_to_thermal"`` (default, visible queries) or ``"thermal_to_visible"``.
+        trial: Number of the trial that the test images belong to, 1 to 10. Default: None, unknown.
+        model_trial: Number of the trial that the model was trained on; must equal ``trial``.
+            Default: None, unknown.
+        metric: ``"cosine"`` (default), ``"euclidean"`` or ``"squared_euclidean"``.
+        max_rank: Length of the CMC. Default: 50.
+        average_precision: ``"step"`` (default) or ``"trapezoid"``, as in :func:`evaluate`.
 
-    The other arguments and errors are those of :func:`evaluate`.
+    Returns:
+        :class:`Ranking` of this trial.
+
+    Raises:
+        ArgumentError: If an argument is invalid or no query has a match.
+
+    Source:
+        Nguyen et al. 2017, Sensors; evaluation code released by Ye et al. 2021.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext.evaluation import evaluate_regdb
+        >>> ranking = evaluate_regdb(
+        ...     torch.eye(2), torch.eye(2), query_ids=[1, 2], gallery_ids=[1, 2], trial=1
+        ... )
+        >>> ranking.mAP
+        1.0
     """
     return evaluate(
         query,
@@ -206,22 +259,40 @@ def evaluate_llcm(
     metric: str = "cosine",
     max_rank: int = 50,
 ) -> Ranking:
-    """Return the mean of the LLCM protocol, in either direction: ``evaluate(protocol="llcm")``.
+    """Return the mean over the trials of the LLCM protocol, in either direction.
+
+    This is ``evaluate(..., protocol="llcm")``.
 
     Args:
-        query: Features of one modality's test images, (Q, D), as in :func:`evaluate`.
+        query: Features of the test images of one modality, (Q, D), as in :func:`evaluate`.
         gallery: Features of all images of the other modality, (G, D).
         query_ids: Identities of shape (Q,).
         gallery_ids: Identities of shape (G,).
         query_cameras: Cameras of shape (Q,).
         gallery_cameras: Cameras of shape (G,).
-        galleries: The gallery's rows in each trial; None: ten trials by the draw of the released
-            code, for images in the order of the dataset's reader.
-        metric: ``"cosine"``, ``"euclidean"`` or ``"squared_euclidean"``.
-        max_rank: Length of the CMC.
+        galleries: Gallery rows of each trial. Default: None, which makes ten trials with the draw
+            of the released code, for images in the order of the dataset's reader.
+        metric: ``"cosine"`` (default), ``"euclidean"`` or ``"squared_euclidean"``.
+        max_rank: Length of the CMC. Default: 50.
+
+    Returns:
+        :class:`Ranking`: the mean over the trials, with the ranking of each trial in ``trials``.
 
     Raises:
-        ArgumentError: an invalid argument, or no query has a match.
+        ArgumentError: If an argument is invalid or no query has a match.
+
+    Source:
+        Zhang and Wang 2023, CVPR, and the evaluation code that they released.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext.evaluation import evaluate_llcm
+        >>> ranking = evaluate_llcm(
+        ...     torch.eye(2), torch.eye(2), query_ids=[1, 2], gallery_ids=[1, 2],
+        ...     query_cameras=[1, 1], gallery_cameras=[2, 2], galleries=[[0, 1]],
+        ... )
+        >>> ranking.rank(1)
+        1.0
     """
     return evaluate(
         query,
@@ -247,20 +318,36 @@ def evaluate_sampled_gallery(
     metric: str = "cosine",
     max_rank: int = 50,
 ) -> Ranking:
-    """Return the mean of galleries of one random image per identity, all others being queries.
+    """Return the mean over random galleries with one image per identity.
 
-    This is VehicleID's protocol, ``evaluate(features, protocol="vehicleid")``.
+    All other images are queries. This is the protocol of PKU VehicleID,
+    ``evaluate(features, protocol="vehicleid")``.
 
     Args:
-        features: Of all test images, (N, D), as the queries of :func:`evaluate`.
-        ids: Identities of shape (N,); those with one image are in the gallery alone.
-        trials: 10 in the protocol.
-        seed: Of the draws.
-        metric: ``"cosine"``, ``"euclidean"`` or ``"squared_euclidean"``.
-        max_rank: Length of the CMC.
+        features: Features of all test images, (N, D), as the queries of :func:`evaluate`.
+        ids: Identities of shape (N,). The image of an identity with a single image is always in the
+            gallery.
+        trials: Number of galleries to draw. Default: 10, as in the protocol.
+        seed: Non-negative seed of the draws. Default: 0.
+        metric: ``"cosine"`` (default), ``"euclidean"`` or ``"squared_euclidean"``.
+        max_rank: Length of the CMC. Default: 50.
+
+    Returns:
+        :class:`Ranking`: the mean over the trials, with the ranking of each trial in ``trials``.
 
     Raises:
-        ArgumentError: an invalid argument, or identities of one image only.
+        ArgumentError: If an argument is invalid, or no identity has two images.
+
+    Source:
+        Liu et al. 2016, CVPR.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext.evaluation import evaluate_sampled_gallery
+        >>> features = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+        >>> ranking = evaluate_sampled_gallery(features, ids=[1, 1, 2, 2], trials=3)
+        >>> ranking.rank(1), len(ranking.trials)
+        (1.0, 3)
     """
     names = {"features": "features", "identities": "ids"}
     function = "evaluate_sampled_gallery"
@@ -288,25 +375,43 @@ def evaluate_single_shot(
     max_rank: int = 50,
     average_precision: str = "step",
 ) -> Ranking:
-    """Return the single-gallery-shot CMC: ``evaluate_distances(protocol="cuhk03-classic")``.
+    """Return the single-gallery-shot CMC of given distances, as in the classic protocol of CUHK03.
 
-    mAP, mINP and ``first_match`` are those of the whole gallery.
+    This is ``evaluate_distances(..., protocol="cuhk03-classic")``. mAP, mINP and ``first_match``
+    are those of the whole gallery.
 
     Args:
-        distances: Shape (Q, G), smaller is closer; as in :func:`evaluate_distances`.
+        distances: Distances of shape (Q, G), smaller is closer, as in :func:`evaluate_distances`.
         query_ids: Identities of shape (Q,).
         gallery_ids: Identities of shape (G,).
-        query_cameras: Cameras of shape (Q,): images of the query's identity and camera are junk.
+        query_cameras: Cameras of shape (Q,). Gallery images of the query's identity and camera are
+            junk.
         gallery_cameras: Cameras of shape (G,).
-        draws: Random galleries per query, 100 in the classic protocol and 10 in much code; None:
-            the expectation over all galleries, which any number of draws approaches.
-        seed: Of the draws.
+        draws: Number of random galleries per query: 100 in the classic protocol, 10 in much
+            released code. Default: None, which computes the expectation over all galleries exactly.
+        seed: Non-negative seed of the draws. Default: 0.
         metric: As in :func:`evaluate_distances`.
-        max_rank: Length of the CMC.
-        average_precision: ``"step"`` or ``"trapezoid"``.
+        max_rank: Length of the CMC. Default: 50.
+        average_precision: ``"step"`` (default) or ``"trapezoid"``, as in :func:`evaluate`.
+
+    Returns:
+        :class:`Ranking`.
 
     Raises:
-        ArgumentError: an invalid argument, or no query has a match; the message says why.
+        ArgumentError: If an argument is invalid or no query has a match. The message gives the
+            reason.
+
+    Source:
+        Li et al. 2014, CVPR.
+
+    Examples:
+        >>> from reid_ext.evaluation import evaluate_single_shot
+        >>> ranking = evaluate_single_shot(
+        ...     [[0.1, 0.3, 0.2]], query_ids=[1], gallery_ids=[2, 2, 1],
+        ...     query_cameras=[1], gallery_cameras=[2, 2, 2],
+        ... )
+        >>> ranking.rank(1)  # identity 2 shows its image at 0.1 with probability 1/2
+        0.5
     """
     return evaluate_distances(
         distances,

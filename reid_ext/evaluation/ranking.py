@@ -1,4 +1,4 @@
-"""Ranking: CMC, average precision and inverse negative penalty, and how they were made."""
+"""Ranking: CMC, average precision and inverse negative penalty, with their provenance."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,27 +16,39 @@ from reid_ext.ops import Lists
 AVERAGE_PRECISIONS = ("step", "trapezoid")
 ALL_MATCHED = Unmatched()
 NO_RANKS = Lists(*(torch.zeros(n, dtype=torch.int64, device="cpu") for n in (1, 0)))
-TIES = "ties by gallery index, NaN last"
+TIES = "ties broken by gallery index, NaN last"
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """How a ranking was made. ``str()`` is a line to print, :meth:`to_dict` is for JSON.
+    r"""How a ranking was made: ``str()`` gives one line to print, :meth:`to_dict` gives JSON.
 
     Attributes:
         protocol: Name of the protocol.
-        settings: Its settings, such as ``mode`` and ``shots`` of SYSU-MM01.
-        junk: The rules by which pairs were left out, in words.
+        settings: Settings of the protocol, such as ``mode`` and ``shots`` of SYSU-MM01.
+        junk: Descriptions of the rules by which pairs were left out.
         cmc: What the CMC counts: ``"images"``, or identities by their nearest image.
         average_precision: ``"step"`` or ``"trapezoid"``.
         metric: The distance, or ``"given distances"``.
-        rerank: The arguments of the re-ranking; None: the distances were used as they are.
+        rerank: Arguments of the re-ranking. None if the distances were not re-ranked.
         compute: ``"exact"``, ``"bf16"`` or ``"tf32"``.
-        dtype: Of the features or distances.
-        queries: How many there were.
-        gallery: Gallery images ranked, the fewest of all trials.
-        ignored: Gallery images left out for every query.
-        trials: Of how many evaluations this is the mean.
+        dtype: Data type of the features or distances.
+        queries: Number of queries.
+        gallery: Number of ranked gallery images, the smallest over all trials.
+        ignored: Number of gallery images left out for every query.
+        trials: Number of evaluations of which the ranking is the mean.
+
+    Examples:
+        >>> from reid_ext.evaluation import Provenance
+        >>> made = Provenance("generic", queries=2, gallery=5)
+        >>> print(str(made).replace("; ", "\n"))  # str() is a single line
+        generic: junk none
+        ties broken by gallery index, NaN last
+        AP step
+        cosine
+        2 queries x 5 gallery images
+        >>> made.to_dict()["metric"]
+        'cosine'
     """
 
     protocol: str
@@ -69,7 +81,7 @@ class Provenance:
         return words if self.rerank is None else f"{words}, re-ranked{_listed(self.rerank)}"
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields as JSON takes them, and ``text``, the printed line."""
+        """Return all fields as JSON types, and the printed line as ``text``."""
         return {**asdict(self), "junk": list(self.junk), "ties": TIES, "text": str(self)}
 
 
@@ -83,21 +95,35 @@ class Ranking:
     """Retrieval metrics as fractions in [0, 1], float64 on the CPU.
 
     Attributes:
-        cmc: Shape (max_rank,); ``cmc[k - 1]`` is the share of queries with a true match among the
-            first k. Beyond the length of the gallery it repeats its last value.
+        cmc: Shape (max_rank,). ``cmc[k - 1]`` is the share of queries with a match among the first
+            k images. Beyond the length of the gallery the last value is repeated.
         mAP: Mean average precision.
-        mINP: Mean inverse negative penalty: matches / rank of the last one (Ye et al. 2021, AGW).
+        mINP: Mean inverse negative penalty: the number of matches over the rank of the last match
+            (Ye et al. 2021, AGW).
         average_precision: Shape (Q,), NaN for a query without a match.
         inverse_negative_penalty: Shape (Q,), NaN for a query without a match.
-        first_match: Rank of each query's first match as the CMC counts it, (Q,) float64, NaN for
-            a query without one; empty for a mean over trials of the same queries.
-        match_ranks: Ranks of every query's matches, ascending, on the CPU; empty for a mean over
-            trials.
-        num_valid: Queries with a match, the only ones that count in the means.
-        unmatched: Why the others have none: :class:`Unmatched`.
-        protocol: How the numbers were made: :class:`Provenance`.
-        trials: The rankings of which this one is the mean; empty for a single evaluation.
-        findings: Signs that the numbers do not mean what they should: :class:`Finding`.
+        first_match: Rank of each query's first match as the CMC counts it, shape (Q,), float64, NaN
+            for a query without a match. Empty for a mean over trials with the same queries.
+        match_ranks: Ranks of all matches of each query in ascending order, as CSR lists on the CPU.
+            Empty for a mean over trials.
+        num_valid: Number of queries with a match. Only these count in the means.
+        unmatched: Number of queries without a match by reason: :class:`Unmatched`.
+        protocol: How the ranking was made: :class:`Provenance`.
+        trials: Rankings of which this one is the mean. Empty for a single evaluation.
+        findings: Signs that the metrics may be meaningless: a tuple of :class:`Finding`.
+
+    Examples:
+        >>> from reid_ext.evaluation import evaluate_distances
+        >>> ranking = evaluate_distances(
+        ...     [[0.1, 0.2, 0.3]], query_ids=[1], gallery_ids=[2, 1, 1], protocol="generic"
+        ... )
+        >>> ranking.rank(1), ranking.rank(2), round(ranking.mAP, 3), round(ranking.mINP, 3)
+        (0.0, 1.0, 0.583, 0.667)
+        >>> lines = str(ranking).splitlines()  # print(ranking) shows them all
+        >>> lines[0].split()
+        ['rank-1', 'rank-5', 'rank-10', 'rank-20', 'mAP', 'mINP']
+        >>> lines[2]
+        '1 of 1 queries have a match'
     """
 
     cmc: Tensor
@@ -118,14 +144,19 @@ class Ranking:
         return replace(self, findings=merged([*self.findings, *more]))
 
     def rank(self, k: int) -> float:
-        """``cmc[k - 1]``; raises ArgumentError if k is not in 1..max_rank."""
+        """Return ``cmc[k - 1]``.
+
+        Raises:
+            ArgumentError: If k is not in 1..max_rank.
+        """
         return float(self.cmc[integer("Ranking.rank", "k", k, 1, len(self.cmc), "max_rank") - 1])
 
     def mAP_at(self, k: int | None = None) -> float:
-        """Mean over the queries with a match of AP@k, which looks at the first k images only.
+        """Return mAP@k: the mean of AP@k over the queries with a match.
 
-        AP@k is the sum of the precision at each match within the first k, over min(k, matches).
-        Without ``k`` it is each query's number of matches: MAP@R (Musgrave et al. 2020).
+        AP@k considers the first k images only. It is the sum of the precision at each match among
+        them, over min(k, number of matches). If ``k`` is None, each query uses its own number of
+        matches, which gives MAP@R (Musgrave et al. 2020).
         """
         if k is not None:
             k = integer("Ranking.mAP_at", "k", k, 1)
@@ -140,7 +171,7 @@ class Ranking:
         return float((total / matches.minimum(first))[matches > 0].mean())
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as numbers, strings and lists that JSON takes; NaN of a query becomes None."""
+        """Return all values as JSON types. NaN values of queries become None."""
 
         def plain(values: Tensor) -> list[float | None]:
             return [None if math.isnan(value) else value for value in values.tolist()]
@@ -179,19 +210,19 @@ def from_ranks(
     cmc: Tensor | None = None,
     findings: Sequence[Finding] = (),
 ) -> Ranking:
-    """Metrics from the 1-based ranks of each query's true matches.
+    """Compute the metrics from the 1-based ranks of each query's matches.
 
-    ``provenance.average_precision`` chooses between ``"step"``, the mean over the matches of the
-    precision at each, and ``"trapezoid"``, the mean of that precision and of the one a rank
-    before (1 before rank 1), as in Oxford5k's compute_ap and VeRi-776's official code.
+    With ``provenance.average_precision`` ``"step"``, AP is the mean of the precision at each match.
+    With ``"trapezoid"``, it is the mean of that precision and the precision one rank before (1
+    before rank 1), as in compute_ap of Oxford5k and in the official code of VeRi-776.
 
     Args:
-        ranks: CSR lists, ascending within a query; at least one query has a match.
+        ranks: CSR lists, ascending within a query. At least one query has a match.
         provenance: For :attr:`Ranking.protocol`.
         max_rank: Length of the CMC.
         unmatched: For :attr:`Ranking.unmatched`.
-        first_ranks: Shape (Q,): what the CMC takes as the rank of the first match, if not that.
-        cmc: Shape (max_rank,): the CMC itself, if it is not made of first matches.
+        first_ranks: Shape (Q,), ranks that the CMC counts instead of the rank of the first match.
+        cmc: Shape (max_rank,), the CMC itself if it does not follow from first matches.
         findings: For :attr:`Ranking.findings`.
     """
     offsets, rank = ranks.offsets.cpu(), ranks.indices.cpu().double()
@@ -233,22 +264,34 @@ def mean_of_trials(trials: Sequence[Ranking], *, same_queries: bool = False) -> 
     """Return the mean CMC, mAP and mINP of several evaluations.
 
     Args:
-        trials: One ranking or more, all of one ``max_rank``.
-        same_queries: Whether all trials have the same queries, as those of SYSU-MM01; then values
-            per query are means over the trials, and otherwise those of all trials one after the
-            other, as RegDB's.
+        trials: Non-empty list of rankings with the same ``max_rank``.
+        same_queries: Whether all trials have the same queries, as in SYSU-MM01. If True, values per
+            query are means over the trials. If False (default), the values per query of all trials
+            are concatenated, as for RegDB.
+
+    Returns:
+        :class:`Ranking` with the given rankings in ``trials``.
 
     Raises:
-        ArgumentError: not a list of rankings, or rankings of different ``max_rank``.
+        ArgumentError: If ``trials`` is not a non-empty list of rankings, or their ``max_rank``
+            differs.
+
+    Examples:
+        >>> from reid_ext.evaluation import evaluate_distances, mean_of_trials
+        >>> labels = dict(query_ids=[1], gallery_ids=[1, 2], protocol="generic")
+        >>> first = evaluate_distances([[0.1, 0.2]], **labels)
+        >>> second = evaluate_distances([[0.2, 0.1]], **labels)
+        >>> mean_of_trials([first, second]).mAP
+        0.75
     """
     given = isinstance(trials, list | tuple) and all(isinstance(t, Ranking) for t in trials)
     if not given or not trials:
-        requirement = "be a list of one Ranking or more"
+        requirement = "be a non-empty list of Ranking objects"
         raise ArgumentError("mean_of_trials", "trials", requirement, described(trials))
     same_queries = flag("mean_of_trials", "same_queries", same_queries)
     lengths = sorted({len(trial.cmc) for trial in trials})
     if len(lengths) > 1:
-        raise ArgumentError("mean_of_trials", "trials", "have one max_rank", str(lengths))
+        raise ArgumentError("mean_of_trials", "trials", "all have the same max_rank", str(lengths))
     count, first = len(trials), trials[0]
     ap, inp, ranks = (
         [getattr(trial, name) for trial in trials]

@@ -1,4 +1,4 @@
-"""rerank: distances of a gallery to queries, corrected by what the images' neighbours say."""
+"""rerank: distances of a gallery to queries, adjusted by the neighbours of the images."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, overload
@@ -16,7 +16,7 @@ from reid_ext.evaluation._engine.propagation import neighbourhood_distances, pro
 from reid_ext.features import FeatureSet
 from reid_ext.ops import METRICS
 
-# What each method takes, with its default.
+# The arguments of each method, with their defaults.
 METHODS: dict[str, dict[str, Any]] = {
     "k_reciprocal": {"k1": 20, "k2": 6, "lambda_value": 0.3, "metric": "squared_euclidean"},
     "gnn": {"k1": 20, "k2": 6},
@@ -69,50 +69,67 @@ def rerank(
 ) -> Tensor | ops.Nearest:
     """Return re-ranked distances of a gallery, for :func:`evaluate_distances`.
 
-    Images that share neighbours, among queries and gallery alike, become close. Query and gallery
-    may be of different modalities. The methods:
+    Two images become close if they share neighbours among queries and gallery. Query and gallery
+    may be of different modalities. The methods are:
 
     * ``"k_reciprocal"`` (Zhong et al. 2017): ``(1 - lambda_value) * Jaccard + lambda_value *
-      original``; "Jaccard" compares weights on mutual neighbours, "original" is the metric's
-      distance squared over the largest in the query's row, as in the released code. Takes
-      ``k1`` (20), ``k2`` (6), ``lambda_value`` (0.3) and ``metric`` (``"squared_euclidean"``).
-    * ``"gnn"`` (Zhang et al. 2020): 1 - cosine of neighbourhoods passed twice along the graph of
-      nearest images. Takes ``k1`` (20) and ``k2`` (6); compares by cosine.
-    * ``"aqe"`` (Radenović et al. 2018): queries summed with their ``k2 - 1`` nearest gallery
-      images, at weights ``cosine ** alpha``. Takes ``k2`` (6), ``alpha`` (3) and ``metric``
-      (``"squared_euclidean"``), by which the sums, of unit length, are compared.
-    * ``"dba"`` (Arandjelović and Zisserman 2012): gallery images summed in the same way with their
-      ``k2`` nearest in the gallery, themselves included; queries as they are.
+      original``. "Jaccard" compares weights on mutual neighbours. "original" is the squared
+      distance of the metric, divided by the largest value in the query's row, as in the released
+      code. Arguments: ``k1`` (20), ``k2`` (6), ``lambda_value`` (0.3), ``metric``
+      (``"squared_euclidean"``).
+    * ``"gnn"`` (Zhang et al. 2020): 1 - cosine of neighbourhoods that are passed twice along the
+      graph of nearest images. Features are compared by cosine. Arguments: ``k1`` (20), ``k2`` (6).
+    * ``"aqe"`` (Radenović et al. 2018): each query is summed with its ``k2 - 1`` nearest gallery
+      images, weighted by ``cosine ** alpha``. The sums are normalised and compared by ``metric``.
+      Arguments: ``k2`` (6), ``alpha`` (3), ``metric`` (``"squared_euclidean"``).
+    * ``"dba"`` (Arandjelović and Zisserman 2012): each gallery image is summed in the same way with
+      its ``k2`` nearest gallery images, including itself. Queries do not change. Arguments: as
+      ``"aqe"``.
 
     Args:
         query: A :class:`FeatureSet`, or features of shape (Q, D), float32, float64, bfloat16 or
-            float16: a tensor on any device, an array or nested lists. They need not be normalised.
-        gallery: Likewise, (G, D), dtype and device like ``query``.
-        method: One of the above; the numbers in brackets are the defaults. An argument that a
-            method does not take is an error.
-        k1: Neighbours of an image that count: besides itself from 1 to Q + G - 1; with ``"gnn"``
-            itself included, to Q + G.
-        k2: Nearest images, itself included, over which an image is averaged; 1: none is.
+            float16, as a tensor on any device, an array or nested lists. Features need not be
+            normalised.
+        gallery: A :class:`FeatureSet`, or features of shape (G, D), with the dtype and device of
+            ``query``.
+        method: One of the methods above. The values in parentheses are the defaults of its
+            arguments. Other arguments must be None. Default: ``"k_reciprocal"``.
+        k1: Number of neighbours per image. For ``"k_reciprocal"`` it does not count the image
+            itself and is in [1, Q + G - 1]. For ``"gnn"`` it counts the image itself and is in [1,
+            Q + G].
+        k2: Number of nearest images, including the image itself, over which an image is averaged. 1
+            turns the averaging off.
         lambda_value: Weight of the original distance, in [0, 1].
-        metric: ``"cosine"``, ``"euclidean"`` or ``"squared_euclidean"``; the last is what the
-            released code of ``"k_reciprocal"`` is mostly given, and squares again.
+        metric: ``"cosine"``, ``"euclidean"`` or ``"squared_euclidean"``. The released code of
+            ``"k_reciprocal"`` is usually given squared Euclidean distances, which it squares again.
         alpha: Exponent of the weights, at least 0.
-        top: Keep only so many gallery images per query, from 1 to G.
+        top: Number of nearest gallery images to keep per query, in [1, G]. Default: None, which
+            returns all distances.
 
     Returns:
-        Distances of shape (Q, G), float32 for half inputs; or with ``top``, ``distances`` and int64
-        ``indices`` of shape (Q, top), nearest first, and no (Q, G) matrix is ever made. Equal
-        distances are ordered by index.
+        If ``top`` is None, distances of shape (Q, G), float32 for half inputs. Otherwise
+        ``distances`` and int64 ``indices`` of shape (Q, top), nearest first, and no (Q, G) matrix
+        is made. Equal distances are ordered by index.
 
     Raises:
-        ArgumentError: an invalid argument; features that are not finite.
+        ArgumentError: If an argument is invalid or features are not finite.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext import rerank
+        >>> query = torch.tensor([[1.0, 0.0]])
+        >>> gallery = torch.tensor([[0.0, 1.0], [1.0, 0.0], [1.0, 0.0]])
+        >>> rerank(query, gallery, k1=2, k2=1).argmin(1).tolist()
+        [1]
+        >>> rerank(query, gallery, k1=2, k2=1, top=2).indices.tolist()
+        [[1, 2]]
     """
     function = "rerank"
     given = {"k1": k1, "k2": k2, "lambda_value": lambda_value, "metric": metric, "alpha": alpha}
     q, g = read_features(function, query, gallery)
     options = read_options(function, method, given, len(q), len(g))
     if top is not None:
-        top = integer(function, "top", top, 1, len(g), "the gallery's images")
+        top = integer(function, "top", top, 1, len(g), "the number of gallery images")
     finite(function, "query", q)
     finite(function, "gallery", g)
     if method == "k_reciprocal":
@@ -136,7 +153,7 @@ def rerank(
 def rerank_by(
     function: str, query: Tensor, gallery: Tensor, metric: str, options: Mapping[str, Any]
 ) -> Tensor:
-    """Re-ranked distances by ``options``, and by ``metric`` where the method takes one."""
+    """Return re-ranked distances; ``metric`` is passed on if the method has that argument."""
     takes_metric = "metric" in METHODS.get(options.get("method", "k_reciprocal"), ())
     options = {"metric": metric, **options} if takes_metric else options
     try:
@@ -148,23 +165,38 @@ def rerank_by(
 def read_options(
     function: str, method: str, given: Mapping[str, Any], queries: int, images: int
 ) -> dict[str, Any]:
-    """The arguments of a method, with its default for each argument that is None.
+    """Return the arguments of a re-ranking method, with defaults in place of None.
+
+    Args:
+        function: Public function that the caller called, for error messages.
+        method: One of :data:`METHODS`.
+        given: Values of ``k1``, ``k2``, ``lambda_value``, ``metric`` and ``alpha``, or None.
+        queries: Number of queries, for the upper limits of ``k1`` and ``k2``.
+        images: Number of gallery images, for the same limits.
+
+    Returns:
+        Dictionary of the arguments that the method has.
 
     Raises:
-        ArgumentError: an argument that the method does not take, or a value out of range.
+        ArgumentError: If the method does not have a given argument, or a value is out of range.
+
+    Examples:
+        >>> from reid_ext.evaluation import read_options
+        >>> read_options("rerank", "gnn", {"k1": 10}, queries=10, images=20)
+        {'k1': 10, 'k2': 6}
     """
     takes = METHODS[choice(function, "method", method, METHODS)]
     for name, value in given.items():
         if value is not None and name not in takes:
             requirement = f"be left out with method {method!r}"
-            advice = f"it takes {', '.join(takes)}"
+            advice = f"its arguments are {', '.join(takes)}"
             raise ArgumentError(function, name, requirement, repr(value)[:60], advice)
     options = {name: d if given.get(name) is None else given[name] for name, d in takes.items()}
     k1_most, k2_most = {
         "k_reciprocal": ((queries + images - 1, "the number of other images"), None),
         "gnn": ((queries + images, "the number of images"), (options.get("k1"), "k1")),
-        "aqe": (None, (images + 1, "a query and the gallery")),
-        "dba": (None, (images, "the gallery's images")),
+        "aqe": (None, (images + 1, "a query and all gallery images")),
+        "dba": (None, (images, "the number of gallery images")),
     }[method]
     for name, most in (("k1", k1_most), ("k2", k2_most)):
         if name in takes:
@@ -180,7 +212,7 @@ def read_options(
 
 
 def _gather(blocks: Iterable[Tensor], top: int | None) -> Tensor | ops.Nearest:
-    """The rows of all blocks, or of each row the ``top`` smallest."""
+    """Return the rows of all blocks, or the ``top`` smallest values of each row."""
     if top is None:
         return torch.cat(list(blocks))
     nearest, indices = [], []

@@ -1,4 +1,4 @@
-"""evaluate and evaluate_distances: CMC, mAP and mINP by the rules of any protocol."""
+"""evaluate and evaluate_distances: CMC, mAP and mINP with the rules of any protocol."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -51,54 +51,62 @@ def evaluate(
 ) -> Ranking:
     """Return CMC, mAP and mINP of a gallery ranked by its distance to each query.
 
-    The ranks are those of a stable sort by distance: gallery index breaks ties, NaN comes last.
-    Junk is left out before ranking; queries without a match do not count. Protocols with one
-    gallery and a plain CMC store neither the (Q, G) distances nor a sorted list.
+    Gallery images are ranked by a stable sort: equal distances are ordered by gallery index, and
+    NaN comes last. Junk is left out before ranking. Queries without a match do not count. Protocols
+    with one gallery and a plain CMC store neither the (Q, G) distances nor a sorted list.
 
     Args:
-        query: A :class:`FeatureSet`; or features of shape (Q, D), float32, float64, bfloat16 or
-            float16: a tensor on any device, an array, nested lists, or blocks as below. They need
-            not be normalised.
-        gallery: Likewise, (G, D), dtype and device like ``query``. It may also be a NumPy memory
-            map or come in blocks of rows (a list of tensors or arrays, or an object whose
-            ``__iter__`` makes them anew): they are read twice, a block at a time, and sent to the
-            device of ``query``. None for protocols that draw their galleries from the queries.
-        query_ids: Identities of shape (Q,), any integer type: tensor, array or list. These four
-            are columns of a FeatureSet, and left out with one.
+        query: A :class:`FeatureSet`, or features of shape (Q, D), float32, float64, bfloat16 or
+            float16, as a tensor on any device, an array, nested lists, or blocks as described for
+            ``gallery``. Features need not be normalised.
+        gallery: A :class:`FeatureSet`, or features of shape (G, D), with the dtype and device of
+            ``query``. It may also be a NumPy memory map or blocks of rows: a list of tensors or
+            arrays, or an object whose ``__iter__`` starts over at each call. Blocks are read twice,
+            one at a time, and copied to the device of ``query``. None for protocols that draw their
+            galleries from the queries.
+        query_ids: Identities of shape (Q,), any integer dtype, as a tensor, array or list. Required
+            if ``query`` is not a :class:`FeatureSet`, and not allowed otherwise. The same holds for
+            the next three arguments.
         gallery_ids: Identities of shape (G,).
-        query_cameras: Cameras of shape (Q,); every protocol but ``"generic"``, ``"regdb"`` and
-            ``"vehicleid"`` needs them.
-        gallery_cameras: Cameras of shape (G,).
-        protocol: A name from ``evaluation.PROTOCOLS`` or a :class:`Protocol`. Of
-            ``"market1501"``, ``"dukemtmc-reid"``, ``"cuhk03-np"``, ``"msmt17"`` and ``"veri776"``
-            gallery images of the query's identity and camera are junk; Market-1501 also ignores
-            gallery identity -1 and keeps 0, its distractors. ``"generic"`` has no junk.
-            ``"sysu-mm01"``, ``"regdb"``, ``"llcm"``, ``"vehicleid"`` and ``"cuhk03-classic"`` have
-            the rules and settings of their files.
-        junk: Further pairs to leave out: a bool mask (Q, G), or a function of :class:`Pairs` that
-            returns one for some of the queries, so that no whole mask is needed. With
-            ``protocol="generic"`` it is the only junk rule.
-        candidates: The only pairs to rank, likewise: a time window, or cameras within reach.
-        metric: ``"cosine"``, ``"euclidean"`` or ``"squared_euclidean"``; None: the protocol's.
-        max_rank: Length of the CMC; beyond the gallery it repeats its last value.
-        average_precision: ``"step"`` (mean of the precision at each match; what most code uses)
-            or ``"trapezoid"`` (official code of Market-1501 and VeRi-776); None: the protocol's.
-        compute: ``"exact"``: the ranks of the full-precision distances, found by estimates where
-            these are faster. Approximate: ``"bf16"`` (features rounded to bfloat16) and ``"tf32"``
-            (CUDA only); neither with ``rerank`` or a protocol that needs the (Q, G) distances.
-        rerank: Rank by re-ranked distances, a (Q, G) matrix: True, or arguments of
-            :func:`reid_ext.rerank` other than ``top``, whose metric is then this one. Blocks are
-            joined.
+        query_cameras: Cameras of shape (Q,). Required by all protocols except ``"generic"``,
+            ``"regdb"`` and ``"vehicleid"``.
+        gallery_cameras: Cameras of shape (G,), required by the same protocols.
+        protocol: A name from ``evaluation.PROTOCOLS`` or a :class:`Protocol`. With
+            ``"market1501"``, ``"dukemtmc-reid"``, ``"cuhk03-np"``, ``"msmt17"`` and ``"veri776"``,
+            gallery images of the query's identity and camera are junk. ``"market1501"`` also
+            ignores gallery identity -1 and keeps the distractors, identity 0. ``"generic"`` has no
+            junk. ``"sysu-mm01"``, ``"regdb"``, ``"llcm"``, ``"vehicleid"`` and ``"cuhk03-classic"``
+            have rules and settings of their own. Default: ``"market1501"``.
+        junk: Additional pairs to leave out, as a bool mask of shape (Q, G), or as a function that
+            takes :class:`Pairs` and returns the mask of some queries, so that the whole mask is
+            never stored. With ``protocol="generic"`` it is the only junk rule. Default: None.
+        candidates: The only pairs to rank, in the same form as ``junk``, for example a time window
+            or cameras within reach. Default: None, which ranks all pairs.
+        metric: ``"cosine"``, ``"euclidean"`` or ``"squared_euclidean"``. Default: None, which uses
+            the metric of the protocol.
+        max_rank: Length of the CMC, at least 1. Beyond the length of the gallery the last value is
+            repeated. Default: 50.
+        average_precision: ``"step"`` (mean of the precision at each match, used by most code) or
+            ``"trapezoid"`` (official code of Market-1501 and VeRi-776). Default: None, which uses
+            the rule of the protocol.
+        compute: ``"exact"`` (default) gives the ranks of the full-precision distances; estimates
+            are used only where they find the same ranks faster. ``"bf16"`` (features rounded to
+            bfloat16) and ``"tf32"`` (CUDA only) are approximate. They are not available with
+            ``rerank`` or with protocols that need the (Q, G) distances.
+        rerank: True to rank by re-ranked distances, a (Q, G) matrix, or a mapping of arguments of
+            :func:`reid_ext.rerank` other than ``top``. The metric of the re-ranking defaults to
+            ``metric``. Blocks of a gallery are joined. Default: False.
         **settings: Settings of the protocol, such as ``mode`` and ``shots`` of ``"sysu-mm01"``.
 
     Returns:
-        :class:`Ranking`; for a protocol with several trials their mean, with all of them in
-        ``.trials``.
+        :class:`Ranking`. For a protocol with several trials it is their mean, with the ranking of
+        each trial in ``trials``.
 
     Raises:
-        ArgumentError: an invalid argument, or no query has a match; the message says why.
+        ArgumentError: If an argument is invalid or no query has a match. The message gives the
+            reason.
 
-    Example:
+    Examples:
         >>> import torch, reid_ext
         >>> features = torch.eye(4)
         >>> ranking = reid_ext.evaluate(
@@ -147,19 +155,49 @@ def evaluate_distances(
     rerank: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> Ranking:
-    """Return CMC, mAP and mINP of distances computed elsewhere, such as re-ranked ones.
+    """Return CMC, mAP and mINP of a gallery ranked by given distances.
+
+    The rules are those of :func:`evaluate`.
 
     Args:
-        distances: Shape (Q, G), smaller is closer, float32, float64, bfloat16 or float16: a
+        distances: Shape (Q, G), smaller is closer, float32, float64, bfloat16 or float16, as a
             tensor on any device, an array or nested lists. NaN ranks last.
-        query: A :class:`FeatureSet` whose columns are the labels of the queries, instead of
-            ``query_ids`` and ``query_cameras``; its features are not looked at.
-        gallery: Likewise for the gallery.
-        query_ids: Identities of shape (Q,), and so on for the other labels.
-        metric: What the distances are, for the provenance alone; None: "given distances".
-        rerank: How the distances were re-ranked, for the provenance alone.
+        query: A :class:`FeatureSet` with the labels of the queries, instead of ``query_ids`` and
+            ``query_cameras``. Its features are not used. Default: None.
+        gallery: A :class:`FeatureSet` with the labels of the gallery, instead of ``gallery_ids``
+            and ``gallery_cameras``. Its features are not used. Default: None.
+        query_ids: Identities of shape (Q,). Required if ``query`` is None.
+        gallery_ids: Identities of shape (G,). Required if ``gallery`` is None.
+        query_cameras: Cameras of shape (Q,), for protocols that need them.
+        gallery_cameras: Cameras of shape (G,), for protocols that need them.
+        protocol: As in :func:`evaluate`, except protocols that draw queries and gallery from one
+            set.
+        junk: As in :func:`evaluate`.
+        candidates: As in :func:`evaluate`.
+        metric: Name of the distance, recorded in the provenance only. Default: None, recorded as
+            "given distances".
+        max_rank: As in :func:`evaluate`.
+        average_precision: As in :func:`evaluate`.
+        compute: Only ``"exact"``.
+        rerank: Arguments of the re-ranking that made the distances, recorded in the provenance
+            only. Default: None.
+        **settings: Settings of the protocol, as in :func:`evaluate`.
 
-    The other arguments, the rules and the errors are those of :func:`evaluate`.
+    Returns:
+        :class:`Ranking`, as :func:`evaluate`.
+
+    Raises:
+        ArgumentError: If an argument is invalid or no query has a match. The message gives the
+            reason.
+
+    Examples:
+        >>> import reid_ext
+        >>> ranking = reid_ext.evaluate_distances(
+        ...     [[0.1, 0.2, 0.3]], query_ids=[1], gallery_ids=[1, 2, 1],
+        ...     query_cameras=[1], gallery_cameras=[1, 2, 2],
+        ... )
+        >>> ranking.rank(1), ranking.rank(2)  # the first image is junk: same identity and camera
+        (0.0, 1.0)
     """
     function = "evaluate_distances"
     if metric is not None:
@@ -176,7 +214,7 @@ def evaluate_distances(
         settings=settings,
     )
     if task.protocol.one_set:
-        requirement = f"be of one gallery, not {task.protocol.name!r}, which draws from one set"
+        requirement = "be a protocol with separate queries and gallery"
         raise ArgumentError(function, "protocol", requirement, repr(task.protocol.name))
     d = arguments.matrix(function, "distances", distances)
     given = (query, query_ids, query_cameras), (gallery, gallery_ids, gallery_cameras)
@@ -188,7 +226,7 @@ def evaluate_distances(
 
 
 class Trialled(NamedTuple):
-    """One trial: its queries and gallery as sides, and who matches whom."""
+    """One trial: its queries and gallery, and their matches."""
 
     trial: Trial
     query: Side
@@ -198,7 +236,7 @@ class Trialled(NamedTuple):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The checked arguments of an evaluation, besides its features and labels."""
+    """The checked arguments of an evaluation, except features and labels."""
 
     function: str
     protocol: Protocol
@@ -224,7 +262,7 @@ class Evaluation:
         rerank: bool | Mapping[str, Any],
         settings: Mapping[str, Any],
     ) -> "Evaluation":
-        """Check what was given; ArgumentError names the argument."""
+        """Check the arguments; invalid ones raise ArgumentError."""
         if not isinstance(protocol, Protocol):
             protocol = PROTOCOLS[arguments.choice(function, "protocol", protocol, PROTOCOLS)]
         metric = metric if metric is not None else protocol.metric
@@ -246,7 +284,7 @@ class Evaluation:
         )
 
     def trials(self, query: Side, gallery: Side) -> list[Trialled]:
-        """The evaluations to make, with the matches of each."""
+        """Return the evaluations to make, with the matches of each."""
         q = self.protocol.prepare(query, self.settings)
         g = q if self.protocol.one_set else self.protocol.prepare(gallery, self.settings)
         found = []
@@ -262,7 +300,7 @@ class Evaluation:
         return found
 
     def rank(self, query: FeatureSet, gallery: FeatureSet) -> Ranking:
-        """The ranking by features."""
+        """Return the ranking by features."""
         q = query.tensor()
         needs_matrix = self.rerank is not None or self.protocol.needs_keys(self.settings)
         whole = needs_matrix or self.protocol.draws
@@ -295,7 +333,7 @@ class Evaluation:
         metric: str,
         rerank: Mapping[str, Any] | None,
     ) -> Ranking:
-        """The ranking by given distances (Q, G)."""
+        """Return the ranking by given distances (Q, G)."""
         rankings = []
         for one in self.trials(query, gallery):
             d = distances if one.trial.gallery is None else distances[:, one.trial.gallery]
@@ -360,7 +398,7 @@ class Evaluation:
         if p.ignored_identity is not None:
             junk.append(f"gallery identity {p.ignored_identity}")
         if self.rules.given:
-            junk.append(f"the {' and '.join(self.rules.given)} given")
+            junk.append(f"user-supplied {' and '.join(self.rules.given)}")
         return Provenance(
             protocol=p.name,
             settings=p.describe(self.settings, one.query),
@@ -396,7 +434,7 @@ class Evaluation:
 
 
 class SharedKeys:
-    """The order keys of all trials, computed once for the gallery images that any trial uses."""
+    """The order keys of all trials, computed once for all gallery images that a trial uses."""
 
     def __init__(self, q: Tensor, g: Tensor, metric: str, trials: list[Trial]) -> None:
         rows = [trial.gallery for trial in trials if trial.gallery is not None]
@@ -404,7 +442,7 @@ class SharedKeys:
         self.keys = order_keys(q, _rows(g, self.used), metric)
 
     def __call__(self, trial: Trial) -> Tensor:
-        """The keys (Q, G) of one trial."""
+        """Return the keys (Q, G) of one trial."""
         if self.used is None or trial.gallery is None:
             return self.keys
         columns = torch.searchsorted(self.used, trial.gallery).to(self.keys.device)
@@ -415,7 +453,7 @@ Given = tuple[Gallery | FeatureSet | None, Array | None, Array | None]
 
 
 def read_sets(task: Evaluation, query: Given, gallery: Given) -> tuple[FeatureSet, FeatureSet]:
-    """The two sets, from feature sets or from features with labels as separate arguments."""
+    """Return both sets, from feature sets or from features and separate labels."""
     q = _read_set(task.function, "query", *query)
     if not task.protocol.one_set:
         if gallery[0] is None:
@@ -425,7 +463,7 @@ def read_sets(task: Evaluation, query: Given, gallery: Given) -> tuple[FeatureSe
     if any(value is not None for value in gallery):
         requirement = f"be left out for protocol {task.protocol.name!r}"
         got = arguments.described(gallery[0])
-        advice = "it draws its galleries from the queries"
+        advice = "this protocol draws its galleries from the queries"
         raise ArgumentError(task.function, "gallery", requirement, got, advice)
     return q, q
 
@@ -441,21 +479,22 @@ def _read_set(
     if isinstance(features, FeatureSet):
         _check_left_out(function, name, labels)
         return features
-    if name == "query" and isinstance(features, Iterator):  # queries are few and read once
+    if name == "query" and isinstance(features, Iterator):  # queries are few, and read once
         features = list(features)
     if ids is None:
-        raise ArgumentError(function, f"{name}_ids", "be given with features", "None")
+        requirement = "be given when the features are not a FeatureSet"
+        raise ArgumentError(function, f"{name}_ids", requirement, "None")
     names = {"features": name, **_names(name)}
     return FeatureSet.of_arguments(function, names, features, labels)  # type: ignore[arg-type]
 
 
 def _names(side: str) -> dict[str, str]:
-    """The arguments that hold the columns of a side."""
+    """Return the arguments that hold the columns of a side."""
     return {"identities": f"{side}_ids", "cameras": f"{side}_cameras"}
 
 
 def _check_left_out(function: str, side: str, labels: Mapping[str, Any]) -> None:
-    """ArgumentError for labels beside a FeatureSet."""
+    """Raise ArgumentError if labels are given together with a FeatureSet."""
     for column, values in labels.items():
         if values is not None:
             requirement = f"be left out when {side} is a FeatureSet, which has its own columns"
@@ -464,7 +503,7 @@ def _check_left_out(function: str, side: str, labels: Mapping[str, Any]) -> None
 
 
 def side_of(function: str, name: str, features: FeatureSet, device: torch.device) -> Side:
-    """The integer columns of a set, on a device."""
+    """Return the integer columns of a set, on a device."""
     columns = {
         column: values.to(device)
         for column, values in features.columns.items()
@@ -482,11 +521,11 @@ def _labels(
     rows: int,
     device: torch.device,
 ) -> Side:
-    """The labels of one side of a matrix of distances."""
+    """Return the labels of one side of a matrix of distances."""
     columns, names = {"identities": ids, "cameras": cameras}, _names(name)
     if features is not None:
         if not isinstance(features, FeatureSet) or len(features) != rows:
-            requirement = f"be a FeatureSet of {rows} rows like distances"
+            requirement = f"be a FeatureSet with {rows} rows like distances"
             got = f"{len(features)} rows" if isinstance(features, FeatureSet) else type(features)
             raise ArgumentError(function, name, requirement, str(got))
         _check_left_out(function, name, columns)
@@ -506,7 +545,7 @@ def _rows(x: Tensor, rows: Tensor | None) -> Tensor:
 
 
 def _read_rerank(function: str, rerank: bool | Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The arguments of a re-ranking; None for none."""
+    """Return the arguments of the re-ranking, or None without re-ranking."""
     if not isinstance(rerank, bool | Mapping):
         requirement = "be True, False or a mapping of arguments of rerank"
         raise ArgumentError(function, "rerank", requirement, arguments.described(rerank))
@@ -514,5 +553,5 @@ def _read_rerank(function: str, rerank: bool | Mapping[str, Any]) -> Mapping[str
         return {} if rerank else None
     if "top" in rerank:
         got = arguments.described(rerank["top"])
-        raise ArgumentError(function, "rerank", "be without top", f"top {got}")
+        raise ArgumentError(function, "rerank", "not contain top", f"top {got}")
     return dict(rerank)

@@ -1,4 +1,4 @@
-"""The nearest gallery images of every query, without the matrix of distances."""
+"""The nearest gallery images of every query, without a matrix of distances."""
 
 import torch
 from torch import Tensor
@@ -24,17 +24,29 @@ def search(
     Args:
         query: A :class:`FeatureSet`, or features of shape (Q, D), float32, float64, bfloat16 or
             float16.
-        gallery: Likewise, (G, D), dtype and device like ``query``; or a NumPy memory map, or
-            blocks of rows, as in :func:`evaluate`: they are read once.
-        k: How many, from 1 to G.
-        metric: ``"cosine"`` (1 - cos), ``"euclidean"`` or ``"squared_euclidean"``.
+        gallery: A :class:`FeatureSet`, or features of shape (G, D), with the dtype and device of
+            ``query``. It may also be a NumPy memory map or blocks of rows, as in :func:`evaluate`.
+            Blocks are read once.
+        k: Number of gallery images per query, in [1, G].
+        metric: ``"cosine"`` (1 - cosine, default), ``"euclidean"`` or ``"squared_euclidean"``.
 
     Returns:
         Distances of shape (Q, k), float32 or float64, and gallery indices of shape (Q, k), int64,
-        on the device of ``query``. Equal distances by index. Memory is O(Q k) and a tile.
+        on the device of ``query``. Equal distances are ordered by index. Working memory is O(Q k)
+        plus one tile.
 
     Raises:
-        ArgumentError: an invalid argument.
+        ArgumentError: If an argument is invalid.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext import search
+        >>> gallery = torch.tensor([[0.0, 1.0], [2.0, 0.0], [1.0, 1.0]])
+        >>> distances, indices = search(torch.tensor([[1.0, 0.0]]), gallery, k=2)
+        >>> indices.tolist()
+        [[1, 2]]
+        >>> float(distances[0, 0])
+        0.0
     """
     function = "search"
     choice(function, "metric", metric, METRICS)
@@ -43,7 +55,7 @@ def search(
     images = as_set(function, "gallery", gallery)
     if not images.is_read_in_blocks(q.device):
         q, whole = read_features(function, q, images)
-        integer(function, "k", k, 1, len(whole), "the gallery's rows")
+        integer(function, "k", k, 1, len(whole), "the number of gallery rows")
         with precision("exact"):
             nearest = ops.nearest(q, k, keys=whole, metric=metric)
         return nearest.distances, nearest.indices
@@ -55,15 +67,15 @@ def search(
             best = _merged(best, q, block, k, metric)
             seen = block.first + len(block.features)
     if best is None:
-        raise ArgumentError(function, "gallery", "have a block of rows", "none")
-    integer(function, "k", k, 1, seen, "the gallery's rows")
+        raise ArgumentError(function, "gallery", "contain at least one block of rows", "no block")
+    integer(function, "k", k, 1, seen, "the number of gallery rows")
     return best
 
 
 def _merged(
     best: tuple[Tensor, Tensor] | None, query: Tensor, block: Block, k: int, metric: str
 ) -> tuple[Tensor, Tensor]:
-    """The k nearest of those so far and of a block behind them."""
+    """Return the k nearest images among those found so far and those of the next block."""
     count = min(k, len(block.features))
     distances, indices = ops.nearest(query, count, keys=block.features, metric=metric)
     indices = indices + block.first

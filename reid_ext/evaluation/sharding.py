@@ -1,4 +1,4 @@
-"""Ranks in one shard of a gallery: what :mod:`reid_ext.distributed` adds up over processes."""
+"""Ranks in one shard of a gallery, for :mod:`reid_ext.distributed`, which sums over processes."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -33,17 +33,43 @@ def rank_shard(
     compute: str,
     **settings: Any,
 ) -> Ranking:
-    """Return the ranking of a gallery of which each process has some images.
+    """Return the ranking of a gallery that is divided over several processes.
+
+    Most users call :func:`reid_ext.distributed.evaluate` instead.
 
     Args:
-        function: The public function, for errors.
+        function: Public function that the user called, for error messages.
         query: All queries.
-        columns: Those of the whole gallery, int64 of shape (G,) each, on the device of the queries.
-        gallery: The features of this process's images, (g, D).
-        places: Their rows in the whole gallery, (g,), ascending.
-        add_up: Replaces a tensor by its sum over the processes.
+        columns: Columns of the whole gallery, each int64 of shape (G,), on the device of the
+            queries. ``"identities"`` is required.
+        gallery: Features of this process's images, shape (g, D).
+        places: Rows of these images in the whole gallery, shape (g,), ascending.
+        add_up: Function that replaces a tensor, in place, by its sum over all processes.
+        protocol: As in :func:`evaluate`. It must have a single gallery for all queries.
+        metric: As in :func:`evaluate`.
+        max_rank: As in :func:`evaluate`.
+        average_precision: As in :func:`evaluate`.
+        compute: As in :func:`evaluate`.
+        **settings: Settings of the protocol, as in :func:`evaluate`.
 
-    The other arguments and the errors are those of :func:`evaluate`.
+    Returns:
+        :class:`Ranking` of the whole gallery.
+
+    Raises:
+        ArgumentError: If an argument is invalid, as in :func:`evaluate`.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext import FeatureSet
+        >>> from reid_ext.evaluation import rank_shard
+        >>> query = FeatureSet(torch.eye(1, 2), identities=[1])
+        >>> ranking = rank_shard(  # one process that holds the whole gallery
+        ...     "example", query, {"identities": torch.tensor([1, 2])}, torch.eye(2),
+        ...     torch.arange(2), lambda x: None, protocol="generic", metric=None, max_rank=5,
+        ...     average_precision=None, compute="exact",
+        ... )
+        >>> ranking.mAP
+        1.0
     """
     task = Evaluation.read(
         function,
@@ -58,7 +84,7 @@ def rank_shard(
     )
     if task.protocol.draws or task.protocol.needs_keys(task.settings):
         name = task.protocol.name
-        raise ArgumentError(function, "protocol", "be one with a single gallery", repr(name))
+        raise ArgumentError(function, "protocol", "be a protocol with a single gallery", repr(name))
     q = query.tensor()
     precision.check_compute(function, compute, q)
     names = {"identities": "gallery_ids", "cameras": "gallery_cameras"}
@@ -83,7 +109,7 @@ def _ranks(
     task: Evaluation,
     add_up: Callable[[Tensor], None],
 ) -> Tensor:
-    """Ranks of the positives, (P,): a positive's distance is computed where the image lies."""
+    """Return the ranks of the positives, (P,). Distances are computed where the image is stored."""
     if matches.kept is not None:
         kept = matches.kept[places]
         gallery, places = gallery[kept], (matches.kept.cumsum(0) - 1)[places[kept]]
@@ -97,7 +123,7 @@ def _ranks(
     thresholds = values.new_zeros(len(positives.indices))
     thresholds[here] = values
     add_up(thresholds)
-    # Rows of the shard stand for their places: so many of them are before that of a positive.
+    # Ties: the number of rows of this shard whose place is before that of the positive.
     before = Lists(positives.offsets, torch.searchsorted(places, positives.indices))
     listed = streaming.merged(positives, matches.junk)
     in_shard, of_row = _found(listed.indices, places)
@@ -113,7 +139,7 @@ def _ranks(
 
 
 def _found(indices: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-    """Which indices are among the ascending places, and at which of them."""
+    """Return which indices occur in the ascending ``places``, and their positions there."""
     at = torch.searchsorted(places, indices)
     if len(places) == 0:
         return torch.zeros_like(indices, dtype=torch.bool), at

@@ -1,8 +1,8 @@
-"""Verification: how many true pairs are accepted at a rate of false ones, over all pairs at once.
+"""Verification: the true positive rate at given false positive rates, over all pairs at once.
 
-Ranking compares the images of one query; a threshold for a whole system compares all pairs. The
-threshold of a false positive rate is one of the smallest distances between different persons, and
-only so many of them are kept while the pairs go by.
+A ranking compares the images of one query. A threshold for a whole system compares all pairs. The
+threshold of a false positive rate is one of the smallest distances between different identities, so
+only that many distances are kept while the pairs are processed.
 """
 
 import math
@@ -25,13 +25,22 @@ PAIRS_AT_ONCE = 1 << 22
 
 
 class Verification(NamedTuple):
-    """One point of the ROC per asked rate, float64, shape (R,) each, and what they are of."""
+    """One point of the ROC per requested false positive rate, float64, each of shape (R,).
 
-    false_positive_rate: Tensor  # as asked for
-    true_positive_rate: Tensor  # share of the positive pairs below the threshold
+    Examples:
+        >>> import torch
+        >>> from reid_ext.evaluation import verify
+        >>> labels = dict(query_ids=[1, 2], gallery_ids=[1, 2], protocol="generic")
+        >>> roc = verify(torch.eye(2), torch.eye(2), **labels, false_positive_rates=[0.0])
+        >>> roc.positives, roc.negatives, roc.threshold.tolist()
+        (2, 2, [1.0])
+    """
+
+    false_positive_rate: Tensor  # as requested
+    true_positive_rate: Tensor  # share of positive pairs below the threshold
     threshold: Tensor  # a pair is accepted if its distance is smaller
-    positives: int
-    negatives: int
+    positives: int  # number of positive pairs
+    negatives: int  # number of negative pairs
 
 
 def verify(
@@ -46,27 +55,40 @@ def verify(
     metric: str = "cosine",
     false_positive_rates: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1),
 ) -> Verification:
-    """Return the true positive rate at each false positive rate (TPR@FPR), exactly.
+    """Return the exact true positive rate at each false positive rate (TPR@FPR).
 
-    The threshold of a rate is the largest that accepts no more than that share of the negative
-    pairs; at 0 it is the smallest distance between different persons. The protocol's junk is
-    neither positive nor negative.
+    The threshold of a rate is the largest one that accepts at most that share of the negative
+    pairs. At rate 0 it is the smallest distance between different identities. Junk pairs of the
+    protocol are neither positive nor negative.
 
     Args:
         query: A :class:`FeatureSet`, or features of shape (Q, D), as in :func:`evaluate`.
-        gallery: Likewise, (G, D).
-        query_ids: Identities of shape (Q,).
-        gallery_ids: Identities of shape (G,).
-        query_cameras: Cameras of shape (Q,); every protocol but ``"generic"`` needs them.
-        gallery_cameras: Cameras of shape (G,).
-        protocol: As in :func:`evaluate`, but one that draws no galleries.
-        metric: ``"cosine"``, ``"euclidean"`` or ``"squared_euclidean"``.
-        false_positive_rates: In [0, 1). Memory grows with the largest of them: at 0.01 one in a
-            hundred of all distances is held.
+        gallery: A :class:`FeatureSet`, or features of shape (G, D), as in :func:`evaluate`.
+        query_ids: Identities of shape (Q,). Required if ``query`` is not a :class:`FeatureSet`.
+        gallery_ids: Identities of shape (G,). Required if ``gallery`` is not a :class:`FeatureSet`.
+        query_cameras: Cameras of shape (Q,). Optional for protocol ``"generic"`` only.
+        gallery_cameras: Cameras of shape (G,). Optional for protocol ``"generic"`` only.
+        protocol: As in :func:`evaluate`, except protocols that draw galleries. Default:
+            ``"market1501"``.
+        metric: ``"cosine"`` (default), ``"euclidean"`` or ``"squared_euclidean"``.
+        false_positive_rates: Rates in [0, 1). Memory grows with the largest rate: at 0.01, one
+            percent of all distances is stored. Default: (1e-4, 1e-3, 1e-2, 1e-1).
+
+    Returns:
+        :class:`Verification`.
 
     Raises:
-        ArgumentError: an invalid argument; features that are not finite; no positive or no
-            negative pair.
+        ArgumentError: If an argument is invalid, features are not finite, or there is no positive
+            or no negative pair.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext.evaluation import verify
+        >>> query, gallery = torch.eye(2), torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+        >>> labels = dict(query_ids=[1, 2], gallery_ids=[1, 2], protocol="generic")
+        >>> roc = verify(query, gallery, **labels, false_positive_rates=[0.0, 0.5])
+        >>> roc.true_positive_rate.tolist(), roc.threshold.tolist()
+        ([0.0, 0.5], [0.0, 1.0])
     """
     function = "verify"
     rates = _read_rates(function, false_positive_rates)
@@ -83,7 +105,7 @@ def verify(
     )
     if task.protocol.draws:
         name = task.protocol.name
-        requirement = "be one that draws no galleries"
+        requirement = "be a protocol that does not draw galleries"
         raise ArgumentError(function, "protocol", requirement, repr(name))
     sets = read_sets(
         task, (query, query_ids, query_cameras), (gallery, gallery_ids, gallery_cameras)
@@ -97,15 +119,15 @@ def verify(
     g = matches.gallery(g)
     negatives = len(q) * len(g) - len(matches.positives.indices) - len(matches.junk.indices)
     if negatives == 0:
-        requirement = "differ from query_ids in some pair"
+        requirement = "differ from query_ids in at least one pair"
         raise ArgumentError(function, "gallery_ids", requirement, "no negative pair")
     accepted = (rates * negatives).floor()
-    accepted += (accepted + 1) / negatives <= rates  # 29 of 100 are 0.29, 0.29 * 100 is below 29
+    accepted += (accepted + 1) / negatives <= rates  # 29 / 100 is 0.29, but 0.29 * 100 < 29
     accepted = accepted.long().clamp(max=negatives - 1)
     with precision("exact"), torch.autocast(q.device.type, enabled=False):
         near, positive = _distances(q, g, matches, task.metric, int(accepted.max()) + 1)
     if not bool(positive.isfinite().all()) or len(near) <= int(accepted.max()):
-        got = f"features too long for {q.dtype}"
+        got = f"features with too large a norm for {q.dtype}"
         requirement = "have finite distances"
         raise ArgumentError(function, "query and gallery", requirement, got, "normalise them")
     threshold = near.cpu()[accepted]
@@ -129,7 +151,7 @@ def _read_rates(function: str, values: Sequence[float]) -> Tensor:
 def _distances(
     q: Tensor, g: Tensor, matches: Matches, metric: str, k: int
 ) -> tuple[Tensor, Tensor]:
-    """The k smallest distances of negative pairs, ascending, and those of all positive pairs."""
+    """Return the k smallest distances of negative pairs, ascending, and all positive distances."""
     positive, near = [], q.new_empty(0, dtype=torch.float64 if q.dtype == torch.float64 else None)
     of_positive, of_junk = query_of(matches.positives), query_of(matches.junk)
     limit = math.inf

@@ -1,4 +1,4 @@
-"""Retrieval by viewpoint: within the images of one viewpoint, and from one to the others."""
+"""Retrieval by viewpoint: among images of one viewpoint, and from one viewpoint to the others."""
 
 from dataclasses import replace
 
@@ -28,29 +28,46 @@ def evaluate_viewpoint(
     metric: str = "cosine",
     max_rank: int = 50,
 ) -> Ranking:
-    """Return CMC, mAP and mINP of the images of one viewpoint.
+    """Return CMC, mAP and mINP for queries of one viewpoint.
 
     Args:
-        features: (N, D), of the queries and the gallery of a test set together: a
-            :class:`FeatureSet`, or an array with the labels below.
-        ids: Identities, (N,).
-        cameras: (N,), for the junk rule of ``protocol``. The source does not say whether images
-            of the query's camera are left out; here they are, as in all else.
-        views: (N,); images of a view other than these integers, such as -1, only ever are gallery
-            images of kind ``"cross"``.
+        features: Features of shape (N, D) of the queries and the gallery of a test set together, as
+            a :class:`FeatureSet` with the columns below, or as an array with the labels below.
+        ids: Identities of shape (N,).
+        cameras: Cameras of shape (N,), for the junk rule of ``protocol``. The source does not say
+            whether images of the query's camera are left out. Here they are, as in all other
+            protocols with cameras.
+        views: Viewpoints of shape (N,), any integers. Images of another viewpoint than ``view``,
+            such as -1 for unknown, are used only as gallery images of kind ``"cross"``.
         view: The viewpoint of the queries.
-        kind: ``"single"``: one random image of each identity searches the other images of that
-            viewpoint; mean over ``splits``. ``"cross"``: every image of it searches all images of
-            other viewpoints.
-        splits: Random draws of the queries, for ``"single"``.
-        seed: Of the draws.
-        protocol: As in :func:`evaluate`, like ``metric``, ``max_rank`` and the errors.
+        kind: ``"single"`` (default): one random image of each identity searches the other images of
+            that viewpoint, and the result is the mean over ``splits``. ``"cross"``: every image of
+            that viewpoint searches all images of other viewpoints.
+        splits: Number of random draws of the queries, for ``"single"``. Default: 10.
+        seed: Non-negative seed of the draws. Default: 0.
+        protocol: As in :func:`evaluate`.
+        metric: As in :func:`evaluate`.
+        max_rank: As in :func:`evaluate`.
+
+    Returns:
+        :class:`Ranking`.
 
     Raises:
-        ValueError: no image of that view, or none of another; or as :func:`evaluate`.
+        ArgumentError: If an argument is invalid, no image has that viewpoint, or, for ``"cross"``,
+            no image has another one.
 
     Source:
         Zhu et al. 2020, arXiv:1912.01300, supplement.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext.evaluation import evaluate_viewpoint
+        >>> ranking = evaluate_viewpoint(
+        ...     torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]), ids=[1, 2, 1, 2],
+        ...     cameras=[1, 1, 2, 2], views=[0, 0, 1, 1], view=0, kind="cross",
+        ... )
+        >>> ranking.rank(1)
+        1.0
     """
     where = "evaluate_viewpoint"
     choice(where, "kind", kind, KINDS)
@@ -72,8 +89,8 @@ def evaluate_viewpoint(
     )
     inside, outside = (torch.nonzero(mask).flatten() for mask in (seen == view, seen != view))
     if len(inside) == 0 or (kind == "cross" and len(outside) == 0):
-        what = "of" if len(inside) == 0 else "of others than"
-        raise ArgumentError(where, "views", f"have images {what} view {view}", "none")
+        what = f"view {view}" if len(inside) == 0 else f"a view other than {view}"
+        raise ArgumentError(where, "views", f"contain an image of {what}", "no such image")
 
     def ranked(query: Tensor, among: Tensor) -> Ranking:
         return evaluate(
@@ -101,7 +118,7 @@ def evaluate_viewpoint(
 def _one_of_each(
     rows: Tensor, identities: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """A random row of each identity, and all others."""
+    """Return a random row of each identity, and all other rows."""
     order = torch.randperm(len(rows), generator=generator, device="cpu").to(rows.device)
     shuffled = identities[order].cpu().numpy()
     first = torch.from_numpy(np.unique(shuffled, return_index=True)[1]).to(rows.device)

@@ -1,4 +1,4 @@
-"""A page about an evaluation: one HTML file that works offline and runs nothing from the data."""
+"""A report of evaluations: one HTML file that works offline and runs no code from the data."""
 
 from reid_ext.report.page import write_report
 from reid_ext.report.run import Run

@@ -1,4 +1,4 @@
-"""The ranking camera by camera: how well queries of one camera find their matches in another."""
+"""mAP by camera pair: how well queries of one camera find their matches in another."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from reid_ext.report.run import Run, column
 
 
 class CameraPairs(NamedTuple):
-    """mAP of the queries of one camera among the gallery of another; NaN: no match is possible."""
+    """mAP by camera of the query and of the gallery; NaN if no match is possible."""
 
     query_cameras: list[int]
     gallery_cameras: list[int]
@@ -18,7 +18,7 @@ class CameraPairs(NamedTuple):
 
 
 def camera_pairs(run: Run) -> CameraPairs | None:
-    """The matrix of a run; None where cameras are not known."""
+    """Return the matrix of a run, or None if cameras are missing."""
     query, gallery = (column(of, "cameras") for of in run.sides)
     if query is None or gallery is None:
         return None
@@ -30,10 +30,10 @@ def camera_pairs(run: Run) -> CameraPairs | None:
 
 
 def _among(run: Run, cameras: np.ndarray, q_cameras: np.ndarray, g: np.ndarray) -> np.ndarray:
-    """mAP by camera of the query, (query cameras,), among the gallery rows ``g``.
+    """Return mAP by camera of the query, (query cameras,), among the gallery rows ``g``.
 
-    A query's average precision does not depend on the other queries: those of all cameras are
-    ranked at once.
+    The average precision of a query does not depend on the other queries, so the queries of all
+    cameras are ranked at once.
     """
     rows = np.arange(len(cameras))
     out = run.left_out(rows, g)

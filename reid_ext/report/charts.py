@@ -1,6 +1,6 @@
 """Charts as SVG without style attributes: colours are classes of the page's style sheet.
 
-Sizes are units of a view box 480 wide, so that 13 units of text stay legible on a phone.
+Sizes are units of a view box that is 480 wide, so that text of size 13 stays legible on a phone.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ SERIES = 7  # classes s0..s6
 
 
 class Axis(NamedTuple):
-    """What an axis shows, and its ticks: values with their words."""
+    """Label, limits and ticks of an axis; a tick is a value with its text."""
 
     label: str
     low: float
@@ -39,7 +39,7 @@ def _points(x: np.ndarray, y: np.ndarray) -> str:
 
 
 def chart(label: str, x: Axis, y: Axis, *content: Markup) -> Markup:
-    """The content on its axes; ``label`` says to a screen reader what there is to see."""
+    """Return the content on its axes; ``label`` describes the chart to screen readers."""
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
     parts = []
     for value, words in y.ticks:
@@ -59,20 +59,20 @@ def chart(label: str, x: Axis, y: Axis, *content: Markup) -> Markup:
 
 
 def curve(x: Axis, y: Axis, xs: np.ndarray, ys: np.ndarray, series: int, name: str) -> Markup:
-    """A line with its name on hover."""
+    """Return a line that shows its name on hover."""
     points = _points(_x(x, xs), _y(y, ys))
     return tag("polyline", tag("title", name), points=points, class_=f"line s{series % SERIES}")
 
 
 def band(x: Axis, y: Axis, xs: np.ndarray, low: np.ndarray, high: np.ndarray, s: int) -> Markup:
-    """The area between two lines."""
+    """Return the area between two lines."""
     across = np.concatenate([_x(x, xs), _x(x, xs)[::-1]])
     points = _points(across, np.concatenate([_y(y, high), _y(y, low)[::-1]]))
     return tag("polygon", points=points, class_=f"band s{s % SERIES}")
 
 
 def steps(x: Axis, y: Axis, edges: np.ndarray, heights: np.ndarray, s: int, name: str) -> Markup:
-    """A histogram as one outline over ``edges`` (bins + 1,)."""
+    """Return a histogram as one outline over ``edges`` (bins + 1,)."""
     xs = np.concatenate([edges[:1], np.repeat(edges[1:-1], 2), edges[-1:]])
     ys = np.repeat(heights, 2)
     line = _points(_x(x, xs), _y(y, ys))
@@ -87,7 +87,7 @@ def steps(x: Axis, y: Axis, edges: np.ndarray, heights: np.ndarray, s: int, name
 def dots(
     x: Axis, y: Axis, xy: np.ndarray, color: np.ndarray, triangles: np.ndarray, names: Sequence[str]
 ) -> Markup:
-    """Circles, and triangles where asked; colour -1 is drawn first and faint."""
+    """Return circles, or triangles where requested; colour -1 is drawn first and faint."""
     px, py = _x(x, xy[:, 0]), _y(y, xy[:, 1])
     parts = []
     for i in np.argsort(color, kind="stable"):
@@ -103,7 +103,7 @@ def dots(
 
 
 def legend(names: Sequence[str]) -> Markup:
-    """Names beside their colours, in the order of the series."""
+    """Return names beside their colours, in the order of the series."""
     items = [
         tag("li", tag("span", class_=f"swatch s{i % SERIES}"), name) for i, name in enumerate(names)
     ]
@@ -111,8 +111,8 @@ def legend(names: Sequence[str]) -> Markup:
 
 
 def percent_axis(label: str, low: float = 0.0, high: float = 1.0) -> Axis:
-    """Shares from ``low`` to ``high`` with ticks of round percents."""
+    """Return an axis of fractions from ``low`` to ``high`` with ticks at round percentages."""
     step = next(s for s in (0.01, 0.02, 0.05, 0.1, 0.2, 0.25) if (high - low) / s <= 5.01)
     first = max(0.0, np.ceil(low / step - 1e-9))
-    values = np.arange(first, high / step + 1e-9) * step + 0.0  # no minus before 0
+    values = np.arange(first, high / step + 1e-9) * step + 0.0  # + 0.0 removes the sign of -0.0
     return Axis(label, low, high, [(float(v), f"{100 * v:.0f}%") for v in values])

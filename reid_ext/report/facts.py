@@ -1,4 +1,4 @@
-"""What a report shows besides the ranking: angles of pairs, nearest images, a map."""
+"""Data that a report shows in addition to the ranking: angles of pairs, ranked lists, a map."""
 
 from typing import NamedTuple
 
@@ -8,16 +8,16 @@ from torch.nn import functional as F
 
 from reid_ext.report.run import Run, column
 
-ANGLE_BINS = 90  # of two degrees
-MOST_QUERIES = 500  # whose pairs are counted
-MOST_POINTS = 1_000  # of a map
-COLORED = 7  # identities of a map, the colours there are
+ANGLE_BINS = 90  # of two degrees each
+MOST_QUERIES = 500  # for the angles of pairs
+MOST_POINTS = 1_000  # in the map
+COLORED = 7  # identities with a colour in the map
 
 RIGHT, WRONG, JUNK = "right", "wrong", "junk"
 
 
 class Angles(NamedTuple):
-    """Pairs by angle, shares (ANGLE_BINS,) that sum to 1, and the median angle in degrees."""
+    """Shares of pairs by angle, (ANGLE_BINS,), each with sum 1, and median angles in degrees."""
 
     positive: np.ndarray
     negative: np.ndarray
@@ -29,32 +29,32 @@ class Angles(NamedTuple):
 class Listed(NamedTuple):
     """One gallery image of a ranked list."""
 
-    row: int  # of the gallery set, or of the query set where the gallery is drawn from it
+    row: int  # of the gallery, or of the query set if the gallery is drawn from it
     distance: float
     verdict: str  # RIGHT, WRONG or JUNK
 
 
 class Map(NamedTuple):
-    """Images on a plane (N, 2), the share of the variance that it keeps, and who is who."""
+    """Images on a plane (N, 2), the share of variance that it keeps, and their labels."""
 
     xy: np.ndarray
     kept: float
     is_query: np.ndarray  # (N,) bool
-    color: np.ndarray  # (N,) index of an identity; -1: another one
-    identities: list[int]  # those with a colour
+    color: np.ndarray  # (N,) index into ``identities``; -1 for any other
+    identities: list[int]  # with a colour
 
 
 def evenly(count: int, most: int) -> np.ndarray:
-    """At most so many of 0..count-1, evenly spaced."""
+    """Return at most ``most`` of 0..count-1, evenly spaced."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
 
 
 def angles(run: Run) -> Angles:
-    """Angles between features of one identity and of two, without what is left out as junk."""
+    """Return the angles of pairs with the same and with different identities, without junk."""
     rows = evenly(len(run.sides[0]), MOST_QUERIES)
     counts = np.zeros((2, ANGLE_BINS))
     for some, angle in run.angles(rows):
-        known = ~np.isnan(angle)  # NaN where a feature is not finite; such an image ranks last
+        known = ~np.isnan(angle)  # NaN for features that are not finite; such images rank last
         angle = np.where(known, angle, 0)
         bins = np.minimum((angle * (ANGLE_BINS / np.pi)).astype(np.int64), ANGLE_BINS - 1)
         same, ranked = run.same_identity(some), ~run.left_out(some) & known
@@ -66,20 +66,20 @@ def angles(run: Run) -> Angles:
 
 
 def _median(shares: np.ndarray) -> float:
-    """The middle of the bin that the median falls in, in degrees."""
+    """Return the middle of the bin that contains the median, in degrees."""
     degrees = 180 / ANGLE_BINS
     return float((np.searchsorted(shares.cumsum(), 0.5) + 0.5) * degrees)
 
 
 def hardest(run: Run, count: int) -> np.ndarray:
-    """The queries of least average precision; of equal ones the first."""
+    """Return the queries with the lowest average precision; ties keep their order."""
     ap = run.first.average_precision.numpy()
     order = np.argsort(np.where(np.isnan(ap), np.inf, ap), kind="stable")
     return order[: min(count, int((~np.isnan(ap)).sum()))]
 
 
 def nearest(run: Run, rows: np.ndarray, count: int) -> list[list[Listed]]:
-    """The nearest gallery images of these queries in the order of the ranking, junk among them."""
+    """Return the nearest gallery images of these queries in ranking order, including junk."""
     gallery = run.query if run.gallery is None else run.gallery
     found = run.lists(rows, min(count, len(gallery)))
     lists = []
@@ -92,7 +92,7 @@ def nearest(run: Run, rows: np.ndarray, count: int) -> list[list[Listed]]:
 
 
 def embedding_map(run: Run) -> Map:
-    """The two principal components of normalised features, of images of some identities first."""
+    """Return two principal components of normalised features; some identities come first."""
     q_ids, g_ids = (column(side, "identities") for side in run.sides)
     ids = np.concatenate([q_ids, g_ids])
     is_query = np.arange(len(ids)) < len(run.sides[0])
@@ -104,13 +104,13 @@ def embedding_map(run: Run) -> Map:
         evenly(len(ids), MOST_POINTS // 2),
     )
     x = torch.cat([side.tensor().float().cpu() for side in run.sides])[chosen]
-    finite = x.isfinite().all(1)  # any other would make all of them NaN
+    finite = x.isfinite().all(1)  # other rows would make all values NaN
     chosen, x = chosen[finite.numpy()], F.normalize(x[finite])
     x = (x - x.mean(0)).double()
     values_of, vectors = torch.linalg.eigh(x @ x.T)  # ascending
     weights = values_of.clamp(min=0)
     xy = vectors[:, -2:].flip(1) * weights[-2:].flip(0).sqrt()
-    xy *= torch.where(xy.gather(0, xy.abs().argmax(0)[None]) < 0, -1.0, 1.0)  # of either sign
+    xy *= torch.where(xy.gather(0, xy.abs().argmax(0)[None]) < 0, -1.0, 1.0)  # fixes the sign
     kept = float(weights[-2:].sum() / weights.sum().clamp(min=1e-300))
     color = np.full(len(chosen), -1)
     for number, identity in enumerate(colored):

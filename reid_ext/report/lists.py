@@ -1,4 +1,4 @@
-"""The part of a page about single queries: ranked lists of the hardest, and a table of all."""
+"""The section about single queries: ranked lists of the hardest queries, and a table of all."""
 
 from collections.abc import Sequence
 from pathlib import PurePath
@@ -13,14 +13,14 @@ from reid_ext.report.tables import Cell, sortable
 from reid_ext.report.thumbnails import thumbnail
 
 HARDEST = 12
-LISTED = 12  # gallery images of a list
-MOST_ROWS = 1_000  # of the table of queries
+LISTED = 12  # gallery images per list
+MOST_ROWS = 1_000  # in the table of queries
 
 SIGNS = {RIGHT: "✓", WRONG: "✗", JUNK: "—"}
 
 
 def same_queries(runs: Sequence[Run]) -> bool:
-    """Whether all runs have the same queries in the same order, as far as labels tell."""
+    """Return whether all runs have the same queries in the same order, judged by labels."""
     first, *others = (
         [column(run.sides[0], name) for name in ("identities", "cameras")] for run in runs
     )
@@ -32,7 +32,7 @@ def same_queries(runs: Sequence[Run]) -> bool:
 
 
 def ranked_lists(runs: Sequence[Run]) -> Markup:
-    """The hardest queries of the first run, with the list of every run that has these queries."""
+    """Return the hardest queries of the first run, with the lists of all runs that have them."""
     rows = hardest(runs[0], HARDEST)
     shown = runs if same_queries(runs) else runs[:1]
     lists = [nearest(run, rows, LISTED) for run in shown]
@@ -41,9 +41,9 @@ def ranked_lists(runs: Sequence[Run]) -> Markup:
     ]
     key = [
         tag("span", f"{SIGNS[v]} {words}", class_=f"key {v}")
-        for v, words in ((RIGHT, "right"), (WRONG, "wrong"), (JUNK, "junk: not ranked"))
+        for v, words in ((RIGHT, "match"), (WRONG, "wrong"), (JUNK, "junk, not ranked"))
     ]
-    below = "Below each image its distance from the query."
+    below = "The number below each image is its distance from the query."
     return joined(tag("p", *key, class_="keys"), tag("p", below, class_="caption"), *articles)
 
 
@@ -53,7 +53,7 @@ def _article(runs: Sequence[Run], q: int, lists: Sequence[list[Listed]]) -> Mark
     for run, listed in zip(runs, lists, strict=True):
         ap = float(run.first.average_precision[q])
         words = f"AP {100 * ap:.1f} %, first match at rank {_first_image(run, q)}"
-        if _rank(run, q) != _first_image(run, q):  # such as a CMC that ranks identities
+        if _rank(run, q) != _first_image(run, q):  # for example a CMC that ranks identities
             words += f", which the CMC counts as rank {_rank(run, q)}"
         if len(runs) > 1:
             words = f"{run.name}: {words}"
@@ -68,23 +68,23 @@ def _article(runs: Sequence[Run], q: int, lists: Sequence[list[Listed]]) -> Mark
 
 
 def _first_image(run: Run, q: int) -> str:
-    """The rank of a query's first match among the images of its list."""
+    """Return the rank of a query's first match among the images of its list."""
     offsets, ranks = run.first.match_ranks
     return str(int(ranks[offsets[q]])) if offsets[q] < offsets[q + 1] else "—"
 
 
 def _rank(run: Run, q: int) -> str:
-    """The rank of a query's first match as the CMC counts it."""
+    """Return the rank of a query's first match as the CMC counts it."""
     first = run.first.first_match
     value = float(first[q]) if len(first) else float("nan")
     return "—" if np.isnan(value) else f"{value:.0f}"
 
 
 def _figure(side: FeatureSet, row: int, verdict: str, words: str) -> Markup:
-    """An image with its border and its sign; without a file the words alone."""
+    """Return an image with its border and sign, or only the text if there is no file."""
     source = thumbnail(_path(side, row))
     known = _known(side, row)
-    said = {"query": "query", JUNK: "junk"}.get(verdict, verdict)
+    said = {RIGHT: "match"}.get(verdict, verdict)
     label = f"{said}: {known}"
     picture = (
         tag("span", "no image", class_="empty")
@@ -113,7 +113,7 @@ def _known(side: FeatureSet, row: int) -> str:
 
 
 def query_table(runs: Sequence[Run]) -> Markup:
-    """Every query, hardest first, with the average precision of each run; its heads sort it."""
+    """Return a sortable table of all queries, hardest first, with the AP of each run."""
     shown = runs if same_queries(runs) else runs[:1]
     rows = hardest(runs[0], MOST_ROWS)
     listed = set(rows[:HARDEST].tolist())
@@ -138,5 +138,5 @@ def query_table(runs: Sequence[Run]) -> Markup:
         body.append(cells)
     total = runs[0].first.num_valid
     note = "" if len(rows) == total else f"The {len(rows)} hardest of {total} queries. "
-    caption = f"{note}AP and INP in percent; a query with a link has its ranked list above."
+    caption = f"{note}AP and INP in percent. Queries with a link have a ranked list above."
     return joined(tag("p", caption, class_="caption"), sortable("queries", columns, body))

@@ -1,21 +1,21 @@
-"""HTML and SVG put together so that text can never become markup: what is not Markup is escaped."""
+"""HTML and SVG elements; text that is not Markup is always escaped."""
 
 import html
 from typing import TypeAlias
 
 Attribute: TypeAlias = str | int | float | bool | None
-_VOID = {"img", "meta"}  # elements that are not closed
+_VOID = {"img", "meta"}  # elements without a closing tag
 
 
 class Markup(str):
-    """A string that is HTML already."""
+    """A string that is HTML."""
 
 
 def tag(name: str, /, *children: str, **attributes: Attribute) -> Markup:
-    """An element; ``class_`` and ``data_value`` become ``class`` and ``data-value``.
+    """Return an element; ``class_`` and ``data_value`` become ``class`` and ``data-value``.
 
-    An attribute that is None or False is left out; True is one without a value. Children that are
-    not :class:`Markup` are text.
+    Attributes with value None or False are left out. True gives an attribute without a value.
+    Children that are not :class:`Markup` are text.
     """
     words = [name]
     for key, value in attributes.items():
@@ -28,7 +28,7 @@ def tag(name: str, /, *children: str, **attributes: Attribute) -> Markup:
 
 
 def joined(*children: str) -> Markup:
-    """The children one after the other, escaped where they are text."""
+    """Return the concatenated children; text is escaped."""
     return Markup(
         "".join(c if isinstance(c, Markup) else html.escape(c, quote=False) for c in children)
     )

@@ -1,4 +1,4 @@
-"""The part of a page about all queries: figures, CMC, average precision, angles, cameras, maps."""
+"""The sections about all queries: metrics, CMC, average precision, angles, cameras, map."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ AP_BINS = 20
 
 
 def figures(runs: Sequence[Run], spreads: Sequence[Confidence | None]) -> Markup:
-    """The metrics of every run with their spread, and how each was made."""
+    """Return the metrics of every run with their spread, and how each was made."""
     ranks = [k for k in RANKS if all(k <= len(run.ranking.cmc) for run in runs)]
     columns = ["run", *(f"rank-{k}" for k in ranks), "mAP", "mINP"]
     rows = []
@@ -29,7 +29,7 @@ def figures(runs: Sequence[Run], spreads: Sequence[Confidence | None]) -> Markup
         rows.append([Cell(run.name), *(_metric(value, ends) for value, ends in metrics)])
     prints = [tag("li", tag("b", f"{run.name}: "), str(run.ranking.protocol)) for run in runs]
     below = _spread_of(runs, spreads)
-    words = f"Percent; below, {below}." if below else "Percent."
+    words = f"Values in percent. Below each value: {below}." if below else "Values in percent."
     return joined(
         sortable("metrics", columns, rows),
         tag("p", words, class_="caption"),
@@ -38,13 +38,13 @@ def figures(runs: Sequence[Run], spreads: Sequence[Confidence | None]) -> Markup
 
 
 def _spread_of(runs: Sequence[Run], spreads: Sequence[Confidence | None]) -> str:
-    """What an interval or a band is; nothing where no run has one."""
+    """Return what an interval or band shows; empty if no run has one."""
     known = zip(runs, spreads, strict=True)
     counts = sorted({len(run.ranking.trials) for run, spread in known if spread is not None})
     words = [
-        f"the least and the largest of {count} trials"
+        f"smallest and largest value of {count} trials"
         if count
-        else "the middle 95 % over draws of the queries"
+        else "95 % bootstrap interval over queries"
         for count in counts
     ]
     return " or ".join(words)
@@ -67,7 +67,7 @@ def _metric(value: float, ends: tuple[float, float] | None) -> Cell:
 
 
 def cmc(runs: Sequence[Run], spreads: Sequence[Confidence | None]) -> Markup:
-    """CMC curves with the band of each spread."""
+    """Return CMC curves with the band of each spread."""
     most = min(MOST_RANKS, max(len(run.ranking.cmc) for run in runs))
     curves = [run.ranking.cmc.numpy()[:most] for run in runs]
     lows = [spread.cmc.low.numpy()[:most] for spread in spreads if spread is not None]
@@ -91,7 +91,7 @@ def cmc(runs: Sequence[Run], spreads: Sequence[Confidence | None]) -> Markup:
 
 
 def average_precision(runs: Sequence[Run]) -> Markup:
-    """How many queries have which average precision."""
+    """Return histograms of the average precision of queries."""
     edges = np.linspace(0, 1, AP_BINS + 1)
     counts = [np.histogram(run.precisions(), edges)[0] for run in runs]
     shares = [count / max(count.sum(), 1) for count in counts]
@@ -104,12 +104,12 @@ def average_precision(runs: Sequence[Run]) -> Markup:
     label = "Histogram of average precision over the queries"
     parts = [charts.chart(label, x, y, *drawn), charts.legend([run.name for run in runs])]
     if any(run.ranking.trials for run in runs):
-        parts.append(tag("p", "Of the queries of all trials.", class_="caption"))
+        parts.append(tag("p", "Queries of all trials.", class_="caption"))
     return joined(*parts)
 
 
 def angles(run: Run) -> Markup:
-    """Angles of pairs of one identity and of two identities."""
+    """Return histograms of the angles of pairs with the same and with different identities."""
     found = facts.angles(run)
     edges = np.linspace(0, 180, facts.ANGLE_BINS + 1)
     used = np.flatnonzero(found.positive + found.negative)
@@ -118,15 +118,15 @@ def angles(run: Run) -> Markup:
     most = max(float(found.positive.max()), float(found.negative.max()))
     y = percent_axis("share of pairs", 0, _above(most))
     bins = int(high / 180 * facts.ANGLE_BINS)
-    names = ["one identity", "two identities"]
+    names = ["same identity", "different identities"]
     drawn = [
         charts.steps(x, y, edges[: bins + 1], share[:bins], i, name)
         for i, (name, share) in enumerate(zip(names, (found.positive, found.negative), strict=True))
     ]
     words = (
-        f"Median angle {found.positive_median:.0f}° within an identity, "
-        f"{found.negative_median:.0f}° between two; pairs of {found.queries} queries with the "
-        "whole gallery, without junk."
+        f"Median angle {found.positive_median:.0f}° for the same identity, "
+        f"{found.negative_median:.0f}° for different identities. Pairs of {found.queries} queries "
+        "with the whole gallery, without junk."
     )
     label = f"Histogram of angles, {run.name}. {words}"
     chart = charts.chart(label, x, y, *drawn)
@@ -134,22 +134,22 @@ def angles(run: Run) -> Markup:
 
 
 def cameras(run: Run) -> Markup:
-    """mAP by camera of the query and camera of the gallery."""
+    """Return the mAP by camera of the query and camera of the gallery."""
     found = camera_pairs(run)
     if found is None:
-        return tag("p", "Cameras are not known.", class_="caption")
-    words = "mAP in percent where the gallery is of one camera; — where no match is possible."
+        return tag("p", "This run has no camera labels.", class_="caption")
+    words = "mAP in percent for a gallery of one camera. A dash (—): no match is possible."
     q_names, g_names = (
         [str(c) for c in side] for side in (found.query_cameras, found.gallery_cameras)
     )
     matrix = shaded("mAP by camera", "query \\ gallery", q_names, g_names, found.mAP)
     if run.ranking.protocol.rerank is not None:
-        words += " By the distances of the features, without re-ranking."
+        words += " Computed from the feature distances, without re-ranking."
     return joined(matrix, tag("p", words, class_="caption"))
 
 
 def embedding(run: Run) -> Markup:
-    """The map of the embedding."""
+    """Return the map of the embedding."""
     found = facts.embedding_map(run)
     low, high = found.xy.min(0), found.xy.max(0)
     room = 0.04 * (high - low)
@@ -162,9 +162,9 @@ def embedding(run: Run) -> Markup:
     ]
     drawn = charts.dots(x, y, found.xy, found.color, found.is_query, names)
     words = (
-        f"Principal components of {len(found.xy)} images: the plane keeps {100 * found.kept:.0f} % "
-        "of the variance, so that neighbours here need not be neighbours in the ranking. "
-        "Triangles are queries, circles gallery images."
+        f"The first two principal components of {len(found.xy)} images. They keep "
+        f"{100 * found.kept:.0f} % of the variance, so neighbours in this map are not always "
+        "neighbours in the ranking. Triangles are queries, circles are gallery images."
     )
     chart = charts.chart(f"Map of the embedding, {run.name}. {words}", x, y, drawn)
     identities = [f"identity {i}" for i in found.identities]
@@ -172,6 +172,6 @@ def embedding(run: Run) -> Markup:
 
 
 def _above(most: float) -> float:
-    """A round share that leaves some room."""
+    """Return a round share with some room above ``most``."""
     steps = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
     return next((s for s in steps if s >= 1.05 * most), 1.0)

@@ -1,5 +1,5 @@
 "use strict";
-// Sorts a table by the column whose button is pressed; pressed again, the other way round.
+// A click on a column button sorts the table by that column; a second click reverses the order.
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, column) => {

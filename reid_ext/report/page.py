@@ -1,7 +1,7 @@
-"""The page: parts in their order, style and script by hash, written at once or not at all.
+"""The page: its sections, with style and script allowed by hash, written atomically.
 
-The content security policy lets nothing in from outside and runs nothing but our script, so that
-a file name of the data can do nothing even if it were not escaped.
+The content security policy blocks all requests and all scripts except the one of the page, so that
+a file name in the data could do nothing even if it were not escaped.
 """
 
 import base64
@@ -24,18 +24,32 @@ def write_report(path: str | Path, runs: Sequence[Run], *, title: str = "") -> N
     """Write one self-contained HTML page about these evaluations.
 
     Args:
-        path: The file to write; its folder must exist.
-        runs: The page is about the first run and compares the others with it.
-        title: Any text; without it the name of the first run.
+        path: Path of the file, in an existing folder.
+        runs: At least one run. The page describes the first run and compares the others with it.
+        title: Title of the page. Default: the name of the first run.
 
     Raises:
-        ArgumentError: no run, or two runs of the same name.
-        FileNotFoundError: the folder is missing.
+        ArgumentError: If there is no run, or two runs have the same name.
+        FileNotFoundError: If the folder does not exist.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import torch
+        >>> from reid_ext import FeatureSet
+        >>> from reid_ext.report import Run, write_report
+        >>> query = FeatureSet(torch.eye(2), identities=[1, 2], cameras=[1, 1])
+        >>> gallery = FeatureSet(torch.eye(2), identities=[1, 2], cameras=[2, 2])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "report.html")
+        ...     write_report(path, [Run.of("ours", query, gallery)], title="Two queries")
+        ...     "Two queries" in path.read_text(encoding="utf-8")
+        True
     """
     path = Path(path)
     names = [run.name for run in runs]
     if not runs or len(set(names)) < len(names):
-        requirement = "be one run or more with different names"
+        requirement = "contain at least one run, with different names"
         raise ArgumentError("write_report", "runs", requirement, repr(names)[:80])
     if not path.parent.is_dir():
         raise FileNotFoundError(
@@ -43,7 +57,8 @@ def write_report(path: str | Path, runs: Sequence[Run], *, title: str = "") -> N
         )
     content = _page(runs, title or runs[0].name)
     with whole_file(path) as part:
-        part.write_bytes(content.encode("utf-8", "replace"))  # a name may hold half a character
+        # a file name may contain a lone surrogate
+        part.write_bytes(content.encode("utf-8", "replace"))
 
 
 def _page(runs: Sequence[Run], title: str) -> str:
@@ -66,8 +81,8 @@ def _page(runs: Sequence[Run], title: str) -> str:
     )
     body = tag(
         "body",
-        tag("a", "Skip to the content", href="#content", class_="skip"),
-        tag("header", tag("h1", title), tag("nav", *links, aria_label="parts of this page")),
+        tag("a", "Skip to content", href="#content", class_="skip"),
+        tag("header", tag("h1", title), tag("nav", *links, aria_label="sections of this page")),
         tag("main", *[part for _, part in sections.values()], id="content", tabindex="-1"),
         tag("footer", f"reid-ext evaluate, {creation_time('write_report'):%Y-%m-%d %H:%M}"),
         tag("script", script),
@@ -76,7 +91,7 @@ def _page(runs: Sequence[Run], title: str) -> str:
 
 
 def _sections(runs: Sequence[Run]) -> dict[str, tuple[str, Markup]]:
-    """Key of the link -> its name, and the section."""
+    """Return the name and content of each section by the key of its link."""
     of_all: dict[str, tuple[str, Callable[[], Markup]]] = {
         "metrics": ("Metrics", lambda: overview.figures(runs, spreads)),
         "cmc": ("Matching rate", lambda: overview.cmc(runs, spreads)),

@@ -1,4 +1,4 @@
-"""One evaluation that a report shows: its sets of features, its ranking, and how it was made."""
+"""One evaluation that a report shows: its feature sets, its ranking, and how it was made."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -33,23 +33,34 @@ from reid_ext.features import FeatureSet
 PAIRS_AT_ONCE = 1 << 22
 DEFAULT = signature(evaluate).parameters["protocol"].default
 RULES = ("junk", "candidates")
-OF_THE_NUMBERS = ("max_rank", "average_precision", "compute")  # no list depends on them
+# Arguments that change the metrics but not the ranked lists.
+OF_THE_NUMBERS = ("max_rank", "average_precision", "compute")
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A ranking and what it was made of.
+    """A ranking with the data it was made from.
 
-    What a report shows of single images is of the first trial.
+    Sections of a report about single images show the first trial.
 
     Attributes:
-        name: What the report calls it; any text.
-        query: The queries, as given to :func:`reid_ext.evaluate`.
-        gallery: The gallery; None where the protocol draws galleries from the queries.
+        name: Name of the run in the report; any text.
+        query: The queries, as passed to :func:`reid_ext.evaluate`.
+        gallery: The gallery. None if the protocol draws galleries from the queries.
         ranking: The result, with all trials in its ``trials`` if there are several. It may be a
-            mean over several sets; ``query`` and ``gallery`` are then the first ones.
+            mean over several sets. ``query`` and ``gallery`` are then the first ones.
         options: The other arguments of :func:`reid_ext.evaluate`.
         distances: Re-ranked distances (Q, G) of a protocol with one gallery, if they are known.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext import FeatureSet
+        >>> from reid_ext.report import Run
+        >>> query = FeatureSet(torch.eye(2), identities=[1, 2], cameras=[1, 1])
+        >>> gallery = FeatureSet(torch.eye(2), identities=[1, 2], cameras=[2, 2])
+        >>> run = Run.of("ours", query, gallery, protocol="market1501")
+        >>> run.name, run.ranking.mAP
+        ('ours', 1.0)
     """
 
     name: str
@@ -63,10 +74,16 @@ class Run:
     def of(
         cls, name: str, query: FeatureSet, gallery: FeatureSet | None = None, **options: Any
     ) -> "Run":
-        """Evaluate and keep what a report needs; a single gallery is re-ranked only once.
+        """Evaluate and keep what a report needs. A single gallery is re-ranked only once.
+
+        Args:
+            name: Name of the run in the report; any text.
+            query: The queries.
+            gallery: The gallery. None for protocols that draw galleries from the queries.
+            **options: The other arguments of :func:`reid_ext.evaluate`.
 
         Raises:
-            ArgumentError: as :func:`reid_ext.evaluate`.
+            ArgumentError: If an argument is invalid, as in :func:`reid_ext.evaluate`.
         """
         given, distances = cls(name, query, gallery, None, options), None  # type: ignore[arg-type]
         if gallery is None or given.protocol.draws or not options.get("rerank"):
@@ -77,7 +94,7 @@ class Run:
         return cls(name, query, gallery, ranking, options, distances)
 
     def _reranked(self, gallery: FeatureSet) -> tuple[Tensor, dict[str, Any]]:
-        """Re-ranked distances, and the arguments that say of what."""
+        """Return re-ranked distances, and the arguments that record how they were made."""
         asked = self.options["rerank"]
         arguments = dict(asked) if isinstance(asked, Mapping) else {}
         takes_metric = "metric" in METHODS.get(arguments.get("method", next(iter(METHODS))), ())
@@ -97,12 +114,12 @@ class Run:
 
     @property
     def first(self) -> Ranking:
-        """The ranking of the first trial, which single images are shown of."""
+        """The ranking of the first trial, to which single images in a report belong."""
         return self.ranking.trials[0] if self.ranking.trials else self.ranking
 
     @property
     def trial(self) -> str:
-        """Such as ``"trial 1 of 10"``; empty for a single evaluation."""
+        """Text such as ``"trial 1 of 10"``; empty for a single evaluation."""
         return f"trial 1 of {len(self.ranking.trials)}" if self.ranking.trials else ""
 
     @cached_property
@@ -124,7 +141,7 @@ class Run:
         return {k: v for k, v in self.options.items() if k not in OF_THE_NUMBERS}
 
     def lists(self, rows: np.ndarray, length: int) -> RankedLists:
-        """The first gallery images of these queries, junk in its place; rows are of the sets."""
+        """Return the first gallery images of these queries, including junk; rows index the sets."""
         return ranked_lists(
             self.query,
             self.gallery,
@@ -136,7 +153,7 @@ class Run:
         )
 
     def left_out(self, rows: np.ndarray, gallery_rows: np.ndarray | None = None) -> np.ndarray:
-        """(n, m) bool: pairs of the first trial that the evaluation leaves out."""
+        """Return which pairs of the first trial the evaluation leaves out, (n, m) bool."""
         query, gallery = self.sides
         if gallery_rows is None:
             gallery_rows = np.arange(len(gallery))
@@ -150,20 +167,21 @@ class Run:
     def same_identity(
         self, rows: np.ndarray, gallery_rows: np.ndarray | slice = slice(None)
     ) -> np.ndarray:
-        """(n, m) bool: pairs of one identity, left out or not."""
+        """Return which pairs have the same identity, (n, m) bool, including junk."""
         q, g = (column(of, "identities") for of in self.sides)
         return q[rows][:, None] == g[gallery_rows][None]  # type: ignore[index]
 
     def precisions(self) -> np.ndarray:
-        """Average precision of the queries of all trials that have a match."""
+        """Return the average precision of all queries with a match, of all trials."""
         of_trials = [trial.average_precision for trial in self.ranking.trials]
         ap = torch.cat(of_trials or [self.ranking.average_precision]).numpy()
         return ap[~np.isnan(ap)]
 
     def spread(self) -> Confidence | None:
-        """The least and the largest of each figure over the trials; without trials 95 % intervals.
+        """Return the smallest and largest value of each metric over the trials.
 
-        None for a single trial, and for a CMC that is not made of the queries' first matches.
+        Without trials these are 95 % bootstrap intervals. The result is None for a single trial,
+        and for a CMC that does not follow from the queries' first matches.
         """
         of_trials = self.ranking.trials
         if not of_trials:
@@ -178,7 +196,7 @@ class Run:
         return Confidence(*(Interval(*of.aminmax(dim=0)) for of in figures))
 
     def angles(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Blocks of these queries with their angles to the gallery, radians (rows, G)."""
+        """Yield blocks of these queries with their angles to the gallery, radians (rows, G)."""
         q, g = (of.tensor() for of in self.sides)
         step = max(1, PAIRS_AT_ONCE // max(1, len(g)))
         for first in range(0, len(rows), step):
@@ -189,13 +207,13 @@ class Run:
 
 
 def column(of: FeatureSet, name: str) -> np.ndarray | None:
-    """A column as an array; None if it is not known."""
+    """Return a column as an array, or None if it is missing."""
     values = of.columns.get(name)
     return values.cpu().numpy() if isinstance(values, Tensor) else values
 
 
 def _for_rows(rule: Any, rows: np.ndarray, gallery_rows: np.ndarray) -> Any:
-    """A rule for some queries and gallery images, as it is for all."""
+    """Return a rule restricted to some queries and gallery images."""
     if callable(rule):
         q, g = torch.from_numpy(rows), torch.from_numpy(gallery_rows)
 

@@ -1,4 +1,4 @@
-"""Tables of a page: one whose columns sort by buttons, and one shaded by its values."""
+"""Tables of a page: one that can be sorted by column, and one shaded by its values."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,14 +11,14 @@ SHADES = 10  # classes h0..h9
 
 
 class Cell(NamedTuple):
-    """What is shown, and the number to sort by; without one it sorts as text."""
+    """The content of a cell, and the number to sort by; without a number it sorts as text."""
 
     content: str
     value: float | None = None
 
 
 def sortable(name: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Markup:
-    """A table with a button in each head; without scripts it stays as it is."""
+    """Return a table with a button in each column head; without scripts its order is fixed."""
     numbers = [all(row[i].value is not None for row in rows) for i in range(len(columns))]
     heads = [
         tag(
@@ -45,7 +45,7 @@ def _cell(cell: Cell) -> Markup:
 def shaded(
     name: str, corner: str, rows: Sequence[str], columns: Sequence[str], values: np.ndarray
 ) -> Markup:
-    """A matrix (rows, columns) of fractions in percent, darker where larger; NaN is a dash."""
+    """Return a matrix (rows, columns) of fractions in percent, darker for larger values."""
     heads = [tag("th", corner, scope="col"), *[tag("th", c, scope="col") for c in columns]]
     body = []
     for label, line in zip(rows, values, strict=True):

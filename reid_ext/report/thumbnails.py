@@ -1,4 +1,4 @@
-"""Small copies of images inside the page; decoded and encoded anew, so nothing else comes along."""
+"""Small copies of images for the page, decoded and encoded again without metadata."""
 
 import base64
 from pathlib import Path
@@ -13,7 +13,7 @@ QUALITY = 82
 
 
 def thumbnail(path: str) -> str | None:
-    """A data URL of a small JPEG; None where there is no such image file."""
+    """Return a data URL of a small JPEG, or None if the path is not a readable image."""
     if not path or not Path(path).is_file():
         return None
     try:

@@ -1,4 +1,4 @@
-"""The part of a page about several trials: the figures of each, their mean and their deviation."""
+"""The section about several trials: the metrics of each, their mean and standard deviation."""
 
 from collections.abc import Sequence
 
@@ -13,10 +13,10 @@ RANKS = (1, 10, 20)
 
 
 def trials(run: Run) -> Markup:
-    """A row for each trial; none where there is one evaluation only."""
+    """Return a table with a row for each trial, or a sentence if there is a single evaluation."""
     of_trials = run.ranking.trials
     if not of_trials:
-        return tag("p", "One evaluation, without trials.", class_="caption")
+        return tag("p", "This run is a single evaluation without trials.", class_="caption")
     ranks = [k for k in RANKS if k <= len(run.ranking.cmc)]
     names = [*(f"rank-{k}" for k in ranks), "mAP", "mINP"]
     figures = np.array([_figures(trial, ranks) for trial in of_trials])
@@ -29,12 +29,12 @@ def trials(run: Run) -> Markup:
 
 
 def _deviations(names: Sequence[str], figures: np.ndarray) -> str:
-    """Mean and standard deviation of each column (trials, figures)."""
+    """Return the mean and standard deviation of each column (trials, metrics) as text."""
     if len(figures) == 1:
-        return "Percent. One trial alone: nothing is known of the spread."
+        return "Values in percent. With one trial there is no standard deviation."
     ends = zip(names, 100 * figures.mean(0), 100 * figures.std(0, ddof=1), strict=True)
     words = ", ".join(f"{name} {m:.2f}\u00a0±\u00a0{s:.2f}" for name, m, s in ends)
-    return f"Percent. Mean and standard deviation over {len(figures)} trials: {words}."
+    return f"Values in percent. Mean and standard deviation over {len(figures)} trials: {words}."
 
 
 def _figures(ranking: Ranking, ranks: Sequence[int]) -> list[float]:

@@ -1,7 +1,7 @@
 """Figures from plain arrays.
 
-CMC curves, ranked lists and activation maps are drawn with OpenCV alone, PNG or JPEG; the others by
-matplotlib (an optional dependency), PNG, SVG or PDF.
+CMC curves, ranked lists and activation maps need OpenCV only and are saved as PNG or JPEG. The
+other figures need matplotlib, an optional dependency, and are saved as PNG, SVG or PDF.
 """
 
 from reid_ext.viz.activation import draw_activation

@@ -1,6 +1,7 @@
-"""Drawing on an RGB canvas: text, smooth lines, dots; and writing it to a file in one step.
+"""Drawing of text, smooth lines and dots on an RGB canvas, and atomic writing to a file.
 
-Coordinates are pixels (x, y) and may be fractions; the size of text is the height of a capital.
+Coordinates are pixels (x, y) and may be fractions. The size of text is the height of a capital
+letter.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ GRID: Color = (226, 226, 226)
 WHITE: Color = (255, 255, 255)
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-_CAPITAL = 21.0  # pixels of a capital at font scale 1
+_CAPITAL = 21.0  # height of a capital letter in pixels at font scale 1
 _SHIFT = 4  # fractional bits of OpenCV's coordinates
 
 
@@ -33,7 +34,7 @@ def text_width(text: str, size: float, *, bold: bool = False) -> int:
 
 
 def shortened(text: str, size: float, width: float, *, bold: bool = False) -> str:
-    """The text, or as much of it as fits with three dots."""
+    """Return the text, cut to the width and with three dots if it is too long."""
     if text_width(text, size, bold=bold) <= width:
         return text
     while text and text_width(text + "...", size, bold=bold) > width:
@@ -51,7 +52,7 @@ def put_text(
     align: float = 0.0,
     bold: bool = False,
 ) -> None:
-    """Write with the base line at ``at``; align 0 starts there, 0.5 centres, 1 ends there."""
+    """Write text on the base line ``at``, its start (align 0), middle (0.5) or end (1)."""
     x = at[0] - align * text_width(text, size, bold=bold)
     origin = (round(x), round(at[1]))
     cv2.putText(image, text, origin, _FONT, size / _CAPITAL, color, 1 + bold, cv2.LINE_AA)
@@ -60,7 +61,7 @@ def put_text(
 def put_text_upwards(
     image: np.ndarray, text: str, center: tuple[float, float], size: float, color: Color = INK
 ) -> None:
-    """Write from bottom to top, on white, centred."""
+    """Write text from bottom to top, centred, on a white background."""
     width, height = text_width(text, size), round(2 * size)
     strip = blank(height, width)
     put_text(strip, text, (0, 1.4 * size), size, color=color)
@@ -83,15 +84,27 @@ def put_dot(image: np.ndarray, at: tuple[float, float], radius: float, color: Co
 
 
 def save_image(path: str | Path, image: np.ndarray) -> None:
-    """Write an image so that the file is there whole or not at all.
+    """Write an image to a file atomically: the file is complete or does not exist.
 
     Args:
-        path: Where; the suffix (.png, .jpg, …) says how. The folder must exist.
-        image: uint8 RGB of shape (H, W, 3), or gray of shape (H, W).
+        path: Path of the file in an existing folder. The suffix (.png, .jpg, …) determines the
+            format.
+        image: uint8 RGB image of shape (H, W, 3), or gray image of shape (H, W).
 
     Raises:
-        ArgumentError: an unknown suffix, or an image of another shape or dtype.
-        FileNotFoundError: the folder is missing.
+        ArgumentError: If the suffix is unknown, or the image has an invalid shape or dtype.
+        FileNotFoundError: If the folder does not exist.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> from reid_ext import viz
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "black.png")
+        ...     viz.save_image(path, np.zeros((8, 8), np.uint8))
+        ...     path.exists()
+        True
     """
     path = Path(path)
     image = read_image("save_image", "image", image)
@@ -108,7 +121,7 @@ def save_image(path: str | Path, image: np.ndarray) -> None:
 
 
 def read_image(function: str, argument: str, image: np.ndarray) -> np.ndarray:
-    """An RGB or gray image that is not empty."""
+    """Return a non-empty RGB or gray image."""
     pixels = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.size > 0
     if pixels and (image.ndim == 2 or image.shape[2:] == (3,)):
         return image
@@ -119,7 +132,7 @@ def read_image(function: str, argument: str, image: np.ndarray) -> np.ndarray:
 def read_fractions(
     function: str, argument: str, values: object, *, ndim: int = 1, most: float = 1.0
 ) -> np.ndarray:
-    """An array that is not empty of numbers from 0 to ``most``, as float64."""
+    """Return a non-empty array of numbers from 0 to ``most``, as float64."""
     array = as_numbers(function, argument, values)
     if array.ndim == ndim and array.size and ((array >= 0) & (array <= most * (1 + 1e-6))).all():
         return array
@@ -132,7 +145,7 @@ def read_fractions(
 
 
 def as_numbers(function: str, argument: str, values: object) -> np.ndarray:
-    """An array of numbers as float64."""
+    """Return an array of numbers as float64."""
     try:
         return np.asarray(values, np.float64)
     except (TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""CMC curves: one line per method, rank against matching rate, rank-1 in the legend."""
+"""CMC curves: one line per method, rank against matching rate, with rank-1 in the legend."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +9,7 @@ import numpy as np
 from reid_ext._runtime.arguments import ArgumentError, instance, integer
 from reid_ext.viz import canvas
 
-# Told apart with any colour vision (Okabe and Ito); after the last they start again, dashed.
+# Distinct for any colour vision (Okabe and Ito). Further curves repeat the colours, dashed.
 COLORS: list[canvas.Color] = [
     (0, 114, 178),
     (213, 94, 0),
@@ -21,12 +21,12 @@ COLORS: list[canvas.Color] = [
 ]
 WIDTH, HEIGHT = 1600, 1000
 TOP, BOTTOM, LEFT, RIGHT = 110, 880, 150, 60
-NUMBERS, MOST_FOR_NAMES = 220, 480  # widths in the legend
+NUMBERS, MOST_FOR_NAMES = 220, 480  # widths in the legend, in pixels
 LABEL, TITLE = 20, 27  # text sizes
 
 
 class _Axes(NamedTuple):
-    """Where ranks and rates fall on the canvas."""
+    """Conversion of ranks and rates to positions on the canvas."""
 
     right: int
     max_rank: int
@@ -42,7 +42,29 @@ class _Axes(NamedTuple):
 def plot_cmc(
     curves: Mapping[str, np.ndarray], path: str | Path, *, title: str = "", max_rank: int = 20
 ) -> None:
-    """Draw CMC curves and write them to ``path``: see :func:`draw_cmc` and :func:`save_image`."""
+    """Draw CMC curves and write them to ``path``.
+
+    Args:
+        curves: As in :func:`draw_cmc`.
+        path: Path of the file, as in :func:`save_image`.
+        title: Title above the axes.
+        max_rank: Last rank to show. Default: 20.
+
+    Raises:
+        ArgumentError: If an argument is invalid.
+        FileNotFoundError: If the folder of ``path`` does not exist.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> from reid_ext import viz
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "cmc.png")
+        ...     viz.plot_cmc({"ours": np.array([0.6, 0.8, 1.0])}, path)
+        ...     path.exists()
+        True
+    """
     canvas.save_image(path, draw_cmc(curves, title=title, max_rank=max_rank))
 
 
@@ -52,23 +74,33 @@ def draw_cmc(
     """Return a picture of CMC curves, uint8 RGB of shape (1000, 1600, 3).
 
     Args:
-        curves: Name -> matching rates of shape (K,), fractions in [0, 1], of ranks 1..K. Any
-            number of curves, in the order of the legend; each may have its own K.
-        title: Above the axes.
-        max_rank: The last rank shown; less where every curve is shorter.
+        curves: Mapping from names to matching rates of shape (K,), fractions in [0, 1], of ranks
+            1..K. The legend keeps the order of the mapping, and K may differ between curves.
+        title: Title above the axes. Default: no title.
+        max_rank: Last rank to show. If every curve is shorter, the axis ends at the longest curve.
+            Default: 20.
+
+    Returns:
+        The picture as an array.
 
     Raises:
-        ArgumentError: no curve, or a curve of another shape or range.
+        ArgumentError: If there is no curve, or a curve has an invalid shape or range.
+
+    Examples:
+        >>> import numpy as np
+        >>> from reid_ext import viz
+        >>> viz.draw_cmc({"ours": np.array([0.6, 0.8, 1.0])}, title="Market-1501").shape
+        (1000, 1600, 3)
     """
     function = "draw_cmc"
     title = instance(function, "title", title, str)
     max_rank = integer(function, "max_rank", max_rank, 1)
     rates = {
-        name: canvas.read_fractions(function, f"curve {name!r}", curve)[:max_rank]
+        name: canvas.read_fractions(function, f"curves[{name!r}]", curve)[:max_rank]
         for name, curve in instance(function, "curves", curves, Mapping).items()  # type: ignore[type-abstract]
     }
     if not rates:
-        raise ArgumentError(function, "curves", "have a curve", "none")
+        raise ArgumentError(function, "curves", "contain at least one curve", "an empty mapping")
     lowest, step = _rate_ticks(min(float(r.min()) for r in rates.values()))
     names = max(canvas.text_width(name, LABEL) for name in rates)
     axes = _Axes(
@@ -81,7 +113,9 @@ def draw_cmc(
     title = canvas.shortened(title, TITLE, WIDTH - LEFT - RIGHT, bold=True)
     canvas.put_text(image, title, (LEFT, 66), TITLE, bold=True)
     _draw_axes(image, axes)
-    for i, rate in reversed(list(enumerate(rates.values()))):  # the first ends on top
+    for i, rate in reversed(
+        list(enumerate(rates.values()))
+    ):  # the first curve is drawn last, on top
         _draw_curve(image, axes, rate, i)
     _draw_legend(image, axes, rates)
     return image
@@ -102,7 +136,7 @@ def _draw_axes(image: np.ndarray, axes: _Axes) -> None:
 
 
 def _rate_ticks(smallest: float) -> tuple[float, float]:
-    """The lowest rate shown, below the smallest one, and the distance of ticks."""
+    """Return the lowest rate shown, below the smallest one, and the distance of ticks."""
     step = next(step for least, step in ((0.85, 0.05), (0.55, 0.1), (0, 0.2)) if smallest >= least)
     return max(0.0, step * np.floor(smallest / step - 0.2)), step
 

@@ -1,4 +1,4 @@
-"""Figures for papers from plain arrays, by matplotlib: PNG, SVG or PDF, by the file's ending."""
+"""Figures for papers from plain arrays, with matplotlib; the suffix selects PNG, SVG or PDF."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,28 +20,41 @@ DPI = 200
 def plot_angles(
     positive: np.ndarray, negative: np.ndarray, path: str | Path, *, title: str = "", bins: int = 90
 ) -> None:
-    """Write histograms of the angles within identities and between them.
+    """Write histograms of the angles within identities and between identities.
 
     Args:
-        positive: Angles of pairs of one identity, (P,), radians in [0, pi].
-        negative: Angles of pairs of two, (M,), likewise.
-        path: Ending in .png, .svg or .pdf; its folder must exist.
-        title: Above the axes.
-        bins: Of the histograms, over [0, pi]: figures of two runs have the same axis.
+        positive: Angles of pairs with the same identity, shape (P,), radians in [0, pi].
+        negative: Angles of pairs with different identities, shape (M,), radians in [0, pi].
+        path: Path of the file, ending in .png, .svg or .pdf, in an existing folder.
+        title: Title above the axes. Default: no title.
+        bins: Number of bins over [0, pi], so that figures of different runs have the same axis.
+            Default: 90.
 
     Raises:
-        ArgumentError: an empty array, another shape or range, or another ending.
-        FileNotFoundError: the folder is missing.
-        ImportError: matplotlib is not installed.
+        ArgumentError: If an array is empty, a shape or range is invalid, or the suffix is not
+            supported.
+        FileNotFoundError: If the folder does not exist.
+        ImportError: If matplotlib is not installed.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from reid_ext import viz
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "angles.svg")
+        ...     viz.plot_angles([0.2, 0.4], [1.4, 1.6], path)
+        ...     path.exists()
+        True
     """
-    pairs = {"one identity": positive, "two identities": negative}
+    pairs = {"positive": positive, "negative": negative}
     degrees = {
         name: np.rad2deg(canvas.read_fractions("plot_angles", name, angles, most=np.pi))
         for name, angles in pairs.items()
     }
     figure, axes = _figure("plot_angles", path)
     edges = np.linspace(0, 180, bins + 1)
-    for (name, values), color in zip(degrees.items(), COLORS, strict=False):
+    names = ("same identity", "different identities")
+    for name, values, color in zip(names, degrees.values(), COLORS, strict=False):
         label = f"{name}, median {np.median(values):.0f}°"
         share = np.full(len(values), 100 / len(values))
         axes.hist(values, edges, weights=share, color=color, alpha=0.25)
@@ -49,7 +62,7 @@ def plot_angles(
     axes.set(xlabel="angle in degrees", ylabel="share of pairs in %", xlim=(0, 180))
     axes.set_xticks(range(0, 181, 30))
     axes.set_title(title, pad=24)
-    # above the axes, as bars may be anywhere in them
+    # above the axes, because bars may be anywhere inside
     axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0)
     _save(figure, path)
 
@@ -57,19 +70,39 @@ def plot_angles(
 def plot_average_precision(
     values: Mapping[str, np.ndarray], path: str | Path, *, title: str = "", bins: int = 20
 ) -> None:
-    """Write histograms of average precision over queries, one line for each run.
+    """Write histograms of the average precision of queries, one outline per run.
 
     Args:
-        values: Name -> average precision of its queries, (Q,), fractions; NaN does not count.
-        path: As in :func:`plot_angles`; so are ``title``, ``bins`` over [0, 1] and the errors.
+        values: Mapping from names to the average precision of the queries, shape (Q,), fractions.
+            NaN values are left out.
+        path: As in :func:`plot_angles`.
+        title: Title above the axes. Default: no title.
+        bins: Number of bins over [0, 1]. Default: 20.
+
+    Raises:
+        ArgumentError: If there is no run, a shape or range is invalid, or the suffix is not
+            supported.
+        FileNotFoundError: If the folder does not exist.
+        ImportError: If matplotlib is not installed.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from reid_ext import viz
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "ap.svg")
+        ...     viz.plot_average_precision({"ours": [0.5, 1.0]}, path)
+        ...     path.exists()
+        True
     """
     where = "plot_average_precision"
     if not values:
-        raise ArgumentError(where, "values", "have at least one run", "none")
+        raise ArgumentError(where, "values", "contain at least one run", "an empty mapping")
     shown = {}
     for name, ap in values.items():
-        valid = canvas.as_numbers(where, name, ap)
-        shown[name] = canvas.read_fractions(where, name, valid[~np.isnan(valid)])
+        argument = f"values[{name!r}]"
+        valid = canvas.as_numbers(where, argument, ap)
+        shown[name] = canvas.read_fractions(where, argument, valid[~np.isnan(valid)])
     figure, axes = _figure(where, path)
     edges = np.linspace(0, 100, bins + 1)
     for i, (name, ap) in enumerate(shown.items()):
@@ -91,14 +124,31 @@ def plot_embedding(
     is_query: np.ndarray | None = None,
     title: str = "",
 ) -> None:
-    """Write a map of features that were brought to the plane, one colour for each label.
+    """Write a map of features that were projected to the plane, with one colour per label.
 
     Args:
-        points: (N, 2), such as principal components.
-        labels: (N,), such as identities or cameras. Colours repeat after seven, and a legend is
-            there up to twenty.
-        is_query: (N,) bool: drawn as triangles.
-        path: As in :func:`plot_angles`; so are ``title`` and the errors.
+        points: Positions of shape (N, 2), such as principal components.
+        labels: Labels of shape (N,), such as identities or cameras. Colours repeat after seven
+            labels. The legend is drawn for up to twenty labels.
+        path: As in :func:`plot_angles`.
+        is_query: Bool array of shape (N,). Queries are drawn as triangles. Default: None, no
+            queries.
+        title: Title above the axes. Default: no title.
+
+    Raises:
+        ArgumentError: If a shape is invalid, points are not finite, or the suffix is not supported.
+        FileNotFoundError: If the folder does not exist.
+        ImportError: If matplotlib is not installed.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from reid_ext import viz
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "map.svg")
+        ...     viz.plot_embedding([[0.0, 0.0], [1.0, 1.0]], [1, 2], path)
+        ...     path.exists()
+        True
     """
     where = "plot_embedding"
     xy, labels = canvas.as_numbers(where, "points", points), np.asarray(labels)
@@ -134,10 +184,27 @@ def plot_camera_pairs(
     """Write a matrix of a metric by camera of the query (rows) and of the gallery (columns).
 
     Args:
-        rates: (query cameras, gallery cameras), fractions in [0, 1]; NaN where there is none.
+        rates: Values of shape (query cameras, gallery cameras), fractions in [0, 1]. NaN leaves a
+            cell empty.
         query_cameras: Names of the rows.
         gallery_cameras: Names of the columns.
-        path: As in :func:`plot_angles`; so are ``title`` and the errors.
+        path: As in :func:`plot_angles`.
+        title: Title above the axes. Default: no title.
+
+    Raises:
+        ArgumentError: If a shape or range is invalid, or the suffix is not supported.
+        FileNotFoundError: If the folder does not exist.
+        ImportError: If matplotlib is not installed.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from reid_ext import viz
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "cameras.svg")
+        ...     viz.plot_camera_pairs([[float("nan"), 0.5], [0.7, 0.9]], [1, 2], [1, 2], path)
+        ...     path.exists()
+        True
     """
     where = "plot_camera_pairs"
     values = canvas.as_numbers(where, "rates", rates)
@@ -161,7 +228,7 @@ def plot_camera_pairs(
 
 
 def _figure(where: str, path: str | Path) -> tuple[Any, Any]:
-    """An empty figure, once the path is known to be good; pyplot and its state are not touched."""
+    """Return an empty figure after checking the path. pyplot and its global state are not used."""
     path = Path(path)
     if path.suffix not in ENDINGS:
         raise ArgumentError(where, "path", f"end in {', '.join(ENDINGS)}", repr(path.name))
@@ -179,7 +246,18 @@ def _figure(where: str, path: str | Path) -> tuple[Any, Any]:
 
 
 def need_matplotlib(where: str) -> None:
-    """ImportError, with the command that installs it, where there is none."""
+    """Raise ImportError with the installation command if matplotlib is missing.
+
+    Args:
+        where: Function that needs matplotlib, for the error message.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+
+    Examples:
+        >>> from reid_ext import viz
+        >>> viz.need_matplotlib("my_figure")  # raises nothing: matplotlib is installed
+    """
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError:
@@ -190,7 +268,7 @@ def need_matplotlib(where: str) -> None:
 
 
 def _save(figure: Any, path: str | Path) -> None:
-    """Write at once or not at all; the same figure gives the same bytes."""
+    """Write the file atomically. The same figure always gives the same bytes."""
     from matplotlib import rc_context
 
     path = Path(path)

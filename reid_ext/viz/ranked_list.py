@@ -1,4 +1,4 @@
-"""A sheet of ranked lists: each row a query and its nearest gallery images, right or wrong."""
+"""A picture of ranked lists: each row is a query with its nearest gallery images."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from reid_ext.viz import canvas
 RIGHT: canvas.Color = (22, 145, 80)
 WRONG: canvas.Color = (208, 44, 44)
 QUERY: canvas.Color = (48, 48, 48)
-PADDING: canvas.Color = (240, 240, 240)  # beside an image that has another shape than its cell
+PADDING: canvas.Color = (240, 240, 240)  # beside an image with another aspect ratio than its cell
 
 MARGIN, GAP, BORDER = 36, 18, 8
 CAPTION, HEADER, TITLE = 13, 17, 22  # text sizes
@@ -28,19 +28,31 @@ def draw_ranked_list(
     title: str = "",
     height: int = 256,
 ) -> np.ndarray:
-    """Return a sheet of ranked lists, uint8 RGB: green borders are right, red ones wrong.
+    """Return a picture of ranked lists, uint8 RGB: green borders for matches, red for errors.
 
     Args:
-        queries: One image per row: uint8 RGB (H, W, 3) or gray such as infrared (H, W), any size.
+        queries: One image per row, uint8 RGB (H, W, 3) or gray such as infrared (H, W), of any
+            size.
         galleries: For each query its gallery images, nearest first.
-        verdicts: For each of them, whether it is of the query's identity.
-        query_captions: For each query a few words below it; a line break starts a new line.
-        gallery_captions: The same for each gallery image.
-        title: Above the sheet.
-        height: Of an image cell in pixels; it is half as wide.
+        verdicts: For each gallery image, whether it has the identity of the query.
+        query_captions: Caption below each query. A line break starts a new line. Default: None.
+        gallery_captions: Caption below each gallery image. Default: None.
+        title: Title above the picture. Default: no title.
+        height: Height of an image cell in pixels. Its width is half of that. Default: 256.
+
+    Returns:
+        The picture as an array.
 
     Raises:
-        ArgumentError: lists of different length, or an image of another shape or dtype.
+        ArgumentError: If lists differ in length, or an image has an invalid shape or dtype.
+
+    Examples:
+        >>> import numpy as np
+        >>> from reid_ext import viz
+        >>> black, white = np.zeros((64, 32, 3), np.uint8), np.full((64, 32, 3), 255, np.uint8)
+        >>> sheet = viz.draw_ranked_list([black], [[black, white]], [[True, False]], height=64)
+        >>> sheet.dtype, sheet.shape[2]
+        (dtype('uint8'), 3)
     """
     _check(queries, galleries, verdicts, query_captions, gallery_captions)
     captions = [list(c) for c in gallery_captions or []] or [[""] * len(g) for g in galleries]
@@ -82,7 +94,7 @@ def _check(
 ) -> None:
     where, rows = "draw_ranked_list", len(queries)
     if rows == 0:
-        raise ArgumentError(where, "queries", "have an image", "none")
+        raise ArgumentError(where, "queries", "contain at least one image", "an empty list")
     for name, given in (
         ("galleries", galleries),
         ("verdicts", verdicts),
@@ -90,7 +102,7 @@ def _check(
         ("gallery_captions", gallery_captions),
     ):
         if given is not None and len(given) != rows:
-            requirement = f"have {rows} rows like queries"
+            requirement = f"have length {rows} like queries"
             raise ArgumentError(where, name, requirement, str(len(given)))
     for row in range(rows):
         canvas.read_image(where, f"queries[{row}]", queries[row])
@@ -121,7 +133,7 @@ def _draw_cell(
 
 
 def _letterboxed(image: np.ndarray, height: int) -> np.ndarray:
-    """The image as RGB in a cell of (height, height // 2), whole, centred and undistorted."""
+    """Return the image as RGB in a cell (height, height // 2), whole, centred and undistorted."""
     rgb = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB) if image.ndim == 2 else image
     scale = min(height / rgb.shape[0], height // 2 / rgb.shape[1])
     size = max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale))
@@ -133,7 +145,7 @@ def _letterboxed(image: np.ndarray, height: int) -> np.ndarray:
 
 
 def _draw_badge(sheet: np.ndarray, at: tuple[float, float], right: bool) -> None:
-    """A tick or a cross, so that right and wrong do not rest on colour alone."""
+    """Draw a tick or a cross, so that colour is not the only difference."""
     x, y = at[0] - 12, at[1] - 12
     canvas.put_dot(sheet, (x, y), 16, RIGHT if right else WRONG)
     strokes = [[(-7, 0), (-2, 5), (7, -5)]] if right else [[(-5, -5), (5, 5)], [(-5, 5), (5, -5)]]

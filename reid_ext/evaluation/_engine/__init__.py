@@ -1,1 +1,1 @@
-"""How an evaluation is computed. Private to ``reid_ext.evaluation``."""
+"""The computation behind the evaluation. Private to ``reid_ext.evaluation``."""

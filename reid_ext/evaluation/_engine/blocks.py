@@ -1,4 +1,4 @@
-"""A gallery that is read in blocks: rows of a tensor or memory map, or blocks made on demand."""
+"""A gallery that is read in blocks of rows: a tensor, a memory map, or blocks made on demand."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -9,27 +9,27 @@ from torch import Tensor
 
 from reid_ext._runtime.arguments import ArgumentError, Gallery, alike, matrix
 
-BLOCK_BYTES = 32 << 20  # of features read at once
+BLOCK_BYTES = 32 << 20  # of features that are read at once
 
 
 class Block(NamedTuple):
-    """Some rows of a gallery, from index ``first`` on."""
+    """Consecutive rows of a gallery, starting at index ``first``."""
 
     first: int
     features: Tensor
 
 
 class Blocks:
-    """A gallery of rows like ``query``, which can be gone through more than once.
+    """A gallery that can be iterated several times, with rows of the same kind as ``query``.
 
-    ``length``: how many rows there must be; None: as many as there are.
+    ``length`` is the required number of rows. If it is None, any number is allowed.
     """
 
     def __init__(self, where: str, source: Gallery, query: Tensor, length: int | None) -> None:
         self.where, self.source, self.query, self.length = where, source, query, length
 
     def __iter__(self) -> Iterator[Block]:
-        """Every row once, in order; on the device it comes on."""
+        """Yield every row once, in order, on the device of the source."""
         first = 0
         for block in self._pieces():
             if self.length is not None and first + len(block) > self.length:
@@ -40,7 +40,7 @@ class Blocks:
             raise self._wrong_length(str(first))
 
     def _wrong_length(self, got: str) -> ArgumentError:
-        requirement = f"have as many rows in its blocks as there are labels, {self.length}"
+        requirement = f"have {self.length} rows in its blocks, as many as there are labels"
         return ArgumentError(self.where, "gallery", requirement, got)
 
     def _pieces(self) -> Iterator[Tensor]:
@@ -59,7 +59,7 @@ class Blocks:
 
 
 class Upload:
-    """Copies blocks from the CPU to a GPU while it works on the one before, through two buffers."""
+    """Copies blocks from the CPU to a GPU while the previous block is in use, with two buffers."""
 
     def __init__(self, device: torch.device) -> None:
         self.stream = torch.cuda.Stream(device)
@@ -68,7 +68,7 @@ class Upload:
         self.copied = [torch.cuda.Event(), torch.cuda.Event()]
 
     def __call__(self, blocks: Iterable[Block]) -> Iterator[Block]:
-        """The blocks on the device, each copied before the one ahead of it is handed out."""
+        """Yield the blocks on the device; each is copied while the previous one is in use."""
         waiting: Block | None = None
         for turn, block in enumerate(blocks):
             ahead = Block(block.first, self._copy(turn % 2, block.features))
@@ -82,7 +82,7 @@ class Upload:
     def _copy(self, buffer: int, features: Tensor) -> Tensor:
         if features.is_cuda:
             return features
-        self.copied[buffer].synchronize()  # of the copy two blocks ago, not of the work on it
+        self.copied[buffer].synchronize()  # waits for the copy two blocks ago, not for its use
         if self.pinned[buffer].numel() < features.numel():
             self.pinned[buffer] = torch.empty(
                 features.numel(), dtype=features.dtype, device="cpu", pin_memory=True

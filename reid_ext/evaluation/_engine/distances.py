@@ -1,4 +1,4 @@
-"""The distance between features, defined once: order keys, and distances made of them."""
+"""The distances between features: order keys, and distances computed from them."""
 
 from collections.abc import Iterator
 
@@ -8,24 +8,24 @@ from torch.nn import functional as F
 
 
 def order_keys(query: Tensor, gallery: Tensor, metric: str) -> Tensor:
-    """Keys (Q, G) that order the gallery of each query as its distance does, smaller first.
+    """Return keys (Q, G) that order the gallery of each query as its distances do, smaller first.
 
-    They are distances without the terms that all images of a query have in common, so rounding
-    merges fewer of them: ``-cos`` for the cosine, ``|g|**2 - 2 q g`` for Euclidean distances. In
-    float32, or in float64 for float64 features. NaN where a row is not finite.
+    The keys omit the terms that all images of a query have in common, so that rounding makes fewer
+    of them equal: ``-cos`` for the cosine, ``|g|**2 - 2 q g`` for Euclidean distances. They are
+    float32, or float64 for float64 features, and NaN for rows that are not finite.
     """
     return _keys(query, _read_gallery(gallery, metric), metric)
 
 
 def distances(query: Tensor, gallery: Tensor, metric: str) -> Tensor:
-    """The distances (Q, G) between features."""
+    """Return the distances (Q, G) between features."""
     return _as_distances(order_keys(query, gallery, metric), query, metric)
 
 
 def distance_blocks(
     query: Tensor, gallery: Tensor, metric: str, rows: int
 ) -> Iterator[tuple[int, Tensor]]:
-    """Distances of at most ``rows`` queries at a time, with the number of the first of them."""
+    """Yield the index of a first query and the distances of at most ``rows`` queries from it on."""
     terms = _read_gallery(gallery, metric)
     step = max(1, rows)
     for first in range(0, len(query), step):
@@ -34,7 +34,7 @@ def distance_blocks(
 
 
 def _read_gallery(gallery: Tensor, metric: str) -> tuple[Tensor, Tensor]:
-    """The rows to multiply with, and what to add to the products."""
+    """Return the rows to multiply with, and the values to add to the products."""
     g = _wide(gallery)
     if metric == "cosine":
         return F.normalize(g, dim=1).neg(), g.new_zeros(())

@@ -8,10 +8,10 @@ from reid_ext import ops
 
 
 def expand_queries(query: Tensor, gallery: Tensor, k2: int, alpha: float) -> Tensor:
-    """Unit queries, each summed with its ``k2 - 1`` nearest gallery images; all rows are unit.
+    """Return unit queries, each summed with its ``k2 - 1`` nearest gallery images.
 
-    A neighbour weighs its cosine to the power ``alpha``, and nothing where that is negative.
-    Source: Radenović et al. 2018, arXiv:1711.02512, sec. 3.4.
+    All input rows have unit length. The weight of a neighbour is its cosine to the power ``alpha``,
+    and 0 for a negative cosine. Source: Radenović et al. 2018, arXiv:1711.02512, sec. 3.4.
     """
     if k2 == 1:
         return query
@@ -20,9 +20,10 @@ def expand_queries(query: Tensor, gallery: Tensor, k2: int, alpha: float) -> Ten
 
 
 def augment_gallery(gallery: Tensor, k2: int, alpha: float) -> Tensor:
-    """Unit gallery images, each the same sum over its ``k2`` nearest, itself among them.
+    """Return unit gallery images, each summed over its ``k2`` nearest images, including itself.
 
-    Source: Arandjelović and Zisserman 2012, CVPR, sec. 5, with the weights above.
+    The weights are those of :func:`expand_queries`. Source: Arandjelović and Zisserman 2012, CVPR,
+    sec. 5.
     """
     return F.normalize(_weighted_sum(gallery, ops.nearest(gallery, k2), alpha))
 
@@ -30,6 +31,6 @@ def augment_gallery(gallery: Tensor, k2: int, alpha: float) -> Tensor:
 def _weighted_sum(keys: Tensor, found: ops.Nearest, alpha: float) -> Tensor:
     weights = (1 - found.distances).clamp(min=0) ** alpha
     total = torch.zeros(len(weights), keys.shape[1], dtype=keys.dtype, device=keys.device)
-    for rank in range(weights.shape[1]):  # (N, D) at a time, never (N, k2, D)
+    for rank in range(weights.shape[1]):  # stores (N, D) at a time, not (N, k2, D)
         total.addcmul_(weights[:, rank, None], keys[found.indices[:, rank]])
     return total

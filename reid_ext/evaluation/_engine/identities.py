@@ -1,4 +1,4 @@
-"""Ranks of identities, each by its nearest image: the CMC of SYSU-MM01 and LLCM."""
+"""Ranks of identities by their nearest image: the CMC of SYSU-MM01 and LLCM."""
 
 import torch
 from torch import Tensor
@@ -10,10 +10,10 @@ QUERY_BLOCK = 1024
 
 
 def first_ranks(keys: Tensor, matches: Matches, gallery: Side) -> Tensor:
-    """Rank of the first match when only the nearest image of each identity is ranked, (Q,).
+    """Return the rank of the first match among the nearest images of all identities, (Q,).
 
-    That is 1 plus the number of identities with an image before the first match. Equal keys are
-    ordered by gallery row, NaN last. The value of a query without a match has no meaning.
+    This is 1 plus the number of identities with an image before the first match. Equal keys are
+    ordered by gallery row, and NaN is last. For a query without a match the value is undefined.
 
     Args:
         keys: Order keys (Q, G), smaller first.
@@ -33,13 +33,13 @@ def first_ranks(keys: Tensor, matches: Matches, gallery: Side) -> Tensor:
         closer = (d < t) | (before & (d == t)) | (t.isnan() & (before | ~d.isnan()))
         here = slice(int(junk.offsets[block.start]), int(junk.offsets[block.stop]))
         closer[of_junk[here] - start, junk.indices[here]] = False
-        images_before = closer.float() @ is_identity  # whole numbers, so exact
+        images_before = closer.float() @ is_identity  # integers, so the product is exact
         ranks.append((images_before > 0).sum(1) + 1)
     return torch.cat(ranks)
 
 
 def _first_matches(keys: Tensor, matches: Matches) -> Tensor:
-    """The column of each query's nearest match, (Q,); any column for a query without a match."""
+    """Return the column of each query's nearest match, (Q,), or any column without a match."""
     positives = matches.positives
     query = query_of(positives)
     by_key = keys[query, positives.indices].argsort(stable=True)  # NaN last

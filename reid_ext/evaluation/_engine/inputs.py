@@ -1,4 +1,4 @@
-"""Features of functions that need no labels: from a FeatureSet, or as they are."""
+"""Reads the features of functions that need no labels, from a FeatureSet or from arrays."""
 
 from torch import Tensor
 
@@ -9,7 +9,7 @@ from reid_ext.features import FeatureSet
 def read_features(
     function: str, query: Gallery | FeatureSet, gallery: Gallery | FeatureSet
 ) -> tuple[Tensor, Tensor]:
-    """Features (Q, D) and (G, D) of one dtype on one device, without gradient."""
+    """Return features (Q, D) and (G, D) of one dtype on one device, without gradient."""
     q = read_rows(function, "query", query)
     g = read_rows(function, "gallery", gallery)
     alike(function, "gallery", g, "query", q)
@@ -17,14 +17,14 @@ def read_features(
 
 
 def as_set(function: str, argument: str, features: Gallery | FeatureSet) -> FeatureSet:
-    """Features in one piece or in blocks."""
+    """Return features, in one piece or in blocks, as a FeatureSet."""
     if isinstance(features, FeatureSet):
         return features
     return FeatureSet.of_arguments(function, {"features": argument}, features, {})
 
 
 def read_rows(function: str, argument: str, features: Gallery | FeatureSet) -> Tensor:
-    """Features (N, D), without gradient."""
+    """Return features (N, D), without gradient."""
     if isinstance(features, FeatureSet):
         return features.tensor()
     return matrix(function, argument, features)

@@ -1,8 +1,7 @@
-"""Which gallery images match a query, and which are junk: lists in CSR form, from columns.
+"""Matches and junk of each query as CSR lists, computed from label columns.
 
-A :class:`Side` is the queries or the gallery by their columns alone; features are looked at
-elsewhere. Everything is vectorised on the device of the columns, and the order within a query is
-that of the gallery.
+A :class:`Side` contains the columns of the queries or of the gallery, without features. Everything
+is vectorised on the device of the columns. Within a query, images keep the order of the gallery.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,12 +21,12 @@ class Side:
     """The queries or the gallery of an evaluation: integer columns on one device.
 
     Args:
-        function: The public function that was called.
+        function: Public function that the user called.
         name: ``"query"`` or ``"gallery"``.
-        rows: How many images there are.
+        rows: Number of images.
         columns: int64 tensors of shape (rows,).
-        arguments: The argument that each column came from; other columns are called
-            ``<name>.<column>`` in errors.
+        arguments: Name of the argument that each column came from. In errors, other columns are
+            called ``<name>.<column>``.
     """
 
     def __init__(
@@ -42,36 +41,48 @@ class Side:
         self.columns, self.arguments = dict(columns), dict(arguments or {})
 
     def called(self, column: str) -> str:
-        """What the caller knows a column as."""
+        """Return the name of a column as the caller knows it."""
         return self.arguments.get(column, f"{self.name}.{column}")
 
     def error(
         self, column: str, requirement: str, value: str, advice: str = "", like: str = ""
     ) -> ArgumentError:
-        """An error about a column; ``like`` is another argument that the requirement ends with."""
+        """Return an error about a column. The requirement ends with ``like``, another argument."""
         return ArgumentError(self.function, self.called(column), requirement, value, advice, like)
 
     def __getitem__(self, column: str) -> Tensor:
         return self.columns[column]
 
     def take(self, rows: Tensor | None) -> "Side":
-        """Some of the images; None: all."""
+        """Return the given rows, or all rows for None."""
         if rows is None:
             return self
         columns = {name: values[rows.to(values.device)] for name, values in self.columns.items()}
         return Side(self.function, self.name, len(rows), columns, self.arguments)
 
     def with_column(self, name: str, values: Tensor) -> "Side":
-        """The same images with one column more."""
+        """Return the same images with one more column."""
         columns = self.columns | {name: values}
         return Side(self.function, self.name, self.rows, columns, self.arguments)
 
 
 class Pairs(NamedTuple):
-    """Some queries and the gallery, shaped so that comparing them gives one value per pair.
+    """Labels of some queries and of the gallery; comparing them gives one value per pair.
 
-    Tensors of queries have shape (q, 1), those of the gallery (1, G), all int64; ``*_rows`` are
-    row numbers, to look up whatever else is known of an image. Cameras are None if not given.
+    Rules passed as ``junk`` or ``candidates`` receive this object. Tensors of queries have shape
+    (q, 1), those of the gallery (1, G), all int64. ``query_rows`` and ``gallery_rows`` are row
+    numbers, to look up other properties of an image. Cameras are None if they were not given.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext import evaluate_distances
+        >>> frames = torch.tensor([10, 900])  # of the gallery; the query is of frame 0
+        >>> ranking = evaluate_distances(
+        ...     [[0.1, 0.2]], query_ids=[1], gallery_ids=[2, 1], protocol="generic",
+        ...     junk=lambda pairs: frames[pairs.gallery_rows] < 100 + 0 * pairs.query_rows,
+        ... )
+        >>> ranking.rank(1)
+        1.0
     """
 
     query_rows: Tensor
@@ -86,35 +97,41 @@ Rule: TypeAlias = Array | Callable[[Pairs], Tensor]
 
 
 class Rules(NamedTuple):
-    """What the user says of the pairs: which are junk, and which may be ranked at all."""
+    """Rules of the user for pairs: which are junk, and which may be ranked."""
 
     junk: Rule | None = None
     candidates: Rule | None = None
 
     @property
     def given(self) -> tuple[str, ...]:
-        """The names of those that were given; masks cannot be compared."""
+        """The names of the rules that are not None. (Masks cannot be compared with ==.)"""
         return tuple(name for name, rule in self._asdict().items() if rule is not None)
 
 
 class Unmatched(NamedTuple):
-    """Queries without a match, by what removed their last one."""
+    """Number of queries without a match, by the reason for it.
+
+    Examples:
+        >>> from reid_ext.evaluation import Unmatched
+        >>> print(Unmatched(no_image=2, protocol=1))
+        2 with no gallery image of their identity, 1 with only junk matches by the protocol
+    """
 
     no_image: int = 0  # the gallery has no image of the identity
-    protocol: int = 0  # the protocol makes all of them junk: same camera, or location
-    rules: int = 0  # the user's junk and candidates leave out the rest
+    protocol: int = 0  # all matches are junk by the protocol (same camera or location)
+    rules: int = 0  # the arguments junk and candidates exclude the remaining matches
 
     def __str__(self) -> str:
         reasons = (
-            (self.no_image, "without a gallery image of their identity"),
-            (self.protocol, "whose matches are all junk by the protocol"),
-            (self.rules, "whose matches are all left out by junk or candidates"),
+            (self.no_image, "with no gallery image of their identity"),
+            (self.protocol, "with only junk matches by the protocol"),
+            (self.rules, "with all matches excluded by junk or candidates"),
         )
         return ", ".join(f"{count} {reason}" for count, reason in reasons if count)
 
 
 class Matches(NamedTuple):
-    """Who matches whom. The lists index the gallery without its ignored rows."""
+    """The matches and junk of each query. The lists index the gallery without ignored rows."""
 
     positives: Lists
     junk: Lists
@@ -123,7 +140,7 @@ class Matches(NamedTuple):
     ignored: int = 0
 
     def gallery(self, values: Tensor, dim: int = 0) -> Tensor:
-        """The values of gallery images that the lists index."""
+        """Return the values of the gallery images that the lists index."""
         if self.kept is None:
             return values
         return values.index_select(dim, self.kept.nonzero()[:, 0].to(values.device))
@@ -139,10 +156,11 @@ def match(
         gallery: The gallery.
         same: Gallery images that agree with the query in all these columns are junk.
         ignored_identity: Gallery images of this identity are left out for every query.
-        rules: Further rules by pair.
+        rules: Further rules for pairs.
 
     Raises:
-        ArgumentError: no query has a match; the error says what removed the last one.
+        ArgumentError: If no query has a match. The message names the rule that removed the last
+            one.
     """
     kept, whole = None, gallery
     if ignored_identity is not None and bool((gallery["identities"] == ignored_identity).any()):
@@ -169,9 +187,9 @@ def match(
             raise ArgumentError(
                 query.function,
                 " and ".join(rules.given),
-                "leave some query a match",
-                f"rules that leave out all {len(by_protocol.indices)} matching pairs",
-                "True in junk leaves a pair out, True in candidates keeps it",
+                "leave at least one query with a match",
+                f"rules that exclude all {len(by_protocol.indices)} matching pairs",
+                "True excludes a pair in junk and keeps it in candidates",
             )
     unmatched = _unmatched(same_identity, by_protocol, positives)
     return Matches(positives, junk, kept, unmatched, whole.rows - gallery.rows)
@@ -180,7 +198,7 @@ def match(
 def left_out(
     query: Side, gallery: Side, same: Sequence[str], ignored_identity: int | None, rules: Rules
 ) -> Tensor:
-    """(Q, G) bool: the pairs that :func:`match` leaves out."""
+    """Return the pairs that :func:`match` leaves out, (Q, G) bool."""
     masks = _masks(rules, query, gallery)
     out = _left_out_by(masks, _pairs(query, gallery, slice(None)), query.function)
     if same:
@@ -191,20 +209,20 @@ def left_out(
 
 
 def equal_labels(query: Tensor, gallery: Tensor) -> Lists:
-    """The gallery indices whose label equals that of each query; labels (Q,) and (G,) int64."""
+    """Return the gallery indices with the label of each query; labels (Q,) and (G,) int64."""
     order = torch.argsort(gallery, stable=True)
     ordered = gallery[order]
     query = query.contiguous()
     first = torch.searchsorted(ordered, query)
     counts = torch.searchsorted(ordered, query, right=True) - first
     offsets = F.pad(counts.cumsum(0), (1, 0))
-    position = torch.repeat_interleave(first - offsets[:-1], counts)  # in `ordered`, less the entry
+    position = torch.repeat_interleave(first - offsets[:-1], counts)  # in `ordered`, minus entry
     entry = torch.arange(len(position), device=query.device)
     return Lists(offsets, order[position + entry])
 
 
 def _agreeing(query: Side, gallery: Side, columns: Sequence[str]) -> Lists:
-    """The pairs that agree in all of the columns."""
+    """Return the pairs that agree in all of the columns."""
     if len(columns) == 1:
         return equal_labels(query[columns[0]], gallery[columns[0]])
     both = torch.stack([torch.cat([query[c], gallery[c]]) for c in columns], 1)
@@ -213,12 +231,12 @@ def _agreeing(query: Side, gallery: Side, columns: Sequence[str]) -> Lists:
 
 
 def query_of(lists: Lists) -> Tensor:
-    """The query of each entry, (P,)."""
+    """Return the query of each entry, (P,)."""
     return torch.repeat_interleave(lists.offsets.diff())
 
 
 def keep(lists: Lists, mask: Tensor) -> Lists:
-    """The entries where the mask (P,) is true."""
+    """Return the entries for which the mask (P,) is true."""
     kept_before = F.pad(mask.cumsum(0), (1, 0))
     return Lists(kept_before[lists.offsets], lists.indices[mask])
 
@@ -244,16 +262,17 @@ def _check_some_match(query: Side, gallery: Side, positives: Lists, same_identit
         like = query.called("identities")
         raise gallery.error("identities", "share an identity with", got, like=like)
     got = (
-        f"{len(same_identity.indices)} pairs of one identity, all of which are junk because the "
-        "gallery image is of the query's camera or location"
+        f"{len(same_identity.indices)} pairs with the same identity, all of which are junk because "
+        "the gallery image is of the query's camera or location"
     )
-    raise gallery.error("cameras", "leave some query a match", got, "check the cameras")
+    requirement = "leave at least one query with a match"
+    raise gallery.error("cameras", requirement, got, "check the cameras")
 
 
 def _exclude(
     rules: Rules, query: Side, gallery: Side, kept: Tensor | None, positives: Lists, junk: Lists
 ) -> tuple[Lists, Lists]:
-    """Positives and junk after the rules; ``gallery`` is the whole, the lists are of kept rows."""
+    """Apply the rules. ``gallery`` is the whole gallery; the lists index its kept rows."""
     masks = _masks(rules, query, gallery)
     of_positive, of_junk = query_of(positives), query_of(junk)
     stays, counts, indices = [], [], []
@@ -273,7 +292,7 @@ def _exclude(
 
 
 def _masks(rules: Rules, query: Side, gallery: Side) -> Rules:
-    """The rules, with masks as bool tensors."""
+    """Return the rules, with masks as bool tensors."""
 
     def read(name: str, rule: Rule | None) -> Rule | None:
         if rule is None or callable(rule):
@@ -300,7 +319,7 @@ def _pairs(query: Side, gallery: Side, some: slice) -> Pairs:
 
 
 def _left_out_by(rules: Rules, pairs: Pairs, function: str) -> Tensor:
-    """(q, G) bool."""
+    """Return which pairs the rules leave out, (q, G) bool."""
     sizes = len(pairs.query_rows), pairs.gallery_rows.shape[1]
     out = torch.zeros(sizes, dtype=torch.bool, device=pairs.query_rows.device)
 

@@ -1,4 +1,4 @@
-"""Re-ranking by a graph neural network without weights: neighbourhoods passed along the graph.
+"""Re-ranking by a graph neural network without weights: neighbourhoods move along the graph.
 
 Source: Zhang et al. 2020, "Understanding Image Retrieval Re-Ranking: A Graph Neural Network
 Perspective", arXiv:2012.07620, and its released code.
@@ -13,15 +13,15 @@ from torch import Tensor
 from reid_ext import ops
 
 _LAYERS = 2
-_BLOCK_ROWS = 256  # queries whose distances are made at a time
+_BLOCK_ROWS = 256  # queries whose distances are computed at a time
 
 
 def propagate(x: Tensor, k1: int, k2: int) -> Tensor:
-    """Neighbourhoods of unit features (N, D) as sparse unit rows (N, N), coalesced.
+    """Return neighbourhoods of unit features (N, D) as sparse unit rows (N, N), coalesced.
 
-    The adjacency holds 1 for the ``k1`` nearest of each image, itself among them. Each of two
-    layers adds its transpose, sums the rows of the ``k2`` nearest with their squared cosines as
-    weights, and scales rows to unit length. With ``k2`` 1 there are no layers.
+    The adjacency is 1 for the ``k1`` nearest images of each image, including itself. Each of two
+    layers adds the transpose, sums the rows of the ``k2`` nearest images weighted by their squared
+    cosines, and scales rows to unit length. With ``k2`` 1 there are no layers.
     """
     found = ops.nearest(x, k1)
     ones = torch.ones_like(found.distances)
@@ -38,7 +38,7 @@ def propagate(x: Tensor, k1: int, k2: int) -> Tensor:
 
 
 def neighbourhood_distances(rows: Tensor, queries: int) -> Iterator[Tensor]:
-    """1 - cosine of query and gallery rows, the first ``queries`` rows being queries."""
+    """Yield 1 - cosine of query and gallery rows; the first ``queries`` rows are queries."""
     gallery = rows.narrow_copy(0, queries, rows.shape[0] - queries).transpose(0, 1)
     for first in range(0, queries, _BLOCK_ROWS):
         block = rows.narrow_copy(0, first, min(_BLOCK_ROWS, queries - first))
@@ -46,7 +46,7 @@ def neighbourhood_distances(rows: Tensor, queries: int) -> Iterator[Tensor]:
 
 
 def _matrix(indices: Tensor, values: Tensor) -> Tensor:
-    """The sparse square matrix with ``values`` (N, k) in the columns ``indices`` of each row."""
+    """Return the sparse square matrix with ``values`` (N, k) in columns ``indices`` of each row."""
     n, k = indices.shape
     rows = torch.arange(n, device=indices.device).repeat_interleave(k)
     at = torch.stack([rows, indices.flatten()])
@@ -76,6 +76,6 @@ def _sparse(
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
-    with warnings.catch_warnings():  # torch goes through its own CSR type, and says it is new
+    with warnings.catch_warnings():  # torch uses its CSR type, and warns that it is in beta
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
         return torch.sparse.mm(a, b)

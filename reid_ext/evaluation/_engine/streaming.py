@@ -1,8 +1,8 @@
-"""Ranks of positives in a gallery that is never there as a whole.
+"""Ranks of positives in a gallery that is never in memory as a whole.
 
-Two passes: the values of the positives' own pairs, which need few rows, then how many images of
-every block come before them. The ranks are those of a stable sort by these values, however the
-gallery was cut.
+Two passes are needed: the first computes the distances of the positive pairs, which involve few
+rows. The second counts how many images of every block come before them. The ranks are those of a
+stable sort by these distances, for any division of the gallery into blocks.
 """
 
 from collections.abc import Iterable
@@ -29,9 +29,10 @@ def rank_positives(
     metric: str,
     compute: str,
 ) -> Tensor:
-    """Return what :func:`reid_ext.ops.rank_positives` would of the whole gallery, (P,).
+    """Return what :func:`reid_ext.ops.rank_positives` returns for the whole gallery, (P,).
 
-    ``kept``: which rows there are, (G,) bool; the lists index these. None: all.
+    ``kept`` marks the rows that are not ignored, (G,) bool, and the lists index these. None keeps
+    all.
     """
     thresholds = _thresholds(query, _kept(blocks, kept), positives, metric, compute)
     rows: Iterable[Block] = _kept(blocks, kept)
@@ -56,10 +57,10 @@ def counts_before(
     metric: str,
     compute: str,
 ) -> Tensor:
-    """How many images of all blocks come before each positive, those listed not counted."""
+    """Count the images of all blocks before each positive, excluding the listed images."""
     counts = torch.zeros_like(positives.indices)
     for first, block in blocks:
-        with precision(compute):  # and not where the user's code makes the blocks
+        with precision(compute):  # the user's code that makes the blocks keeps its own precision
             counts += ops.count_before(
                 query,
                 block,
@@ -74,14 +75,14 @@ def counts_before(
 
 
 def ranks_of(counts: Tensor, thresholds: Tensor, positives: Lists) -> Tensor:
-    """The ranks of the positives, those of a query ascending."""
+    """Return the ranks of the positives, ascending within a query."""
     ranks = counts + _place_among_own(thresholds, positives) + 1
     order = ranks.argsort(stable=True)
     return ranks[order[query_of(positives)[order].argsort(stable=True)]]
 
 
 def _kept(gallery: Blocks, mask: Tensor | None) -> Iterable[Block]:
-    """The blocks without the rows that are ignored, numbered as if these did not exist."""
+    """Yield the blocks without ignored rows, numbered as if these rows did not exist."""
     if mask is None:
         yield from gallery
         return
@@ -95,7 +96,7 @@ def _kept(gallery: Blocks, mask: Tensor | None) -> Iterable[Block]:
 def _thresholds(
     query: Tensor, blocks: Iterable[Block], positives: Lists, metric: str, compute: str
 ) -> Tensor:
-    """The value of each positive; of a block only the rows of positives are read."""
+    """Return the distance of each positive pair; only rows of positives are read from a block."""
     compute = op_compute(compute)
     is_rounded = query.dtype in HALF or (compute == "approximate" and query.is_cuda)
     order = positives.indices.argsort()
@@ -106,7 +107,7 @@ def _thresholds(
         end = int(torch.searchsorted(rows, first + len(block)))
         where = rows[done:end] - first
         of_block = block
-        if block.device != query.device or is_rounded:  # a copy, and not of all rows
+        if block.device != query.device or is_rounded:  # copies only the rows that are needed
             here, where = where.unique(return_inverse=True)
             of_block = block[here.to(block.device)].to(query.device)
         pairs = query, of_block, queries[done:end], where
@@ -117,7 +118,7 @@ def _thresholds(
 
 
 def _place_among_own(values: Tensor, positives: Lists) -> Tensor:
-    """How many positives of its query come before each: by value, then index, NaN last."""
+    """Count the positives of the same query before each one: by value, then index, NaN last."""
     of_query = query_of(positives)
     order = values.argsort(stable=True)
     order = order[of_query[order].argsort(stable=True)]
@@ -126,7 +127,7 @@ def _place_among_own(values: Tensor, positives: Lists) -> Tensor:
 
 
 def merged(a: Lists, b: Lists) -> Lists:
-    """The entries of both lists of each query, ascending."""
+    """Return the entries of both lists for each query, ascending."""
     indices = torch.cat([a.indices, b.indices])
     of_query = torch.cat([query_of(a), query_of(b)])
     order = indices.argsort()

@@ -1,4 +1,4 @@
-"""The protocols by name: one file for each, and one line here."""
+"""The registry of protocols: each has its own file and one line here."""
 
 from importlib import import_module
 

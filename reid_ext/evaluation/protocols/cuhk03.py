@@ -1,4 +1,4 @@
-"""CUHK03, the new protocol: images of the query's identity and camera are junk."""
+"""CUHK03, new protocol: gallery images of the query's identity and camera are junk."""
 
 from reid_ext.evaluation.protocols.protocol import Protocol
 

@@ -1,9 +1,9 @@
-"""CUHK03, the classic protocol: the CMC of galleries with one image per identity.
+"""CUHK03, classic protocol: the CMC of galleries with one image per identity.
 
-A query's gallery, its junk left out, keeps one random image of each identity; the CMC is the mean
-over such draws. It is also known exactly: the rank of a match is 1 plus the number of identities
-whose image comes before it, which are independent events. mAP and mINP are those of the whole
-gallery.
+After removing junk, the gallery of a query keeps one random image of each identity, and the CMC is
+the mean over such draws. Its expectation is computed exactly: the rank of a match is 1 plus the
+number of identities whose image is ranked before it, and these events are independent. mAP and mINP
+are those of the whole gallery.
 """
 
 from collections.abc import Mapping
@@ -72,14 +72,14 @@ def _row(keys: Tensor, same: Tensor, junk: Tensor, ids: Tensor) -> _Row:
 
 
 def _expected(row: _Row, max_rank: int) -> Tensor:
-    """P(rank <= k) for k = 1..max_rank, the mean over the query's matches."""
+    """Return P(rank <= k) for k = 1..max_rank, the mean over the query's matches."""
     shown = torch.nn.functional.one_hot(row.identity, row.identities).double()
-    before = (shown.cumsum(0) - shown) / shown.sum(0)  # (n, J): share of an identity before a place
+    before = (shown.cumsum(0) - shown) / shown.sum(0)  # (n, J): share of its images
     at_match = before[row.match]
-    at_match[:, row.identity[row.match][0]] = 0  # the match is its own identity's image
-    passed = at_match.new_zeros(len(at_match), max_rank + 1)  # P(so many identities are before it)
+    at_match[:, row.identity[row.match][0]] = 0  # the match is the image of its own identity
+    passed = at_match.new_zeros(len(at_match), max_rank + 1)  # c: P(c identities before it)
     passed[:, 0] = 1
-    for share in at_match.T:  # one identity after the other joins
+    for share in at_match.T:  # add one identity at a time
         moved = passed * share[:, None]
         passed = passed - moved
         passed[:, 1:] += moved[:, :-1]
@@ -88,7 +88,7 @@ def _expected(row: _Row, max_rank: int) -> Tensor:
 
 
 def _drawn(row: _Row, draws: int, generator: torch.Generator) -> Tensor:
-    """The rank of the match in each of the drawn galleries, (draws,)."""
+    """Return the rank of the match in each of the random galleries, (draws,)."""
     chance = torch.rand(
         draws, len(row.identity), generator=generator, dtype=torch.float64, device="cpu"
     )
@@ -105,7 +105,7 @@ def _cmc(ranks: Tensor, max_rank: int) -> Tensor:
     return at_rank[1 : max_rank + 1].cumsum(0).double() / len(ranks)
 
 
-DRAWS = Setting("draws", None, "random galleries per query; without it, their expectation", least=1)
+DRAWS = Setting("draws", None, "random galleries per query; default: exact expectation", least=1)
 PROTOCOL = Cuhk03Classic(
     name="cuhk03-classic",
     title="CUHK03 (classic protocol)",

@@ -1,4 +1,4 @@
-"""DukeMTMC-reID: images of the query's identity and camera are junk."""
+"""DukeMTMC-reID: gallery images of the query's identity and camera are junk."""
 
 from reid_ext.evaluation.protocols.protocol import Protocol
 

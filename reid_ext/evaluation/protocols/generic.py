@@ -1,4 +1,4 @@
-"""No rules: every gallery image is ranked for every query, and no cameras are needed."""
+"""No junk: every gallery image is ranked for every query, and no cameras are needed."""
 
 from reid_ext.evaluation.protocols.protocol import Protocol
 

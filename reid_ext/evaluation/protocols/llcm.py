@@ -1,7 +1,7 @@
-"""LLCM: nine cameras in low light, visible against infrared, galleries drawn in ten trials.
+"""LLCM: nine cameras in low light, visible against infrared, ten trials with random galleries.
 
-Images of the query's identity and camera are junk. The CMC ranks identities by their nearest
-image; mAP and mINP rank every image.
+Gallery images of the query's identity and camera are junk. The CMC ranks identities by their
+nearest image. mAP and mINP rank every image.
 """
 
 import random
@@ -46,10 +46,10 @@ class LLCM(Protocol):
 
 
 def _drawn(gallery: Side, trial: int) -> Tensor:
-    """The gallery rows of a trial: one image of each identity and camera, in ascending order.
+    """Return the gallery rows of a trial: one image of each identity and camera, ascending.
 
-    The draw is that of the released code for images in the order of its file lists, which is the
-    order of ``data.load("llcm", root)``.
+    The draw equals that of the released code if the images are in the order of its file lists,
+    which is the order of ``data.load("llcm", root)``.
     """
     groups: dict[tuple[int, int], list[int]] = {}
     keys = zip(gallery["identities"].tolist(), gallery["cameras"].tolist(), strict=True)
@@ -60,14 +60,14 @@ def _drawn(gallery: Side, trial: int) -> Tensor:
 
 
 def _given(gallery: Side, galleries: Any) -> list[Tensor]:
-    """The rows of each trial that the caller names, int64 on the CPU."""
+    """Return the rows of each trial that the caller passed, int64 on the CPU."""
     function = gallery.function
     try:
         given = list(galleries)
     except TypeError:  # not iterable
         given = []
     if not given:
-        requirement = "hold the gallery rows of one trial or more"
+        requirement = "contain the gallery rows of at least one trial"
         raise ArgumentError(function, "galleries", requirement, described(galleries))
     trials = []
     for values in given:
@@ -75,7 +75,7 @@ def _given(gallery: Side, galleries: Any) -> list[Tensor]:
         wrong = rows[(rows < 0) | (rows >= gallery.rows)]
         if rows.ndim != 1 or len(rows) == 0 or len(wrong):
             got = f"row {int(wrong[0])}" if len(wrong) else f"shape {tuple(rows.shape)}"
-            requirement = f"hold lists of gallery rows from 0 to {gallery.rows - 1}"
+            requirement = f"contain lists of gallery rows from 0 to {gallery.rows - 1}"
             raise ArgumentError(function, "galleries", requirement, got)
         trials.append(rows)
     return trials
@@ -89,7 +89,7 @@ PROTOCOL = LLCM(
     draws=True,
     settings=(
         TRIALS,
-        Setting("galleries", None, "the gallery rows of each trial, instead of a draw"),
+        Setting("galleries", None, "gallery rows of each trial, instead of a random draw"),
     ),
     reported=(
         Reported("infrared to visible"),

@@ -1,4 +1,4 @@
-"""Market-1501: images of the query's identity and camera are junk, and so is identity -1.
+"""Market-1501: gallery images of the query's identity and camera are junk, and so is identity -1.
 
 Identity 0 stays in the gallery: its images are distractors.
 """

@@ -1,4 +1,4 @@
-"""MSMT17: images of the query's identity and camera are junk."""
+"""MSMT17: gallery images of the query's identity and camera are junk."""
 
 from reid_ext.evaluation.protocols.protocol import Protocol
 

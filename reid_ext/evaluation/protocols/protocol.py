@@ -1,7 +1,7 @@
-"""What a protocol is: the columns it needs, its junk, its galleries, and how ranks become numbers.
+"""Protocol: required columns, junk rule, galleries, and how ranks become metrics.
 
-A protocol is an object in a file of its own. Most are a :class:`Protocol` with other values;
-one that draws galleries or counts a CMC of its own is a subclass that overrides a method.
+Each protocol is an object in its own file. Most are a :class:`Protocol` with other values. A
+protocol that draws galleries or computes the CMC differently is a subclass that overrides a method.
 """
 
 from collections.abc import Mapping
@@ -20,13 +20,19 @@ class Setting:
     """An option of a protocol: a keyword of :func:`evaluate` and a flag of the command line.
 
     Attributes:
-        name: The keyword; the flag is ``--name``.
-        default: The value where it is not given.
+        name: The keyword. The flag is ``--name``.
+        default: The value if the option is not given.
         help: One line for the help text.
-        choices: The values it may have; empty: any integer from ``least`` on, or, with ``least``
-            None, an object that only Python code can give.
-        least: The smallest integer.
-        code_only: Whether only Python code gives it, although it could be typed.
+        choices: Allowed values. If empty, any integer of at least ``least`` is allowed. If
+            ``least`` is None too, the value is an object that only Python code can pass.
+        least: The smallest allowed integer.
+        code_only: Whether the option exists in Python only, not as a flag.
+
+    Examples:
+        >>> from reid_ext.evaluation import Setting
+        >>> shots = Setting("shots", 1, "gallery images per identity and camera", choices=(1, 10))
+        >>> shots.read("evaluate", 10), shots.read("evaluate", None), shots.is_flag
+        (10, 1, True)
     """
 
     name: str
@@ -38,11 +44,11 @@ class Setting:
 
     @property
     def is_flag(self) -> bool:
-        """Whether it is a flag of the command line."""
+        """Whether the option is a flag of the command line."""
         return not self.code_only and (bool(self.choices) or self.least is not None)
 
     def read(self, function: str, value: Any) -> Any:
-        """The value, or the default for None."""
+        """Return the checked value, or the default for None."""
         if value is None:
             return self.default
         if self.choices:
@@ -51,22 +57,36 @@ class Setting:
 
 
 SEED = Setting("seed", 0, "seed of the random draws", least=0)
-TRIALS = Setting("trials", 10, "how many random galleries to draw", least=1)
+TRIALS = Setting("trials", 10, "number of random galleries to draw", least=1)
 
 
 class Trial(NamedTuple):
-    """The queries and gallery images of one evaluation; None: all of them."""
+    """Row numbers of the queries and gallery images of one evaluation; None stands for all rows.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext.evaluation import Trial
+        >>> trial = Trial(gallery=torch.tensor([0, 2]))
+        >>> trial.query is None, trial.gallery.tolist()
+        (True, [0, 2])
+    """
 
     query: Tensor | None = None  # row numbers, int64 on the CPU
     gallery: Tensor | None = None
 
 
 class Reported(NamedTuple):
-    """A result that papers report: its name, the settings, and whether the sides are exchanged."""
+    """A result that papers report: name, settings, and whether query and gallery are swapped.
+
+    Examples:
+        >>> from reid_ext.evaluation import PROTOCOLS
+        >>> [result.name for result in PROTOCOLS["regdb"].results()]
+        ['visible to thermal', 'thermal to visible']
+    """
 
     name: str
     settings: Mapping[str, Any] = MappingProxyType({})
-    exchanged: bool = False  # the gallery's images are the queries
+    exchanged: bool = False  # the images of the gallery are the queries
 
 
 @dataclass(frozen=True)
@@ -74,23 +94,37 @@ class Protocol:
     """The rules of one evaluation.
 
     Attributes:
-        name: What ``protocol=`` and ``--protocol`` take.
-        title: The name of the dataset or setting in print.
+        name: Value of the argument ``protocol`` and of the flag ``--protocol``.
+        title: Name of the dataset or setting in print.
         reference: Paper and official code.
-        columns: The columns that queries and gallery must have.
+        columns: Columns that queries and gallery must have.
         same: Gallery images that agree with the query in all these columns are junk.
-        junk: That rule in words.
+        junk: Description of that rule.
         ignored_identity: Gallery images of this identity are left out for every query.
-        metric: The default distance.
-        average_precision: The default rule of the average precision.
+        metric: Default distance.
+        average_precision: Default rule of the average precision.
         cmc: What the CMC counts.
-        draws: Whether galleries are drawn, so that the result is the mean over trials.
+        draws: Whether galleries are drawn at random, so that the result is the mean over trials.
         one_set: Whether queries and gallery are drawn from a single set.
         same_queries: Whether all trials have the same queries.
         cmc_of_first_matches: Whether the CMC follows from the ``first_match`` of each query, so
-            that confidence intervals can be drawn from the queries.
-        settings: Its options.
-        reported: The results that papers report; empty: one, by the name of the protocol.
+            that confidence intervals can be computed by resampling queries.
+        settings: Options of the protocol.
+        reported: Results that papers report. If empty, there is one, named after the protocol.
+
+    Examples:
+        >>> from reid_ext import evaluate_distances
+        >>> from reid_ext.evaluation import Protocol
+        >>> same_camera = Protocol(
+        ...     name="other-cameras", title="other cameras only", reference="", same=("cameras",),
+        ...     junk="same camera",
+        ... )
+        >>> ranking = evaluate_distances(
+        ...     [[0.1, 0.2]], query_ids=[1], gallery_ids=[2, 1], query_cameras=[1],
+        ...     gallery_cameras=[1, 2], protocol=same_camera,
+        ... )
+        >>> ranking.rank(1)  # the nearest image is from the query's camera, so it is junk
+        1.0
     """
 
     name: str
@@ -111,10 +145,11 @@ class Protocol:
     reported: tuple[Reported, ...] = ()
 
     def read_settings(self, function: str, given: Mapping[str, Any]) -> dict[str, Any]:
-        """All settings, with defaults for what is not given.
+        """Return all settings, with defaults for those that are not given.
 
         Raises:
-            ArgumentError: a value out of range, or a name that is no setting of this protocol.
+            ArgumentError: If a value is out of range or the protocol does not have a setting of
+                that name.
         """
         known = {setting.name: setting for setting in self.settings}
         for name, value in given.items():
@@ -127,10 +162,11 @@ class Protocol:
         return {name: s.read(function, given.get(name)) for name, s in known.items()}
 
     def prepare(self, side: Side, settings: Mapping[str, Any]) -> Side:
-        """The side with every column that the rules need.
+        """Return the side with every column that the rules need.
 
         Raises:
-            ArgumentError: a column is missing or has values that the protocol does not know.
+            ArgumentError: If a column is missing or contains values that the protocol does not
+                allow.
         """
         for column in self.columns:
             if column not in side.columns:
@@ -139,26 +175,26 @@ class Protocol:
                 raise side.error(column, requirement, "None", advice if column == "cameras" else "")
         if "cameras" in self.same and bool((side["cameras"] < 0).any()):
             got = str(int(side["cameras"].min()))
-            advice = "images whose camera is unknown would count as being from one camera"
+            advice = "a negative number for unknown cameras would count as one camera"
             raise side.error("cameras", "not be negative", got, advice)
         return side
 
     def trials(self, query: Side, gallery: Side, settings: Mapping[str, Any]) -> list[Trial]:
-        """The evaluations to make, one for most protocols."""
+        """Return the evaluations to make, which is one for most protocols."""
         return [Trial()]
 
     def match(
         self, query: Side, gallery: Side, settings: Mapping[str, Any], rules: Rules
     ) -> Matches:
-        """Who matches whom in one trial, and who is junk."""
+        """Return the matches and the junk of one trial."""
         return match(query, gallery, self.same, self.ignored_identity, rules)
 
     def left_out(self, query: Side, gallery: Side, rules: Rules) -> Tensor:
-        """(Q, G) bool: the pairs of one trial that are left out."""
+        """Return which pairs of one trial are left out, (Q, G) bool."""
         return left_out(query, gallery, self.same, self.ignored_identity, rules)
 
     def needs_keys(self, settings: Mapping[str, Any]) -> bool:
-        """Whether :meth:`curve` needs the order keys of all pairs."""
+        """Return whether :meth:`curve` needs the order keys of all pairs."""
         return False
 
     def curve(
@@ -170,28 +206,39 @@ class Protocol:
         settings: Mapping[str, Any],
         max_rank: int,
     ) -> "Curve":
-        """What the CMC is made of where it is not the rank of the first match.
+        """Return how the CMC is computed if it does not follow from the rank of the first match.
 
-        ``keys`` (Q, G) order the gallery of each query, smaller first; they and ``gallery`` are
-        without ignored images.
+        ``keys`` (Q, G) order the gallery of each query, smaller first. Neither ``keys`` nor
+        ``gallery`` contain ignored images.
         """
         return Curve()
 
     def describe(self, settings: Mapping[str, Any], query: Side) -> dict[str, Any]:
-        """The settings as the provenance of a ranking of these queries shows them."""
+        """Return the settings as the provenance of a ranking shows them."""
         return {name: value for name, value in settings.items() if value is not None}
 
     def results(self) -> tuple[Reported, ...]:
-        """The results that papers report, the first of which is the headline."""
+        """Return the results that papers report; the first one is the headline."""
         return self.reported or (Reported(self.name),)
 
     def cmc_of(self, settings: Mapping[str, Any]) -> str:
-        """What the CMC counts under these settings."""
+        """Return what the CMC counts under these settings."""
         return self.cmc
 
 
 class Curve(NamedTuple):
-    """How a CMC differs from that of first matches: by their ranks (Q,), or as a whole."""
+    """How a CMC differs from that of first matches: other ranks of shape (Q,), or a whole curve.
+
+    If both fields are None, the CMC follows from the rank of each query's first match.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext.evaluation.protocols import Curve
+        >>> Curve().first_ranks is None
+        True
+        >>> Curve(cmc=torch.tensor([0.5, 1.0])).cmc.tolist()
+        [0.5, 1.0]
+    """
 
     first_ranks: Tensor | None = None
     cmc: Tensor | None = None

@@ -1,7 +1,8 @@
-"""RegDB: visible against thermal images, either way; every gallery image is ranked.
+"""RegDB: visible against thermal images, in either direction; every gallery image is ranked.
 
-RegDB has ten trials, each with its own split of the identities, so each has a model of its own:
-one trained on trial 1 has seen test identities of trial 2. Papers report the mean.
+RegDB has ten trials, each with its own split of the identities and therefore with its own model: a
+model trained on trial 1 has seen test identities of trial 2. Papers report the mean over the
+trials.
 """
 
 from collections.abc import Mapping
@@ -18,14 +19,14 @@ NUMBERS = tuple(range(1, 11))
 
 @dataclass(frozen=True)
 class RegDB(Protocol):
-    """The RegDB protocol; its settings say which of the ten trials the features belong to."""
+    """The RegDB protocol; its settings record which of the ten trials the features belong to."""
 
     def read_settings(self, function: str, given: Mapping[str, Any]) -> dict[str, Any]:
         settings = super().read_settings(function, given)
         trial, of_model = settings["trial"], settings["model_trial"]
         if of_model is not None and of_model != trial:
-            requirement = f"be the trial that is evaluated ({trial})"
-            advice = "a model of another trial was trained on some of these identities"
+            requirement = f"equal trial ({trial})"
+            advice = "other models were trained on some of these test identities"
             raise ArgumentError(function, "model_trial", requirement, str(of_model), advice)
         return settings
 
@@ -38,9 +39,7 @@ class RegDB(Protocol):
         wanted = int((settings["direction"] == DIRECTIONS[0]) != is_query)  # 1: thermal
         if bool((modalities != wanted).any()):
             requirement = f"be {wanted} (0 visible, 1 thermal) for {settings['direction']}"
-            raise side.error(
-                "modalities", requirement, str(1 - wanted), "exchange query and gallery"
-            )
+            raise side.error("modalities", requirement, str(1 - wanted), "swap query and gallery")
         return side
 
     def describe(self, settings: Mapping[str, Any], query: Side) -> dict[str, Any]:
@@ -50,10 +49,10 @@ class RegDB(Protocol):
 
 
 def _direction(query: Side) -> str:
-    """The direction by the modality of the queries, where that is known."""
+    """Return the direction that follows from the modality of the queries, if it is known."""
     modalities = query.columns.get("modalities")
     if modalities is None or query.rows == 0:
-        return "as given"
+        return "unknown"
     return DIRECTIONS[int(modalities[0] != 0)]
 
 
@@ -68,14 +67,16 @@ PROTOCOL = RegDB(
         Setting(
             "direction",
             None,
-            "modality of queries and gallery; without it, as the files say",
+            "modality of queries and gallery; default: that of the files",
             DIRECTIONS,
         ),
+        Setting("trial", None, "number of the trial that is evaluated", NUMBERS, code_only=True),
         Setting(
-            "trial", None, "the trial whose test identities these are", NUMBERS, code_only=True
-        ),
-        Setting(
-            "model_trial", None, "the trial that the model was trained on", NUMBERS, code_only=True
+            "model_trial",
+            None,
+            "number of the trial of the model's training",
+            NUMBERS,
+            code_only=True,
         ),
     ),
     reported=(

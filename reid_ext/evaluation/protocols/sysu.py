@@ -1,7 +1,7 @@
-"""SYSU-MM01: infrared queries, a drawn visible gallery, the mean over ten trials.
+"""SYSU-MM01: infrared queries, random visible galleries, and the mean over ten trials.
 
-A query ranks the images of its trial's gallery that were not taken at its own location: a query
-of camera 3 ranks no image of camera 2, of whatever identity.
+A query ranks the images of its trial's gallery that were taken at other locations than its own: a
+query of camera 3 ranks no image of camera 2, regardless of identity.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ from reid_ext.evaluation.protocols.protocol import (
 
 CAMERAS = {"all": (1, 2, 4, 5), "indoor": (1, 2)}  # of the gallery, by mode
 QUERY_CAMERAS = (3, 6)
-LOCATIONS = (0, 1, 2, 2, 4, 5, 6)  # of each camera number; cameras 2 and 3 look at one place
+LOCATIONS = (0, 1, 2, 2, 4, 5, 6)  # by camera number; cameras 2 and 3 share a location
 Permutations: TypeAlias = Mapping[tuple[int, int], np.ndarray]
 
 
@@ -44,12 +44,13 @@ class _Group(NamedTuple):
 class Sysu(Protocol):
     """The SYSU-MM01 protocol.
 
-    Trial t draws with one ``numpy.random.default_rng([seed, t])``, which permutes the images of
-    each (identity, camera) of the mode, in ascending order of these; the first ``shots`` are taken.
-    The images of a group come in the order of the column ``images`` (then the order of the rows
-    does not matter), or without it of the rows. A smaller group gives all it has. With
-    ``permutations``, (camera, identity) -> image numbers of shape (>= trials, n) as in the official
-    ``rand_perm_cam.mat``, trial t takes the first ``shots`` of row t.
+    Trial t uses one ``numpy.random.default_rng([seed, t])`` to permute the images of each
+    (identity, camera) of the mode, in ascending order, and takes the first ``shots`` of each group.
+    Within a group images are sorted by the column ``images``, so that the order of the rows does
+    not matter. Without that column, they keep the order of the rows. A group with fewer images
+    contributes all of them. ``permutations`` maps (camera, identity) to image numbers of shape (>=
+    trials, n), as in the official ``rand_perm_cam.mat``. Trial t then takes the first ``shots``
+    numbers of row t.
     """
 
     def prepare(self, side: Side, settings: Mapping[str, Any]) -> Side:
@@ -66,7 +67,7 @@ class Sysu(Protocol):
     def trials(self, query: Side, gallery: Side, settings: Mapping[str, Any]) -> list[Trial]:
         permutations, shots = settings["permutations"], settings["shots"]
         if permutations is not None and not isinstance(permutations, Mapping):
-            requirement = "map (camera, identity) to image numbers"
+            requirement = "be a mapping from (camera, identity) to image numbers"
             got = described(permutations)
             raise ArgumentError(gallery.function, "permutations", requirement, got)
         if permutations is not None and "images" not in gallery.columns:
@@ -83,7 +84,7 @@ class Sysu(Protocol):
         return [Trial(None, torch.from_numpy(rows)) for rows in drawn]
 
     def needs_keys(self, settings: Mapping[str, Any]) -> bool:
-        return True  # they are shared by all trials
+        return True  # all trials share the keys
 
     def curve(
         self,
@@ -107,7 +108,7 @@ class Sysu(Protocol):
 
 
 def _groups(gallery: Side, of_mode: tuple[int, ...]) -> list[_Group]:
-    """The images of each (identity, camera), in ascending order of these."""
+    """Return the images of each (identity, camera), in ascending order of these."""
     identity, camera = (gallery[name].cpu().numpy() for name in ("identities", "cameras"))
     number = np.arange(gallery.rows)
     if "images" in gallery.columns:
@@ -116,7 +117,7 @@ def _groups(gallery: Side, of_mode: tuple[int, ...]) -> list[_Group]:
     order = order[np.isin(camera[order], of_mode)]
     if len(order) == 0:
         got = f"none in {gallery.rows} images"
-        raise gallery.error("cameras", f"have an image of cameras {of_mode}", got)
+        raise gallery.error("cameras", f"contain one of the cameras {of_mode}", got)
     changes = (np.diff(identity[order]) != 0) | (np.diff(camera[order]) != 0)
     groups = []
     for rows in np.split(order, np.flatnonzero(changes) + 1):
@@ -124,7 +125,7 @@ def _groups(gallery: Side, of_mode: tuple[int, ...]) -> list[_Group]:
         twice = group.numbers[1:][np.diff(group.numbers) == 0]
         if len(twice):
             got = f"{twice[0]} twice in camera {group.camera}, identity {group.identity}"
-            raise gallery.error("images", "differ within a camera and identity", got)
+            raise gallery.error("images", "be unique within a camera and identity", got)
         groups.append(group)
     return groups
 
@@ -144,26 +145,26 @@ def _official(
         wanted = min(shots, len(group.rows))
         numbers = _row(function, permutations, group, trial)[:shots]
         if len(np.unique(numbers)) < max(wanted, len(numbers)):
-            requirement = f"name {wanted} different images in each row"
+            requirement = f"contain {wanted} different image numbers in each row"
             raise ArgumentError(function, "permutations", requirement, f"{numbers.tolist()} {of}")
         place = np.searchsorted(group.numbers, numbers).clip(max=len(group.numbers) - 1)
         missing = numbers[group.numbers[place] != numbers]
         if len(missing):
-            requirement = f"name images of the gallery ({len(group.rows)} {of})"
+            requirement = f"contain image numbers of the gallery ({len(group.rows)} {of})"
             raise ArgumentError(function, "permutations", requirement, f"number {missing[0]}")
         chosen.append(group.rows[place])
     return np.sort(np.concatenate(chosen))
 
 
 def _row(function: str, permutations: Permutations, group: _Group, trial: int) -> np.ndarray:
-    """The image numbers of a group in the order of a trial."""
+    """Return the image numbers of a group in the order of a trial."""
     given = permutations.get((group.camera, group.identity), np.empty((0, 0), np.int64))
     try:
         permutation = np.asarray(given)
     except (TypeError, ValueError, RuntimeError):
         permutation = np.empty(0)
     if permutation.dtype.kind not in "iu" or permutation.ndim != 2 or len(permutation) <= trial:
-        requirement = "have a row of image numbers, integers, for each of the trials"
+        requirement = "contain one row of integer image numbers for each trial"
         got = f"{described(given)} for camera {group.camera}, identity {group.identity}"
         raise ArgumentError(function, "permutations", requirement, got)
     return permutation[trial]
@@ -189,7 +190,7 @@ PROTOCOL = Sysu(
             "official: rank identities by their nearest image; per_image: rank every image",
             ("official", "per_image"),
         ),
-        Setting("permutations", None, "the official draw, from rand_perm_cam.mat"),
+        Setting("permutations", None, "the official permutations of rand_perm_cam.mat"),
     ),
     reported=tuple(
         Reported(f"{mode}, {shots}-shot", {"mode": mode, "shots": shots})

@@ -1,4 +1,4 @@
-"""PKU VehicleID: one random image of each identity is the gallery, all others are queries."""
+"""PKU VehicleID: one random image of each identity is the gallery; all other images are queries."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,15 +15,16 @@ from reid_ext.evaluation.protocols.protocol import SEED, TRIALS, Protocol, Trial
 class VehicleID(Protocol):
     """The VehicleID protocol: queries and gallery are drawn from one set in each trial.
 
-    Trial t draws with ``numpy.random.default_rng([seed, t])``. Identities with a single image are
-    in the gallery alone. With one match per query, mAP is the mean reciprocal rank.
+    Trial t draws with ``numpy.random.default_rng([seed, t])``. The image of an identity with a
+    single image is always in the gallery. Each query has one match, so mAP is the mean reciprocal
+    rank.
     """
 
     def trials(self, query: Side, gallery: Side, settings: Mapping[str, Any]) -> list[Trial]:
         ids = query["identities"].cpu().numpy()
         if len(np.unique(ids)) == len(ids):
-            got = f"{len(ids)} identities of one image each"
-            raise query.error("identities", "have an identity with two images", got)
+            got = f"{len(ids)} identities with one image each"
+            raise query.error("identities", "contain an identity with at least two images", got)
         return [_drawn(ids, settings["seed"], trial) for trial in range(settings["trials"])]
 
 

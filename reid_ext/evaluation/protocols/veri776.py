@@ -1,4 +1,4 @@
-"""VeRi-776: images of the query's vehicle and camera are junk."""
+"""VeRi-776: gallery images of the query's vehicle and camera are junk."""
 
 from reid_ext.evaluation.protocols.protocol import Protocol
 
