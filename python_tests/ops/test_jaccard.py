@@ -157,5 +157,5 @@ def test_jaccard_distance_is_exported():
 
 def test_jaccard_distance_without_scipy_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.sparse", None)
-    with pytest.raises(ImportError, match=r"to_scipy needs SciPy.*pip install scipy"):
+    with pytest.raises(ImportError, match=r"to_scipy requires SciPy.*pip install scipy"):
         jaccard_distance(people(9), 3, 2).to_scipy()

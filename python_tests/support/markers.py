@@ -17,6 +17,8 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_deselected(items):
+    if not items:  # pytest --last-failed calls this with an empty list
+        return
     stash = items[0].config.stash
     slow = sum(item.get_closest_marker("slow") is not None for item in items)
     stash[SLOW_LEFT_OUT] = stash.get(SLOW_LEFT_OUT, 0) + slow
