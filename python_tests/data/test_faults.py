@@ -148,7 +148,7 @@ def test_number_of_another_kind_is_refused(call, value):
 )
 @pytest.mark.parametrize("value", ["word", ["a", "b"], [[0], [1, 2]], [2**70, 1], {}])
 def test_op_refuses_labels_that_are_no_integers_by_name(call, argument, value):
-    pattern = f"^{argument} must (be integers|be a regular array|have shape)"
+    pattern = f"^{argument} must (be integers|be convertible to a NumPy array|have shape)"
     with pytest.raises(ArgumentError, match=pattern):
         call(value)
 

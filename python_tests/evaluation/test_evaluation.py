@@ -261,7 +261,7 @@ def arguments(**changed):
         ),
         ({"gallery": torch.eye(4).long()}, "gallery must be float32.* got torch.int64"),
         ({"gallery": np.eye(4, dtype=int)}, "gallery must be float32.* got int64"),
-        ({"gallery": [[1.0], [1.0, 2.0]]}, "gallery must be a regular array"),
+        ({"gallery": [[1.0], [1.0, 2.0]]}, "gallery must be convertible to a NumPy array"),
         ({"query_ids": [1, 2]}, r"query_ids must have shape \(3,\), one for each row of query"),
         ({"gallery_ids": [[1, 2, 3, 4]]}, r"gallery_ids must have shape \(4,\).*got \(1, 4\)"),
         ({"query_ids": [1.0, 2.0, 3.0]}, "query_ids must be integers, got float64"),

@@ -59,7 +59,7 @@ def test_indexing_selects_features_and_columns():
         with pytest.raises(ArgumentError, match="rows must be a slice"):
             made[rows]
     with pytest.raises(
-        ArgumentError, match="camera must be a column of the set .identities, cameras"
+        ArgumentError, match=r"camera must be a column of the set \(identities, cameras"
     ):
         made.where(camera=3)
 

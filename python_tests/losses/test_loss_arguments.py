@@ -117,9 +117,9 @@ def test_random_triplets_validate_modalities():
     torch.testing.assert_close(Random()(x, Y, kinds), Random()(x, Y, torch.tensor(kinds)))
     with pytest.raises(ValueError, match=r"ExpATLoss: modalities must have shape \(6,\)"):
         Random()(x, Y, kinds[:5])
-    with pytest.raises(ValueError, match="key_modalities must be given when both"):
+    with pytest.raises(ValueError, match="key_modalities must be given when keys and"):
         Random()(x, Y, kinds, keys=keys, key_labels=Y)
-    with pytest.raises(ValueError, match="key_modalities must be None unless both"):
+    with pytest.raises(ValueError, match="key_modalities must be None unless keys and"):
         Random()(x, Y, keys=keys, key_labels=Y, key_modalities=kinds)
 
 

@@ -285,4 +285,6 @@ def _array(function: str, argument: str, values: Any) -> np.ndarray:
     try:
         return np.asarray(values)
     except (ValueError, TypeError, RuntimeError) as error:
-        raise ArgumentError(function, argument, "be a regular array", str(error)[:80]) from error
+        requirement = "be convertible to a NumPy array"
+        value = f"a {type(values).__name__} ({str(error)[:80]})"
+        raise ArgumentError(function, argument, requirement, value) from error

@@ -117,12 +117,12 @@ class FeatureSet:
 
     @property
     def identities(self) -> Tensor | None:
-        """Integers (N,), int64; None if unknown."""
+        """Identities of shape (N,), int64, or None if unknown."""
         return self.columns.get("identities")  # type: ignore[return-value]
 
     @property
     def cameras(self) -> Tensor | None:
-        """Integers (N,), int64; None if unknown."""
+        """Cameras of shape (N,), int64, or None if unknown."""
         return self.columns.get("cameras")  # type: ignore[return-value]
 
     def is_read_in_blocks(self, device: torch.device) -> bool:
@@ -183,10 +183,15 @@ class FeatureSet:
     def where(self, **conditions: Any) -> "FeatureSet":
         """Return the rows whose columns have the given values.
 
-        For example, ``where(cameras=3, identities=[1, 2])``.
-
         Raises:
             ArgumentError: a column is missing.
+
+        Examples:
+            >>> import numpy as np
+            >>> from reid_ext import FeatureSet
+            >>> images = FeatureSet(np.eye(4), identities=[1, 2, 1, 3], cameras=[1, 1, 2, 1])
+            >>> images.where(cameras=1, identities=[1, 2]).identities
+            tensor([1, 2])
         """
         chosen = np.ones(len(self), bool)
         for name, values in conditions.items():

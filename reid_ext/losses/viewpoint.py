@@ -266,6 +266,7 @@ class ViewpointAwareLoss(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
+        """Initialise both classifiers with small random weights."""
         nn.init.normal_(self.identity_weight, std=_INITIAL_STD)
         nn.init.normal_(self.view_weight, std=_INITIAL_STD)
 
@@ -278,11 +279,13 @@ class ViewpointAwareLoss(nn.Module):
 
     @named()
     def identity_loss(self, features: Tensor, labels: Tensor) -> Tensor:
+        """Return the cross entropy over identities, L_y."""
         logits = _logits(features, self.identity_weight)
         return ops.adaptive_label_smoothing_loss(logits, labels, alpha=self.alpha)
 
     @named()
     def viewpoint_loss(self, features: Tensor, labels: Tensor, views: Tensor) -> Tensor:
+        """Return the cross entropy over (identity, view) classes, L_v, without gamma."""
         return ops.viewpoint_loss(
             _logits(features, self.view_weight.flatten(0, 1)),
             labels,
@@ -294,6 +297,7 @@ class ViewpointAwareLoss(nn.Module):
         )
 
     def regularisation_loss(self) -> Tensor:
+        """Return the regularisation of the two classifiers, L_R, without beta."""
         if self.regularisation == "euclidean":
             return euclidean_regularisation(self.view_weight, self.present)
         return angular_regularisation(self.identity_weight, self.view_weight, self.present)

@@ -106,7 +106,7 @@ class TwoStream(nn.Module):
 
     @property
     def widths(self) -> list[int]:
-        """The number of features of each head."""
+        """Number of features of each head."""
         return [head.classifier.in_features for head in self.heads]
 
     def split(self, embedding: Embedding) -> list[Embedding]:
