@@ -1,7 +1,7 @@
 // The three metrics: how a product of rows becomes a distance to compare, and the distance of one
 // pair with its gradient. Host and device share all of this code.
 //
-//   cosine              1 - x.y / (|x| |y|), in [0, 2]; a zero row has cosine 0 to everything
+//   cosine              1 - x.y / (|x| |y|), in [0, 2]; a zero row has cosine 0 to every row
 //   euclidean           |x - y|
 //   squared_euclidean   |x - y|^2
 //

@@ -171,8 +171,10 @@ int main() {
   test_estimates_pay(3, true);
   test_estimates_pay(0, false);
   test_choice_by_environment();
-  test_refuses({{0, 1, 2}, {0, 2}}, "positive_indices must be in [0, 2), the gallery, got 2");
-  test_refuses({{0, 1, 2}, {-1, 0}}, "positive_indices must be in [0, 2), the gallery, got -1");
+  test_refuses({{0, 1, 2}, {0, 2}},
+               "positive_indices must be in [0, 2), the indices of the gallery, got 2");
+  test_refuses({{0, 1, 2}, {-1, 0}},
+               "positive_indices must be in [0, 2), the indices of the gallery, got -1");
   test_refuses({{0, 1, 1}, {0, 1}},
                "positive_offsets must rise from 0 to the number of indices, 2");
   test_refuses({{0, 9, 2}, {0, 1}},

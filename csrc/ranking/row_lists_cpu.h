@@ -20,7 +20,7 @@ inline void check_range(const char* op, const char* name, const Tensor& indices,
   const int64_t* values = indices.const_data_ptr<int64_t>();
   for (int64_t k = 0; k < indices.numel(); ++k) {
     STD_TORCH_CHECK(values[k] >= 0 && values[k] < size, op, ": ", name, " must be in [0, ", size,
-                    "), ", of, ", got ", values[k]);
+                    "), the indices of ", of, ", got ", values[k]);
   }
 }
 

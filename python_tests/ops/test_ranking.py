@@ -295,8 +295,8 @@ WRONG_VALUES = [
     ("positive_offsets", [0, 5, 4], "must rise from 0 to the number of indices, 4"),
     ("positive_offsets", [0, -1, 4], "must rise from 0 to the number of indices, 4"),
     ("junk_offsets", [0, 1, 2], "must rise from 0 to the number of indices, 1"),
-    ("positive_indices", [2, 0, 1, 3], r"must be in \[0, 3\), the gallery, got 3"),
-    ("junk_indices", [-1], r"must be in \[0, 3\), the gallery, got -1"),
+    ("positive_indices", [2, 0, 1, 3], r"must be in \[0, 3\), the indices of the gallery, got 3"),
+    ("junk_indices", [-1], r"must be in \[0, 3\), the indices of the gallery, got -1"),
 ]
 
 
