@@ -93,7 +93,7 @@ def test_rerank_refuses_another_ending(run, files, tmp_path):
             "and at most 89 (the number of other images), got 90",
         ),
         (["--top", "0"], "reid-ext rerank: --top must be an integer >= 1, got 0"),
-        (["--top", "71"], "--top must be an integer >= 1 and at most 70 (the number of gallery images)"),
+        (["--top", "71"], "--top must be an integer >= 1 and at most 70 (the number of gallery"),
         (
             ["--lambda-value", "nan"],
             "--lambda-value must be a finite number >= 0 and",

@@ -105,9 +105,7 @@ def test_bootstrap_raises_for_invalid_arguments(keywords, message):
 
 
 def test_bootstrap_raises_for_a_mean_over_trials():
-    with pytest.raises(
-        ValueError, match="ranking must be the result of a single"
-    ):
+    with pytest.raises(ValueError, match="ranking must be the result of a single"):
         bootstrap(mean_of_trials([ranked(), ranked()]))
 
 

@@ -100,7 +100,7 @@ def test_llcm_breaks_ties_by_gallery_index():
         gallery_cameras=[2, 2],
         galleries=[[0, 1]],
     )
-    assert ranking.rank(1) == 1.0 and ranking.mAP == 1.0  # identity 2 is lower, and comes second
+    assert ranking.rank(1) == 1.0 and ranking.mAP == 1.0  # identity 2 has the higher gallery index
 
 
 @pytest.mark.parametrize("metric", ["cosine", "squared_euclidean"])

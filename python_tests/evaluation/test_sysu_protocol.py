@@ -9,9 +9,9 @@ from reid_ext.evaluation import evaluate_sysu, select_galleries
 
 
 def ranked(query, gallery, distances=None, **options):
-    """Evaluate queries [(identity, camera)] on a gallery of such, given nearest first.
+    """Evaluate queries [(identity, camera)] on a gallery in the same form, nearest first.
 
-    On a line, query at 0 and gallery at 1, 2, 3, …, or at the given distances.
+    Features are on a line: queries at 0, and gallery images at 1, 2, 3, … or at ``distances``.
     """
     at = range(1, len(gallery) + 1) if distances is None else distances
     return evaluate_sysu(

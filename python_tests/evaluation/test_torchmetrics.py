@@ -146,9 +146,7 @@ def gathered(rank):
     for part in rows[: 60 - 7 * (1 - rank)].split(16):  # of different size
         metric.update(**some(p, part, indices=part))
     if rank == 1:
-        last = torch.arange(
-            120 - 16, 120, 2
-        )  # images left out so far, and a duplicate
+        last = torch.arange(120 - 16, 120, 2)  # images left out so far, and a duplicate
         metric.update(**some(p, last, indices=last))
     return metric.compute()["mAP"]
 

@@ -66,8 +66,9 @@ def verify(
         gallery: A :class:`FeatureSet`, or features of shape (G, D), as in :func:`evaluate`.
         query_ids: Identities of shape (Q,). Required if ``query`` is not a :class:`FeatureSet`.
         gallery_ids: Identities of shape (G,). Required if ``gallery`` is not a :class:`FeatureSet`.
-        query_cameras: Cameras of shape (Q,). Optional for protocol ``"generic"`` only.
-        gallery_cameras: Cameras of shape (G,). Optional for protocol ``"generic"`` only.
+        query_cameras: Cameras of shape (Q,). Required by all protocols except ``"generic"`` and
+            ``"regdb"``.
+        gallery_cameras: Cameras of shape (G,), required by the same protocols.
         protocol: As in :func:`evaluate`, except protocols that draw galleries. Default:
             ``"market1501"``.
         metric: ``"cosine"`` (default), ``"euclidean"`` or ``"squared_euclidean"``.

@@ -35,8 +35,7 @@ def evaluate_viewpoint(
             a :class:`FeatureSet` with the columns below, or as an array with the labels below.
         ids: Identities of shape (N,).
         cameras: Cameras of shape (N,), for the junk rule of ``protocol``. The source does not say
-            whether images of the query's camera are left out. Here they are, as in all other
-            protocols with cameras.
+            whether images of the query's camera are left out. This function follows the protocol.
         views: Viewpoints of shape (N,), any integers. Images of another viewpoint than ``view``,
             such as -1 for unknown, are used only as gallery images of kind ``"cross"``.
         view: The viewpoint of the queries.

@@ -76,12 +76,14 @@ class Pairs(NamedTuple):
     Examples:
         >>> import torch
         >>> from reid_ext import evaluate_distances
-        >>> frames = torch.tensor([10, 900])  # of the gallery; the query is of frame 0
+        >>> query_frames, gallery_frames = torch.tensor([0]), torch.tensor([10, 900])
+        >>> def is_near_in_time(pairs):
+        ...     return gallery_frames[pairs.gallery_rows] - query_frames[pairs.query_rows] < 100
         >>> ranking = evaluate_distances(
         ...     [[0.1, 0.2]], query_ids=[1], gallery_ids=[2, 1], protocol="generic",
-        ...     junk=lambda pairs: frames[pairs.gallery_rows] < 100 + 0 * pairs.query_rows,
+        ...     junk=is_near_in_time,
         ... )
-        >>> ranking.rank(1)
+        >>> ranking.rank(1)  # the first image is junk
         1.0
     """
 
