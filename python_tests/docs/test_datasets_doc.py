@@ -11,7 +11,7 @@ TEXT = (ROOT / "docs" / "datasets.md").read_text()
 
 
 def test_every_dataset_is_in_the_table_of_layouts():
-    rows = re.findall(r"^\| `([^`]+)` \| .* \|(.*)\|$", TEXT.split("## Evaluation")[0], re.MULTILINE)
+    rows = re.findall(r"^\| `([^`]+)` \| .* \|(.*)\|$", TEXT.split("## Eval")[0], re.MULTILINE)
     assert [name for name, _ in rows] == list(MODULES)
     assert {name for name, synthetic in rows if synthetic.strip()} == set(LAYOUTS)
 

@@ -74,8 +74,7 @@ class EvaluationTransform:
         std: Standard deviation of each channel for values in [0, 1]. Default: that of ImageNet.
 
     Shape:
-        - image: :math:`(H, W, 3)`, uint8, RGB, any size
-        - output: :math:`(3, height, width)`, float32
+        image (H, W, 3), uint8, RGB, of any size; returns (3, height, width), float32.
 
     Raises:
         ArgumentError: ``size``, ``mean`` or ``std`` is invalid.
@@ -125,8 +124,7 @@ class TrainingTransform:
         std: Standard deviation of each channel for values in [0, 1]. Default: that of ImageNet.
 
     Shape:
-        - image: :math:`(H, W, 3)`, uint8, RGB, any size
-        - output: :math:`(3, height, width)`, float32
+        image (H, W, 3), uint8, RGB, of any size; returns (3, height, width), float32.
 
     Raises:
         ArgumentError: An argument is out of range.

@@ -84,6 +84,6 @@ def _session(path: Path, providers: tuple[str, ...]) -> Any:
         ) from None
     try:
         return onnxruntime.InferenceSession(path, providers=list(providers))
-    except Exception as error:  # onnxruntime's error classes have no common base
+    except Exception as error:  # onnxruntime has one class for each error code
         got, advice = f"{path} ({str(error).splitlines()[0]})", "export it again"
         raise ArgumentError("load_embedder", "source", "be an ONNX file", got, advice) from error

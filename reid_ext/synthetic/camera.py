@@ -34,7 +34,7 @@ class Camera:
     difficulty: float
     gain: np.ndarray  # BGR, mean 1
     curve: NDArray[np.uint8]
-    noise: float  # standard deviation, gray values
+    noise: float  # standard deviation in grey values
     blur: float  # pixels
     jpeg_quality: int
     tilt: float

@@ -135,7 +135,7 @@ class VisibleLayout:
 
 
 def write_image(path: Path, image: np.ndarray, jpeg_quality: int) -> None:
-    """Write a BGR or gray image in the format of the path's suffix."""
+    """Write a BGR or grey image in the format of the path's suffix."""
     path.parent.mkdir(exist_ok=True)
     parameters = [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality] if path.suffix == ".jpg" else []
     _, content = cv2.imencode(path.suffix, image, parameters)

@@ -56,6 +56,7 @@ def convert(source: str | Path, out: str | Path, boxes: str = "both") -> Path:
 
     Examples:
         >>> from reid_ext import data
+        >>> root = data.convert_cuhk03("/data/cuhk03", "/data/cuhk03-np")  # doctest: +SKIP
         >>> data.convert_cuhk03("missing folder", "out")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
             ...

@@ -4,7 +4,7 @@ from reid_ext._runtime.arguments import ArgumentError
 from reid_ext.data.sample import VISIBLE, Dataset, Sample
 
 EVALUATED = ("test", "val")
-_ONE_IN = 6  # training identities
+_ONE_IN = 6  # one in six training identities is held out
 
 
 def hold_out(name: str, train: list[Sample]) -> Dataset:
