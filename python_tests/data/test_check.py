@@ -174,7 +174,7 @@ def test_check_reports_image_in_train_and_test(whole, tmp_path):
     messages = found(data.check("regdb", root, images=False))
     advice = "restore the lists of the dataset"
     assert f"identity: images must be in either train or test, got 1 in both; {advice}" in messages
-    once = "train must list each image once, got 1 duplicate images; remove the duplicate lines"
+    once = "train must list each image once, got 1 more than once; remove the duplicate lines"
     assert f"list: {once}" in messages
     trial = f"trial 1 must have no images in both train and test, got 1; {advice}"
     assert f"list: regdb: {trial}" in messages

@@ -201,8 +201,8 @@ def _identities(module: ModuleType, dataset: Dataset) -> Iterator[Finding]:
         twice = sorted(p for p, n in Counter(s.path for s in samples).items() if n > 1)
         if twice:
             message = (
-                f"{role} must list each image once, got {len(twice):,} duplicate images; remove "
-                "the duplicate lines"
+                f"{role} must list each image once, got {len(twice):,} more than once; remove the "
+                "duplicate lines"
             )
             yield Finding(ERROR, "list", message, twice)
     matches: dict[int, set[int]] = {}
