@@ -34,7 +34,7 @@ def test_synthesize_draws_what_check_finds_complete(run, tmp_path):
     status, out, _ = run("data", "check", "dukemtmc-reid", tmp_path / "new")
     assert status == 0
     assert "train: 72 images of 3 identities, cameras 1, 2, 3, 4, 5, 6, 7, 8, 72 with view" in out
-    assert out.splitlines()[-1] == "dukemtmc-reid: nothing wrong"
+    assert out.splitlines()[-1] == "dukemtmc-reid: no errors"
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_invalid_data_is_status_1_with_the_reason(run, tmp_path):
     image = data.load("msmt17", tmp_path).query[0].path
     image.write_bytes(b"")
     status, out, _ = run("data", "check", "msmt17", tmp_path, "--fast")
-    assert status == 1 and f"error: 1 image of zero bytes: {image.relative_to(tmp_path)}" in out
+    assert status == 1 and f"1 image is empty (0 bytes): {image.relative_to(tmp_path)}" in out
     status, out, _ = run("data", "check", "msmt17", tmp_path, "--fast", "--json")
     finding = json.loads(out)["findings"][-1]
     assert status == 1 and finding["level"] == "error" and finding["paths"] == [str(image)]
@@ -77,7 +77,7 @@ def test_folder_without_a_dataset_is_status_1(run, tmp_path):
     assert status == 1 and "error: veri776: root must hold the folders image_train" in out
     (tmp_path / "mine.txt").touch()
     status, out, err = run("data", "synthesize", "veri776", tmp_path, "--json")
-    assert status == 1 and "root must be empty, absent or" in err
+    assert status == 1 and "root must be a new or empty folder" in err
     assert json.loads(out)["error"] in err and not json.loads(out)["ok"]
 
 
@@ -96,7 +96,7 @@ def test_data_that_cannot_be_evaluated_says_why(run, tmp_path, whole):
         (["data", "check", "imagenet", "."], "invalid choice: 'imagenet'"),
         (
             ["data", "check", "regdb", ".", "--split", "fold=1"],
-            "must be given only evaluate_on",
+            "must be among evaluate_on",
         ),
         (["data", "check", "regdb", ".", "--split", "trial"], "--split must be KEY=VALUE"),
         (
@@ -105,7 +105,7 @@ def test_data_that_cannot_be_evaluated_says_why(run, tmp_path, whole):
         ),
         (["data", "synthesize", "regdb", "x", "--seed", "-1"], "seed must be an integer >= 0"),
         (["data", "synthesize", "regdb", "x", "--workers", "0"], "workers must be an integer >= 1"),
-        (["data", "synthesize", "veri776", "x", "--identities", "3", "1", "2"], "0 persons to"),
+        (["data", "synthesize", "veri776", "x", "--identities", "3", "1", "2"], "0 validation"),
     ],
 )
 def test_wrong_use_is_status_2(arguments, message, run):

@@ -200,7 +200,7 @@ def test_checkpoint_that_would_run_code_is_refused(run, root, tmp_path):
         (["--batch-size", "0"], "reid-ext extract: --batch-size must be an integer >= 1, got 0"),
         (["--workers", "-1"], "--workers must be an integer >= 0, got -1"),
         (["--split", "trial"], "--split must be KEY=VALUE"),
-        (["--split", "fold=1"], "extract: regdb must be given only"),
+        (["--split", "fold=1"], "extract: the arguments of regdb must be among"),
         (["--device", "toaster"], "--device must be a device of this machine"),
         (["--weights", "none"], "--weights must come with timm:NAME"),
     ],

@@ -1,4 +1,4 @@
-"""data.check finds each planted fault, in every layout, and survives a tree that is none."""
+"""data.check reports each planted fault in every layout, also in invalid folders."""
 
 import shutil
 
@@ -10,12 +10,13 @@ from reid_ext.data.readers.registry import MODULES
 from reid_ext.synthetic import LAYOUTS
 
 SMALL = {"identities": (3, 0, 3), "images": (3, 1), "workers": 1}
+ADVICE = "; copy the originals again"
 each = pytest.mark.parametrize("name", LAYOUTS)
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A small embedded dataset in every layout, whose cameras are not all there in some."""
+    """A small synthetic dataset in every layout; some layouts lack images of some cameras."""
     folder = tmp_path_factory.mktemp("whole")
     identities = {"sysu-mm01": (3, 1, 3), "veri776": (12, 0, 6), "msmt17": (12, 0, 6)}
     identities |= {"cuhk03-np": (5, 0, 3)}
@@ -39,10 +40,10 @@ def a_query(name, root):
 
 
 @each
-def test_nothing_is_wrong_with_the_embedded_data(name, root):
+def test_check_accepts_synthetic_dataset(name, root):
     report = data.check(name, root)
     assert report.ok and found(report) == []
-    assert "this is the embedded dataset" in found(report, "note")[0]
+    assert "this is a synthetic dataset" in found(report, "note")[0]
     dataset = data.load(name, root)
     for role, samples in zip(("train", "query", "gallery"), dataset[1:], strict=True):
         summary = report.splits[role]
@@ -51,7 +52,7 @@ def test_nothing_is_wrong_with_the_embedded_data(name, root):
 
 
 @each
-def test_counts_are_those_that_the_authors_publish(name, root):
+def test_check_compares_published_counts(name, root):
     (root / "synthetic.json").unlink()
     messages = found(data.check(name, root, images=False))
     expected = MODULES[name].expected()
@@ -69,42 +70,43 @@ def test_counts_are_those_that_the_authors_publish(name, root):
         ("regdb", {"trial": 7}, "4,120"),
     ],
 )
-def test_counts_follow_the_split(name, split, images, root):
+def test_check_compares_counts_of_the_split(name, split, images, root):
     (root / "synthetic.json").unlink()
     messages = found(data.check(name, root, images=False, **split))
     assert any(f"train must have {images} images, got" in message for message in messages)
 
 
 @pytest.mark.parametrize("name", ["sysu-mm01", "veri776"])
-def test_counts_of_a_validation_split_are_not_published(name, root):
+def test_check_skips_counts_of_validation_split(name, root):
     (root / "synthetic.json").unlink()
     report = data.check(name, root, images=False, evaluate_on="val")
-    assert found(report, "note") == ["count: counts are published for evaluate_on='test' alone"]
+    assert found(report, "note") == ["count: counts are published for evaluate_on='test' only"]
     assert report.ok
 
 
 @each
-def test_zero_bytes_and_half_images_are_found(name, root):
+def test_check_reports_empty_and_truncated_images(name, root):
     query, gallery = a_query(name, root), data.load(name, root).gallery[-1].path
     query.write_bytes(b"")
     gallery.write_bytes(gallery.read_bytes()[:500])
     messages = found(data.check(name, root))
-    assert f"image: 1 image of zero bytes: {query.relative_to(root)}" in messages
-    assert f"image: 1 image unreadable: {gallery.relative_to(root)}" in messages
-    assert found(data.check(name, root, images=False)) == [messages[0]]  # sizes alone
+    empty = f"image: 1 image is empty (0 bytes): {query.relative_to(root)}{ADVICE}"
+    assert empty in messages
+    assert f"image: 1 image does not decode: {gallery.relative_to(root)}{ADVICE}" in messages
+    assert found(data.check(name, root, images=False)) == [empty]  # checks only the sizes
 
 
 @pytest.mark.parametrize("name", ["msmt17", "regdb"])
-def test_listed_image_that_is_not_there_is_found(name, root):
+def test_check_reports_missing_listed_image(name, root):
     query = a_query(name, root)
     query.unlink()
     report = data.check(name, root)
-    assert found(report) == [f"image: 1 image missing: {query.relative_to(root)}"]
+    assert found(report) == [f"image: 1 image is missing: {query.relative_to(root)}{ADVICE}"]
     assert report.findings[-1].paths == [query]
 
 
 @each
-def test_broken_tree_is_a_finding_and_its_images_are_opened(name, root):
+def test_check_opens_images_of_broken_dataset(name, root):
     image = a_query(name, root)
     image.write_bytes(b"no image")
     folders = {s.path.parent for s in data.load(name, root).gallery} | {root / "idx"}
@@ -116,12 +118,12 @@ def test_broken_tree_is_a_finding_and_its_images_are_opened(name, root):
     assert report.dataset is None and report.splits == {}
     messages = found(report)
     assert messages[0].startswith(f"layout: {name}: ")
-    assert f"image: 1 image unreadable: {image.relative_to(root)}" in messages
+    assert f"image: 1 image does not decode: {image.relative_to(root)}{ADVICE}" in messages
 
 
 @each
 @pytest.mark.parametrize("content", [b"\xff\x00\xfe one, two", None], ids=["noise", "folder"])
-def test_noise_and_folders_in_place_of_files_are_findings(name, content, root):
+def test_check_reports_noise_in_place_of_files(name, content, root):
     for path in [p for p in root.rglob("*") if p.is_file()]:
         path.unlink()
         if content is None:
@@ -132,87 +134,92 @@ def test_noise_and_folders_in_place_of_files_are_findings(name, content, root):
 
 
 @each
-def test_folder_that_is_not_there_is_a_finding(name, tmp_path):
+def test_check_reports_missing_root(name, tmp_path):
     messages = found(data.check(name, tmp_path / "nowhere"))
     assert len(messages) == 1 and "root must be the folder of the dataset" in messages[0]
 
 
 @pytest.mark.parametrize("name", ["market1501", "dukemtmc-reid", "cuhk03-np", "veri776"])
-def test_odd_name_and_camera_are_found(name, root):
+def test_check_reports_invalid_file_name(name, root):
     query = a_query(name, root)
     shutil.copy(query, query.with_name("0001_c99_x.jpg"))
     assert "0001_c99_x.jpg" in found(data.check(name, root, images=False))[0]
 
 
 @pytest.mark.parametrize("name, camera", [("market1501", 3), ("dukemtmc-reid", 8)])
-def test_camera_without_images_is_found(name, camera, root):
+def test_check_reports_camera_without_images(name, camera, root):
     for path in root.rglob(f"*_c{camera}*"):
         path.unlink()
     messages = found(data.check(name, root, images=False))
-    assert f"camera: every camera must have images, got none of camera {camera}" in messages
+    message = f"camera: every camera must have images, got no image of camera {camera}; copy the"
+    assert f"{message} missing files" in messages
 
 
 @pytest.mark.parametrize("name", ["market1501", "veri776"])
-def test_identity_trained_on_and_tested_is_found(name, root):
+def test_check_reports_identity_in_train_and_test(name, root):
     query, train = a_query(name, root), data.load(name, root).train[0].path
     shutil.copy(query, train.with_name(query.name))
     messages = found(data.check(name, root, images=False))
     identity = int(query.name[:4])
-    assert f"identity: no identity must be trained on and tested, got {identity}" in messages
+    message = f"identities must be in either train or test, got {identity} in both; remove their"
+    assert f"identity: {message} images from one of them" in messages
 
 
-def test_image_trained_on_and_tested_is_found(whole, tmp_path):
+def test_check_reports_image_in_train_and_test(whole, tmp_path):
     root = shutil.copytree(whole / "regdb", tmp_path / "root")
     lists = root / "idx"
     line = (lists / "test_visible_1.txt").read_text().splitlines()[0]
     with open(lists / "train_visible_1.txt", "a") as file:
         file.write(line + "\n" + line + "\n")
     messages = found(data.check("regdb", root, images=False))
-    assert "identity: no image must be trained on and tested, got 1 that are" in messages
-    assert "list: train must name an image once, got 1 more often" in messages
-    assert "list: regdb: trial 1 trains on 1 of its test images" in messages
+    advice = "restore the lists of the dataset"
+    assert f"identity: images must be in either train or test, got 1 in both; {advice}" in messages
+    once = "train must list each image once, got 1 more than once; remove the duplicate lines"
+    assert f"list: {once}" in messages
+    trial = f"trial 1 must have no images in both train and test, got 1; {advice}"
+    assert f"list: regdb: {trial}" in messages
 
 
-def test_queries_without_a_match_are_warned_of(whole, tmp_path):
+def test_check_warns_of_queries_without_match(whole, tmp_path):
     root = shutil.copytree(whole / "market1501", tmp_path / "root")
     for path in (root / "bounding_box_test").glob("0005_c[2-6]*"):
         path.unlink()
     warnings = found(data.check("market1501", root, images=False), "warning")
     assert warnings == [
-        "identity: 1 of 18 queries have no match in another camera: they do not count (identity 5)"
+        "identity: 1 of 18 queries have no match in another camera (identity 5); the evaluation "
+        "skips them"
     ]
 
 
 @pytest.mark.parametrize(
     "name, file", [("regdb", "idx/test_thermal_9.txt"), ("msmt17", "list_val.txt")]
 )
-def test_list_that_no_split_is_read_from_is_checked(name, file, root):
-    (root / file).write_text("one line of no use\n")
+def test_check_reads_lists_of_other_splits(name, file, root):
+    (root / file).write_text("an invalid line\n")
     messages = found(data.check(name, root, images=False))
     assert len(messages) == 1 and messages[0].startswith(f"list: {name}: ") and file in messages[0]
 
 
-def test_val_of_msmt17_that_repeats_train_is_found(whole, tmp_path):
+def test_check_reports_msmt17_val_images_in_train(whole, tmp_path):
     root = shutil.copytree(whole / "msmt17", tmp_path / "root")
     shutil.copy(root / "list_train.txt", root / "list_val.txt")
     messages = found(data.check("msmt17", root, images=False))
-    assert len(messages) == 1 and "images of list_train.txt" in messages[0]
+    assert len(messages) == 1 and "no images of list_train.txt, got" in messages[0]
 
 
-def test_lists_of_veri776_that_differ_from_its_folders_are_found(whole, tmp_path):
+def test_check_compares_veri776_lists_and_folders(whole, tmp_path):
     root = shutil.copytree(whole / "veri776", tmp_path / "root")
     query = a_query("veri776", root)
     query.unlink()
     shutil.copy(a_query("veri776", root), query.with_name("0999_c001_00000001_0.jpg"))
     messages = found(data.check("veri776", root, images=False))
-    assert (
-        f"list: veri776: name_query.txt has 1 images that image_query lacks: {query.name}"
-        in messages
-    )
-    assert any("image_query has 1 images that name_query.txt lacks: 0999" in m for m in messages)
+    differ = "veri776: name_query.txt has 1 image that is missing in image_query"
+    assert f"list: {differ}: {query.name}; copy both again" in messages
+    differ = "image_query has 1 image that is missing in name_query.txt: 0999"
+    assert any(differ in message for message in messages)
 
 
-def test_permutations_of_sysu_that_differ_from_its_folders_are_found(whole, tmp_path):
+def test_check_compares_sysu_permutations_and_folders(whole, tmp_path):
     savemat = pytest.importorskip("scipy.io").savemat
     root = shutil.copytree(whole / "sysu-mm01", tmp_path / "root")
     cells = np.empty(6, object)
@@ -226,10 +233,10 @@ def test_permutations_of_sysu_that_differ_from_its_folders_are_found(whole, tmp_
     assert len(messages) == 1 and "0007 must have 4 images, got 3" in messages[0]
 
 
-def test_unknown_names_and_splits_are_refused(tmp_path):
+def test_check_raises_for_unknown_names(tmp_path):
     with pytest.raises(ValueError, match=r"data\.check: name must be one of 'sysu-mm01', "):
         data.check("imagenet", tmp_path)
-    with pytest.raises(ValueError, match="regdb must be given only evaluate_on, trial, got fold"):
+    with pytest.raises(ValueError, match="regdb must be among evaluate_on, trial, got fold"):
         data.check("regdb", tmp_path, fold=1)
 
 
@@ -238,7 +245,7 @@ def test_report_lines_end_with_the_verdict(tmp_path):
     assert lines[0].startswith("error: ") and lines[-1].startswith("market1501: ")
 
 
-def test_check_split_raises_for_arguments_that_a_reader_does_not_have():
+def test_check_split_raises_for_unknown_arguments():
     data.check_split("f", "cuhk03-np", ["boxes"])
-    with pytest.raises(ArgumentError, match=r"be given only evaluate_on, .*, got color"):
+    with pytest.raises(ArgumentError, match=r"be among evaluate_on, .*, got color"):
         data.check_split("f", "cuhk03-np", ["color"])

@@ -1,4 +1,4 @@
-"""data.check on trees with the real names of every dataset, and each fault one at a time."""
+"""data.check on the real file names of every dataset, with one fault at a time."""
 
 import shutil
 from pathlib import Path
@@ -13,7 +13,7 @@ MARKET = ("bounding_box_train", "query", "bounding_box_test")
 
 
 def people(folders, name, train=(2, 7), test=(1, 5), cameras=(1, 2)):
-    """Flat folders: a training image of each camera, and tested ones whose first camera queries."""
+    """Flat folders with one image per camera; the test images of the first camera are queries."""
     files = [f"{folders[0]}/{name(i, c)}" for i in train for c in cameras]
     files += [f"{folders[1]}/{name(i, cameras[0])}" for i in test]
     return files + [f"{folders[2]}/{name(i, c)}" for i in test for c in cameras]
@@ -104,7 +104,8 @@ TREES = {
 }
 LISTED = [name for name, tree in TREES.items() if tree()[1]]
 OPTIONAL = [(f"name_{split}", "missing") for split in ("train", "query", "test")]
-OPTIONAL += [("val_id", "empty")]  # nobody to validate on
+OPTIONAL += [("val_id", "empty")]  # no validation identities
+ADVICE = "; copy the originals again"
 each = pytest.mark.parametrize("name", TREES)
 
 
@@ -122,7 +123,7 @@ def root(name, tmp_path):
 
 
 def found(name, root):
-    """What is wrong beside the counts and cameras, which a small tree never has."""
+    """The errors without those about counts and cameras, which every small dataset has."""
     report = data.check(name, root)
     assert report.dataset is None or report.splits["train"].images == len(report.dataset.train)
     left_out = ("count", "camera")
@@ -130,14 +131,14 @@ def found(name, root):
 
 
 @each
-def test_real_names_have_no_fault_but_their_number(name, root):
+def test_check_accepts_real_file_names(name, root):
     assert found(name, root) == []
     counts = [f.message for f in data.check(name, root).findings if f.kind == "count"]
     assert any("train must have" in m and "identities, got" in m for m in counts)
 
 
 @each
-def test_stray_files_are_passed_over(name, root):
+def test_check_ignores_stray_files(name, root):
     for folder in [path for path in root.rglob("*") if path.is_dir()]:
         for stray in ("Thumbs.db", ".DS_Store", "._0001_c1_f0046182.jpg", "readme.txt"):
             (folder / stray).write_bytes(b"stray")
@@ -145,7 +146,7 @@ def test_stray_files_are_passed_over(name, root):
 
 
 @pytest.mark.parametrize("name", ["sysu-mm01", "market1501", "dukemtmc-reid", "cuhk03-np"])
-def test_upper_case_endings_are_images(name, root):
+def test_check_reads_upper_case_endings(name, root):
     file = TREES[name]()[0][0]
     before = data.check(name, root).splits
     (root / file).rename((root / file).with_suffix(Path(file).suffix.upper()))
@@ -153,27 +154,29 @@ def test_upper_case_endings_are_images(name, root):
 
 
 @each
-@pytest.mark.parametrize("content, what", [(b"", "of zero bytes"), (b"no image", "unreadable")])
-def test_every_broken_image_is_found(name, content, what, root):
+@pytest.mark.parametrize(
+    "content, what", [(b"", "is empty (0 bytes)"), (b"no image", "does not decode")]
+)
+def test_check_reports_every_broken_image(name, content, what, root):
     dataset = data.load(name, root)
     for samples in dataset[1:]:
         path = samples[0].path
         whole = path.read_bytes()
         path.write_bytes(content)
-        assert found(name, root) == [f"1 image {what}: {path.relative_to(root)}"]
+        assert found(name, root) == [f"1 image {what}: {path.relative_to(root)}{ADVICE}"]
         path.write_bytes(whole)
 
 
 @pytest.mark.parametrize("name", ["regdb", "msmt17", "vehicleid", "llcm"])
-def test_listed_image_that_is_missing_is_found(name, root):
+def test_check_reports_missing_listed_image(name, root):
     path = data.load(name, root).train[0].path
     path.unlink()
-    assert found(name, root) == [f"1 image missing: {path.relative_to(root)}"]
+    assert found(name, root) == [f"1 image is missing: {path.relative_to(root)}{ADVICE}"]
 
 
 @pytest.mark.parametrize("name", LISTED)
 @pytest.mark.parametrize("fault", ["missing", "empty", "binary", "cut"])
-def test_every_list_that_is_broken_is_named(name, fault, root):
+def test_check_reports_every_broken_list(name, fault, root):
     for file in TREES[name]()[1]:
         whole = (root / file).read_bytes()
         if fault == "missing":
@@ -181,7 +184,7 @@ def test_every_list_that_is_broken_is_named(name, fault, root):
         else:
             content = {"empty": b"", "binary": b"\xff\xfe\x00\x01 x y", "cut": whole[:7]}[fault]
             if content == whole:
-                continue  # a list of few identities
+                continue  # the list is too short to be cut
             (root / file).write_bytes(content)
         messages = found(name, root)
         optional = (Path(file).stem, fault) in OPTIONAL
@@ -192,12 +195,12 @@ def test_every_list_that_is_broken_is_named(name, fault, root):
 
 
 @each
-def test_every_folder_that_is_missing_is_named(name, root):
+def test_check_reports_every_missing_folder(name, root):
     top = {file.split("/")[0] for file in TREES[name]()[0]}
     for folder in top - {"vis", "nir"} - ({"test"} if name == "msmt17" else set()):
         shutil.move(root / folder, root.parent / "elsewhere")
         messages = found(name, root)
-        assert messages and any(folder in m or "images missing" in m for m in messages), folder
+        assert messages and any(folder in m or "images are missing" in m for m in messages), folder
         shutil.move(root.parent / "elsewhere", root / folder)
 
 
@@ -208,7 +211,7 @@ def test_every_folder_that_is_missing_is_named(name, root):
         ("llcm", "idx/train_nir.txt", "_c02_", "_c10_"),
     ],
 )
-def test_camera_that_there_is_not_is_found_in_a_list(name, file, old, new, root):
+def test_check_reports_unknown_camera_in_list(name, file, old, new, root):
     (root / file).write_text((root / file).read_text().replace(old, new, 1))
     (message,) = found(name, root)
     assert "camera" in message and new in message
@@ -216,7 +219,7 @@ def test_camera_that_there_is_not_is_found_in_a_list(name, file, old, new, root)
 
 @pytest.mark.parametrize("name", ["sysu-mm01"])
 @pytest.mark.parametrize("odd", ["0001.jpg.jpg", "1.jpg", "0001 (copy).jpg", "0001.png"])
-def test_images_of_sysu_that_are_not_read_are_found(name, odd, root):
+def test_check_reports_ignored_sysu_images(name, odd, root):
     path = root / "cam2" / "0003" / odd
     shutil.copy(root / "cam2" / "0003" / "0001.jpg", path)
     (message,) = found(name, root)
@@ -224,7 +227,7 @@ def test_images_of_sysu_that_are_not_read_are_found(name, odd, root):
 
 
 @each
-def test_a_file_or_an_empty_folder_as_root_is_a_finding(name, root, tmp_path):
+def test_check_reports_file_or_empty_folder_as_root(name, root, tmp_path):
     for place in (root / "nowhere", root / "empty"):
         place.touch() if place.name == "nowhere" else place.mkdir()
         report = data.check(name, place)

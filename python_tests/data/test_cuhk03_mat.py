@@ -1,4 +1,4 @@
-"""CUHK03-NP out of MATLAB files: small ones, written here in the form of the authors'."""
+"""Conversion of CUHK03-NP from small MATLAB files with the structure of the published ones."""
 
 import json
 
@@ -12,7 +12,7 @@ from reid_ext.data.readers import cuhk03_mat
 h5py = pytest.importorskip("h5py", reason="needs h5py")
 savemat = pytest.importorskip("scipy.io", reason="needs scipy").savemat
 
-# Pair, person, view, number of an image among the ten of a person; and the label of the person.
+# Pair, person, view, image number (1 to 10), and the label of the person.
 LISTED = [
     *[(1, 1, 1, 1, 3), (1, 1, 2, 6, 3), (2, 2, 1, 2, 12), (2, 2, 2, 10, 12)],
     *[(5, 1, 1, 1, 1467), (5, 1, 2, 7, 1467), (5, 1, 2, 8, 1467)],
@@ -25,7 +25,7 @@ def picture(pair, person, number):
 
 
 def write_images(path, kinds=("detected", "labeled")):
-    """Five cells of cells of images as MATLAB's version 7.3 lays them out: columns first."""
+    """Five cells of cells of images in the column-major order of MATLAB's version 7.3."""
     with h5py.File(path, "w", userblock_size=512) as file:
         nothing = file.create_dataset("#refs#/empty", data=np.zeros(2, np.uint64))
         for kind in kinds:
@@ -66,7 +66,7 @@ def source(tmp_path):
 
 
 @pytest.mark.parametrize("boxes", ["detected", "labeled"])
-def test_is_read_as_the_folders_it_becomes(source, boxes, tmp_path):
+def test_converted_folders_are_read(source, boxes, tmp_path):
     out = data.convert_cuhk03(source, tmp_path / "out")
     dataset = data.load("cuhk03-np", out, boxes=boxes)
     facts = [[(s.path.name, s.identity, s.camera) for s in part] for part in dataset[1:]]
@@ -84,7 +84,7 @@ def test_is_read_as_the_folders_it_becomes(source, boxes, tmp_path):
             np.testing.assert_array_equal(data.decode(sample.path), picture(pair, person, number))
 
 
-def test_command_writes_one_kind_of_boxes(source, tmp_path, capsys):
+def test_convert_command_writes_one_kind_of_boxes(source, tmp_path, capsys):
     out = tmp_path / "out"
     (source / "cuhk03_new_protocol_config_labeled.mat").unlink()
     flags = ["data", "convert", "cuhk03-np", str(source), str(out)]
@@ -97,13 +97,13 @@ def test_command_writes_one_kind_of_boxes(source, tmp_path, capsys):
     assert "OUT must not exist yet" in capsys.readouterr().err
 
 
-def test_reader_says_how_to_convert(source):
-    with pytest.raises(FileNotFoundError, match=r"by: reid-ext data convert cuhk03-np .* OUT"):
+def test_reader_advises_conversion_of_mat_files(source):
+    with pytest.raises(FileNotFoundError, match=r"with: reid-ext data convert cuhk03-np .* OUT"):
         data.load("cuhk03-np", source)
 
 
 @pytest.mark.parametrize("package, file", [("h5py", "cuhk-03"), ("scipy.io", "new_protocol")])
-def test_package_that_is_not_installed_is_named(package, file, source, tmp_path, monkeypatch):
+def test_convert_raises_without_h5py_or_scipy(package, file, source, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, package, None)
     missing = package.partition(".")[0]
     with pytest.raises(ImportError, match=rf"{file}.* needs {missing}.*'reid_ext\[mat\]'"):
@@ -141,27 +141,27 @@ def broken(source, what):
 @pytest.mark.parametrize(
     "what, message",
     [
-        ("no image", "must have an image of 3 colours, uint8, for .*person 2.*got uint64"),
-        ("person", r"person 9, number 1 of 'detected'\), got none \(.*; unpack it again"),
-        ("numbers", r"person 1, number 1 of 'detected'\), got none \(.*; unpack it again"),
-        ("row", "query_idx of .* must count files named like .* got '' as number 8"),
-        ("name", "train_idx of .* got '1.png' as number 1"),
-        ("labels", "must have a label for each file, got 2 labels of 7 files"),
-        ("field", "must have labels, .* got a file without query_idx"),
+        ("no image", "must have a uint8 image with 3 channels for .*person 2.*got uint64"),
+        ("person", r"person 9, number 1 of 'detected'\), got no image \(.*; unpack it again"),
+        ("numbers", r"person 1, number 1 of 'detected'\), got no image \(.*; unpack it again"),
+        ("row", "query_idx of .* must hold row numbers of files named like .* got '' in row 8"),
+        ("name", "train_idx of .* got '1.png' in row 1"),
+        ("labels", "must have a label for each file, got 2 labels for 7 files"),
+        ("field", "must have the variables labels, .* got a file without query_idx"),
         ("config", "must be a .mat file of version 5"),
         ("images", "must be a .mat file of version 7.3"),
-        ("kind", "must hold the cells of 5 camera pairs as 'detected'"),
-        ("missing", "source must hold cuhk-03.mat, itself or in cuhk03_release"),
+        ("kind", "must hold a variable 'detected' with the images of 5 camera pairs"),
+        ("missing", "source must hold cuhk-03.mat, directly or in cuhk03_release"),
     ],
 )
-def test_broken_file_is_named_and_nothing_is_written(what, message, source, tmp_path):
+def test_convert_raises_for_broken_file_and_writes_nothing(what, message, source, tmp_path):
     broken(source, what)
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         cuhk03_mat.convert(source, tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cuhk03"]
 
 
-def test_images_are_whole_png_files(source, tmp_path):
+def test_convert_writes_valid_png_files(source, tmp_path):
     out = data.convert_cuhk03(source, tmp_path / "out", boxes="labeled")
     for path in out.rglob("*.png"):
         assert cv2.imread(str(path)).shape == (5, 3, 3)

@@ -1,4 +1,4 @@
-"""What the machine does wrong: an error of a type and in words that a script shows in one line."""
+"""System failures and values of invalid types raise errors that a script shows in one line."""
 
 import os
 import signal
@@ -18,16 +18,18 @@ SMALL = {"identities": (3, 0, 3), "images": (2, 1)}
 
 
 class Murder(data.EvaluationTransform):
-    """Kills the process that it is called in."""
+    """Kills the process that calls it."""
 
     def into(self, image, rng, out):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_death_of_a_worker_is_an_error_in_words(tmp_path):
+def test_loader_raises_when_worker_dies(tmp_path):
     root = data.synthesize("market1501", tmp_path / "set", **SMALL)
     images = data.Images(data.load("market1501", root).train, Murder((32, 16)))
-    with pytest.raises(ChildProcessError, match=r"workers must live .* take fewer workers, or 0"):
+    with pytest.raises(
+        ChildProcessError, match=r"workers must run to the end.* use fewer workers, or "
+    ):
         list(data.loader(images, data.SequentialBatches(len(images), 2), 1))
 
 
@@ -47,7 +49,7 @@ except OSError as error:
 
 
 @pytest.mark.slow
-def test_checkpoint_on_a_full_disk_leaves_nothing(tmp_path):
+def test_checkpoint_leaves_no_file_when_disk_is_full(tmp_path):
     run = [sys.executable, "-c", ON_A_FULL_DISK, tmp_path]
     done = subprocess.run(run, cwd=tmp_path.parent, text=True, capture_output=True)
     assert "must be on a disk with room for it" in done.stdout, done.stderr
@@ -59,19 +61,19 @@ def no_memory():
 
 
 @pytest.mark.parametrize("error", [MemoryError(), no_memory()])
-def test_script_says_that_memory_ran_out(error, capsys):
+def test_script_reports_out_of_memory(error, capsys):
     with pytest.raises(SystemExit), one_line_errors():
         raise error
     assert capsys.readouterr().err.startswith("error: out of memory; ")
 
 
-def test_script_shows_where_a_fault_of_the_program_is():
+def test_script_shows_traceback_of_internal_error():
     with pytest.raises(RuntimeError, match="a bug"), one_line_errors():
         raise RuntimeError("a bug")
     assert not is_out_of_memory(RuntimeError("a bug")) and in_words(ValueError("x")) == "x"
 
 
-def test_dataset_below_a_loop_of_links_is_an_os_error(tmp_path):
+def test_synthesize_raises_oserror_for_link_loop(tmp_path):
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     with pytest.raises(OSError):
         data.synthesize("market1501", tmp_path / "loop" / "set", preset="tiny")
@@ -97,12 +99,12 @@ X = torch.ones(2, 4)
     ],
 )
 @pytest.mark.parametrize("value", [None, "word", 3, np.ones((2, 4))])
-def test_op_refuses_what_is_no_tensor_by_name(call, value):
+def test_op_raises_for_values_that_are_not_tensors(call, value):
     with pytest.raises(ArgumentError, match=r"^\w+: \w+ must be a tensor, got "):
         call(value)
 
 
-def test_op_refuses_sparse_tensors_by_name():
+def test_op_raises_for_sparse_tensors():
     with pytest.raises(ArgumentError, match="fidi_loss: x must be a dense tensor"):
         ops.fidi_loss(torch.eye(2).to_sparse(), [0, 1])
     with pytest.raises(ArgumentError, match="viewpoint_loss: present must be a dense tensor"):
@@ -132,7 +134,7 @@ ODD = [torch.eye(3).to_sparse(), torch.ones(2, dtype=torch.complex64), "word", N
     ],
 )
 @pytest.mark.parametrize("value", ODD)
-def test_number_of_another_kind_is_refused(call, value):
+def test_constructor_raises_for_values_that_are_not_numbers(call, value):
     with pytest.raises(ValueError, match="must"):
         call(value)
 
@@ -147,19 +149,19 @@ def test_number_of_another_kind_is_refused(call, value):
     ],
 )
 @pytest.mark.parametrize("value", ["word", ["a", "b"], [[0], [1, 2]], [2**70, 1], {}])
-def test_op_refuses_labels_that_are_no_integers_by_name(call, argument, value):
+def test_op_raises_for_labels_that_are_not_integers(call, argument, value):
     pattern = f"^{argument} must (be integers|be convertible to a NumPy array|have shape)"
     with pytest.raises(ArgumentError, match=pattern):
         call(value)
 
 
-def test_labels_may_be_lists():
+def test_op_accepts_labels_as_list():
     x = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
     as_list, as_tensor = (ops.fidi_loss(x, y) for y in ([0, 0, 7, 7], torch.tensor([0, 0, 7, 7])))
     assert as_list == as_tensor > 0
 
 
-def test_traceback_on_request(monkeypatch):
+def test_script_shows_traceback_on_request(monkeypatch):
     monkeypatch.setenv("REID_EXT_TRACEBACK", "1")
     with pytest.raises(ValueError, match="a user's"), one_line_errors():
         raise ValueError("a user's")

@@ -1,4 +1,4 @@
-"""Feature files: our own .npz, layumi's .mat, AGW's names, .npy with labels beside it."""
+"""Feature files: .npz of reid_ext, .mat of layumi, names of AGW, and .npy with label files."""
 
 import json
 import sys
@@ -32,7 +32,7 @@ def want():
 
 
 def layumi():
-    """As its test.py saves pytorch_result.mat: labels are rows, features float32."""
+    """The content of pytorch_result.mat as its test.py saves it."""
     return {
         "gallery_f": GALLERY,
         "gallery_label": LABELS["gallery_ids"],
@@ -43,7 +43,7 @@ def layumi():
     }
 
 
-def test_npz_keeps_all_columns_and_the_source(tmp_path):
+def test_load_restores_columns_and_source(tmp_path):
     source = {"model": "a.pt", "preprocessing": {"size": [256, 128], "flip": True}}
     columns = {"clothes": [1, 2], "times": [0.5, 1.5], "paths": ["a.png", "b.png"]}
     whole = FeatureSet(QUERY[:2], identities=[1, 2], cameras=[3, 4], source=source, **columns)
@@ -54,14 +54,14 @@ def test_npz_keeps_all_columns_and_the_source(tmp_path):
     assert {name: again.columns[name].tolist() for name in columns} == columns
 
 
-def test_mat_file_of_layumi(tmp_path, want, capsys):
+def test_load_reads_mat_of_layumi(tmp_path, want, capsys):
     io = pytest.importorskip("scipy.io")
     io.savemat(tmp_path / "pytorch_result.mat", layumi())
     got = metrics(capsys, tmp_path / "pytorch_result.mat")
     assert got["mAP"] == want["mAP"] and got["cmc"] == want["cmc"]
 
 
-def test_one_npz_with_both_sides_by_the_names_of_agw(tmp_path, want, capsys):
+def test_load_reads_npz_with_names_of_agw(tmp_path, want, capsys):
     arrays = {"query_feat": QUERY, "gall_feat": GALLERY}
     for side, short in (("query", "query"), ("gallery", "gall")):
         arrays[f"{short}_label"] = LABELS[f"{side}_ids"]
@@ -70,7 +70,7 @@ def test_one_npz_with_both_sides_by_the_names_of_agw(tmp_path, want, capsys):
     assert metrics(capsys, tmp_path / "both.npz")["average_precision"] == want["average_precision"]
 
 
-def test_npy_files_with_labels_beside(tmp_path, want, capsys):
+def test_load_reads_npy_with_label_files(tmp_path, want, capsys):
     for side, features in (("query", QUERY), ("gallery", GALLERY)):
         np.save(tmp_path / f"{side}.npy", features)
         np.save(tmp_path / f"{side}_ids.npy", LABELS[f"{side}_ids"])
@@ -79,7 +79,7 @@ def test_npy_files_with_labels_beside(tmp_path, want, capsys):
     assert got["mAP"] == want["mAP"]
 
 
-def test_matlab_columns_of_whole_doubles_are_labels(tmp_path):
+def test_load_converts_matlab_doubles_to_labels(tmp_path):
     io = pytest.importorskip("scipy.io")
     x = np.ones((3, 1))
     io.savemat(tmp_path / "a.mat", {"features": x, "ids": np.array([[1.0], [2.0], [3.0]])})
@@ -88,7 +88,7 @@ def test_matlab_columns_of_whole_doubles_are_labels(tmp_path):
     assert found.cameras is None
 
 
-def test_own_names_come_first_and_names_of_the_side_before_them(tmp_path):
+def test_load_prefers_own_names_and_names_of_the_side(tmp_path):
     ones = np.ones(6, int)
     np.savez(tmp_path / "a.npz", features=QUERY, ids=ones, identities=2 * ones)
     assert FeatureSet.load(tmp_path / "a.npz", side="query").identities.tolist() == [2] * 6
@@ -103,19 +103,21 @@ def test_own_names_come_first_and_names_of_the_side_before_them(tmp_path):
         ("one.npz", {"query_f": QUERY, "gallery_f": GALLERY}, "no identities of the query"),
     ],
 )
-def test_one_file_must_hold_both(name, arrays, message, tmp_path, capsys):
+def test_evaluate_raises_for_single_file_without_both_sides(
+    name, arrays, message, tmp_path, capsys
+):
     np.savez(tmp_path / name, **arrays)
     assert cli.main(["evaluate", str(tmp_path / name)]) == 1
     assert message in capsys.readouterr().err
 
 
-def test_npy_without_labels_says_which_file_is_missing(tmp_path, capsys):
+def test_evaluate_raises_for_npy_without_label_file(tmp_path, capsys):
     np.save(tmp_path / "q.npy", QUERY)
     assert cli.main(["evaluate", str(tmp_path / "q.npy"), str(tmp_path / "q.npy")]) == 1
     assert "features without q_ids.npy in the same folder" in capsys.readouterr().err
 
 
-def test_pickled_objects_are_not_executed(tmp_path, capsys):
+def test_load_runs_no_pickled_code(tmp_path, capsys):
     class Bad:
         def __reduce__(self):
             return (open, (str(tmp_path / "ran"), "w"))
@@ -137,7 +139,7 @@ def test_pickled_objects_are_not_executed(tmp_path, capsys):
         ),
     ],
 )
-def test_a_mat_file_that_scipy_does_not_read_is_refused(content, got, tmp_path):
+def test_load_raises_for_unreadable_mat(content, got, tmp_path):
     pytest.importorskip("scipy.io")
     (tmp_path / "a.mat").write_bytes(content)
     with pytest.raises(ValueError, match=r"a\.mat must be a feature file") as error:
@@ -145,7 +147,7 @@ def test_a_mat_file_that_scipy_does_not_read_is_refused(content, got, tmp_path):
     assert str(error.value).endswith(f"got {got}")
 
 
-def test_a_mat_file_of_cells_is_refused(tmp_path):
+def test_load_raises_for_mat_of_cells(tmp_path):
     io = pytest.importorskip("scipy.io")
     cells = np.empty((1, 2), object)
     cells[:] = [[np.ones(2), np.ones(3)]]
@@ -154,7 +156,7 @@ def test_a_mat_file_of_cells_is_refused(tmp_path):
         FeatureSet.load(tmp_path / "a.mat", side="query")
 
 
-def test_a_mat_file_without_scipy_says_how_to_install_it(tmp_path, capsys, monkeypatch):
+def test_load_raises_for_mat_without_scipy(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.io", None)
     (tmp_path / "a.mat").touch()
     assert cli.main(["evaluate", str(tmp_path / "a.mat")]) == 1
@@ -162,7 +164,7 @@ def test_a_mat_file_without_scipy_says_how_to_install_it(tmp_path, capsys, monke
     assert needs in capsys.readouterr().err
 
 
-def test_mat_file_that_does_not_fit_into_memory_says_so(tmp_path, capsys, monkeypatch):
+def test_evaluate_reports_out_of_memory_for_mat(tmp_path, capsys, monkeypatch):
     io = pytest.importorskip("scipy.io")
 
     def too_large(path):
@@ -174,7 +176,7 @@ def test_mat_file_that_does_not_fit_into_memory_says_so(tmp_path, capsys, monkey
     assert capsys.readouterr().err.startswith("reid-ext evaluate: out of memory; ")
 
 
-def test_paths_of_bytes_become_text_and_must_fit_the_rows(tmp_path):
+def test_load_decodes_byte_paths_and_checks_their_number(tmp_path):
     given = {"features": QUERY, "identities": np.ones(6, int)}
     np.savez(tmp_path / "a.npz", **given, paths=np.array([b"a.png"] * 6))
     assert (

@@ -1,4 +1,4 @@
-"""Files made to do harm: refused by name before they cost memory, and nothing of them is run."""
+"""Malicious files raise an error with the file name, use little memory, and run no code."""
 
 import io
 import os
@@ -20,7 +20,7 @@ ESCAPES = "\x1b[31mred\x07"
 
 
 def refused(call, path):
-    """ValueError that names the file and is of moderate length."""
+    """Check that the call raises a short ValueError that contains the file name."""
     with pytest.raises(ValueError, match="must") as error:
         call(path)
     assert path.name in str(error.value) and len(str(error.value)) < 600
@@ -31,7 +31,7 @@ def read_query(path):
 
 
 def packed(path, entries):
-    """A zip file that is small for what it holds."""
+    """Write a compressed zip file, which can be much smaller than its content."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         for name, content in entries.items():
             file.writestr(name, content)
@@ -43,24 +43,24 @@ def header(shape):
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode()
 
 
-def test_features_that_unpack_to_far_more_are_refused(tmp_path):
+def test_load_raises_for_features_that_unpack_to_far_more(tmp_path):
     content = header((1 << 22, 1)) + bytes(1 << 24)
     refused(read_query, packed(tmp_path / "bomb.npz", {"features.npy": content}))
 
 
-def test_features_of_a_shape_that_is_not_there_are_refused(tmp_path):
+def test_load_raises_for_features_with_false_shape(tmp_path):
     content = header((1 << 20, 1 << 20)) + bytes(64)
     refused(read_query, packed(tmp_path / "huge.npz", {"features.npy": content}))
 
 
-def test_features_packed_by_numpy_are_read(tmp_path):
+def test_load_reads_compressed_features(tmp_path):
     ids = np.arange(100_000) // 1000
     path = tmp_path / "f.npz"
     np.savez_compressed(path, features=np.ones((100_000, 2), np.float32), identities=ids)
     np.testing.assert_array_equal(read_query(path).identities, ids)
 
 
-def test_checkpoint_that_unpacks_to_more_is_refused(tmp_path):
+def test_read_checkpoint_raises_for_zip_bomb(tmp_path):
     whole = io.BytesIO()
     torch.save({"w": torch.zeros(1 << 20)}, whole)
     with zipfile.ZipFile(whole) as file:
@@ -68,7 +68,7 @@ def test_checkpoint_that_unpacks_to_more_is_refused(tmp_path):
     refused(read_checkpoint, packed(tmp_path / "bomb.pt", entries))
 
 
-def test_checkpoint_in_the_format_before_archives_is_refused(tmp_path):
+def test_read_checkpoint_raises_for_legacy_format(tmp_path):
     path = tmp_path / "old.pt"
     torch.save({"format": "reid_ext checkpoint"}, path, _use_new_zipfile_serialization=False)
     refused(read_checkpoint, path)
@@ -82,7 +82,7 @@ def doubling():
 
 
 @pytest.mark.parametrize("value", [doubling(), (0, doubling()), (0, "x" * 1_000_000)])
-def test_pickled_view_that_is_endless_is_refused(value, tmp_path):
+def test_read_view_labels_raises_for_endless_pickle(value, tmp_path):
     path = tmp_path / "views.pkl"
     path.write_bytes(pickle.dumps({"a.jpg": value}))
     refused(data.read_view_labels, path)
@@ -97,13 +97,13 @@ def test_pickled_view_that_is_endless_is_refused(value, tmp_path):
         ("list.json", b'{"a.jpg": [0]}'),
     ],
 )
-def test_view_labels_without_form_are_refused(name, content, tmp_path):
+def test_read_view_labels_raises_for_invalid_content(name, content, tmp_path):
     (tmp_path / name).write_bytes(content)
     refused(data.read_view_labels, tmp_path / name)
 
 
 @pytest.mark.parametrize("name", ["list.csv", "list.json"])
-def test_manifest_without_form_is_refused(name, tmp_path):
+def test_manifest_reader_raises_for_invalid_content(name, tmp_path):
     path = tmp_path / name
     head = "path,split,identity\n"
     path.write_text(head + "a" * 200_000 + ",train,1\n" if name == "list.csv" else "[" * 200_000)
@@ -114,14 +114,14 @@ def test_manifest_without_form_is_refused(name, tmp_path):
     "line",
     ["../outside.bmp 0", "/etc/passwd 0", "a/../../b.bmp 0", f"{'x' * 5000} 0", "a 1" + "9" * 50],
 )
-def test_list_that_leads_out_of_its_dataset_is_refused(line, tmp_path):
+def test_regdb_reader_raises_for_paths_outside_of_dataset(line, tmp_path):
     root = data.synthesize("regdb", tmp_path / "set", **FEW)
     path = root / "idx" / "train_visible_1.txt"
     path.write_text(path.read_text() + line + "\n")
     refused(lambda p: data.load("regdb", root), path)
 
 
-def test_views_file_nested_too_deep_is_refused(tmp_path):
+def test_reader_raises_for_deeply_nested_views(tmp_path):
     root = data.synthesize("market1501", tmp_path / "set", **FEW)
     (root / "views.json").write_text("[" * 200_000)
     refused(lambda p: data.load("market1501", root), root / "views.json")
@@ -137,7 +137,7 @@ def test_views_file_nested_too_deep_is_refused(tmp_path):
         ("a.jpg", b"\xff\xd8\xff\xfe\0\0\xff\xff\x01" + FRAME),
     ],
 )
-def test_image_that_says_it_is_huge_is_refused_undecoded(name, content, tmp_path):
+def test_decode_raises_for_huge_image_before_decoding(name, content, tmp_path):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match="must be an image of at most 67108864 pixels") as error:
         data.decode(tmp_path / name)
@@ -145,18 +145,18 @@ def test_image_that_says_it_is_huge_is_refused_undecoded(name, content, tmp_path
 
 
 @pytest.mark.parametrize("kind", ["pipe", "endless"])
-def test_what_would_never_end_is_refused(tmp_path, kind):
+def test_decode_raises_for_pipes_and_devices(tmp_path, kind):
     path = tmp_path / f"{kind}.jpg"
     os.mkfifo(path) if kind == "pipe" else path.symlink_to("/dev/zero")
     with pytest.raises(ValueError, match=rf"must be a regular file, got .*{kind}\.jpg"):
         data.decode(path)
 
 
-def test_control_characters_are_written_out():
+def test_harmless_escapes_control_characters():
     assert harmless(ESCAPES + "\n人\ud800") == "\\x1b[31mred\\x07\n人\\ud800"
 
 
-def test_names_on_the_command_line_do_not_reach_the_terminal_as_they_are(tmp_path, capsys):
+def test_command_escapes_control_characters_in_names(tmp_path, capsys):
     (tmp_path / ESCAPES).mkdir()
     assert cli.main(["data", "check", "market1501", str(tmp_path / ESCAPES)]) == 1
     assert cli.main(["evaluate", str(tmp_path / ESCAPES), "x"]) == 1
@@ -164,7 +164,7 @@ def test_names_on_the_command_line_do_not_reach_the_terminal_as_they_are(tmp_pat
     assert "\x1b" not in shown and "\x07" not in shown and "\\x1b[31mred" in shown
 
 
-def test_nothing_of_a_checkpoint_is_run(tmp_path):
+def test_read_checkpoint_runs_no_code(tmp_path):
     mark, path = tmp_path / "mark", tmp_path / "c.pt"
 
     class Evil:

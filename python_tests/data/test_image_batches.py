@@ -1,4 +1,4 @@
-"""Batches of images: loaders with workers, caches, and where they continue."""
+"""Batches of images: loaders with worker processes, caches and resuming."""
 
 import multiprocessing
 import os
@@ -17,7 +17,7 @@ from reid_ext.data import loading
 
 @pytest.fixture
 def samples(tmp_path):
-    """Twelve images of three identities in both modalities, some of another size."""
+    """Twelve images of three identities in both modalities, in two sizes."""
     found = []
     for n in range(12):
         size = (H, W) if n % 3 else (2 * H + 5, 2 * W + 3)
@@ -27,7 +27,7 @@ def samples(tmp_path):
 
 
 def message_of_first_error(batches):
-    """Not pytest.raises, which keeps the traceback and with it the workers alive."""
+    """The message; pytest.raises would keep the traceback, and with it the workers, alive."""
     try:
         list(batches)
     except ValueError as error:
@@ -35,7 +35,7 @@ def message_of_first_error(batches):
 
 
 class WhatTheWorkerIs:
-    """In place of an image: process, Ctrl-C ignored, threads of OpenCV and of torch."""
+    """Returns facts of the worker: process, whether it ignores Ctrl-C, and numbers of threads."""
 
     size = (1, 1)
 
@@ -44,7 +44,7 @@ class WhatTheWorkerIs:
         return torch.tensor([os.getpid(), ignored, cv2.getNumThreads(), torch.get_num_threads()])
 
 
-def test_same_seed_gives_the_same_bits(samples):
+def test_images_are_deterministic_for_a_seed(samples):
     images = data.Images(samples, everything())
     results = [images[3, seed][0] for seed in range(10)]
     for seed in reversed(range(10)):
@@ -52,7 +52,7 @@ def test_same_seed_gives_the_same_bits(samples):
     assert not any(torch.equal(results[0], other) for other in results[1:])
 
 
-def test_item_is_image_label_camera_modality_view_index(samples):
+def test_item_has_image_and_labels(samples):
     images = data.Images(samples, data.EvaluationTransform((H, W)))
     assert len(images) == 12
     image, *facts = images[5, 0]
@@ -60,23 +60,25 @@ def test_item_is_image_label_camera_modality_view_index(samples):
     same(image, normalised(picture(5)))
 
 
-def test_labels_replace_identities(samples):
+def test_images_replace_identities_by_labels(samples):
     images = data.Images(samples, everything(), labels=data.relabel(samples))
     assert [images[index, 0][1] for index in (0, 4, 11)] == [0, 1, 2]
 
 
-def test_identity_without_label_is_named(samples):
-    with pytest.raises(ValueError, match=r"labels must have every identity.*identity 9 of .*png"):
+def test_images_raise_for_identity_without_label(samples):
+    with pytest.raises(
+        ValueError, match=r"labels must have a label for every identity.*identity 9 of .*png"
+    ):
         data.Images(samples, everything(), labels={7: 0, 8: 1})
 
 
-def test_unknown_part_is_named(samples):
+def test_images_raise_for_unknown_part(samples):
     parts = "'whole', 'top', 'middle', 'bottom'"
     with pytest.raises(ValueError, match=f"Images: part must be one of {parts}, got 'left'"):
         data.Images(samples, everything(), part="left")
 
 
-def test_cache_gives_the_same_items_without_the_files(samples):
+def test_cache_returns_the_same_items_without_files(samples):
     plain = data.Images(samples, everything())
     expected = [plain[index, index] for index in range(12)]
     cached = data.Images(samples, everything(), cache=True)
@@ -88,7 +90,7 @@ def test_cache_gives_the_same_items_without_the_files(samples):
             assert cached[index, index][1:] == expected[index][1:]
 
 
-def test_cache_names_a_broken_image_at_once(samples):
+def test_cache_raises_at_once_for_broken_image(samples):
     samples[9].path.write_bytes(b"")
     with pytest.raises(ValueError, match=r"0009\.png"):
         data.Images(samples, everything(), cache=True)
@@ -108,7 +110,7 @@ def test_batches_do_not_depend_on_workers(samples, workers, cache):
         assert all(torch.equal(a, b) for a, b in zip(one, many, strict=True))
 
 
-def test_batch_fields(samples):
+def test_batch_has_documented_fields(samples):
     images = data.Images(samples, data.EvaluationTransform((H, W)))
     batches = list(data.loader(images, data.SequentialBatches(12, 5)))
     assert [len(batch.images) for batch in batches] == [5, 5, 2]
@@ -121,7 +123,7 @@ def test_batch_fields(samples):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_sampler_resumes_after_the_last_batch_handed_out(samples, workers):
+def test_sampler_resumes_after_last_returned_batch(samples, workers):
     def build():
         sampler = data.IdentityBatches(samples, 2, 2, batches=9, seed=1)
         images = data.Images(samples, data.EvaluationTransform((H, W)))
@@ -145,7 +147,7 @@ def test_sampler_resumes_after_the_last_batch_handed_out(samples, workers):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_broken_off_loader_continues_with_the_next_batch(samples, workers):
+def test_loader_continues_interrupted_epoch(samples, workers):
     sampler = data.IdentityBatches(samples, 2, 2, batches=9, seed=1)
     expected = [[index for index, _ in batch] for batch in sampler]
     sampler.set_epoch(0)
@@ -155,7 +157,7 @@ def test_broken_off_loader_continues_with_the_next_batch(samples, workers):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_broken_image_gives_one_line(samples, workers):
+def test_loader_raises_one_line_for_broken_image(samples, workers):
     samples[7].path.write_bytes(b"no image")
     images = data.Images(samples, data.EvaluationTransform((H, W)))
     message = message_of_first_error(
@@ -171,34 +173,34 @@ def test_workers_ignore_interrupts_and_use_one_thread(samples):
     first, second = (torch.cat([batch.images for batch in loader]) for _ in range(2))
     assert (first[:, 1:] == 1).all()
     assert os.getpid() not in first[:, 0]
-    assert torch.equal(first, second), "an epoch started other processes"
+    assert torch.equal(first, second), "the second epoch used other processes"
 
 
 def hand_over(connection):
-    """As a worker: a file by descriptor, as tensors are handed over."""
+    """Send a file descriptor as a worker does to send tensors."""
     loading._prepare_worker(0)
     connection.send(resource_sharer.DupFd(os.pipe()[0]))
     connection.recv()
 
 
-def test_worker_says_nothing_of_a_main_process_that_left(capfd):
+def test_worker_is_silent_when_main_process_ends(capfd):
     ours, theirs = multiprocessing.Pipe()
     worker = multiprocessing.get_context("fork").Process(target=hand_over, args=(theirs,))
     worker.start()
     file = ours.recv()
     with socket.socket(socket.AF_UNIX) as left:
-        left.connect(file._id[0])  # and gone before anything was said
-    os.close(file.detach())  # one after the other: it is done with that
+        left.connect(file._id[0])  # closes the connection without a message
+    os.close(file.detach())  # wait until the worker has handled the closed connection
     ours.send("done")
     worker.join()
     assert worker.exitcode == 0 and capfd.readouterr().err == ""
 
 
-def test_worker_says_what_else_goes_wrong(capsys):
+def test_worker_prints_other_errors(capsys):
     loading._say_unless_left(OSError, OSError("disk"), None)
     assert "OSError: disk" in capsys.readouterr().err
 
 
-def test_loader_rejects_negative_workers(samples):
+def test_loader_raises_for_negative_workers(samples):
     with pytest.raises(ValueError, match="loader: workers must be an integer >= 0, got -1"):
         data.loader(data.Images(samples, everything()), data.SequentialBatches(12, 3), workers=-1)

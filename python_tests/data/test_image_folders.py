@@ -1,4 +1,4 @@
-"""DukeMTMC-reID, CUHK03-NP and VeRi-776: their names, stray files, and broken trees."""
+"""The readers of DukeMTMC-reID, CUHK03-NP and VeRi-776: names, stray files and broken folders."""
 
 import json
 
@@ -48,7 +48,7 @@ def root(tmp_path, name):
 
 
 @each
-def test_reads_identities_and_cameras_and_passes_over_stray_files(name, root):
+def test_reader_loads_file_names_and_ignores_stray_files(name, root):
     dataset = data.load(name, root)
     assert dataset.name == name
     for samples, facts in zip(dataset[1:], FACTS[name], strict=True):
@@ -58,7 +58,7 @@ def test_reads_identities_and_cameras_and_passes_over_stray_files(name, root):
 
 
 @each
-def test_views_of_the_embedded_data(name, root):
+def test_reader_loads_synthetic_views(name, root):
     (root / "views.json").write_text(json.dumps({TREES[name][2]: 2, TREES[name][0]: 1}))
     dataset = data.load(name, root)
     assert [s.view for s in dataset.train + dataset.query] == [1, None, 2]
@@ -66,7 +66,7 @@ def test_views_of_the_embedded_data(name, root):
 
 @each
 @pytest.mark.parametrize("odd", ["0001.jpg", "0001_c1_f0046182 (copy).jpg", "x_c1_1.png"])
-def test_image_of_another_name_is_named(name, root, odd):
+def test_reader_raises_for_invalid_file_name(name, root, odd):
     (root / TREES[name][2]).with_name(odd).touch()
     with pytest.raises(ValueError) as error:
         data.load(name, root)
@@ -83,7 +83,7 @@ def test_image_of_another_name_is_named(name, root, odd):
         ("veri776", "0001_c021_00016450_0.jpg", "cameras 1 to 20"),
     ],
 )
-def test_camera_that_there_is_not_is_named(name, odd, cameras, tmp_path):
+def test_reader_raises_for_unknown_camera(name, odd, cameras, tmp_path):
     module = registry.MODULES[name]
     folders = ("detected/bounding_box_train", "detected/query", "detected/bounding_box_test")
     for folder in folders if name == "cuhk03-np" else module.LAYOUT.folders:
@@ -94,7 +94,7 @@ def test_camera_that_there_is_not_is_named(name, odd, cameras, tmp_path):
 
 
 @each
-def test_missing_folders_are_named(name, root):
+def test_reader_raises_for_missing_folders(name, root):
     with pytest.raises(FileNotFoundError, match=f"{name}: root must be the folder of the dataset"):
         data.load(name, root / "nowhere")
     folder = (root / TREES[name][2]).parent
@@ -105,14 +105,14 @@ def test_missing_folders_are_named(name, root):
 
 
 @each
-def test_folder_without_images_is_named(name, root):
+def test_reader_raises_for_empty_folder(name, root):
     (root / TREES[name][2]).unlink()
-    with pytest.raises(ValueError, match=r"must hold images named like .*, got none; unpack"):
+    with pytest.raises(ValueError, match=r"must hold images named like .*, got no images; unpack"):
         data.load(name, root)
 
 
 @each
-def test_holds_out_the_last_identities_to_validate_on(name, root):
+def test_reader_holds_out_last_identities(name, root):
     first = root / TREES[name][0]
     for identity in range(11, 23):
         rest = first.name[4:]
@@ -125,12 +125,12 @@ def test_holds_out_the_last_identities_to_validate_on(name, root):
 
 
 @each
-def test_refuses_other_splits_and_unknown_arguments(name, root):
+def test_reader_raises_for_unknown_arguments(name, root):
     with pytest.raises(
         ValueError, match=f"{name}: evaluate_on must be one of 'test', 'val', got 'x'"
     ):
         data.load(name, root, evaluate_on="x")
-    with pytest.raises(ValueError, match=f"{name} must be given only evaluate_on.*, got fold"):
+    with pytest.raises(ValueError, match=f"{name} must be among evaluate_on.*, got fold"):
         data.load(name, root, fold=1)
 
 
@@ -146,6 +146,6 @@ def test_cuhk03_has_two_kinds_of_boxes(tmp_path):
         data.load("cuhk03-np", tmp_path, boxes="labelled")
 
 
-def test_unknown_dataset_is_named(tmp_path):
+def test_load_raises_for_unknown_dataset(tmp_path):
     with pytest.raises(ValueError, match=r"name must be one of 'sysu-mm01', .*, got 'duke'"):
         data.load("duke", tmp_path)

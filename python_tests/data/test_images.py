@@ -1,4 +1,4 @@
-"""Images from files, and what is done to them."""
+"""Decoding and transforms of images."""
 
 import struct
 from pathlib import Path
@@ -15,10 +15,10 @@ from reid_ext.data.image_size import number_of_pixels
 PLAIN = {"flip": 0, "pad": (0, 0), "erase": 0}
 
 
-# --- images ------
+# --- decoding ------
 
 
-def test_decodes_rgb(tmp_path):
+def test_decode_returns_rgb(tmp_path):
     rgb = picture()
     np.testing.assert_array_equal(data.decode(write(tmp_path / "a.png", rgb)), rgb)
     jpeg = data.decode(write(tmp_path / "a.jpg", rgb, cv2.IMWRITE_JPEG_QUALITY, 100))
@@ -26,11 +26,11 @@ def test_decodes_rgb(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["Straße 東京.png", "a b%20'c'.png", "-x.png"])
-def test_decodes_odd_names(tmp_path, name):
+def test_decode_reads_unusual_file_names(tmp_path, name):
     np.testing.assert_array_equal(data.decode(write(tmp_path / name, picture())), picture())
 
 
-def test_gray_transparent_and_deep_files_become_three_bytes(tmp_path):
+def test_decode_converts_grey_transparent_and_16_bit_images(tmp_path):
     gray = picture()[..., 0]
     for name, stored in (
         ("gray.png", gray),
@@ -43,21 +43,21 @@ def test_gray_transparent_and_deep_files_become_three_bytes(tmp_path):
         np.testing.assert_array_equal(image, np.dstack([gray] * 3))
 
 
-def test_turning_mark_is_ignored(tmp_path):
-    """EXIF orientation 6 asks for a quarter turn; boxes were cut as the pixels are stored."""
+def test_decode_ignores_exif_orientation(tmp_path):
+    """EXIF orientation 6 means a quarter turn; boxes were cropped from the stored pixels."""
     content = write(tmp_path / "a.jpg", picture()).read_bytes()
     tiff = b"MM\0*\0\0\0\x08\0\1\x01\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"
     exif = b"Exif\0\0" + tiff
     marker = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
     (tmp_path / "turned.jpg").write_bytes(content[:2] + marker + content[2:])
     turned = cv2.imread(str(tmp_path / "turned.jpg"))
-    assert turned.shape == (W, H, 3), "the mark is not one that OpenCV knows"
+    assert turned.shape == (W, H, 3), "OpenCV does not know this EXIF orientation"
     np.testing.assert_array_equal(
         data.decode(tmp_path / "turned.jpg"), data.decode(tmp_path / "a.jpg")
     )
 
 
-def test_bytes_after_the_end_of_a_jpeg_do_no_harm(tmp_path):
+def test_decode_ignores_bytes_after_the_end_of_a_jpeg(tmp_path):
     path = write(tmp_path / "a.jpg", picture())
     expected = data.decode(path)
     path.write_bytes(path.read_bytes() + bytes(200))
@@ -65,7 +65,7 @@ def test_bytes_after_the_end_of_a_jpeg_do_no_harm(tmp_path):
 
 
 @pytest.mark.parametrize("keep", [0, 1, 100, -30, -2])
-def test_cut_jpeg_is_named(tmp_path, keep):
+def test_decode_raises_for_truncated_jpeg(tmp_path, keep):
     path = write(tmp_path / "cut.jpg", picture(0, 96, 48))
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(
@@ -75,26 +75,26 @@ def test_cut_jpeg_is_named(tmp_path, keep):
 
 
 @pytest.mark.parametrize("content", [b"no image", b"\x89PNG\r\n\x1a\n" + bytes(50)])
-def test_file_that_is_no_image_is_named(tmp_path, content):
+def test_decode_raises_for_file_that_is_not_an_image(tmp_path, content):
     path = tmp_path / "0001.jpg"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"image that decodes, got .*0001\.jpg"):
         data.decode(path)
 
 
-def test_missing_file_is_named(tmp_path):
+def test_decode_raises_for_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere\.jpg, which does not exist"):
         data.decode(tmp_path / "nowhere.jpg")
 
 
-def test_image_that_opencv_finds_too_large_is_named(tmp_path):
+def test_decode_raises_when_opencv_rejects_the_size(tmp_path):
     (tmp_path / "0001.jpg").write_bytes(b"P6 40000 40000 255\n")
     with pytest.raises(ValueError, match=r"image that decodes, got .*0001\.jpg"):
         data.decode(tmp_path / "0001.jpg")
 
 
 @pytest.mark.parametrize("between", [b"\xff", b"\xff\x01", b"\xff\xd0", b"\xff\0", b"no marker"])
-def test_jpeg_has_its_size_whatever_stands_between_its_markers(between, tmp_path):
+def test_number_of_pixels_skips_bytes_between_jpeg_markers(between, tmp_path):
     content = write(tmp_path / "a.jpg", picture()).read_bytes()
     frame = content.index(b"\xff\xc0")
     (tmp_path / "b.jpg").write_bytes(content[:frame] + between + content[frame:])
@@ -102,7 +102,7 @@ def test_jpeg_has_its_size_whatever_stands_between_its_markers(between, tmp_path
     assert number_of_pixels((tmp_path / "b.jpg").read_bytes()) == H * W
 
 
-def test_decodes_a_bmp_of_os_2(tmp_path):
+def test_decode_reads_os_2_bmp(tmp_path):
     rgb = picture()
     rows = rgb[::-1, :, ::-1].tobytes()
     header = struct.pack("<2sIIIIHHHH", b"BM", 26 + len(rows), 0, 26, 12, W, H, 1, 24)
@@ -110,14 +110,14 @@ def test_decodes_a_bmp_of_os_2(tmp_path):
     np.testing.assert_array_equal(data.decode(tmp_path / "a.bmp"), rgb)
 
 
-def test_evaluation_normalises():
+def test_evaluation_transform_normalises():
     image = picture()
     out = data.EvaluationTransform((H, W))(image)
     assert (out.dtype, out.shape, out.is_contiguous()) == (torch.float32, (3, H, W), True)
     same(out, normalised(image))
 
 
-def test_evaluation_resizes_by_area_when_halving():
+def test_evaluation_transform_averages_areas_when_halving():
     image = picture(0, 3 * H, 2 * W)
     blocks = image.reshape(H, 3, W, 2, 3).mean((1, 3)).round()
     out = data.EvaluationTransform((H, W))(image)
@@ -125,7 +125,7 @@ def test_evaluation_resizes_by_area_when_halving():
     torch.testing.assert_close(out, normalised(blocks), rtol=0, atol=1 / 255 / 0.224 + 1e-6)
 
 
-def test_evaluation_resizes_smoothly_otherwise():
+def test_evaluation_transform_interpolates_otherwise():
     ramp = np.linspace(0, 255, 40).round().astype(np.uint8)
     image = np.broadcast_to(ramp[:, None, None], (40, W, 3)).copy()
     rows = data.EvaluationTransform((30, W), (0, 0, 0), (1, 1, 1))(image)[0, :, 0] * 255
@@ -133,17 +133,17 @@ def test_evaluation_resizes_smoothly_otherwise():
     np.testing.assert_allclose(rows, expected, atol=1)
 
 
-def test_training_without_chance_is_evaluation():
+def test_training_transform_without_randomness_is_evaluation():
     image, rng = picture(), np.random.default_rng(0)
     same(data.TrainingTransform((H, W), **PLAIN)(image, rng), normalised(image))
 
 
-def test_training_flips():
+def test_training_transform_flips():
     transform = data.TrainingTransform((H, W), **{**PLAIN, "flip": 1})
     same(transform(picture(), np.random.default_rng(0)), normalised(picture()[:, ::-1]))
 
 
-def test_training_moves_by_up_to_pad_and_fills_with_the_mean():
+def test_training_transform_shifts_and_fills_with_the_mean():
     image = picture()
     mean = (MEAN * 255).round()
     padded = np.full((H + 2 * 3, W + 2 * 2, 3), mean)
@@ -163,7 +163,7 @@ def test_training_moves_by_up_to_pad_and_fills_with_the_mean():
     assert len(seen) == 7 * 5
 
 
-def test_training_erases_one_rectangle():
+def test_training_transform_erases_one_rectangle():
     height, width = 96, 48
     image = np.full((height, width, 3), 255, np.uint8)
     transform = data.TrainingTransform((height, width), **{**PLAIN, "erase": 1})
@@ -179,7 +179,7 @@ def test_training_erases_one_rectangle():
     assert 0.3 < max(shares) < 0.41
 
 
-def test_training_mixes_channels_into_one_average():
+def test_training_transform_mixes_channels():
     image = picture()
     transform = data.TrainingTransform((H, W), **PLAIN, mix=1, mean=(0, 0, 0), std=(1, 1, 1))
     results = [transform(image, np.random.default_rng(seed)) * 255 for seed in range(20)]
@@ -194,7 +194,7 @@ def test_training_mixes_channels_into_one_average():
     assert not torch.equal(results[0], results[1])
 
 
-def test_mixing_leaves_gray_images_alone():
+def test_mixing_does_not_change_grey_images():
     gray = np.repeat(picture()[..., :1], 3, axis=2)
     transform = data.TrainingTransform((H, W), **PLAIN, mix=1)
     # Three weights in float32 add up to one within a few units in the last place.
@@ -202,7 +202,7 @@ def test_mixing_leaves_gray_images_alone():
     torch.testing.assert_close(out, normalised(gray), rtol=0, atol=5e-6)
 
 
-def test_light_is_one_gain_and_one_offset():
+def test_light_has_one_gain_and_one_offset():
     transform = data.TrainingTransform((H, W), **PLAIN, gain=0.2, offset=0.3)
     plain, gains, offsets = normalised(picture()).ravel(), [], []
     for seed in range(300):
@@ -216,7 +216,7 @@ def test_light_is_one_gain_and_one_offset():
         assert 0.85 * spread < np.std(values) < 1.15 * spread
 
 
-def test_transform_leaves_the_image_alone():
+def test_transform_does_not_modify_the_image():
     image = picture()
     for seed in range(20):
         everything()(image, np.random.default_rng(seed))
@@ -239,14 +239,14 @@ def test_transform_leaves_the_image_alone():
         ("std", (1, 1, 0)),
     ],
 )
-def test_transform_rejects_setting_by_name(argument, value):
+def test_transform_raises_for_invalid_setting(argument, value):
     with pytest.raises(ValueError, match=f"TrainingTransform: {argument} must"):
         data.TrainingTransform(**{"size": (H, W), argument: value})
 
 
-# --- images -----
+# --- labels -----
 
 
-def test_relabel_counts_identities_in_ascending_order():
+def test_relabel_sorts_identities():
     samples = [data.Sample(Path("x"), identity, 1) for identity in (9, 4, 9, 1001)]
     assert data.relabel(samples) == {4: 0, 9: 1, 1001: 2}

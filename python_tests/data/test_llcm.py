@@ -1,4 +1,4 @@
-"""Reading LLCM: its lists, its folders, and the galleries of its trials."""
+"""The LLCM reader: lists, folders, and the galleries of the trials."""
 
 import random
 
@@ -31,7 +31,7 @@ def llcm(tmp_path):
     return tmp_path
 
 
-def test_llcm_is_read(llcm):
+def test_llcm_reader_loads_all_splits(llcm):
     dataset = data.load("llcm", llcm)
     assert [(s.identity, s.camera, s.modality) for s in dataset.train] == [
         *((0, 1, 0), (0, 3, 0)), *((0, 1, 1), (0, 3, 1))
@@ -43,7 +43,7 @@ def test_llcm_is_read(llcm):
     assert len(dataset.gallery) == 8 and {s.modality for s in dataset.gallery} == {data.VISIBLE}
 
 
-def test_galleries_are_drawn_as_in_the_released_code(llcm):
+def test_llcm_galleries_match_released_code(llcm):
     dataset = data.load("llcm", llcm)
     query, gallery = dataset.query, dataset.gallery
     sets = [FeatureSet(torch.ones(len(s), 1), **data.columns(s)) for s in (query, gallery)]
@@ -63,27 +63,31 @@ def test_galleries_are_drawn_as_in_the_released_code(llcm):
     [
         ("idx/test_id.txt", "five", r"test_id\.txt must hold identities .*, got 'five'"),
         ("idx/test_id.txt", "", "got an empty file"),
-        ("idx/test_id.txt", "77", "must have images of the 1 identities"),
+        ("idx/test_id.txt", "77", "must hold images of the 1 identities"),
         ("idx/train_nir.txt", "nir/0001/a.jpg 0", r"train_nir\.txt must be named like"),
-        ("idx/train_vis.txt", "vis/0001/0001_c10_s1_f1_vis.jpg 0", "the camera from 1 to 9, got"),
+        (
+            "idx/train_vis.txt",
+            "vis/0001/0001_c10_s1_f1_vis.jpg 0",
+            "with a camera from 1 to 9, got",
+        ),
     ],
 )
-def test_broken_llcm_is_named(file, content, message, llcm):
+def test_llcm_reader_raises_for_broken_lists(file, content, message, llcm):
     (llcm / file).write_text(content)
     with pytest.raises(ValueError, match=f"llcm: .*{message}"):
         data.load("llcm", llcm)
 
 
-def test_missing_files_of_llcm_are_named(llcm):
+def test_llcm_reader_raises_for_missing_files(llcm):
     (llcm / "idx" / "test_id.txt").unlink()
-    with pytest.raises(FileNotFoundError, match=r"must hold test_id\.txt, got none"):
+    with pytest.raises(FileNotFoundError, match=r"must hold test_id\.txt, got a folder without it"):
         data.load("llcm", llcm)
     (llcm / "test_vis").rename(llcm / "test_VIS")
     with pytest.raises(FileNotFoundError, match="without test_vis"):
         data.load("llcm", llcm)
 
 
-def test_counts_and_cameras_are_checked(llcm):
+def test_check_reports_counts_and_cameras_of_llcm(llcm):
     report = data.check("llcm", llcm, images=False)
     kinds = {f.kind for f in report.findings if f.level == "error"}
     assert kinds == {"count", "camera", "image"}
@@ -102,7 +106,7 @@ def trained(llcm):
     return llcm
 
 
-def test_held_out_identities_are_searched_from_infrared_to_visible_too(trained):
+def test_llcm_validation_queries_are_infrared(trained):
     dataset = data.load("llcm", trained, evaluate_on="val")
     assert {s.identity for s in dataset.train} == set(range(11))
     facts = [[(s.identity, s.camera, s.modality) for s in side] for side in dataset[2:]]
@@ -115,7 +119,7 @@ def test_held_out_identities_are_searched_from_infrared_to_visible_too(trained):
 @pytest.mark.parametrize(
     "split, counts", [("test", [(6, 4, 6), (8, 3, 6)]), ("val", [(2, 4, 2), (4, 2, 2)])]
 )
-def test_check_prints_what_an_evaluation_would_rank(split, counts, trained, capsys):
+def test_check_prints_the_evaluation_of_llcm(split, counts, trained, capsys):
     flags = ("--fast", "--split", f"evaluate_on={split}")
     _, out, _ = typed(capsys, "data", "check", "llcm", trained, *flags)
     plan = [line for line in out.splitlines() if line.startswith("evaluation: ")]

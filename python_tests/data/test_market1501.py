@@ -1,4 +1,4 @@
-"""Reading Market-1501: its names, junk and distractors, held-out identities, and broken trees."""
+"""The Market-1501 reader: names, junk, distractors, held-out identities and broken folders."""
 
 import json
 
@@ -32,7 +32,7 @@ def facts(samples):
     return [(s.path.name, s.identity, s.camera, s.view, s.modality) for s in samples]
 
 
-def test_reads_names_junk_and_distractors(tmp_path):
+def test_market1501_reader_loads_junk_and_distractors(tmp_path):
     dataset = data.load("market1501", tree(tmp_path, REAL))
     assert dataset.name == "market1501"
     assert facts(dataset.train) == [
@@ -45,7 +45,7 @@ def test_reads_names_junk_and_distractors(tmp_path):
     assert dataset.gallery[2].path.name.endswith(".jpg.jpg")
 
 
-def test_views_of_the_embedded_data(tmp_path):
+def test_market1501_reader_loads_synthetic_views(tmp_path):
     root = tree(tmp_path, REAL)
     (root / "views.json").write_text(json.dumps({"query/0001_c1s1_001051_00.jpg": 2}))
     dataset = data.load("market1501", root)
@@ -53,14 +53,14 @@ def test_views_of_the_embedded_data(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["{", "[0, 1]", '{"query/0001_c1s1_001051_00.jpg": 5}'])
-def test_broken_views_are_refused(content, tmp_path):
+def test_market1501_reader_raises_for_invalid_views(content, tmp_path):
     root = tree(tmp_path, REAL)
     (root / "views.json").write_text(content)
     with pytest.raises(ValueError, match=r"views\.json must"):
         data.load("market1501", root)
 
 
-def test_holds_out_the_last_identities_to_validate_on(tmp_path):
+def test_market1501_reader_holds_out_last_identities(tmp_path):
     names = [
         f"bounding_box_train/{identity:04d}_c{camera}s1_{frame:06d}_01.jpg"
         for identity in range(1, 14)
@@ -74,17 +74,18 @@ def test_holds_out_the_last_identities_to_validate_on(tmp_path):
     assert all("_000020_" in s.path.name for s in dataset.gallery) and len(dataset.gallery) == 4
 
 
-def test_too_few_identities_to_hold_out(tmp_path):
-    with pytest.raises(ValueError, match=r"'val' must have 12 training identities or more, got 2"):
+def test_hold_out_raises_for_too_few_identities(tmp_path):
+    message = "the training split must have at least 12 identities for evaluate_on='val', got 2"
+    with pytest.raises(ValueError, match=message):
         data.load("market1501", tree(tmp_path, REAL), evaluate_on="val")
 
 
-def test_refuses_other_splits(tmp_path):
+def test_market1501_reader_raises_for_unknown_split(tmp_path):
     with pytest.raises(ValueError, match="evaluate_on must be one of 'test', 'val', got 'train'"):
         data.load("market1501", tree(tmp_path, REAL), evaluate_on="train")
 
 
-def test_missing_folders_are_named(tmp_path):
+def test_market1501_reader_raises_for_missing_folders(tmp_path):
     with pytest.raises(FileNotFoundError, match="root must be the folder of the dataset"):
         data.load("market1501", tmp_path / "nowhere")
     (tree(tmp_path, REAL) / "query" / "0001_c1s1_001051_00.jpg").unlink()
@@ -94,20 +95,22 @@ def test_missing_folders_are_named(tmp_path):
 
 
 @pytest.mark.parametrize("folder", ["bounding_box_train", "query", "bounding_box_test"])
-def test_folder_without_images_is_named(folder, tmp_path):
+def test_market1501_reader_raises_for_empty_folder(folder, tmp_path):
     tree(tmp_path, [name for name in REAL if not name.startswith(folder)])
     with pytest.raises(ValueError, match=f"{folder} must hold images"):
         data.load("market1501", tmp_path)
 
 
-def test_junk_is_not_trained_on(tmp_path):
+def test_market1501_reader_removes_junk_from_train(tmp_path):
     root = tree(tmp_path, [*REAL, "bounding_box_train/-1_c1s1_000451_03.jpg"])
     assert {s.identity for s in data.load("market1501", root).train} == {2, 7}
 
 
-def test_training_folder_of_nobody_is_named(tmp_path):
+def test_market1501_reader_raises_for_train_with_junk_only(tmp_path):
     root = tree(tmp_path, [n for n in REAL if not n.startswith("bounding_box_train")])
     for name in ("0000_c1s1_000151_01.jpg", "-1_c1s1_000451_03.jpg"):
         (root / "bounding_box_train" / name).touch()
-    with pytest.raises(ValueError, match=r"bounding_box_train must .* identities 0 and -1; unpack"):
+    with pytest.raises(
+        ValueError, match=r"bounding_box_train must .* identities \(0, -1\); unpack"
+    ):
         data.load("market1501", root)

@@ -1,4 +1,4 @@
-"""Reading MSMT17: both versions, its lists and cameras, and lists that are broken."""
+"""The MSMT17 reader: both versions, lists, cameras and broken lists."""
 
 import json
 
@@ -35,7 +35,7 @@ def facts(samples):
     return [(s.identity, s.camera) for s in samples]
 
 
-def test_reads_the_lists_of_either_version(root):
+def test_msmt17_reader_loads_both_versions(root):
     dataset = data.load("msmt17", root)
     train_folder = "train" if (root / "train").is_dir() else "mask_train_v2"
     assert dataset.train[0].path == root / train_folder / LISTS["train"][0].split()[0]
@@ -44,19 +44,19 @@ def test_reads_the_lists_of_either_version(root):
     assert facts(dataset.query) == [(0, 3)] and facts(dataset.gallery) == [(0, 4), (2, 14)]
 
 
-def test_trains_on_val_too(root):
+def test_msmt17_reader_adds_val_to_train(root):
     dataset = data.load("msmt17", root, train_on="trainval")
     assert facts(dataset.train) == [(0, 1), (1, 15), (0, 2)]
 
 
-def test_views_of_the_embedded_data(root):
+def test_msmt17_reader_loads_synthetic_views(root):
     folder = "test" if (root / "test").is_dir() else "mask_test_v2"
     image = LISTS["gallery"][1].split()[0]
     (root / "views.json").write_text(json.dumps({f"{folder}/{image}": 2}))
     assert [s.view for s in data.load("msmt17", root).gallery] == [None, 2]
 
 
-def test_holds_out_identities_of_both_lists_to_validate_on(root):
+def test_msmt17_reader_holds_out_identities(root):
     train = [f"{i:04d}/{i:04d}_000_01_x_0_0.jpg {i}" for i in range(12)]
     val = [f"{i:04d}/{i:04d}_001_02_x_0_0.jpg {i}" for i in range(12)]
     write_lists(root, train=train, val=val)
@@ -74,32 +74,36 @@ def test_holds_out_identities_of_both_lists_to_validate_on(root):
         ),
         ("0000/0000_000_01_x_0_0.jpg one", "in line 2"),
         ("0000/a b_000_01_x_0_0.jpg 3", "in line 2"),
-        ("0000/0000_000_16_x_0_0.jpg 3", "the third field a camera from 1 to 15, got '0000/"),
+        ("0000/0000_000_16_x_0_0.jpg 3", "with a camera from 1 to 15 as third field, got '0000/"),
         ("0000/0000.jpg 3", "must be named like"),
     ],
 )
-def test_line_that_cannot_be_read_is_named(line, message, root):
+def test_msmt17_reader_raises_for_invalid_line(line, message, root):
     write_lists(root, query=[LISTS["query"][0], line])
     with pytest.raises(ValueError, match=f"list_query.txt.*{message}"):
         data.load("msmt17", root)
 
 
-def test_missing_and_empty_lists_are_named(root):
+def test_msmt17_reader_raises_for_missing_or_empty_list(root):
     write_lists(root, gallery=[])
-    with pytest.raises(ValueError, match=r"list_gallery\.txt must list images, got an empty file"):
+    with pytest.raises(
+        ValueError, match=r"list_gallery\.txt must list at least one image, got an empty file"
+    ):
         data.load("msmt17", root)
     (root / "list_gallery.txt").unlink()
-    with pytest.raises(FileNotFoundError, match=r"must hold the list list_gallery\.txt, got none"):
+    with pytest.raises(
+        FileNotFoundError, match=r"must hold the list list_gallery\.txt, got a folder without"
+    ):
         data.load("msmt17", root)
 
 
-def test_missing_folders_are_named(tmp_path):
+def test_msmt17_reader_raises_for_missing_folders(tmp_path):
     (tmp_path / "train").mkdir()
     with pytest.raises(FileNotFoundError, match="without test; give the folder"):
         data.load("msmt17", tmp_path)
 
 
 @pytest.mark.parametrize("argument", ["train_on", "evaluate_on"])
-def test_refuses_other_splits(argument, root):
+def test_msmt17_reader_raises_for_unknown_split(argument, root):
     with pytest.raises(ValueError, match=f"msmt17: {argument} must be .*, got 'all'"):
         data.load("msmt17", root, **{argument: "all"})

@@ -1,4 +1,4 @@
-"""A user's own images: folders of folders, and lists as CSV or JSON."""
+"""The readers of your own images: folders of identities, and lists as CSV or JSON."""
 
 import json
 import os
@@ -28,19 +28,19 @@ def facts(samples):
     return [(s.path.name, s.identity, s.camera) for s in samples]
 
 
-def test_folders_are_identities(root):
+def test_folders_reader_uses_folders_as_identities(root):
     dataset = data.load("folders", root)
     assert facts(dataset.train) == [("a_c1.jpg", 2, 0), ("b_c2.PNG", 2, 0), ("x_c3.bmp", 10, 0)]
     assert facts(dataset.query) == [("q_c1.jpeg", 7, 0)]
     assert facts(dataset.gallery) == [("g_c2.jpg", 7, 0), ("h_c1.jpg", 8, 0)]
 
 
-def test_camera_is_found_in_the_name(root):
+def test_folders_reader_finds_camera_in_file_name(root):
     dataset = data.load("folders", root, camera=r"_c(\d+)")
     assert [s.camera for samples in dataset[1:] for s in samples] == [1, 2, 3, 1, 2, 1]
 
 
-def test_names_are_numbered_alike_in_every_split(root):
+def test_folders_reader_numbers_names_over_all_splits(root):
     (root / "gallery" / "8").rename(root / "gallery" / "anna")
     dataset = data.load("folders", root)
     everyone = sorted(["0002", "0010", "7", "anna"])
@@ -48,7 +48,7 @@ def test_names_are_numbered_alike_in_every_split(root):
         assert all(everyone[s.identity] == s.path.parent.name for s in samples)
 
 
-def test_folders_hold_out_identities_and_need_no_query_then(root):
+def test_folders_reader_holds_out_without_query(root):
     for identity in range(100, 112):
         (root / "train" / str(identity)).mkdir()
         (root / "train" / str(identity) / "a_c1.jpg").touch()
@@ -60,28 +60,31 @@ def test_folders_hold_out_identities_and_need_no_query_then(root):
 @pytest.mark.parametrize(
     "camera, message",
     [
-        (r"_k(\d+)", r"must find a number in every image's name, got '_k\(.*0002/a_c1\.jpg"),
-        (r"_c\d", "must be a regular expression with a group around the number, got .*such as"),
+        (r"_k(\d+)", r"must match a camera number in every file name, got '_k\(.*0002/a_c1\.jpg"),
+        (
+            r"_c\d",
+            "must be a regular expression with a group for the camera number, got .*for example",
+        ),
         (r"(", r"must be a regular expression .*, got '\(': missing"),
     ],
 )
-def test_camera_that_finds_nothing_is_named(camera, message, root):
+def test_folders_reader_raises_for_invalid_camera(camera, message, root):
     with pytest.raises(ValueError, match=f"folders: camera {message}"):
         data.load("folders", root, camera=camera)
 
 
-def test_missing_and_empty_folders_are_named(root):
+def test_folders_reader_raises_for_missing_folders(root):
     (root / "train" / "0002" / "none").mkdir()
     (root / "gallery" / "9").mkdir()
     with pytest.raises(
-        ValueError, match=r"gallery/9 must hold images \(\.jpg, .*, got none; remove it"
+        ValueError, match=r"gallery/9 must hold images \(\.jpg, .*, got 0 images; copy the"
     ):
         data.load("folders", root)
     os.rename(root / "query", root / "probe")
     with pytest.raises(FileNotFoundError, match="without query; give the folder"):
         data.load("folders", root)
     (root / "query").mkdir()
-    with pytest.raises(ValueError, match="query must hold a folder for each identity, got none"):
+    with pytest.raises(ValueError, match="query must hold a folder for each identity, got 0; move"):
         data.load("folders", root)
 
 
@@ -108,7 +111,7 @@ def path(request, tmp_path):
     return write(tmp_path / request.param, ROWS)
 
 
-def test_manifest_says_everything_about_a_sample(path):
+def test_manifest_reader_loads_all_columns(path):
     dataset = data.load("manifest", path)
     here = path.parent
     assert dataset.train == [
@@ -119,7 +122,7 @@ def test_manifest_says_everything_about_a_sample(path):
     assert dataset.gallery == [data.Sample(here / "g.jpg", 2, 3, None, data.INFRARED)]
 
 
-def test_numbers_of_a_manifest_stay(tmp_path):
+def test_manifest_reader_keeps_numeric_identities(tmp_path):
     rows = [{**row, "identity": number} for row, number in zip(ROWS, (5, 12, 7, 7), strict=True)]
     dataset = data.load("manifest", write(tmp_path / "my.json", rows))
     assert [s.identity for samples in dataset[1:] for s in samples] == [5, 12, 7, 7]
@@ -129,26 +132,34 @@ def test_numbers_of_a_manifest_stay(tmp_path):
     "change, message",
     [
         ({"path": ""}, r"row 2 .* must have path, split, identity, got no path"),
-        ({"split": "trial"}, r"row 2 .* must have split train or query or gallery, got 'trial'"),
-        ({"camera": "c1"}, r"row 2 .* must have a whole number as camera, got 'c1'"),
-        ({"view": "left"}, r"row 2 .* must have view 0 or .* or back, got 'left'"),
-        ({"modality": "thermal"}, r"row 2 .* must have modality .* or infrared, got 'thermal'"),
+        (
+            {"split": "trial"},
+            r"row 2 .* must have a split among train, query, gallery, got 'trial'; correct",
+        ),
+        ({"camera": "c1"}, r"row 2 .* must have an integer >= 0 as camera, got 'c1'"),
+        ({"view": "left"}, r"row 2 .* must have a view among 0, .* back, got 'left'; .* leave"),
+        (
+            {"modality": "thermal"},
+            r"row 2 .* must have a modality among .* infrared, got 'thermal'",
+        ),
     ],
 )
-def test_row_that_cannot_be_read_is_named(change, message, path):
+def test_manifest_reader_raises_for_invalid_row(change, message, path):
     write(path, [ROWS[0], {**ROWS[1], **change}, *ROWS[2:]])
     with pytest.raises(ValueError, match=f"manifest: {message}"):
         data.load("manifest", path)
 
 
-def test_manifest_without_a_split_is_named(path):
+def test_manifest_reader_raises_for_missing_split(path):
     write(path, ROWS[:3])
-    with pytest.raises(ValueError, match="must have rows of split gallery, got none"):
+    with pytest.raises(
+        ValueError, match=r"must have rows of the splits .*, got no row of gallery; add"
+    ):
         data.load("manifest", path)
 
 
 @pytest.mark.parametrize("modalities", [1, 2])
-def test_manifest_holds_out_identities(modalities, tmp_path):
+def test_manifest_reader_holds_out_identities(modalities, tmp_path):
     rows = [
         {"path": f"{i}_{m}.jpg", "split": "train", "identity": i, "camera": m, "modality": m}
         for i in range(12)
@@ -164,52 +175,52 @@ def test_manifest_holds_out_identities(modalities, tmp_path):
     "name, content, message",
     [
         ("my.json", "{", "must be JSON, got"),
-        ("my.json", '{"path": "a.jpg"}', "must be a list of objects"),
-        ("my.json", "[1]", "must be a list of objects"),
-        ("my.csv", "path,split,identity\n", "must have rows, got none"),
+        ("my.json", '{"path": "a.jpg"}', "must be a JSON list of objects, got a single object"),
+        ("my.json", "[1]", "must be a JSON list of objects, got an element 1"),
+        ("my.csv", "path,split,identity\n", "must have rows, got no rows"),
         ("my.txt", "a.jpg train 1", r"root must end in \.csv or \.json"),
     ],
 )
-def test_file_of_another_form_is_named(name, content, message, tmp_path):
+def test_manifest_reader_raises_for_other_format(name, content, message, tmp_path):
     (tmp_path / name).write_text(content)
     with pytest.raises(ValueError, match=message):
         data.load("manifest", tmp_path / name)
 
 
-def test_manifest_in_another_encoding_is_named(tmp_path):
+def test_manifest_reader_raises_for_other_encoding(tmp_path):
     (tmp_path / "my.csv").write_bytes("path,split,identity\nü.jpg,train,1".encode("latin-1"))
     with pytest.raises(ValueError, match=r"my\.csv must be UTF-8, got"):
         data.load("manifest", tmp_path / "my.csv")
 
 
-def test_missing_manifest_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"root must be a \.csv .*my\.csv, which is not th"):
+def test_manifest_reader_raises_for_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"root must be a \.csv .*my\.csv, which does not"):
         data.load("manifest", tmp_path / "my.csv")
     with pytest.raises(
-        FileNotFoundError, match=r"root must be a \.csv or \.json file, .*, a folder"
+        FileNotFoundError, match=r"root must be a \.csv or \.json file, .*, which is a folder"
     ):
         data.load("manifest", tmp_path)
 
 
-def test_check_takes_what_the_reader_takes(root):
+def test_check_accepts_arguments_of_the_reader(root):
     assert data.check("folders", root, camera=r"_c(\d+)").splits["gallery"].cameras == [1, 2]
 
 
-def test_check_warns_of_images_that_no_reader_takes(root):
+def test_check_warns_of_unsupported_image_formats(root):
     (root / "train" / "0002" / "d_c1.WEBP").write_bytes(b"RIFF")
     findings = data.check("folders", root).findings
     assert [f.message for f in findings if f.level == "warning" and f.kind == "image"] == [
-        "1 image is passed over, only .jpg, .jpeg, .png, .bmp being read: train/0002/d_c1.WEBP"
+        "1 image is ignored: train/0002/d_c1.WEBP; convert to .jpg, .jpeg, .png or .bmp"
     ]
 
 
-def test_own_data_is_checked_too(root, path):
+def test_check_reports_faults_of_own_data(root, path):
     report = data.check("folders", root)
     assert [f.message for f in report.findings if f.level == "error"] == [
-        "6 images of zero bytes: gallery/7/g_c2.jpg, gallery/8/h_c1.jpg, query/7/q_c1.jpeg, "
-        "train/0002/a_c1.jpg, train/0002/b_c2.PNG and 1 more"
+        "6 images are empty (0 bytes): gallery/7/g_c2.jpg, gallery/8/h_c1.jpg, query/7/q_c1.jpeg, "
+        "train/0002/a_c1.jpg, train/0002/b_c2.PNG and 1 more; copy the originals again"
     ]
     report = data.check("manifest", path)
     assert [f.message for f in report.findings if f.kind == "image"] == [
-        "4 images missing: /far/b.jpg, a.jpg, g.jpg, q.jpg"
+        "4 images are missing: /far/b.jpg, a.jpg, g.jpg, q.jpg; copy the originals again"
     ]

@@ -1,4 +1,4 @@
-"""Decoded images kept in a file: the same pixels, made anew when an image or the file changes."""
+"""The pixel cache: correct pixels, and a new file after a change of an image or of the file."""
 
 import errno
 import multiprocessing
@@ -48,20 +48,20 @@ def same(one, other):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_batches_are_those_without_a_cache(samples, folder, workers):
+def test_cache_does_not_change_batches(samples, folder, workers):
     plain = batches(samples, False)
     assert same(plain, batches(samples, folder, workers))
     assert same(plain, batches(samples, str(folder), workers)) and len(list(folder.iterdir())) == 1
 
 
-def test_a_second_run_opens_no_image(samples, folder, monkeypatch):
+def test_second_run_opens_no_image(samples, folder, monkeypatch):
     first = batches(samples, folder)
     monkeypatch.setattr(pixel_cache, "decode", None)
     assert same(first, batches(samples, folder))
 
 
 @pytest.mark.parametrize("what", ["size", "time", "other images", "other size"])
-def test_a_change_leads_to_another_file(samples, folder, what):
+def test_change_of_images_creates_another_file(samples, folder, what):
     batches(samples, folder)
     transform = TRANSFORM
     if what == "size":
@@ -84,7 +84,7 @@ def test_a_change_leads_to_another_file(samples, folder, what):
 
 
 @pytest.mark.parametrize("kept", [0, 100])
-def test_a_file_cut_short_is_made_again(samples, folder, kept):
+def test_truncated_file_is_written_again(samples, folder, kept):
     plain = batches(samples, folder)
     (file,) = folder.iterdir()
     os.truncate(file, kept)
@@ -93,7 +93,7 @@ def test_a_file_cut_short_is_made_again(samples, folder, kept):
 
 
 @pytest.mark.parametrize("fault", ["broken", "missing"])
-def test_an_image_that_does_not_decode_leaves_no_file(samples, folder, fault):
+def test_cache_leaves_no_file_when_image_is_broken(samples, folder, fault):
     if fault == "broken":
         samples[5].path.write_bytes(b"no image")
     else:
@@ -103,7 +103,7 @@ def test_an_image_that_does_not_decode_leaves_no_file(samples, folder, fault):
     assert not folder.exists() or list(folder.iterdir()) == []
 
 
-def test_a_write_that_is_stopped_leaves_no_file(samples, folder, monkeypatch):
+def test_cache_leaves_no_file_when_interrupted(samples, folder, monkeypatch):
     def stopped(*_):
         raise KeyboardInterrupt
 
@@ -119,7 +119,7 @@ def _make(paths, folder, ready, queue):
     queue.put(int(sum(int(pixels[i].sum()) for i in range(len(paths)))))
 
 
-def test_room_is_taken_before_an_image_is_read(samples, folder, monkeypatch):
+def test_cache_reserves_disk_space_first(samples, folder, monkeypatch):
     paths, seen = [str(sample.path) for sample in samples], []
 
     def look(*_):
@@ -133,7 +133,7 @@ def test_room_is_taken_before_an_image_is_read(samples, folder, monkeypatch):
     assert seen[0] >= len(paths) * SIZE[0] * SIZE[1] * 3
 
 
-def test_full_disk_is_an_error_in_words(samples, folder, monkeypatch):
+def test_cache_raises_when_disk_is_full(samples, folder, monkeypatch):
     def no_room(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -143,7 +143,7 @@ def test_full_disk_is_an_error_in_words(samples, folder, monkeypatch):
     assert list(folder.iterdir()) == []
 
 
-def test_processes_that_make_the_same_file_at_once(samples, folder):
+def test_concurrent_processes_write_one_file(samples, folder):
     paths = [str(sample.path) for sample in samples]
     context = multiprocessing.get_context("fork")
     ready, queue = context.Barrier(3), context.Queue()
@@ -160,7 +160,7 @@ def test_processes_that_make_the_same_file_at_once(samples, folder):
     assert len(list(folder.iterdir())) == 1
 
 
-def test_another_process_maps_the_file_itself(samples, folder):
+def test_pickled_cache_maps_the_file_again(samples, folder):
     pixels = pixel_cache.InFile([str(sample.path) for sample in samples], SIZE, folder)
     content = pickle.dumps(pixels)
     assert len(content) < 1000
@@ -168,7 +168,7 @@ def test_another_process_maps_the_file_itself(samples, folder):
         np.testing.assert_array_equal(pickle.loads(content)[index], pixels[index])
 
 
-def test_pixels_of_a_file_cannot_be_changed(samples, folder):
+def test_cached_pixels_are_read_only(samples, folder):
     pixels = pixel_cache.InFile([str(sample.path) for sample in samples], SIZE, folder)
     with pytest.raises(ValueError, match="read-only"):
         pixels[0][0] = 0

@@ -1,4 +1,4 @@
-"""Reading RegDB: its ten trials, its modalities, and lists that are broken."""
+"""The RegDB reader: ten trials, two modalities and broken lists."""
 
 import json
 
@@ -13,7 +13,7 @@ def image(identity, kind, number=0):
 
 
 def write_lists(root, trial, identities, split):
-    """Two images of each identity in each modality; the list counts identities from 0."""
+    """Write two images of each identity and modality; the list counts identities from 0."""
     for kind in ("Visible", "Thermal"):
         lines = [
             f"{image(identity, kind, number)} {label}"
@@ -35,7 +35,7 @@ def root(tmp_path):
     return tmp_path
 
 
-def test_reads_both_modalities(root):
+def test_regdb_reader_loads_both_modalities(root):
     dataset = data.load("regdb", root)
     assert [(s.identity, s.camera, s.modality) for s in dataset.train] == [
         *((label, 1, data.VISIBLE) for label in (0, 0, 1, 1)),
@@ -48,18 +48,18 @@ def test_reads_both_modalities(root):
 
 
 @pytest.mark.parametrize("trial", range(1, 11))
-def test_each_trial_has_its_own_lists(trial, root):
+def test_regdb_reader_uses_the_lists_of_the_trial(trial, root):
     dataset = data.load("regdb", root, trial=trial)
     assert dataset.train[0].path.parent.name == str(trial % 4 + 1)
     assert data.load("regdb", root, trial=np.uint8(trial)) == dataset
 
 
-def test_views_of_the_embedded_data(root):
+def test_regdb_reader_loads_synthetic_views(root):
     (root / "views.json").write_text(json.dumps({image(2, "Thermal", 2): 2}))
     assert [s.view for s in data.load("regdb", root).train] == [*[None] * 5, 2, None, None]
 
 
-def test_holds_out_people_to_validate_on(root):
+def test_regdb_reader_holds_out_identities(root):
     write_lists(root, 3, range(1, 13), "train")
     dataset = data.load("regdb", root, evaluate_on="val", trial=3)
     assert {s.identity for s in dataset.train} == set(range(10))
@@ -68,13 +68,13 @@ def test_holds_out_people_to_validate_on(root):
 
 
 @pytest.mark.parametrize("trial", [0, 11, "1", None, True, 1.0, np.array([1, 2]), [1]])
-def test_refuses_other_trials(trial, root):
+def test_regdb_reader_raises_for_invalid_trial(trial, root):
     with pytest.raises(ValueError, match=r"regdb: trial must be one of 1, 2, .*, 10, got"):
         data.load("regdb", root, trial=trial)
 
 
 @pytest.mark.parametrize("value", [None, ["regdb"], {}, np.array(["regdb", "msmt17"])])
-def test_names_and_choices_that_are_no_words_are_refused(value, root):
+def test_load_raises_for_names_that_are_not_strings(value, root):
     with pytest.raises(ValueError, match=r"data\.load: name must be one of "):
         data.load(value, root)
     with pytest.raises(ValueError, match="regdb: evaluate_on must be one of 'test', 'val', got "):
@@ -87,15 +87,17 @@ def test_names_and_choices_that_are_no_words_are_refused(value, root):
             data.synthesize(*given, **options)
 
 
-def test_identity_of_one_modality_is_named(root):
+def test_regdb_reader_raises_for_identity_of_one_modality(root):
     write_lists(root, 1, [1, 2], "train")
     path = root / "idx" / "train_thermal_1.txt"
     path.write_text(path.read_text() + "\nThermal/9/male_back_t_1_9.bmp 9")
-    with pytest.raises(ValueError, match="must have the same identities, got 9 in one of them"):
+    with pytest.raises(
+        ValueError, match="must have the same identities, got identity 9 in one of them"
+    ):
         data.load("regdb", root)
 
 
-def test_broken_lists_and_missing_folders_are_named(root):
+def test_regdb_reader_raises_for_broken_lists(root):
     path = root / "idx" / "test_visible_2.txt"
     path.write_text("Visible/1/male_back_v_1_1.bmp\n")
     with pytest.raises(ValueError, match=r"test_visible_2\.txt must have lines like"):

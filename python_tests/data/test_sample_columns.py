@@ -1,4 +1,4 @@
-"""Samples as columns of a feature set."""
+"""Conversion of samples to columns of a feature set."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from reid_ext import data
 
 
-def test_columns_hold_what_is_known_of_the_samples():
+def test_columns_contain_all_labels():
     samples = [
         data.Sample(Path("a.jpg"), 3, 1, view=2),
         data.Sample(Path("b.jpg"), 4, 2, modality=data.INFRARED),
@@ -21,7 +21,7 @@ def test_columns_hold_what_is_known_of_the_samples():
     }
 
 
-def test_columns_have_image_numbers_where_the_dataset_has_them(tmp_path):
+def test_columns_have_image_numbers_for_sysu(tmp_path):
     root = data.synthesize("sysu-mm01", tmp_path, preset="tiny")
     samples = data.load("sysu-mm01", root).gallery
     assert data.columns(samples, "sysu-mm01")["images"] == data.sysu.image_numbers(samples)

@@ -1,4 +1,4 @@
-"""The batch samplers: what is in a batch, how evenly, with which seeds, and where they resume."""
+"""The batch samplers: content of a batch, frequencies, seeds and resuming."""
 
 from collections import Counter
 from itertools import pairwise
@@ -12,7 +12,7 @@ K = 4
 
 
 def made_up(counts):
-    """Samples of identities 10, 20, ... with (visible, infrared) images each, in mixed order."""
+    """Samples of identities 10, 20, ... with the given (visible, infrared) counts, shuffled."""
     samples = [
         data.Sample(Path(f"{identity}-{modality}-{n}.jpg"), identity, 1, None, modality)
         for position, pair in enumerate(counts, start=1)
@@ -32,7 +32,7 @@ def indices(batch):
 
 
 def identities_of(samples, batch):
-    """Of each run of K images its one identity."""
+    """The identity of each run of K images."""
     found = [samples[index].identity for index in indices(batch)]
     runs = [found[start : start + K] for start in range(0, len(found), K)]
     assert all(len(set(run)) == 1 for run in runs)
@@ -50,7 +50,7 @@ def test_identity_batch_has_p_identities_of_k_images():
         assert len(set(indices(batch))) == 3 * K
 
 
-def test_two_modality_batch_has_visible_then_infrared_in_the_same_order():
+def test_two_modality_batch_has_visible_before_infrared():
     sampler = data.TwoModalityBatches(EVEN, 3, K)
     assert len(sampler) == -(-7 * 8 // (3 * K))
     for batch in sampler:
@@ -61,18 +61,18 @@ def test_two_modality_batch_has_visible_then_infrared_in_the_same_order():
         assert len(set(indices(batch))) == len(batch)
 
 
-def test_default_epoch_is_that_of_the_larger_modality():
+def test_default_epoch_covers_the_larger_modality():
     assert len(data.TwoModalityBatches(made_up([(2, 30), (2, 31)]), 2, K)) == 8
     assert len(data.TwoModalityBatches(made_up([(33, 2), (31, 2)]), 2, K)) == 8
 
 
-def test_length_can_be_given():
+def test_epoch_length_can_be_set():
     sampler = data.IdentityBatches(EVEN, 3, K, batches=50)
     assert len(sampler) == len(list(sampler)) == 50
 
 
 @pytest.mark.parametrize("batches", [1, 2, 7, 40])
-def test_identities_and_images_come_equally_often(batches):
+def test_identities_and_images_are_drawn_equally_often(batches):
     sampler = data.TwoModalityBatches(EVEN, 3, K, batches=batches)
     people, images = Counter(), Counter(dict.fromkeys(range(len(EVEN)), 0))
     for batch in sampler:
@@ -85,7 +85,7 @@ def test_identities_and_images_come_equally_often(batches):
             assert max(own) - min(own) <= 1
 
 
-def test_fewer_images_than_k_come_again_after_each_came_once():
+def test_images_repeat_only_after_each_was_drawn_once():
     for batch in data.TwoModalityBatches(UNEVEN, 5, K, batches=30):
         times = Counter(indices(batch))
         for start in range(0, len(batch), K):
@@ -100,7 +100,7 @@ def test_fewer_images_than_k_come_again_after_each_came_once():
             assert len(drawn) == min(K, len(group))
 
 
-def test_all_identities_in_every_batch():
+def test_batch_can_contain_all_identities():
     for batch in data.IdentityBatches(UNEVEN, 5, K, batches=10):
         assert sorted(identities_of(UNEVEN, batch)) == [10, 20, 30, 40, 50]
 
@@ -113,7 +113,7 @@ def test_same_seed_gives_the_same_epochs(kind):
     assert list(other) != list(kind(UNEVEN, 2, K, seed=3))
 
 
-def test_epochs_differ_and_can_be_entered_directly():
+def test_set_epoch_goes_to_any_epoch():
     sampler = data.IdentityBatches(EVEN, 3, K)
     epochs = [list(sampler) for _ in range(3)]
     assert all(a != b for a, b in pairwise(epochs))
@@ -124,21 +124,21 @@ def test_epochs_differ_and_can_be_entered_directly():
     assert list(entered) == epochs[0]
 
 
-def test_item_seeds_depend_on_the_place_alone():
-    """Not on what is at that place: other images, other batch sizes, the same seeds."""
+def test_item_seeds_depend_on_position_only():
+    """Other images and batch sizes give the same seeds."""
     small, large = data.IdentityBatches(EVEN, 2, 2), data.TwoModalityBatches(UNEVEN, 4, K)
     first, second = next(iter(small)), next(iter(large))
     assert [seed for _, seed in first] == [seed for _, seed in second[: len(first)]]
 
 
-def test_item_seeds_are_all_different():
+def test_item_seeds_are_unique():
     sampler = data.TwoModalityBatches(EVEN, 7, K, batches=20)
     seeds = [seed for _ in range(3) for batch in sampler for _, seed in batch]
     assert len(set(seeds)) == len(seeds) == 3 * 20 * 7 * 2 * K
 
 
 @pytest.mark.parametrize("done", [0, 1, 13, 19, 20])
-def test_resumes_at_the_next_batch(done):
+def test_two_modality_batches_resume_mid_epoch(done):
     sampler = data.TwoModalityBatches(UNEVEN, 2, K, batches=20, seed=7)
     sampler.set_epoch(5)
     iterator = iter(sampler)
@@ -149,11 +149,11 @@ def test_resumes_at_the_next_batch(done):
 
     resumed = data.TwoModalityBatches(UNEVEN, 2, K, batches=20, seed=7)
     resumed.load_state_dict(state)
-    resumed.set_epoch(5)  # in it already: the place stays
+    resumed.set_epoch(5)  # the current epoch: the position does not change
     assert list(resumed) + list(resumed) == expected
 
 
-def test_broken_off_epoch_is_continued():
+def test_sampler_continues_interrupted_epoch():
     sampler, whole = (data.IdentityBatches(EVEN, 3, K) for _ in range(2))
     started = []
     for batch in sampler:
@@ -168,7 +168,7 @@ def test_broken_off_epoch_is_continued():
     [{"seed": 1}, {"identities": 3}, {"images": 3}, {"batches": 9}, {"samples": EVEN[:-1]}],
     ids=lambda change: next(iter(change)),
 )
-def test_rejects_state_of_other_settings_by_name(change):
+def test_load_state_dict_raises_for_other_settings(change):
     settings = {"samples": EVEN, "identities": 2, "images": K, "batches": 10, "seed": 0}
     state = data.IdentityBatches(**settings).state_dict()
     name = next(iter(change))
@@ -176,17 +176,19 @@ def test_rejects_state_of_other_settings_by_name(change):
         data.IdentityBatches(**{**settings, **change}).load_state_dict(state)
 
 
-def test_identity_without_infrared_images_is_named():
-    with pytest.raises(ValueError, match="must have infrared images, got none for 2: 20, 30"):
+def test_sampler_raises_without_infrared_images():
+    with pytest.raises(
+        ValueError, match="must have infrared images, got 2 identities without: 20, 30"
+    ):
         data.TwoModalityBatches(made_up([(4, 4), (4, 0), (4, 0)]), 1, K)
 
 
-def test_identity_without_visible_images_is_named():
-    with pytest.raises(ValueError, match="must have visible images, got none for 1: 20"):
+def test_sampler_raises_without_visible_images():
+    with pytest.raises(ValueError, match="must have visible images, got 1 identity without: 20"):
         data.TwoModalityBatches(made_up([(4, 4), (0, 4)]), 1, K)
 
 
-def test_rejects_more_identities_than_there_are():
+def test_sampler_raises_for_too_many_identities():
     with pytest.raises(ValueError, match=r"identities must be .* and at most 7 \(.*\), got 8"):
         data.IdentityBatches(EVEN, 8, K)
     with pytest.raises(ValueError, match=r"identities must be .* and at most 0 \(.*\), got 1"):
@@ -197,14 +199,14 @@ def test_rejects_more_identities_than_there_are():
     "argument, value",
     [("identities", 0), ("images", 0), ("images", 2.5), ("batches", 0), ("seed", -1)],
 )
-def test_rejects_number_out_of_range_by_name(argument, value):
+def test_sampler_raises_for_numbers_out_of_range(argument, value):
     settings = {"identities": 2, "images": 2, "batches": 2, "seed": 0, argument: value}
     with pytest.raises(ValueError, match=f"IdentityBatches: {argument} must be an integer >="):
         data.IdentityBatches(EVEN, **settings)
 
 
 @pytest.mark.parametrize("length, size, batches", [(0, 4, 0), (1, 4, 1), (8, 4, 2), (9, 4, 3)])
-def test_sequential_batches_cover_all_in_order(length, size, batches):
+def test_sequential_batches_cover_all_indices_in_order(length, size, batches):
     sampler = data.SequentialBatches(length, size)
     for _ in range(2):
         found = list(sampler)
@@ -213,7 +215,7 @@ def test_sequential_batches_cover_all_in_order(length, size, batches):
         assert all(len(batch) == size for batch in found[:-1])
 
 
-def test_sequential_batches_reject_size_zero():
+def test_sequential_batches_raise_for_size_zero():
     with pytest.raises(ValueError, match="batch_size must be an integer >= 1, got 0"):
         data.SequentialBatches(5, 0)
 
@@ -223,7 +225,7 @@ BOTH = pytest.mark.parametrize("kind", [data.IdentityBatches, data.TwoModalityBa
 
 @BOTH
 @pytest.mark.parametrize("identities, images", [(1, 1), (2, 3), (5, 4), (5, 16)])
-def test_epochs_are_as_long_as_they_say(kind, identities, images):
+def test_sampler_length_is_the_number_of_batches(kind, identities, images):
     sampler = kind(UNEVEN, identities, images)
     size = identities * images * (2 if kind is data.TwoModalityBatches else 1)
     for _ in range(2):
@@ -231,7 +233,7 @@ def test_epochs_are_as_long_as_they_say(kind, identities, images):
 
 
 @BOTH
-def test_identities_of_one_image_fill_their_places(kind):
+def test_sampler_repeats_single_images(kind):
     samples = made_up([(1, 1)] * 3)
     for batch in kind(samples, 3, K, batches=5):
         drawn = identities_of(samples, batch)
@@ -240,7 +242,7 @@ def test_identities_of_one_image_fill_their_places(kind):
 
 
 @pytest.mark.parametrize("done", [0, 1, 6, 7])
-def test_two_modalities_resume_at_the_next_batch(done):
+def test_two_modality_batches_resume_at_any_batch(done):
     whole = data.TwoModalityBatches(UNEVEN, 2, K, batches=7, seed=5)
     expected = list(whole) + list(whole)
     begun = data.TwoModalityBatches(UNEVEN, 2, K, batches=7, seed=5)

@@ -1,4 +1,4 @@
-"""The embedded data set: its layout, its determinism, and what keeps half of it from being used."""
+"""The synthetic dataset: layout, determinism, and protection against incomplete folders."""
 
 import json
 import multiprocessing
@@ -41,7 +41,7 @@ def small(tmp_path_factory):
     return make(tmp_path_factory.mktemp("synthetic") / "small")
 
 
-def test_has_the_layout_of_sysu_mm01(small):
+def test_synthesize_writes_the_layout_of_sysu_mm01(small):
     assert identities(small, "train") == [1, 2, 3]
     assert identities(small, "val") == [4, 5]
     assert identities(small, "test") == [6, 7]
@@ -54,7 +54,7 @@ def test_has_the_layout_of_sysu_mm01(small):
     assert len(list(small.rglob("*.jpg"))) == NUM_IMAGES
 
 
-def test_images_are_128x64_and_gray_in_the_infrared(small):
+def test_images_are_128x64_and_infrared_is_grey(small):
     for path in small.rglob("*.jpg"):
         image = cv2.imread(str(path)).astype(int)
         assert image.shape == (128, 64, 3)
@@ -71,11 +71,11 @@ def test_every_image_has_a_view(small):
 @pytest.mark.parametrize(
     "degrees, view", [(0, 0), (59, 0), (-59, 0), (61, 1), (-90, 1), (119, 1), (121, 2), (180, 2)]
 )
-def test_view_is_the_side_that_faces_the_camera(degrees, view):
+def test_view_of_is_the_side_facing_the_camera(degrees, view):
     assert views.view_of(np.radians(degrees)) == view
 
 
-def test_a_face_shows_from_the_front_only_and_a_backpack_from_behind():
+def test_face_is_in_front_and_backpack_behind():
     def area(person, yaw, part):
         drawing = canvas.Canvas(canvas.Placement(yaw, 64, 250, 230, lean=0, tilt=0.1))
         draw_figure(drawing, person, draw_pose(np.random.default_rng(0)))
@@ -97,12 +97,12 @@ def wait_until(condition):
 
 
 @pytest.mark.slow
-def test_number_of_workers_changes_nothing(small, tmp_path):
+def test_files_do_not_depend_on_workers(small, tmp_path):
     settings = Settings(**SMALL)
     sysu.prepare(tmp_path, settings)
     render = partial(sysu.render, tmp_path, settings)
     results = workers.render_all(render, sysu.tasks(settings), 2)
-    views = next(results)  # while this process pauses here, the other one does the rest
+    views = next(results)  # this process pauses, the worker renders the rest
     wait_until((tmp_path / "cam6" / "0007" / "0003.jpg").exists)
     for of_one_person in results:
         views |= of_one_person
@@ -113,7 +113,7 @@ def test_number_of_workers_changes_nothing(small, tmp_path):
 
 
 @pytest.mark.slow
-def test_error_of_a_worker_is_raised_here(tmp_path):
+def test_worker_error_is_raised_in_main_process(tmp_path):
     files = [tmp_path / name for name in "abc"]
     for path in files[:2]:
         path.touch()
@@ -125,7 +125,7 @@ def test_error_of_a_worker_is_raised_here(tmp_path):
     assert not multiprocessing.active_children()
 
 
-def test_death_of_a_worker_is_reported():
+def test_render_all_raises_when_worker_dies():
     results = workers.render_all(abs, range(100), 2)
     next(results)
     for process in multiprocessing.active_children():
@@ -135,15 +135,15 @@ def test_death_of_a_worker_is_reported():
         list(results)
 
 
-def test_a_person_does_not_depend_on_how_many_others_there_are(small, tmp_path):
+def test_person_does_not_depend_on_other_counts(small, tmp_path):
     other = make(tmp_path / "fewer", identities=(1, 0, 1))
-    for ours, theirs in (("0001", "0001"), ("0006", "0002")):  # first of train, first of test
+    for ours, theirs in (("0001", "0001"), ("0006", "0002")):  # first identities of train and test
         for number in range(1, 7):
             folder = small / f"cam{number}" / ours
             assert contents(folder) == contents(other / f"cam{number}" / theirs)
 
 
-def test_presets_have_the_sizes_they_promise():
+def test_presets_have_documented_sizes():
     sizes = {
         name: (len(sysu.tasks(settings)), sysu.number_of_images(settings))
         for name, settings in sysu.PRESETS.items()
@@ -151,14 +151,14 @@ def test_presets_have_the_sizes_they_promise():
     assert sizes == {"default": (180, 6480), "tiny": (48, 960)}
 
 
-def test_other_seed_gives_other_people_and_other_cameras(small, tmp_path):
+def test_seed_changes_persons_and_cameras(small, tmp_path):
     other = make(tmp_path / "other", seed=1)
     path = "cam1/0001/0001.jpg"
     a, b = (cv2.imread(str(root / path)).astype(int) for root in (small, other))
     assert np.abs(a - b).mean() > 10
 
 
-def test_infrared_brightness_tells_nothing_of_the_colour():
+def test_infrared_brightness_is_independent_of_colour():
     people = [draw_person([0, key]) for key in range(400)]
     for part in (Part.UPPER, Part.LOWER, Part.BAG, Part.SHOE):
         luminance = [p.visible[part, 0] @ (0.114, 0.587, 0.299) for p in people]
@@ -166,7 +166,7 @@ def test_infrared_brightness_tells_nothing_of_the_colour():
         assert abs(np.corrcoef(luminance, reflectance)[0, 1]) < 0.15
 
 
-def test_two_people_rarely_dress_alike():
+def test_outfits_are_rarely_equal():
     outfits = Counter(
         (p.outfit.upper, p.outfit.lower, p.outfit.bag, p.outfit.hair, p.outfit.upper_pattern)
         for p in (draw_person([0, key]) for key in range(400))
@@ -174,7 +174,7 @@ def test_two_people_rarely_dress_alike():
     assert max(outfits.values()) <= 4
 
 
-def test_harder_cameras_blur_and_add_noise():
+def test_difficulty_adds_blur_and_noise():
     easy, hard = (
         camera.draw_camera(0, 1, infrared=False, outdoor=False, location=1, difficulty=d)
         for d in (0.1, 1.0)
@@ -183,17 +183,17 @@ def test_harder_cameras_blur_and_add_noise():
     assert np.abs(hard.gain - 1).max() > np.abs(easy.gain - 1).max()
 
 
-def test_finished_folder_is_returned_untouched(small):
+def test_synthesize_keeps_finished_folder(small):
     before = {p: p.stat().st_mtime_ns for p in small.rglob("*")}
     assert make(str(small)) == small
     assert {p: p.stat().st_mtime_ns for p in small.rglob("*")} == before
 
 
-def test_empty_folder_is_filled(small, tmp_path):
+def test_synthesize_fills_empty_folder(small, tmp_path):
     assert contents(make(tmp_path)) == contents(small)
 
 
-def test_other_settings_are_refused_and_nothing_is_touched(small):
+def test_synthesize_raises_for_folder_of_other_settings(small):
     before = contents(small)
     with pytest.raises(ValueError, match=r"root must hold .*\(seed 5\), got .* with seed 0"):
         make(small, seed=5)
@@ -201,27 +201,29 @@ def test_other_settings_are_refused_and_nothing_is_touched(small):
 
 
 @pytest.mark.parametrize("name", ["holiday.jpg", "views.json"])
-def test_foreign_folder_is_refused_and_nothing_is_touched(tmp_path, name):
+def test_synthesize_raises_for_foreign_folder(tmp_path, name):
     (tmp_path / name).write_text("mine")
-    with pytest.raises(ValueError, match=f"root must be empty, absent or .*{name}; name another"):
+    with pytest.raises(
+        ValueError, match=f"root must be a new or empty folder, or .*{name}; choose another"
+    ):
         make(tmp_path)
     assert contents(tmp_path) == {name: b"mine"}
 
 
-def test_file_in_place_of_the_root_is_refused(tmp_path):
+def test_synthesize_raises_for_file_as_root(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(ValueError, match="root must be a folder, got the file"):
         make(tmp_path / "file")
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", ""])
-def test_unreadable_manifest_is_refused(tmp_path, text):
+def test_synthesize_raises_for_invalid_manifest(tmp_path, text):
     (tmp_path / store.MANIFEST).write_text(text)
-    with pytest.raises(ValueError, match=r"root must have a readable synthetic\.json"):
+    with pytest.raises(ValueError, match=r"root must have a valid synthetic\.json"):
         make(tmp_path)
 
 
-def test_error_in_mid_render_leaves_nothing(tmp_path, monkeypatch):
+def test_synthesize_leaves_no_files_after_error(tmp_path, monkeypatch):
     def fails(folder, settings, task):
         if task.identity == 3:
             raise OSError("No space left on device")
@@ -235,12 +237,12 @@ def test_error_in_mid_render_leaves_nothing(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_killed_render_is_not_trusted_and_done_again(small, tmp_path):
+def test_synthesize_repeats_killed_render(small, tmp_path):
     root = tmp_path / "data"
     code = f"""if True:
         from reid_ext.synthetic import synthesize
         synthesize("sysu-mm01", {str(root)!r}, identities=(5000, 0, 0))"""
-    process = subprocess.Popen(  # elsewhere: here Python would import the sources
+    process = subprocess.Popen(  # another folder, because Python would import the sources here
         [sys.executable, "-c", code], stderr=subprocess.DEVNULL, cwd=tmp_path.parent
     )
     wait_until(lambda: list(tmp_path.glob(".data.unfinished-*/cam1/0002")))
@@ -260,7 +262,7 @@ data.synthesize("sysu-mm01", sys.argv[1], preset="tiny", workers=2)
 
 
 @pytest.mark.slow
-def test_call_that_workers_would_repeat_is_refused(tmp_path):
+def test_synthesize_raises_without_main_guard(tmp_path):
     (tmp_path / "script.py").write_text(UNGUARDED)
     command = [sys.executable, "script.py", "data"]
     done = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, timeout=120)
@@ -270,7 +272,7 @@ def test_call_that_workers_would_repeat_is_refused(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["script.py"]
 
 
-def test_callers_at_the_same_time_render_once(small, tmp_path, monkeypatch):
+def test_concurrent_callers_render_once(small, tmp_path, monkeypatch):
     rendered = []
     prepare = sysu.prepare
     monkeypatch.setattr(sysu, "prepare", lambda *args: (rendered.append(1), prepare(*args)))
@@ -293,25 +295,25 @@ def test_callers_at_the_same_time_render_once(small, tmp_path, monkeypatch):
         *(("workers", bad) for bad in [0, -1, 1.5, True]),
     ],
 )
-def test_bad_argument_is_named(tmp_path, argument, value):
+def test_synthesize_raises_for_invalid_argument(tmp_path, argument, value):
     with pytest.raises(ValueError, match=rf"^synthesize: {argument}(\[\d\])? must .*, got "):
         make(tmp_path / "data", **{argument: value})
     assert list(tmp_path.iterdir()) == []
 
 
-def test_unknown_layout_is_named(tmp_path):
+def test_synthesize_raises_for_unknown_layout(tmp_path):
     with pytest.raises(
         ValueError, match=r"name must be one of 'sysu-mm01', .*, 'veri776', got 'imagenet'"
     ):
         synthesize("imagenet", tmp_path)
 
 
-def test_numpy_numbers_are_the_same_settings(small):
+def test_settings_accept_numpy_numbers(small):
     sizes = {"identities": list(np.array([3, 2, 2])), "images": tuple(np.array([2, 3]))}
     assert make(small, **sizes, seed=np.int64(0), occlusion=np.float64(0.06)) == small
 
 
-def test_small_sets_are_rendered_by_one_process(monkeypatch):
+def test_small_datasets_use_one_process(monkeypatch):
     monkeypatch.setattr(workers.os, "sched_getaffinity", lambda _: set(range(64)))
     assert workers.number_of_workers(None, 960) == 1
     assert workers.number_of_workers(None, 6480) == 4

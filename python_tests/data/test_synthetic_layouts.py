@@ -1,4 +1,4 @@
-"""The embedded data in five more layouts: what their readers make of it, and what each adds."""
+"""The synthetic dataset in five more layouts: loading it, and properties of each layout."""
 
 from collections import Counter
 
@@ -32,7 +32,7 @@ def images_of(root):
 
 
 @each
-def test_its_reader_reads_it(name, roots):
+def test_reader_loads_synthetic_dataset(name, roots):
     dataset = data.load(name, roots[name])
     assert tuple(map(len, dataset[1:])) == SPLITS[name]
     assert len({s.identity for s in dataset.train}) == 4
@@ -44,7 +44,7 @@ def test_its_reader_reads_it(name, roots):
 
 
 @each
-def test_the_number_of_images_is_known_before(name, roots):
+def test_number_of_images_matches_rendered_files(name, roots):
     layout = LAYOUTS[name]
     assert len(images_of(roots[name])) == layout.number_of_images(Settings(**SMALL))
 
@@ -59,7 +59,7 @@ def test_queries_have_matches_in_other_cameras(name, roots):
 
 @pytest.mark.slow
 @each
-def test_settings_alone_decide_the_bytes(name, roots, tmp_path):
+def test_settings_determine_the_files(name, roots, tmp_path):
     again = data.synthesize(name, tmp_path / "again", **SMALL, workers=2)
     other = data.synthesize(name, tmp_path / "other", **SMALL, workers=1, seed=1)
     files = {p.relative_to(again) for p in again.rglob("*") if p.is_file()}
@@ -70,35 +70,35 @@ def test_settings_alone_decide_the_bytes(name, roots, tmp_path):
 
 
 @each
-def test_a_person_does_not_depend_on_how_many_others_there_are(name, roots, tmp_path):
+def test_person_does_not_depend_on_other_counts(name, roots, tmp_path):
     fewer = data.synthesize(name, tmp_path, identities=(1, 0, 1), images=(3, 2), workers=1)
     ours = {p.read_bytes() for p in images_of(roots[name])}
     assert {p.read_bytes() for p in images_of(fewer)} < ours
 
 
 @each
-def test_persons_to_validate_on_are_refused(name, tmp_path):
-    with pytest.raises(ValueError, match=rf"0 (persons )?to validate on for '{name}'"):
+def test_synthesize_raises_for_validation_identities(name, tmp_path):
+    with pytest.raises(ValueError, match=rf"0 validation identities for '{name}'"):
         data.synthesize(name, tmp_path / "new", identities=(3, 1, 2))
     assert not any(tmp_path.iterdir())
 
 
 @each
-def test_tiny_is_a_second_or_two_of_images(name):
+def test_tiny_preset_has_a_few_hundred_images(name):
     layout = LAYOUTS[name]
     assert layout.PRESETS.keys() == {"default", "tiny"}
     assert 300 <= layout.number_of_images(layout.PRESETS["tiny"]) <= 700
     assert layout.number_of_images(layout.PRESETS["default"]) <= 4000
 
 
-def test_no_two_layouts_show_the_same_people():
+def test_layouts_have_different_persons():
     keys = Counter()
     for layout in LAYOUTS.values():
         keys.update({task.key for task in layout.tasks(layout.PRESETS["default"])})
     assert max(keys.values()) == 1
 
 
-def test_trials_of_regdb_divide_everyone_anew(roots):
+def test_regdb_trials_have_different_splits(roots):
     halves = set()
     for trial in range(1, 11):
         dataset = data.load("regdb", roots["regdb"], trial=trial)
@@ -111,7 +111,7 @@ def test_trials_of_regdb_divide_everyone_anew(roots):
     assert len(halves) > 4
 
 
-def test_thermal_images_of_regdb_are_gray(roots):
+def test_regdb_thermal_images_are_grey(roots):
     for path in images_of(roots["regdb"]):
         stored = cv2.imread(str(path), cv2.IMREAD_UNCHANGED).astype(int)
         color = data.decode(path).astype(int)
@@ -119,7 +119,7 @@ def test_thermal_images_of_regdb_are_gray(roots):
         assert bool((color == color[..., :1]).all()) == ("Thermal" in path.parts)
 
 
-def test_distractors_of_dukemtmc_are_seen_by_one_camera(roots):
+def test_dukemtmc_distractors_have_one_camera(roots):
     dataset = data.load("dukemtmc-reid", roots["dukemtmc-reid"])
     cameras = {}
     for sample in dataset.gallery:
@@ -127,12 +127,12 @@ def test_distractors_of_dukemtmc_are_seen_by_one_camera(roots):
     assert {i: len(c) for i, c in cameras.items()} == {5: 8, 6: 8, 7: 1, 8: 1}
 
 
-def test_more_distractors_than_names_are_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"must name 9999 people or fewer, .* got 10005"):
+def test_synthesize_raises_for_too_many_distractors(tmp_path):
+    with pytest.raises(ValueError, match=r"must give at most 9999 identities, .* got 10005"):
         data.synthesize("dukemtmc-reid", tmp_path, identities=(4, 0, 2), images=(1, 9999))
 
 
-def test_cuhk03_shows_one_photograph_in_both_boxes(roots):
+def test_cuhk03_boxes_have_the_same_images(roots):
     root = roots["cuhk03-np"]
     detected, labeled = (data.load("cuhk03-np", root, boxes=b) for b in ("detected", "labeled"))
     differences = []
@@ -146,7 +146,7 @@ def test_cuhk03_shows_one_photograph_in_both_boxes(roots):
     assert 1 < same < other
 
 
-def test_identities_of_cuhk03_are_seen_by_the_cameras_of_a_pair(roots):
+def test_cuhk03_identities_have_one_camera_pair(roots):
     dataset = data.load("cuhk03-np", roots["cuhk03-np"])
     cameras = {}
     for sample in dataset.train:
@@ -154,7 +154,7 @@ def test_identities_of_cuhk03_are_seen_by_the_cameras_of_a_pair(roots):
     assert cameras == {1: {1, 2}, 2: {3, 4}, 3: {5, 6}, 4: {7, 8}}
 
 
-def test_val_of_msmt17_is_of_training_identities(roots):
+def test_msmt17_val_has_training_identities(roots):
     root = roots["msmt17"]
     train = data.load("msmt17", root).train
     more = data.load("msmt17", root, train_on="trainval").train
@@ -163,7 +163,7 @@ def test_val_of_msmt17_is_of_training_identities(roots):
     assert len({s.path for s in more}) == 4 * 18
 
 
-def test_lists_of_veri776_name_its_images(roots):
+def test_veri776_lists_match_images(roots):
     root = roots["veri776"]
     for folder, name in data.veri776.NAME_LISTS.items():
         listed = (root / name).read_text().splitlines()

@@ -1,4 +1,4 @@
-"""The SYSU-MM01 reader on tiny trees: what it finds, and what it says when something is wrong."""
+"""The SYSU-MM01 reader on tiny folders: its samples and its errors."""
 
 import builtins
 
@@ -12,7 +12,7 @@ CAMERAS = range(1, 7)
 
 
 def write_images(folder, names):
-    """The reader opens no image, so an empty file will do."""
+    """Write empty files, because the reader opens no image."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         (folder / name).write_bytes(b"")
@@ -20,7 +20,7 @@ def write_images(folder, names):
 
 @pytest.fixture
 def root(tmp_path):
-    """Five identities, two images in each camera, but identity 8 never before camera 2."""
+    """Five identities with two images in each camera; camera 2 has none of identity 8."""
     root = tmp_path / "SYSU-MM01"
     (root / "exp").mkdir(parents=True)
     for split, identities in (("train", TRAIN), ("val", VAL), ("test", TEST)):
@@ -38,7 +38,7 @@ def identities(samples):
     return sorted({sample.identity for sample in samples})
 
 
-def test_reads_train_query_and_gallery(root):
+def test_sysu_reader_loads_all_splits(root):
     dataset = data.load("sysu-mm01", root)
     assert dataset.name == "sysu-mm01"
     assert identities(dataset.train) == TRAIN
@@ -50,33 +50,33 @@ def test_reads_train_query_and_gallery(root):
     assert len(dataset.gallery) == 2 * 4 * 2 - 2
 
 
-def test_samples_are_sorted_and_say_their_modality(root):
+def test_sysu_samples_are_sorted_and_have_a_modality(root):
     samples = data.load("sysu-mm01", root).train
     assert samples == sorted(samples, key=lambda s: (s.camera, s.identity, s.path.name))
     assert samples[0] == data.Sample(root / "cam1" / "0001" / "0001.jpg", 1, 1, None, data.VISIBLE)
     assert all((s.modality == data.INFRARED) == (s.camera in (3, 6)) for s in samples)
 
 
-def test_reads_the_views_of_the_embedded_dataset(root):
+def test_sysu_reader_loads_synthetic_views(root):
     (root / "views.json").write_text('{"cam1/0001/0002.jpg": 2, "cam3/0006/0001.jpg": 0}')
     dataset = data.load("sysu-mm01", root)
     assert [sample.view for sample in dataset.train[:3]] == [None, 2, None]
     assert dataset.query[0].view == 0
 
 
-def test_trains_on_train_and_val(root):
+def test_sysu_reader_adds_val_to_train(root):
     dataset = data.load("sysu-mm01", str(root), train_on="trainval")
     assert identities(dataset.train) == TRAIN + VAL
     assert data.relabel(dataset.train) == {1: 0, 3: 1, 5: 2}
 
 
-def test_evaluates_on_val(root):
+def test_sysu_reader_evaluates_on_val(root):
     dataset = data.load("sysu-mm01", root, evaluate_on="val")
     assert identities(dataset.train) == TRAIN
     assert identities(dataset.query) == identities(dataset.gallery) == VAL
 
 
-def test_passes_over_stray_files_and_takes_upper_case_names(root):
+def test_sysu_reader_ignores_stray_files(root):
     before = data.load("sysu-mm01", root).train
     stray = ["Thumbs.db", ".DS_Store", "._0001.jpg", "0001 (copy).jpg", "12345.jpg"]
     write_images(root / "cam1" / "0001", [*stray, "0003.JPG"])
@@ -85,12 +85,12 @@ def test_passes_over_stray_files_and_takes_upper_case_names(root):
     assert [s.path.name for s in set(after) - set(before)] == ["0003.JPG"]
 
 
-def test_reads_identities_with_spaces_mark_and_line_breaks(root):
+def test_sysu_reader_loads_identities_with_bom_and_spaces(root):
     (root / "exp" / "train_id.txt").write_bytes(b"\xef\xbb\xbf3, 1,\r\n")
     assert data.sysu.read_identities(root)["train"] == TRAIN
 
 
-def test_reads_identities_from_mat(root):
+def test_sysu_reader_loads_identities_from_mat(root):
     savemat = pytest.importorskip("scipy.io").savemat
     expected = data.load("sysu-mm01", root)
     for split, numbers in (("train", TRAIN), ("val", VAL), ("test", TEST)):
@@ -99,7 +99,7 @@ def test_reads_identities_from_mat(root):
     assert data.load("sysu-mm01", root) == expected
 
 
-def test_image_numbers_count_within_camera_and_identity(root):
+def test_image_numbers_count_per_camera_and_identity(root):
     gallery = data.load("sysu-mm01", root).gallery
     numbers = data.sysu.image_numbers(gallery[::-1])[::-1]
     assert numbers == [int(sample.path.stem) for sample in gallery]
@@ -111,7 +111,7 @@ def test_image_numbers_count_within_camera_and_identity(root):
 
 
 def write_permutations(path, cells):
-    """rand_perm_cam.mat: six cells, in each one cell per identity 1..8, empty where not seen."""
+    """Write rand_perm_cam.mat: for each of six cameras, one cell per identity 1..8."""
     savemat = pytest.importorskip("scipy.io").savemat
     cameras = np.empty((6, 1), object)
     for camera in CAMERAS:
@@ -122,7 +122,7 @@ def write_permutations(path, cells):
     savemat(path, {"rand_perm_cam": cameras})
 
 
-def test_reads_permutations(root):
+def test_load_permutations_reads_all_cells(root):
     rng = np.random.default_rng(0)
     cells = {
         (camera, identity): np.stack([rng.permutation(n) + 1 for _ in range(10)]).astype(np.uint8)
@@ -136,17 +136,17 @@ def test_reads_permutations(root):
         np.testing.assert_array_equal(read[key], cell)
 
 
-def test_no_permutation_file_gives_none(root):
+def test_load_permutations_returns_none_without_file(root):
     assert data.sysu.load_permutations(root) is None
 
 
-def test_rejects_permutations_of_other_numbers(root):
+def test_load_permutations_raises_for_invalid_numbers(root):
     write_permutations(root / "exp" / "rand_perm_cam.mat", {(4, 6): np.array([[1, 2], [0, 1]])})
     with pytest.raises(ValueError, match=r"camera 4, identity 6 must be a permutation of 1\.\.2"):
         data.sysu.load_permutations(root)
 
 
-def test_rejects_permutations_of_other_form(root):
+def test_load_permutations_raises_for_other_form(root):
     savemat = pytest.importorskip("scipy.io").savemat
     savemat(root / "exp" / "rand_perm_cam.mat", {"rand_perm_cam": np.ones((2, 3))})
     with pytest.raises(ValueError, match="must hold 6 cells, one per camera, got 6 values"):
@@ -154,14 +154,14 @@ def test_rejects_permutations_of_other_form(root):
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"\x89HDF\r\n\x1a\n" + bytes(600)])
-def test_rejects_foreign_mat_file(root, content):
+def test_load_permutations_raises_for_other_mat_file(root, content):
     pytest.importorskip("scipy.io")
     (root / "exp" / "rand_perm_cam.mat").write_bytes(content)
     with pytest.raises(ValueError, match=r"rand_perm_cam\.mat must be a \.mat file of version 5"):
         data.sysu.load_permutations(root)
 
 
-def test_rejects_mat_of_several_variables(root):
+def test_load_permutations_raises_for_several_variables(root):
     savemat = pytest.importorskip("scipy.io").savemat
     savemat(root / "exp" / "rand_perm_cam.mat", {"a": 1, "b": 2})
     with pytest.raises(ValueError, match=r"must hold one variable, got 2 \(a, b\); restore the"):
@@ -169,15 +169,17 @@ def test_rejects_mat_of_several_variables(root):
 
 
 @pytest.mark.parametrize("number", [1.5, -1, np.nan, np.inf])
-def test_rejects_identities_in_mat_that_are_no_whole_numbers(root, number):
+def test_sysu_reader_raises_for_identities_that_are_not_integers(root, number):
     savemat = pytest.importorskip("scipy.io").savemat
     (root / "exp" / "train_id.txt").unlink()
     savemat(root / "exp" / "train_id.mat", {"id": [[1, number]]})
-    with pytest.raises(ValueError, match=rf"train_id\.mat must hold identities.* '{number}'"):
+    with pytest.raises(
+        ValueError, match=rf"train_id\.mat must hold identities.* got {number}; restore"
+    ):
         data.load("sysu-mm01", root)
 
 
-def test_mat_without_scipy_says_how_to_install_it(root, monkeypatch):
+def test_sysu_reader_raises_for_mat_without_scipy(root, monkeypatch):
     real = builtins.__import__
 
     def without_scipy(name, *args, **kwargs):
@@ -191,55 +193,55 @@ def test_mat_without_scipy_says_how_to_install_it(root, monkeypatch):
         data.load("sysu-mm01", root)
 
 
-def test_unknown_name_lists_the_known_ones(root):
+def test_load_lists_known_names_for_unknown_name(root):
     with pytest.raises(ValueError, match=r"name must be one of 'sysu-mm01'.*got 'sysu'"):
         data.load("sysu", root)
 
 
 @pytest.mark.parametrize("split", [{"evaluate_on": "train"}, {"train_on": "all"}])
-def test_rejects_unknown_split_by_name(root, split):
+def test_sysu_reader_raises_for_unknown_split(root, split):
     with pytest.raises(ValueError, match=f"{next(iter(split))} must be"):
         data.load("sysu-mm01", root, **split)
 
 
-def test_rejects_evaluation_on_trained_identities(root):
+def test_sysu_reader_raises_for_evaluation_on_train_identities(root):
     with pytest.raises(ValueError, match="evaluate_on must be 'test' when train_on is 'trainval'"):
         data.load("sysu-mm01", root, train_on="trainval", evaluate_on="val")
 
 
-def test_wrong_root(root):
+def test_sysu_reader_raises_for_wrong_root(root):
     with pytest.raises(FileNotFoundError, match="root must be the folder of the dataset"):
         data.load("sysu-mm01", root / "nowhere")
-    with pytest.raises(FileNotFoundError, match=r"without exp, cam1.*was unpacked"):
+    with pytest.raises(FileNotFoundError, match=r"without exp, cam1.*unpack the archive again"):
         data.load("sysu-mm01", root.parent)
 
 
-def test_missing_camera_folder_is_named(root):
+def test_sysu_reader_raises_for_missing_camera_folder(root):
     (root / "cam4").rename(root / "camera4")
     with pytest.raises(FileNotFoundError, match="without cam4;"):
         data.load("sysu-mm01", root)
 
 
-def test_missing_identity_file_is_named(root):
+def test_sysu_reader_raises_for_missing_identity_file(root):
     (root / "exp" / "val_id.txt").unlink()
     with pytest.raises(FileNotFoundError, match=r"exp must hold val_id\.txt or val_id\.mat"):
         data.load("sysu-mm01", root)
 
 
 @pytest.mark.parametrize("text", ["1,two", "1;3", "-1", "1.5", "\u00b2", "9" * 5000])
-def test_rejects_identity_file_with_other_words(root, text):
+def test_sysu_reader_raises_for_invalid_identity_file(root, text):
     (root / "exp" / "train_id.txt").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match="must hold identities separated by commas, got"):
         data.load("sysu-mm01", root)
 
 
-def test_rejects_identity_in_two_splits(root):
+def test_sysu_reader_raises_for_identity_in_two_splits(root):
     (root / "exp" / "val_id.txt").write_text("5,6")
     with pytest.raises(ValueError, match="identity 6 in both val and test"):
         data.load("sysu-mm01", root)
 
 
-def test_empty_folder_is_named(root):
+def test_sysu_reader_raises_for_empty_folder(root):
     for image in (root / "cam5" / "0003").iterdir():
         image.unlink()
     with pytest.raises(ValueError, match=r"cam5.0003 must hold images named 0001\.jpg"):
@@ -252,27 +254,29 @@ def remove(root, identity, cameras):
         folder.rename(root / f"gone-{camera}-{identity}")
 
 
-def test_training_identity_without_infrared_images_is_named(root):
+def test_sysu_reader_raises_without_infrared_images(root):
     remove(root, 3, (3, 6))
     with pytest.raises(
-        ValueError, match="infrared images, got none for identity 3 in cameras 3, 6"
+        ValueError, match="infrared images, got no images of identity 3 in cameras 3, 6"
     ):
         data.load("sysu-mm01", root)
 
 
-def test_training_identity_without_visible_images_is_named(root):
+def test_sysu_reader_raises_without_visible_images(root):
     remove(root, 1, (1, 2, 4, 5))
-    with pytest.raises(ValueError, match="visible images, got none for identity 1 in cameras 1, 2"):
+    with pytest.raises(
+        ValueError, match="visible images, got no images of identity 1 in cameras 1, 2"
+    ):
         data.load("sysu-mm01", root)
 
 
-def test_many_identities_without_images_are_cut_short(root):
+def test_sysu_reader_shortens_long_lists_of_identities(root):
     (root / "exp" / "train_id.txt").write_text(",".join(map(str, range(100, 130))))
     with pytest.raises(ValueError, match=r"identities 100, .*, 109 and 20 more in cameras"):
         data.load("sysu-mm01", root)
 
 
-def test_test_identity_without_infrared_images_is_normal(root):
+def test_sysu_reader_accepts_test_identity_without_infrared(root):
     remove(root, 8, (3, 6))
     dataset = data.load("sysu-mm01", root)
     assert identities(dataset.query) == [6]
@@ -280,7 +284,7 @@ def test_test_identity_without_infrared_images_is_normal(root):
 
 
 @pytest.mark.parametrize("split, role", [("train", "train"), ("test", "query")])
-def test_rejects_empty_split(root, split, role):
+def test_sysu_reader_raises_for_empty_split(root, split, role):
     (root / "exp" / f"{split}_id.txt").write_text("\n")
     with pytest.raises(ValueError, match=f"sysu-mm01: {role} must"):
         data.load("sysu-mm01", root)

@@ -1,4 +1,4 @@
-"""Reading VehicleID: its lists, and the one gallery that all trials draw from."""
+"""The VehicleID reader: lists, and the samples that all trials draw from."""
 
 import pytest
 from cli_cases import typed
@@ -16,7 +16,7 @@ def vehicleid(tmp_path):
     return tmp_path
 
 
-def test_vehicleid_is_read(vehicleid):
+def test_vehicleid_reader_loads_all_splits(vehicleid):
     dataset = data.load("vehicleid", vehicleid)
     assert [(s.path.name, s.identity, s.camera) for s in dataset.train] == [
         *(("0000001.jpg", 14, 0), ("0000002.jpg", 14, 0), ("0000007.jpg", 3, 0))
@@ -29,13 +29,13 @@ def test_vehicleid_is_read(vehicleid):
         data.load("vehicleid", vehicleid, size=801)
 
 
-def test_counts_and_images_are_checked(vehicleid):
+def test_check_reports_counts_and_images_of_vehicleid(vehicleid):
     messages = [finding.message for finding in data.check("vehicleid", vehicleid).findings]
-    assert "train must have 13,164 identities, got 2" in messages
-    assert any("4 images missing" in message for message in messages)
+    assert any("train must have 13,164 identities, got 2; compare" in m for m in messages)
+    assert any("4 images are missing" in message for message in messages)
 
 
-def test_holds_out_vehicles_that_are_query_and_gallery(vehicleid):
+def test_vehicleid_reader_holds_out_vehicles(vehicleid):
     lines = "".join(f"{10 * v + i:07d} {v}\n" for v in range(12) for i in range(3))
     (vehicleid / "train_test_split" / "train_list.txt").write_text(lines)
     dataset = data.load("vehicleid", vehicleid, evaluate_on="val")
@@ -43,7 +43,7 @@ def test_holds_out_vehicles_that_are_query_and_gallery(vehicleid):
     assert len(dataset.query) == 6 and dataset.query == dataset.gallery
 
 
-def test_check_prints_what_an_evaluation_would_rank(vehicleid, capsys):
+def test_check_prints_the_evaluation_of_vehicleid(vehicleid, capsys):
     lines = "0042404 5\n0042405 5\n0042406 5\n0042500 8\n0042501 8\n"
     (vehicleid / "train_test_split" / "test_list_800.txt").write_text(lines)
     _, out, _ = typed(capsys, "data", "check", "vehicleid", vehicleid, "--fast")

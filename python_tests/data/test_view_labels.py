@@ -1,4 +1,4 @@
-"""View labels beside a dataset: every file form, and pickles that want more than plain values."""
+"""Readers of view labels: every file format, and pickles that contain more than plain values."""
 
 import json
 import pickle
@@ -19,19 +19,19 @@ WANTED = {name: view for name, (view, _) in LABELS.items()}
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_reads_pickles_of_every_protocol(protocol, tmp_path):
+def test_reader_loads_every_pickle_protocol(protocol, tmp_path):
     path = tmp_path / "market_image_map_direction.pkl"
     path.write_bytes(pickle.dumps(LABELS, protocol=protocol))
     assert read_view_labels(path) == WANTED
 
 
-def test_reads_pickles_of_python_2(tmp_path):
+def test_reader_loads_python_2_pickles(tmp_path):
     path = tmp_path / "market_image_map_direction_py2.pkl"
     path.write_bytes(b"\x80\x02}q\x00U\x05a.jpgq\x01K\x02U\x04backq\x02\x86q\x03s.")
     assert read_view_labels(path) == {"a.jpg": 2}
 
 
-def test_reads_csv_and_json(tmp_path):
+def test_reader_loads_csv_and_json(tmp_path):
     (tmp_path / "views.csv").write_text("path,view,more\ntrain/a.jpg,front,1\nb.jpg,2,\n")
     (tmp_path / "views.json").write_text(json.dumps({"x/y/a.jpg": "front", "b.jpg": 2}))
     for name in ("views.csv", "views.json"):
@@ -39,13 +39,13 @@ def test_reads_csv_and_json(tmp_path):
 
 
 def key_points(*orientations):
-    """Lines of VeRi-776's annotations, one image for each orientation."""
+    """Lines of VeRi-776's annotations, with one image for each orientation."""
     points = "12 34 " * 19 + "-1 -1"
     lines = [f"VeRi/image_train/000{o + 1}_c001_{o}.jpg {points} {o}\n" for o in orientations]
     return "".join(lines)
 
 
-def test_reads_key_points_of_veri776(tmp_path):
+def test_reader_loads_key_points_of_veri776(tmp_path):
     names = ("none", "front", "rear", "left", "left front", "left rear")
     names += ("right", "right front", "right rear")
     file = tmp_path / "keypoint_train.txt"
@@ -58,19 +58,19 @@ def test_reads_key_points_of_veri776(tmp_path):
         for place, name in enumerate(names)
         if name in wanted
     }
-    assert read_view_labels(tmp_path) == got  # of the folder, as far as they are there
+    assert read_view_labels(tmp_path) == got  # the folder contains one of the two files
     (tmp_path / "keypoint_test.txt").write_text(key_points(0).replace("0001_", "0999_"))
     assert read_view_labels(tmp_path) == got | {"0999_c001_0.jpg": 0}
 
 
-def test_image_may_have_no_view(tmp_path):
+def test_reader_skips_images_without_a_view(tmp_path):
     (tmp_path / "views.csv").write_text("path,view\na.jpg,\nb.jpg,back\n")
     (tmp_path / "views.json").write_text('{"a.jpg": null, "b.jpg": 2}')
     for name in ("views.csv", "views.json"):
         assert read_view_labels(tmp_path / name) == {"b.jpg": 2}
 
 
-def test_labels_count_for_copies_with_another_ending():
+def test_with_views_ignores_file_endings():
     names = ("0003_c1_21.png", "a.jpg.jpg", "c.JPG", "d.png")
     samples = [Sample(Path(name), 1, 1) for name in names]
     labels = {"0003_c1_21.jpg": 2, "a.jpg": 1, "c.jpg": 0, "d.png": 1, "d.jpg": 2}
@@ -78,7 +78,7 @@ def test_labels_count_for_copies_with_another_ending():
     assert [s.view for s in got.dataset.train] == [2, 1, 0, 1]
 
 
-def test_labels_a_dataset_by_file_name():
+def test_with_views_matches_file_names():
     def samples(*names):
         return [Sample(Path("somewhere") / name, 1, 1) for name in names]
 
@@ -101,10 +101,12 @@ class Runs:
 
 
 @pytest.mark.parametrize("protocol", [0, 2, 4])
-def test_pickles_that_would_run_code_are_refused(protocol, tmp_path):
+def test_reader_raises_for_pickles_with_code(protocol, tmp_path):
     path, ran = tmp_path / "views.pkl", tmp_path / "ran"
     path.write_bytes(pickle.dumps({"a.jpg": Runs(ran)}, protocol=protocol))
-    with pytest.raises(ValueError, match=r"must be a pickle of plain values.*asks for.*no code"):
+    with pytest.raises(
+        ValueError, match=r"must be a pickle of plain values.*a reference to.*no code"
+    ):
         read_view_labels(path)
     assert not ran.exists()
 
@@ -114,8 +116,8 @@ def test_pickles_that_would_run_code_are_refused(protocol, tmp_path):
     [
         (b"", "must be a pickle of plain values"),
         (b"\x80\x04garbage", "must be a pickle of plain values"),
-        (b"cos\nsystem\n(S'true'\ntR.", "asks for os.system"),
-        (b"Pouter\n.", "refers to an object outside"),
+        (b"cos\nsystem\n(S'true'\ntR.", "a reference to os.system"),
+        (b"Pouter\n.", "a reference to an external object"),
         (pickle.dumps([1, 2]), "must hold a dict of file names, got list"),
         (pickle.dumps({"a.jpg": 1}), r"'a.jpg' must have a view and its name.*got 1"),
         (pickle.dumps({"a.jpg": (1, "front")}), r"got \(1, 'front'\)"),
@@ -126,7 +128,7 @@ def test_pickles_that_would_run_code_are_refused(protocol, tmp_path):
         ),
     ],
 )
-def test_refuses_other_pickles(content, message, tmp_path):
+def test_reader_raises_for_invalid_pickles(content, message, tmp_path):
     path = tmp_path / "views.pkl"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=message):
@@ -139,7 +141,7 @@ def test_refuses_other_pickles(content, message, tmp_path):
         ("views.csv", "image,view\na.jpg,0\n", "must have the columns path and view"),
         ("views.csv", "path,view\na.jpg,top\n", "view of 'a.jpg' must be one of 0, 1, 2, front"),
         ("views.json", "{", "must be JSON"),
-        ("views.json", "[1]", "must be an object of paths and views"),
+        ("views.json", "[1]", "must be a JSON object, got list; write"),
         ("views.json", '{"a.jpg": 3}', "view of 'a.jpg' must be one of .* got 3"),
         ("views.xml", "", "path must end in .pkl, .csv, .json, .txt, got 'views.xml'"),
         (
@@ -150,13 +152,13 @@ def test_refuses_other_pickles(content, message, tmp_path):
         ("keys.txt", "\n" + " 1" * 41 + " 8\n", "42 words that end in '8' in line 2; copy"),
     ],
 )
-def test_refuses_other_files(name, content, message, tmp_path):
+def test_reader_raises_for_invalid_files(name, content, message, tmp_path):
     (tmp_path / name).write_text(content)
     with pytest.raises(ValueError, match=message):
         read_view_labels(tmp_path / name)
 
 
-def test_refuses_what_is_not_there_or_too_large(tmp_path):
+def test_reader_raises_for_missing_or_huge_files(tmp_path):
     with pytest.raises(FileNotFoundError, match="read_view_labels: path must be a file"):
         read_view_labels(tmp_path / "views.pkl")
     with pytest.raises(FileNotFoundError, match=r"a folder with keypoint_train\.txt or"):
@@ -167,7 +169,7 @@ def test_refuses_what_is_not_there_or_too_large(tmp_path):
         read_view_labels(tmp_path / "views.pkl")
 
 
-def test_row_without_a_view_is_refused_and_an_empty_view_is_none(tmp_path):
+def test_reader_raises_for_row_without_view_column(tmp_path):
     file = tmp_path / "views.csv"
     file.write_text("path,view\na.jpg,0\nb.jpg,\n")
     assert read_view_labels(file) == {"a.jpg": 0}

@@ -1,4 +1,4 @@
-"""Reading datasets and feeding batches: lists of samples, images, samplers, loader."""
+"""Datasets and batches: lists of samples, image decoding, transforms, samplers, and the loader."""
 
 from typing import TYPE_CHECKING, Any
 

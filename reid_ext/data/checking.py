@@ -1,7 +1,7 @@
-"""Is a dataset's copy on disk whole and sound? Everything that is wrong with it, in one go.
+"""Checks that the copy of a dataset on disk is complete, and reports all problems at once.
 
-What a single dataset has beside its splits, such as lists that no split is read from, is checked by
-``check_lists`` of its module, where there is one.
+If the module of a dataset has ``check_lists``, that function checks what belongs to this dataset
+only, such as lists that the reader does not use for the requested split.
 """
 
 from collections import Counter
@@ -18,19 +18,22 @@ from reid_ext.data.readers.tree import IMAGE_SUFFIXES, is_image, is_unread_image
 from reid_ext.data.sample import SYNTHETIC_MANIFEST, Dataset, Sample
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
+MISSING, EMPTY, BROKEN = "is missing", "is empty (0 bytes)", "does not decode"
+PLURAL = {MISSING: "are missing", EMPTY: "are empty (0 bytes)", BROKEN: "do not decode"}
 
 
 class Finding(NamedTuple):
-    """One thing to know; ``paths`` are the files it is about."""
+    """One finding of a check, and the files that it concerns."""
 
-    level: str  # "error": results would be wrong or not there; "warning": odd; "note": to know
+    # "error": an evaluation would fail or be wrong. "warning": unusual. "note": information.
+    level: str
     kind: str  # "layout", "count", "camera", "identity", "list", "image"
     message: str
     paths: Sequence[Path] = ()
 
 
 class Summary(NamedTuple):
-    """What a split holds."""
+    """Numbers of images and identities, the cameras, and the images with a view of a split."""
 
     images: int
     identities: int
@@ -39,7 +42,27 @@ class Summary(NamedTuple):
 
 
 class CheckReport(NamedTuple):
-    """What :func:`check` found; ``dataset`` is None where it could not be read."""
+    """The result of :func:`check`.
+
+    Attributes:
+        name: Name of the dataset.
+        root: Its folder, or the file of a ``"manifest"``.
+        dataset: The samples of the dataset, or None if the reader raised an error.
+        splits: For ``"train"``, ``"query"`` and ``"gallery"``: the numbers of images and
+            identities, the cameras, and the number of images with a view. Empty if ``dataset`` is
+            None.
+        findings: All findings, each with a level (``"error"``, ``"warning"`` or ``"note"``), a
+            kind, a message and the paths of the files concerned.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from reid_ext import data
+        >>> report = data.check("market1501", Path("nowhere"))
+        >>> report.ok, report.dataset, report.splits
+        (False, None, {})
+        >>> report.findings[0].level, report.findings[0].kind
+        ('error', 'layout')
+    """
 
     name: str
     root: Path
@@ -49,24 +72,41 @@ class CheckReport(NamedTuple):
 
     @property
     def ok(self) -> bool:
-        """Whether nothing found is an error."""
+        """True if no finding has the level ``"error"``."""
         return all(finding.level != ERROR for finding in self.findings)
 
 
 def check(name: str, root: str | Path, *, images: bool = True, **split: str | int) -> CheckReport:
-    """Compare a dataset's folder with what its authors publish, and open every image.
+    """Compare the folder of a dataset with its published counts, and open every image.
 
     Args:
-        name: Of the dataset, as for :func:`load`.
-        root: Its folder. Whatever is wrong with it is a finding, not an exception.
-        images: Decode every image; False: look at their sizes alone.
-        split: As for :func:`load`.
+        name: Name of the dataset, as for :func:`load`.
+        root: Folder of the dataset. Problems with its content are findings and not exceptions.
+        images: If True, decode every image. If False, only check that each file exists and is not
+            empty. Default: True.
+        split: Arguments of the reader of this dataset, as for :func:`load`.
 
     Returns:
-        A report: one finding for each kind of thing that is wrong, with counts, names and paths.
+        A :class:`CheckReport` with one finding for each kind of problem. A finding has the number
+        of files concerned, the first names, and all paths.
 
     Raises:
-        ValueError: a name or a split that there is not.
+        ArgumentError: ``name`` is unknown, or the reader has no such argument as in ``split``.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from reid_ext import data
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for image in ("train/anna/1.jpg", "query/bert/1.jpg", "gallery/bert/2.jpg"):
+        ...         path = Path(root, image)
+        ...         path.parent.mkdir(parents=True)
+        ...         path.touch()  # an empty file: the check reports it
+        ...     report = data.check("folders", root)
+        >>> report.ok, report.splits["query"].images
+        (False, 1)
+        >>> report.findings[0].message.partition(":")[0]
+        '3 images are empty (0 bytes)'
     """
     module = module_of("data.check", name)
     check_split("data.check", name, split)
@@ -110,56 +150,71 @@ def _summary(samples: Sequence[Sample]) -> Summary:
 def _counts(
     module: ModuleType, root: Path, splits: dict[str, Summary], split: dict[str, str | int]
 ) -> Iterator[Finding]:
-    """Differences from the published counts."""
+    """Yield the differences from the published counts."""
     if (root / SYNTHETIC_MANIFEST).is_file():
-        yield Finding(NOTE, "count", "this is the embedded dataset, whose counts are its own")
+        yield Finding(NOTE, "count", "this is a synthetic dataset; its counts are not compared")
         return
     which = {key: value for key, value in split.items() if key != "evaluate_on"}
     if split.get("evaluate_on") == "val":
-        yield Finding(NOTE, "count", "counts are published for evaluate_on='test' alone")
+        yield Finding(NOTE, "count", "counts are published for evaluate_on='test' only")
         return
     for role, expected in zip(splits, module.expected(**which), strict=True):
         for what in ("identities", "images"):
             count, published = getattr(splits[role], what), getattr(expected, what)
             if published is not None and count != published:
-                message = f"{role} must have {published:,} {what}, got {count:,}"
+                message = (
+                    f"{role} must have {published:,} {what}, got {count:,}; compare {root} with "
+                    "the original archive"
+                )
                 yield Finding(ERROR, "count", message)
 
 
 def _cameras(module: ModuleType, dataset: Dataset) -> Iterator[Finding]:
     seen = {s.camera for samples in dataset[1:] for s in samples}
     if missing := sorted(set(module.CAMERAS) - seen):
-        message = f"every camera must have images, got none of camera {some(missing)}"
+        message = (
+            f"every camera must have images, got no image of camera {some(missing)}; copy the "
+            "missing files"
+        )
         yield Finding(ERROR, "camera", message)
 
 
 def _identities(module: ModuleType, dataset: Dataset) -> Iterator[Finding]:
-    """Images in two splits, people trained on and tested, and queries without a match."""
+    """Yield images and identities in both train and test, duplicates, and unmatched queries."""
     train = {s.path for s in dataset.train}
     tested = [*dataset.query, *dataset.gallery]
     if shared := sorted({s.path for s in tested} & train):
-        message = f"no image must be trained on and tested, got {len(shared):,} that are"
+        message = (
+            f"images must be in either train or test, got {len(shared):,} in both; restore the "
+            "lists of the dataset"
+        )
         yield Finding(ERROR, "identity", message, shared)
     counts_anew = getattr(module, "TEST_COUNTS_ANEW", False)
     both = sorted({s.identity for s in dataset.train} & {s.identity for s in tested})
     if both and not counts_anew:
-        message = f"no identity must be trained on and tested, got {some(both)}"
+        message = (
+            f"identities must be in either train or test, got {some(both)} in both; remove their "
+            "images from one of them"
+        )
         yield Finding(ERROR, "identity", message)
     for role, samples in (("train", dataset.train), ("query", dataset.query)):
         twice = sorted(p for p, n in Counter(s.path for s in samples).items() if n > 1)
         if twice:
-            message = f"{role} must name an image once, got {len(twice):,} more often"
+            message = (
+                f"{role} must list each image once, got {len(twice):,} more than once; remove the "
+                "duplicate lines"
+            )
             yield Finding(ERROR, "list", message, twice)
     matches: dict[int, set[int]] = {}
     for sample in dataset.gallery:
         matches.setdefault(sample.identity, set()).add(sample.camera)
     if len({s.camera for s in tested}) == 1:
-        return  # without cameras every image is ranked
+        return  # with a single camera, the protocol ranks images of the same camera
     alone = [s for s in dataset.query if not matches.get(s.identity, set()) - {s.camera}]
     if alone:
         message = (
-            f"{len(alone):,} of {len(dataset.query):,} queries have no match in another camera: "
-            f"they do not count (identity {some(sorted({s.identity for s in alone}))})"
+            f"{len(alone):,} of {len(dataset.query):,} queries have no match in another camera "
+            f"(identity {some(sorted({s.identity for s in alone}))}); the evaluation skips them"
         )
         yield Finding(WARNING, "identity", message, [s.path for s in alone])
 
@@ -174,7 +229,7 @@ def _lists(module: ModuleType, root: Path) -> list[str]:
 
 
 def _images(paths: Sequence[Path], root: Path, *, decoded: bool) -> Iterator[Finding]:
-    """Images that are not there, hold nothing, or do not decode: one finding for each of these."""
+    """Yield one finding each for missing images, empty ones, and ones that do not decode."""
     faults: dict[str, list[Path]] = {}
     if not paths:
         return
@@ -186,40 +241,53 @@ def _images(paths: Sequence[Path], root: Path, *, decoded: bool) -> Iterator[Fin
             progress.update(1)
     for fault, found in sorted(faults.items()):
         shown = some(_within(root, path) for path in found)
-        what = "image" if len(found) == 1 else "images"
-        yield Finding(ERROR, "image", f"{len(found):,} {what} {fault}: {shown}", found)
+        what = f"1 image {fault}" if len(found) == 1 else f"{len(found):,} images {PLURAL[fault]}"
+        yield Finding(ERROR, "image", f"{what}: {shown}; copy the originals again", found)
 
 
 def _within(root: Path, path: Path) -> Path:
-    """As seen from the dataset's folder: a name alone may be there in every identity's."""
-    folder = root.parent if root.is_file() else root  # of a list of images
+    """The path below the dataset: several identities may have an image of the same name."""
+    folder = root.parent if root.is_file() else root  # a manifest is a file
     return path.relative_to(folder) if folder in path.parents else path
 
 
 def _passed_over(found: list[Path], root: Path) -> Iterator[Finding]:
-    """Images of endings that no reader takes: they would silently be missing from the results."""
+    """Yield images in other formats, which the readers ignore: results would not include them."""
     if found:
         shown = some(_within(root, path) for path in found)
         what = "1 image is" if len(found) == 1 else f"{len(found):,} images are"
-        message = f"{what} passed over, only {', '.join(IMAGE_SUFFIXES)} being read: {shown}"
+        formats = f"{', '.join(IMAGE_SUFFIXES[:-1])} or {IMAGE_SUFFIXES[-1]}"
+        message = f"{what} ignored: {shown}; convert to {formats}"
         yield Finding(WARNING, "image", message, found)
 
 
 def _fault(path: Path, *, decoded: bool) -> str | None:
+    """The problem with an image in words, or None if the image is valid."""
     try:
         if path.stat().st_size == 0:
-            return "of zero bytes"
+            return EMPTY
         if decoded:
             decode(path)
     except FileNotFoundError:
-        return "missing"
+        return MISSING
     except (OSError, ValueError):
-        return "unreadable"
+        return BROKEN
     return None
 
 
 def report_lines(report: CheckReport) -> Iterable[str]:
-    """The report for a person to read."""
+    """Yield the lines of a report as text: the splits, the findings and the verdict.
+
+    Args:
+        report: The result of :func:`check`.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from reid_ext import data
+        >>> report = data.CheckReport("mine", Path("mine"), None, {}, [])
+        >>> list(data.report_lines(report))
+        ['mine: no errors']
+    """
     for role, summary in report.splits.items():
         cameras = f"cameras {', '.join(map(str, summary.cameras))}"
         views = f", {summary.with_view:,} with view" if summary.with_view else ""
@@ -234,4 +302,4 @@ def report_lines(report: CheckReport) -> Iterable[str]:
 
 
 def _number_of(errors: int) -> str:
-    return "nothing wrong" if errors == 0 else f"{errors} error{'s' if errors > 1 else ''}"
+    return "no errors" if errors == 0 else f"{errors} error{'s' if errors > 1 else ''}"

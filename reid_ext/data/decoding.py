@@ -1,4 +1,4 @@
-"""From an image file to its pixels."""
+"""Decoding of image files."""
 
 import os
 import stat
@@ -10,7 +10,7 @@ import numpy as np
 from reid_ext._runtime.arguments import ArgumentError
 from reid_ext.data.image_size import number_of_pixels
 
-# Colour whatever the file holds, and no turning by a camera's notes: boxes were cut as stored.
+# Always three colours. The EXIF orientation is ignored: boxes were cropped from the stored pixels.
 _DECODE_FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 MOST_PIXELS = 1 << 26  # 8192 x 8192; 200 MB in RGB
 _JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
@@ -19,7 +19,7 @@ PARTS = ("whole", "top", "middle", "bottom")
 
 
 def part_of(image: np.ndarray, part: str) -> np.ndarray:
-    """Return one third of the rows of an image, or the whole; a view."""
+    """Return the whole image, or one third of its rows; a view of the same memory."""
     if part == "whole":
         return image
     third = PARTS.index(part) - 1
@@ -30,51 +30,69 @@ def part_of(image: np.ndarray, part: str) -> np.ndarray:
 def decode(path: str | Path) -> np.ndarray:
     """Read an image file.
 
+    Args:
+        path: Path of the image, at most 2**26 pixels, in a format that OpenCV reads.
+
     Returns:
-        RGB values, uint8 of shape (height, width, 3), also from gray, 16-bit and transparent
-        files. Turning marks (EXIF) are ignored.
+        RGB values, uint8 of shape (height, width, 3). Grey, 16-bit and transparent images are
+        converted. The EXIF orientation is ignored.
 
     Raises:
-        FileNotFoundError: the file does not exist.
-        ValueError: the file is no image, a JPEG that ends too early, or larger than 2**26 pixels;
-            or it is a pipe or a device, which might never end.
+        FileNotFoundError: The file does not exist.
+        ArgumentError: The file does not decode, is a truncated JPEG, has more than 2**26 pixels,
+            or is a pipe or a device.
+
+    Examples:
+        >>> import tempfile
+        >>> import cv2
+        >>> import numpy as np
+        >>> from reid_ext import data
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = f"{folder}/red.png"
+        ...     _ = cv2.imwrite(path, np.full((4, 2, 3), (0, 0, 255), np.uint8))  # OpenCV: BGR
+        ...     image = data.decode(path)
+        >>> image.shape, image.dtype, image[0, 0].tolist()
+        ((4, 2, 3), dtype('uint8'), [255, 0, 0])
     """
     try:
         content = _content(path)
     except FileNotFoundError:
         raise FileNotFoundError(
-            f"decode: path must be an image file, got {path}, which does not exist; was the "
-            "dataset moved after its lists were read?"
+            f"decode: path must be an image file, got {path}, which does not exist; if the dataset "
+            "was moved, load it again from its new folder"
         ) from None
     pixels = number_of_pixels(content) or 0
     if pixels > MOST_PIXELS:
         requirement = f"be an image of at most {MOST_PIXELS} pixels"
-        advice = "make it smaller, or take it out of the dataset"
-        raise ArgumentError("decode", "path", requirement, f"{path} of {pixels}", advice)
+        advice = "resize the image, or remove it from the dataset"
+        raise ArgumentError("decode", "path", requirement, f"{path} of {pixels} pixels", advice)
     image = _decoded(content)
     if image is None:
-        got = f"{path} ({len(content)} bytes), which does not or only in part"
-        advice = "copy the file again, or take it out of the dataset"
+        got = f"{path} ({len(content)} bytes), which is truncated or not an image"
+        advice = "copy the file again, or remove it from the dataset"
         raise ArgumentError("decode", "path", "be an image that decodes", got, advice)
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def _content(path: str | Path) -> bytes:
-    # Bytes and imdecode, not imread: that fails on names outside the system's code page.
+    # imread fails on file names outside the code page of the system, imdecode does not.
     with open(path, "rb", opener=_opened_at_once) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            got, advice = f"{path}, a pipe or a device", "take it out of the dataset"
+            got, advice = f"{path}, a pipe or a device", "remove it from the dataset"
             raise ArgumentError("decode", "path", "be a regular file", got, advice)
         return file.read()
 
 
 def _opened_at_once(path: str, flags: int) -> int:
-    """A pipe that nobody writes to keeps no one waiting."""
+    """Open without blocking: opening a pipe would wait until another process writes to it."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _decoded(content: bytes) -> np.ndarray | None:
-    """The BGR image, or None; OpenCV itself fills the missing part of a cut JPEG with gray."""
+    """The BGR image, or None if the content is invalid.
+
+    A truncated JPEG counts as invalid: OpenCV would fill its missing part with grey.
+    """
     cut = content.startswith(_JPEG_START) and _JPEG_END not in content[-64:]
     if not content or (cut and _JPEG_END not in content):
         return None

@@ -1,19 +1,19 @@
-"""How many pixels an image file says it has, from its first bytes: before anything is decoded.
+"""Reads the number of pixels from the header of an image file, before the image is decoded.
 
-A file of kilobytes can ask for gigabytes. PNG, JPEG and BMP, the formats of the datasets, are
-looked at; of any other OpenCV itself refuses more than 2**30 pixels.
+A file of a few kilobytes can decode to gigabytes. This module reads PNG, JPEG and BMP headers, the
+formats of the datasets. For other formats, OpenCV raises an error above 2**30 pixels.
 """
 
 import re
 import struct
 
-_FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})  # JPEG markers that give a size
-_MARKER = re.compile(rb"\xff([\x02-\xcf\xd9-\xfe])")  # of JPEG: those that a length follows
-_OLD_BMP = 12  # bytes of the header of OS/2
+_FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})  # JPEG markers with the image size
+_MARKER = re.compile(rb"\xff([\x02-\xcf\xd9-\xfe])")  # JPEG markers that a length follows
+_OLD_BMP = 12  # bytes of an OS/2 header
 
 
 def number_of_pixels(content: bytes) -> int | None:
-    """Width times height; None for another format, or a header that does not say."""
+    """Width times height; None for other formats, or if the header is incomplete."""
     if content.startswith(b"\x89PNG\r\n\x1a\n") and len(content) >= 24:
         width, height = struct.unpack_from(">II", content, 16)
         return width * height
@@ -27,7 +27,7 @@ def number_of_pixels(content: bytes) -> int | None:
 
 
 def _of_jpeg(content: bytes) -> int | None:
-    """Width times height; bytes between markers are passed over, as decoders do."""
+    """Width times height; bytes between markers are skipped, as decoders do."""
     at = 2
     while (marker := _MARKER.search(content, at)) and marker.end() + 7 <= len(content):
         if marker[1][0] in _FRAMES:

@@ -1,4 +1,4 @@
-"""Image files as items of a torch data set: decoding, the transform, and a cache of pixels."""
+"""The torch dataset of image files: decoding, the transform, and the pixel cache."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,28 +15,50 @@ from reid_ext.data.pixel_cache import InFile, InMemory, Pixels
 from reid_ext.data.sample import Sample
 from reid_ext.data.transforms import Transform
 
-UNKNOWN_VIEW = -1  # as the viewpoint losses have it
+UNKNOWN_VIEW = -1  # the value that the viewpoint losses ignore
 
 
 class Images(data.Dataset):
-    """The images of ``samples``, transformed, with what is known about them.
+    """A torch dataset of the transformed images of ``samples``, with their labels.
 
-    The key of an item is ``(index, seed)``, so that what chance does to an image depends on the
-    seed alone and not on the process that prepares it. The item is ``(image, label, camera,
-    modality, view, index)``: image (3, height, width) float32, the rest ints; view -1: not known.
+    The key of an item is ``(index, seed)``. The seed alone determines the random augmentation, so
+    an item does not depend on the worker process that prepares it. The item is ``(image, label,
+    camera, modality, view, index)``: the image has shape (3, height, width), float32; the other
+    values are ints. The view is -1 if it is unknown.
 
     Args:
-        samples: What ``index`` counts.
-        transform: ``transform(image, rng)`` for an RGB image, uint8 (h, w, 3); its ``size`` is the
-            size it returns.
-        labels: From identity to label, as ``relabel`` gives it; None: the label is the identity.
-        cache: Decode and resize all images now and keep them, 3 bytes per pixel of ``size``; True:
-            in memory; a folder: in a file there, which later runs with the same unchanged images
-            only open. Worker processes share either.
-        part: ``"whole"``, or ``"top"``, ``"middle"`` or ``"bottom"``: that third of each image.
+        samples: Samples to read. ``index`` is the position in this sequence.
+        transform: Callable ``transform(image, rng)`` for RGB images, uint8 of shape (h, w, 3). Its
+            attribute ``size`` is the (height, width) of the tensor that it returns.
+        labels: Mapping from identity to label, as :func:`relabel` returns it. Default: None (the
+            label is the identity).
+        cache: If True, decode and resize all images now and keep them in memory, 3 bytes for each
+            pixel of ``size``. If a folder, keep them in a file of that folder, which later runs
+            with the same unchanged images open again. Worker processes share the cache. Default:
+            False (each access decodes the image).
+        part: Part of each image to use: ``"whole"``, or one third of its rows (``"top"``,
+            ``"middle"`` or ``"bottom"``). Default: ``"whole"``.
 
     Raises:
-        FileNotFoundError, ValueError: as ``decode``; when there is a cache, here at once.
+        FileNotFoundError: An image does not exist. Raised on access, or at once with a cache.
+        ArgumentError: An image does not decode (on access, or at once with a cache), ``part`` is
+            unknown, or ``labels`` does not have every identity of ``samples``.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import cv2
+        >>> import numpy as np
+        >>> from reid_ext import data
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "a.png")
+        ...     _ = cv2.imwrite(str(path), np.zeros((8, 4, 3), np.uint8))
+        ...     samples = [data.Sample(path, identity=7, camera=2)]
+        ...     transform = data.EvaluationTransform((8, 4))
+        ...     images = data.Images(samples, transform, labels=data.relabel(samples))
+        ...     image, *rest = images[0, 0]  # sample 0 with seed 0
+        >>> image.shape, rest  # label, camera, modality, view, index
+        (torch.Size([3, 8, 4]), [0, 2, 0, -1, 0])
     """
 
     def __init__(
@@ -64,9 +86,10 @@ class Images(data.Dataset):
         return image, *self._facts[index], index
 
     def batch(self, keys: Sequence[tuple[int, int]]) -> list[Tensor]:
-        """The items of ``keys``, each field in one tensor.
+        """Return the items of ``keys``, with each field in one tensor.
 
-        A transform with ``into`` writes its images where they stay, which saves a copy.
+        If the transform has a method ``into``, it writes the images directly into the batch, which
+        saves a copy.
         """
         into = getattr(self.transform, "into", None)
         if into is None or not keys:
@@ -91,10 +114,13 @@ class Images(data.Dataset):
 
 
 def _new_batch(shape: tuple[int, ...]) -> Tensor:
-    """Room for float32 images; a worker's is in shared memory, to be handed over without a copy."""
+    """An uninitialised float32 tensor, in shared memory if a worker process prepares the batch.
+
+    The main process then receives the tensor without a copy.
+    """
     if data.get_worker_info() is None:
         return torch.empty(shape)
-    # As torch's own collate does: share_memory_() would copy what is not even written yet.
+    # torch's own collate function does the same. share_memory_() would copy the empty tensor.
     storage = torch.UntypedStorage._new_shared(4 * math.prod(shape), device="cpu")
     return torch.empty(0).set_(storage).view(shape)
 
@@ -105,8 +131,8 @@ def _facts(sample: Sample, labels: Mapping[int, int] | None) -> tuple[int, int, 
     if labels is None:
         return sample.identity, *others
     if sample.identity not in labels:
-        requirement = "have every identity of samples"
-        got = f"none for identity {sample.identity} of {sample.path}"
-        advice = "make them with data.relabel(samples)"
+        requirement = "have a label for every identity of samples"
+        got = f"no label for identity {sample.identity} of {sample.path}"
+        advice = "create the labels with data.relabel(samples)"
         raise ArgumentError("Images", "labels", requirement, got, advice)
     return labels[sample.identity], *others

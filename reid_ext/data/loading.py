@@ -17,7 +17,24 @@ from reid_ext.data.samplers import Keys
 
 
 class Batch(NamedTuple):
-    """images (N, 3, H, W) float32; the rest (N,) int64, views -1 where not known."""
+    """One batch of images with their labels.
+
+    Attributes:
+        images: Transformed images of shape (N, 3, H, W), float32.
+        labels: Labels of shape (N,), int64, as are all other columns.
+        cameras: Camera numbers.
+        modalities: 0 for visible, 1 for infrared.
+        views: 0 for front, 1 for side, 2 for back, -1 if unknown.
+        indices: Positions of the samples in ``Images.samples``.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext import data
+        >>> column = torch.zeros(2, dtype=torch.int64)
+        >>> batch = data.Batch(torch.zeros(2, 3, 8, 4), *[column] * 5)
+        >>> batch.images.shape, batch.views.shape
+        (torch.Size([2, 3, 8, 4]), torch.Size([2]))
+    """
 
     images: Tensor
     labels: Tensor
@@ -34,19 +51,38 @@ def loader(
     *,
     device: str | torch.device = "cpu",
 ) -> "Loader":
-    """Return an iterable of the ``Batch``es that ``batch_sampler`` names.
+    """Return an iterable of :class:`Batch`, one for each list of keys of ``batch_sampler``.
 
     Args:
-        images: Where the keys (index, seed) of the sampler lead.
-        batch_sampler: One of this package, or anything that yields lists of keys.
-        workers: Processes that read images, kept from epoch to epoch; 0: this one.
-        device: Where the batches will go; for a CUDA device they are in pinned memory, ready for
-            ``.to(device, non_blocking=True)``. They are not moved.
+        images: Dataset whose items have the keys (index, seed).
+        batch_sampler: A sampler of this package, or any iterable of lists of keys.
+        workers: Number of worker processes that read images; they stay alive between epochs.
+            Default: 0 (the current process reads the images).
+        device: Device on which the batches will be used. For a CUDA device the batches are in
+            pinned memory, ready for ``.to(device, non_blocking=True)``. The loader does not move
+            them. Default: ``"cpu"``.
 
     Raises:
-        FileNotFoundError, ValueError: while iterating, for an image that does not decode; the
-            same short message from a worker as from this process.
-        ChildProcessError: while iterating, a worker died.
+        ArgumentError: ``workers`` is not an integer >= 0; or, during iteration, an image does not
+            decode.
+        FileNotFoundError: During iteration, an image does not exist.
+        ChildProcessError: During iteration, a worker process died.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import cv2
+        >>> import numpy as np
+        >>> from reid_ext import data
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "a.png")
+        ...     _ = cv2.imwrite(str(path), np.zeros((8, 4, 3), np.uint8))
+        ...     samples = [data.Sample(path, identity, camera=1) for identity in (5, 6, 7)]
+        ...     images = data.Images(samples, data.EvaluationTransform((8, 4)))
+        ...     batches = data.loader(images, data.SequentialBatches(len(images), 2))
+        ...     labels = [batch.labels.tolist() for batch in batches]
+        >>> labels
+        [[5, 6], [7]]
     """
     workers = integer("loader", "workers", workers, 0)
     batches: data.DataLoader = data.DataLoader(
@@ -63,10 +99,31 @@ def loader(
 
 
 class Loader:
-    """An iterable of batches that keeps the sampler's place true.
+    """An iterable of batches that keeps the position of its sampler correct; see :func:`loader`.
 
-    Workers fetch ahead, and the sampler's place with them. Here it is set back, so that whenever a
-    batch is in the caller's hands ``batch_sampler.state_dict()`` is the place of the next one.
+    Worker processes fetch batches ahead, which moves the sampler forward. The loader sets the
+    sampler back: after each batch, ``batch_sampler.state_dict()`` is the position of the next one.
+
+    Args:
+        batches: The torch loader of the batches.
+        batch_sampler: The sampler of these batches.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import cv2
+        >>> import numpy as np
+        >>> from reid_ext import data
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "a.png")
+        ...     _ = cv2.imwrite(str(path), np.zeros((8, 4, 3), np.uint8))
+        ...     samples = [data.Sample(path, identity, camera=1) for identity in (5, 6, 7)]
+        ...     images = data.Images(samples, data.EvaluationTransform((8, 4)))
+        ...     sampler = data.IdentityBatches(samples, identities=2, images=1, batches=3)
+        ...     batches = data.loader(images, sampler)
+        ...     batch = next(iter(batches))
+        >>> len(batches), len(batch.labels), sampler.state_dict()["batch"]
+        (3, 2, 1)
     """
 
     def __init__(self, batches: data.DataLoader, batch_sampler: Any):
@@ -84,7 +141,7 @@ class Loader:
                 try:
                     raise batch
                 finally:
-                    del batch  # else error and frame hold each other, and with them the workers
+                    del batch  # a cycle of error and frame would keep the workers alive
             if resumable:
                 self._sampler.load_state_dict({**place, "batch": place["batch"] + count})
             yield batch
@@ -93,22 +150,23 @@ class Loader:
 
 
 def _from_living_workers(batches: Iterable[Any]) -> Iterator[Any]:
-    """The same; a worker's death becomes an OSError, of which a script makes one line."""
+    """Yield the batches; the death of a worker raises an OSError, which scripts print as a line."""
     try:
         yield from batches
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
         raise ChildProcessError(
-            f"loader: workers must live as long as the loader, got one that died ({error}); "
-            "it may have run out of memory: take fewer workers, or 0"
+            f"loader: workers must run to the end, got a worker process that died ({error}); if "
+            "it ran out of memory, use fewer workers, or workers=0"
         ) from error
 
 
 class _Batches(data.Dataset):
-    """The item of a list of keys is their batch, or the error that the caller shall see.
+    """Maps a list of keys to their batch, or to the error that reading them raised.
 
-    torch would wrap an error of a worker in a traceback; returned as a value it stays one line.
+    torch would add the traceback of the worker to the message. An error that is returned as a value
+    keeps its own message.
     """
 
     def __init__(self, images: Images):
@@ -128,7 +186,7 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def _prepare_worker(worker: int) -> None:
-    """One thread per worker; Ctrl-C is for the main process, which then ends the workers."""
+    """Use one thread per worker, and ignore Ctrl-C: the main process ends the workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.excepthook = _say_unless_left
     cv2.setNumThreads(0)
@@ -138,9 +196,10 @@ def _prepare_worker(worker: int) -> None:
 def _say_unless_left(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
-    """What ends a thread of a worker, but for the main process leaving in the middle of a batch.
+    """Print the error of a worker's thread, unless the main process closed the connection.
 
-    It does so after Ctrl-C, and the thread that hands batches over would print a traceback.
+    After Ctrl-C the main process ends in the middle of a batch. The thread that sends the batches
+    would then print a traceback.
     """
     if not issubclass(kind, ConnectionError | EOFError):
         sys.__excepthook__(kind, error, trace)

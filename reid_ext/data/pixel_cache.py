@@ -1,9 +1,9 @@
-"""Decoded and resized images, kept in memory or in a file that later runs map.
+"""Caches of decoded and resized images, in memory or in a file that later runs map.
 
-A file is named after what it was made of: the images' paths, sizes and times of change, and the
-size they were resized to. So an image that has changed leads to another file. It is written beside
-its place and moved there, so a file with that name is whole, also where two processes make it or
-one is stopped; should a disk still have cut it, it is made again.
+The name of the file is a hash of the paths, sizes and modification times of the images, and of the
+size they are resized to. A changed image therefore leads to another file. A new file is written
+under a temporary name and then renamed, so a file with the final name is complete, even if two
+processes write it or one is interrupted. A file of the wrong size is written again.
 """
 
 import hashlib
@@ -22,17 +22,17 @@ from reid_ext._runtime.writing import whole_file, writes
 from reid_ext.data.decoding import decode, part_of
 from reid_ext.data.transforms import resize
 
-FORMAT = 1  # raise it when the same files give other pixels
+FORMAT = 1  # increase this when the same files give other pixels
 
 
 class Pixels(Protocol):
-    """The images by index, uint8 (height, width, 3), which the caller must not change."""
+    """Images by index, uint8 of shape (height, width, 3); the caller must not modify them."""
 
     def __getitem__(self, index: int) -> np.ndarray: ...
 
 
 class InMemory:
-    """Pixels in a tensor (N, height, width, 3), as torch shares those with worker processes."""
+    """Pixels in a tensor (N, height, width, 3), which torch shares with worker processes."""
 
     def __init__(self, paths: Sequence[str], size: tuple[int, int], part: str = "whole"):
         self.pixels: Tensor = torch.empty((len(paths), *size, 3), dtype=torch.uint8)
@@ -43,11 +43,12 @@ class InMemory:
 
 
 class InFile:
-    """Pixels in a mapped file of ``folder``, which is made first where it is not there.
+    """Pixels in a memory-mapped file of ``folder``; a missing file is written first.
 
     Raises:
-        FileNotFoundError, ValueError: as ``decode``, for an image; then no file is left.
-        OSError: no room for all pixels, or no right to write there; no file is left either.
+        FileNotFoundError, ArgumentError: An image does not exist or does not decode, as in
+            ``decode``. No file remains.
+        OSError: The disk is full or the folder is not writable. No file remains.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class InFile:
         return self._pixels[index]
 
     def __getstate__(self) -> tuple[Path, tuple[int, ...]]:
-        return self.path, self.shape  # a started worker maps the file itself
+        return self.path, self.shape  # a worker process maps the file again
 
     def __setstate__(self, state: tuple[Path, tuple[int, ...]]) -> None:
         self.path, self.shape = state
@@ -88,19 +89,19 @@ class InFile:
             pixels.flush()
 
     def _take_room(self, path: Path) -> None:
-        """Make a file of all the bytes: a mapped page without room on the disk ends the process."""
+        """Reserve the disk space first: writing to a map on a full disk would kill the process."""
         with writes("data.Images: cache", path.parent), open(path, "wb") as file:
             os.posix_fallocate(file.fileno(), 0, int(np.prod(self.shape)))
 
 
 def _signature(paths: Sequence[str], size: tuple[int, int], part: str) -> str:
-    """A name for these images as they are now."""
+    """A hash of the images in their current state."""
     facts: list[object] = [FORMAT, *size, part]
     for path in paths:
         try:
             status = os.stat(path)
         except FileNotFoundError:
-            decode(path)  # the same message as without a cache
+            decode(path)  # raises the same error as without a cache
             raise
         facts += [os.path.abspath(path), status.st_size, status.st_mtime_ns]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
@@ -112,7 +113,7 @@ def _read_all(
     part: str,
     place: Callable[[int], np.ndarray],
 ) -> None:
-    """Decode every image into its place."""
+    """Decode and resize every image into its row of the cache."""
 
     def read(index: int) -> None:
         place(index)[:] = resize(part_of(decode(paths[index]), part), size)

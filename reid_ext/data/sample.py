@@ -1,4 +1,4 @@
-"""One labelled image file, and the splits of a dataset: what every reader returns."""
+"""Labelled image files and the splits of a dataset, which every reader returns."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -6,14 +6,25 @@ from typing import NamedTuple
 
 VISIBLE = 0
 INFRARED = 1
-SYNTHETIC_MANIFEST = "synthetic.json"  # in the folder of every rendered dataset
+SYNTHETIC_MANIFEST = "synthetic.json"  # in the folder of every synthetic dataset
 
 
 class Sample(NamedTuple):
-    """One image file and what is known about it.
+    """One image file with its identity, camera, view and modality.
 
-    ``identity`` and ``camera`` are the numbers of the dataset itself. ``view`` is 0 front, 1 side,
-    2 back, or None where unknown. ``modality`` is 0 visible, 1 infrared.
+    Attributes:
+        path: Path of the image.
+        identity: Identity number of the dataset.
+        camera: Camera number of the dataset.
+        view: 0 for front, 1 for side, 2 for back, or None if unknown.
+        modality: 0 (``VISIBLE``) or 1 (``INFRARED``).
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from reid_ext import data
+        >>> sample = data.Sample(Path("query/0002_c1s1_000451_03.jpg"), identity=2, camera=1)
+        >>> sample.identity, sample.camera, sample.view, sample.modality == data.VISIBLE
+        (2, 1, None, True)
     """
 
     path: Path
@@ -24,7 +35,16 @@ class Sample(NamedTuple):
 
 
 class Dataset(NamedTuple):
-    """The samples to train on, and the queries and gallery to evaluate with."""
+    """The training samples, the queries and the gallery of a dataset.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from reid_ext import data
+        >>> sample = data.Sample(Path("a.jpg"), identity=2, camera=1)
+        >>> dataset = data.Dataset("mine", train=[sample], query=[], gallery=[])
+        >>> dataset.name, len(dataset.train), len(dataset.query)
+        ('mine', 1, 0)
+    """
 
     name: str
     train: list[Sample]
@@ -33,6 +53,20 @@ class Dataset(NamedTuple):
 
 
 def relabel(samples: Iterable[Sample]) -> dict[int, int]:
-    """Return training labels 0..C-1 for the C identities of ``samples``, in ascending order."""
+    """Return training labels 0..C-1 for the C identities of ``samples``, in ascending order.
+
+    Args:
+        samples: Samples of a training set.
+
+    Returns:
+        Mapping from identity to label.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from reid_ext import data
+        >>> samples = [data.Sample(Path("a.jpg"), identity, camera=1) for identity in (9, 4, 9)]
+        >>> data.relabel(samples)
+        {4: 0, 9: 1}
+    """
     identities = sorted({sample.identity for sample in samples})
     return {identity: label for label, identity in enumerate(identities)}

@@ -1,4 +1,4 @@
-"""What is known of samples as the columns of a :class:`reid_ext.FeatureSet`."""
+"""Conversion of samples to the columns of a :class:`reid_ext.FeatureSet`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,20 +10,29 @@ UNKNOWN_VIEW = -1
 
 
 def columns(samples: Sequence[Sample], name: str = "") -> dict[str, list[Any]]:
-    """Return what is known of the samples, one list for each column of a feature set.
+    """Return the labels of the samples, one list for each column of a feature set.
 
     Args:
         samples: Any samples, such as the queries of a dataset.
-        name: The dataset they are from. With the name of one whose images are numbered, such as
-            ``"sysu-mm01"``, there is a column ``images``; then ``samples`` must hold all images
-            of each (camera, identity) in it, as query and gallery do.
+        name: Name of their dataset. If the protocol of this dataset needs image numbers, as that
+            of ``"sysu-mm01"`` does, the result has a column ``images``. ``samples`` must then
+            contain all images of each (camera, identity) pair, as query and gallery do. Default:
+            ``""`` (no column ``images``).
 
     Returns:
-        ``identities``, ``cameras``, ``views`` (-1 where unknown), ``modalities``, absolute
-        ``paths`` and, where the dataset has them, ``images``.
+        The columns ``identities``, ``cameras``, ``views`` (-1 if unknown), ``modalities``,
+        ``paths`` (absolute) and, if the dataset has image numbers, ``images``.
 
     Raises:
-        ValueError: an unknown dataset.
+        ArgumentError: ``name`` is not a known dataset.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from reid_ext import data
+        >>> samples = [data.Sample(Path("a.jpg"), 3, 1, view=2), data.Sample(Path("b.jpg"), 4, 2)]
+        >>> columns = data.columns(samples)
+        >>> columns["identities"], columns["cameras"], columns["views"]
+        ([3, 4], [1, 2], [2, -1])
     """
     found: dict[str, list[Any]] = {
         "identities": [s.identity for s in samples],

@@ -1,8 +1,8 @@
-"""Which images make a batch, in which order, and with which seeds.
+"""Batch samplers: the images of each batch, their order, and their seeds.
 
-Samplers yield lists of (index, seed) for ``Images``. The order of an epoch follows from (seed,
-epoch) alone, the seed of an item from (seed, epoch, batch, position): so an epoch can be entered
-at any batch, and no worker process has a say in it.
+The samplers yield lists of (index, seed) for ``Images``. The order of an epoch depends on (seed,
+epoch) only, and the seed of an item on (seed, epoch, batch, position) only. An epoch can therefore
+start at any batch, and the batches do not depend on the number of worker processes.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,11 +16,26 @@ from reid_ext.data.readers.tree import some
 from reid_ext.data.sample import INFRARED, VISIBLE, Sample
 
 Keys = list[tuple[int, int]]
-Pool = dict[int, list[int]]  # the indices of each identity
+Pool = dict[int, list[int]]  # identity -> indices of its samples
 
 
 class SequentialBatches(Sampler[Keys]):
-    """The indices 0..length-1 in order, to extract features; the last batch may be smaller."""
+    """Batches of the indices 0..length-1 in order, for feature extraction.
+
+    The last batch may be smaller. All seeds are 0.
+
+    Args:
+        length: Number of images, an integer >= 0.
+        batch_size: Images per batch, an integer >= 1.
+
+    Raises:
+        ArgumentError: ``length`` or ``batch_size`` is invalid.
+
+    Examples:
+        >>> from reid_ext import data
+        >>> list(data.SequentialBatches(length=3, batch_size=2))
+        [[(0, 0), (1, 0)], [(2, 0)]]
+    """
 
     def __init__(self, length: int, batch_size: int):
         self.length = integer("SequentialBatches", "length", length, 0)
@@ -38,8 +53,8 @@ class SequentialBatches(Sampler[Keys]):
 class _PassesOverIdentities(Sampler[Keys]):
     """Batches of P identities x K images from each of one or two pools, in epochs.
 
-    Iterating goes from the current place to the end of the epoch and on to the next epoch: an
-    iteration that was broken off is continued by the next one. ``len`` is that of a whole epoch.
+    An iteration starts at the current batch and stops at the end of the epoch. The next iteration
+    continues an interrupted epoch, or starts the next one. ``len`` is the length of a full epoch.
     """
 
     def __init__(
@@ -47,7 +62,7 @@ class _PassesOverIdentities(Sampler[Keys]):
     ):
         where = type(self).__name__
         self.identities = integer(
-            where, "identities", identities, 1, len(pools[0]), "the identities of samples"
+            where, "identities", identities, 1, len(pools[0]), "the number of identities in samples"
         )
         self.images = integer(where, "images", images, 1)
         self.seed = integer(where, "seed", seed, 0)
@@ -74,7 +89,7 @@ class _PassesOverIdentities(Sampler[Keys]):
         self.epoch, self.batch = epoch + 1, 0
 
     def _plan(self, epoch: int) -> Iterator[list[int]]:
-        """The indices of one batch after the other, without end."""
+        """Yield the indices of the batches of an epoch, without end."""
         rng = np.random.default_rng(_randomness(self.seed, epoch))
         identities = _Deck(list(self._pools[0]), rng)
         decks = [{i: _Deck(pool[i], rng) for i in pool} for pool in self._pools]
@@ -83,24 +98,24 @@ class _PassesOverIdentities(Sampler[Keys]):
             yield [index for deck in decks for i in drawn for index in deck[i].draw(self.images)]
 
     def set_epoch(self, epoch: int) -> None:
-        """Go to the first batch of ``epoch``; when in that epoch already, stay in place."""
+        """Go to the first batch of ``epoch``, or stay at the current batch of the same epoch."""
         if epoch != self.epoch:
             self.epoch, self.batch = epoch, 0
 
     def state_dict(self) -> dict[str, int]:
-        """The place of the next batch, and the settings that give it its meaning.
+        """Return the position of the next batch, and the settings of the sampler.
 
-        Worker processes fetch ahead, so with them ask the ``Loader``: it counts the batches that
-        were handed out.
+        Worker processes fetch batches ahead. The ``Loader`` corrects the position after each batch
+        that it returns, so call this method between two batches of the loader.
         """
         return {"epoch": self.epoch, "batch": self.batch, **self._settings()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue exactly where ``state`` was taken; ArgumentError if the settings differ."""
+        """Continue at the position of ``state``; raise ArgumentError if the settings differ."""
         for name, mine in self._settings().items():
             if state.get(name) != mine:
                 requirement = f"be {state.get(name)} as in the saved state"
-                advice = "resume with the settings and images of the first run"
+                advice = "resume with the settings and images of the saved run"
                 raise ArgumentError(type(self).__name__, name, requirement, str(mine), advice)
         self.epoch, self.batch = state["epoch"], state["batch"]
 
@@ -115,19 +130,35 @@ class _PassesOverIdentities(Sampler[Keys]):
 
 
 class IdentityBatches(_PassesOverIdentities):
-    """Batches of P identities x K images, those of an identity side by side.
+    """Batches of P identities x K images, with the images of an identity next to each other.
 
-    Identities come in shuffled passes, so that after any number of batches of an epoch each has
-    been drawn equally often, give or take one; so do the images of an identity. No batch holds an
-    identity twice, nor an image, unless its identity has fewer than K: then each image is there
-    at least once, and some again.
+    The sampler goes through the shuffled identities again and again. After any number of batches of
+    an epoch, the numbers of draws of two identities differ by at most one. The same holds for the
+    images of an identity. No identity occurs twice in a batch. No image occurs twice in a batch,
+    unless its identity has fewer than K images: then each of them occurs at least once.
 
     Args:
-        samples: What the indices count.
-        identities: P, at most the number of identities.
-        images: K.
-        batches: Length of an epoch; None: as many as it takes to draw ``len(samples)`` images.
-        seed: 0 or more.
+        samples: Samples of a training set. An index is a position in this sequence.
+        identities: Number P of identities in a batch, from 1 to the number of identities.
+        images: Number K of images of each identity in a batch, >= 1.
+        batches: Batches per epoch, >= 1. Default: None (as many as are needed to draw
+            ``len(samples)`` images).
+        seed: Seed of the random order, an integer >= 0. Default: 0.
+
+    Raises:
+        ArgumentError: An argument is out of range.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from reid_ext import data
+        >>> samples = [data.Sample(Path(f"{i}.jpg"), identity=i // 3, camera=1) for i in range(12)]
+        >>> sampler = data.IdentityBatches(samples, identities=2, images=3)
+        >>> len(sampler)
+        2
+        >>> batch = next(iter(sampler))
+        >>> identities = [samples[index].identity for index, seed in batch]
+        >>> len(batch), len(set(identities[:3])), len(set(identities))
+        (6, 1, 2)
     """
 
     def __init__(
@@ -146,16 +177,31 @@ class IdentityBatches(_PassesOverIdentities):
 class TwoModalityBatches(_PassesOverIdentities):
     """Batches of P identities x (K visible + K infrared) images.
 
-    First the P x K visible ones, then, in the same order of identities, the infrared ones.
-    Otherwise as ``IdentityBatches``.
+    A batch contains P x K visible images, followed by P x K infrared images with the same order of
+    identities. Each modality is sampled as in :class:`IdentityBatches`.
 
     Args:
-        samples: What the indices count; every identity needs images of both modalities.
-        identities: P, at most the number of identities.
-        images: K, for each modality.
-        batches: Length of an epoch; None: as many as it takes to draw as many images of each
-            modality as the larger one has.
-        seed: 0 or more.
+        samples: Samples of a training set. An index is a position in this sequence. Every identity
+            must have images of both modalities.
+        identities: Number P of identities in a batch, from 1 to the number of identities.
+        images: Number K of images of each identity and modality in a batch, >= 1.
+        batches: Batches per epoch, >= 1. Default: None (as many as are needed to draw, from each
+            modality, the number of images of the larger modality).
+        seed: Seed of the random order, an integer >= 0. Default: 0.
+
+    Raises:
+        ArgumentError: An argument is out of range, or an identity has images of one modality only.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from reid_ext import data
+        >>> samples = [
+        ...     data.Sample(Path(f"{i}.jpg"), identity=i // 4, camera=1, modality=i % 2)
+        ...     for i in range(12)
+        ... ]
+        >>> batch = next(iter(data.TwoModalityBatches(samples, identities=3, images=1)))
+        >>> [samples[index].modality for index, seed in batch]
+        [0, 0, 0, 1, 1, 1]
     """
 
     def __init__(
@@ -175,14 +221,18 @@ class TwoModalityBatches(_PassesOverIdentities):
             without = sorted(set(other) - set(lacking))
             if without:
                 argument, requirement = "every identity of samples", f"have {kind} images"
-                got = f"none for {len(without)}: {some(without, 10)}"
-                advice = "leave these identities out"
+                number = "1 identity" if len(without) == 1 else f"{len(without)} identities"
+                got = f"{number} without: {some(without, 10)}"
+                advice = "remove the samples of these identities"
                 raise ArgumentError("TwoModalityBatches", argument, requirement, got, advice)
         super().__init__([visible, infrared], identities, images, batches, seed)
 
 
 class _Deck:
-    """Items drawn in endless shuffled passes; no item twice in one draw while others are left."""
+    """Draws items in shuffled passes without end.
+
+    A draw repeats an item only if it is larger than the number of items.
+    """
 
     def __init__(self, items: list[int], rng: np.random.Generator):
         self._items = items
@@ -194,7 +244,7 @@ class _Deck:
         while len(drawn) < count:
             if not self._left:
                 fresh = self._rng.permutation(self._items).tolist()
-                # Stable: what this draw holds already waits until the others have had their turn.
+                # A stable sort: items that this draw already contains go to the end.
                 self._left = sorted(fresh, key=drawn.__contains__) if drawn else fresh
             missing = count - len(drawn)
             drawn += self._left[:missing]
@@ -203,7 +253,7 @@ class _Deck:
 
 
 def _pool(samples: Sequence[Sample], modalities: tuple[int, ...]) -> Pool:
-    """The indices of each identity's images of these modalities, identities ascending."""
+    """The indices of the images in these modalities, by identity in ascending order."""
     pool: Pool = {}
     for index, sample in enumerate(samples):
         if sample.modality in modalities:
@@ -212,5 +262,8 @@ def _pool(samples: Sequence[Sample], modalities: tuple[int, ...]) -> Pool:
 
 
 def _randomness(seed: int, *place: int) -> np.random.SeedSequence:
-    """Independent randomness for each place; as entropy, (1,) and (1, 0) would be the same."""
+    """An independent seed for each position.
+
+    The position is the spawn key because the entropies (1,) and (1, 0) would give the same seed.
+    """
     return np.random.SeedSequence(seed, spawn_key=place)

@@ -1,4 +1,4 @@
-"""A part of a training set, for experiments on how much data a loss needs."""
+"""Random parts of a training set, for experiments on how much data a loss needs."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,20 +14,31 @@ PARTS = ("identities", "images")
 def fraction(
     samples: Sequence[Sample], share: float, *, of: str = "identities", seed: int = 0
 ) -> list[Sample]:
-    """Return a random part of ``samples``, in their order.
+    """Return a random part of ``samples``, in their original order.
 
-    With one seed a smaller part lies within a larger one, so results differ by what was added and
-    not by another draw.
+    With the same seed, a smaller part is a subset of a larger one. Results for two shares then
+    differ by the added samples only.
 
     Args:
-        samples: A training set.
-        share: In (0, 1]; counts are rounded, and never below one.
-        of: ``"identities"``: some identities with all their images. ``"images"``: every identity
-            with some of its images of each modality.
-        seed: Of the draw.
+        samples: Samples of a training set.
+        share: Share to keep, in (0, 1]. Counts are rounded, to at least 1.
+        of: If ``"identities"``, keep some identities with all their images. If ``"images"``, keep
+            every identity with some of its images of each modality. Default: ``"identities"``.
+        seed: Seed of the random choice, an integer >= 0. Default: 0.
 
     Raises:
         ArgumentError: ``share``, ``of`` or ``seed`` is invalid.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from reid_ext import data
+        >>> samples = [data.Sample(Path(f"{i}.jpg"), identity=i // 4, camera=1) for i in range(16)]
+        >>> half = data.fraction(samples, 0.5)
+        >>> len(half), len({sample.identity for sample in half})
+        (8, 2)
+        >>> half = data.fraction(samples, 0.5, of="images")
+        >>> len(half), len({sample.identity for sample in half})
+        (8, 4)
     """
     share = number("fraction", "share", share, most=1, above=0)
     choice("fraction", "of", of, PARTS)
@@ -43,6 +54,6 @@ def fraction(
 
 
 def _part(items: list[int], share: float, rng: np.random.Generator) -> list[int]:
-    """The first of a random order: a larger share takes the same ones and more."""
+    """The first items of a random order, so a larger share includes a smaller one."""
     order = rng.permutation(len(items))[: max(1, round(share * len(items)))]
     return [items[i] for i in order]

@@ -1,7 +1,8 @@
-"""From an RGB image (uint8, H x W x 3) to the tensor a network reads, with and without chance.
+"""Transforms from an RGB image, uint8 of shape (H, W, 3), to the input tensor of a network.
 
-Cropping and flipping happen on bytes, where they are cheap; one look-up per value, in a table of
-256, then does both normalisation and lighting. All chance comes from the generator.
+Cropping and flipping operate on bytes, where they are cheap. One look-up for each value, in a table
+of 256 entries, then applies the normalisation and the change of brightness and contrast. All random
+numbers come from the generator that the caller passes.
 """
 
 import math
@@ -24,23 +25,35 @@ _BYTES = np.arange(256, dtype=np.float32)
 
 
 class Transform(Protocol):
-    """What ``Images`` calls; ``size`` is the (height, width) of the tensors it returns.
+    """Protocol of the transforms that :class:`Images` calls.
 
-    It may also have ``into(image, rng, out)``, which writes the same values into ``out``, a float32
-    array (3, height, width): the loader then makes batches without a copy.
+    A transform may also have a method ``into(image, rng, out)``. It writes the result into ``out``,
+    a float32 array of shape (3, height, width), and the loader then builds batches without a copy.
+
+    Examples:
+        >>> import numpy as np
+        >>> import torch
+        >>> class Gray:
+        ...     size = (8, 4)
+        ...     def __call__(self, image, rng):
+        ...         return torch.from_numpy(image).float().mean(2).expand(3, *self.size)
+        >>> image = np.full((8, 4, 3), (0, 30, 90), np.uint8)
+        >>> Gray()(image, np.random.default_rng(0))[:, 0, 0].tolist()
+        [40.0, 40.0, 40.0]
     """
 
     @property
-    def size(self) -> tuple[int, int]: ...
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the returned tensors, in pixels."""
 
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> Tensor: ...
 
 
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return ``image`` in (height, width): by area when halving or more, else bilinear.
+    """Resize ``image`` to (height, width): by area averaging or bilinear interpolation.
 
-    Area averaging is what prevents aliasing of fine patterns, but costs several times as much;
-    below a factor of two every source pixel already counts in a bilinear sample.
+    Area averaging prevents aliasing but is several times slower. It is used if a side shrinks by a
+    factor of two or more. Below that factor, bilinear interpolation uses every source pixel too.
     """
     height, width = size
     if image.shape[:2] == (height, width):
@@ -53,15 +66,26 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class EvaluationTransform:
-    """Resize and normalise; draws nothing.
+    """Resize and normalise an image, without random changes.
 
     Args:
         size: (height, width) of the result, in pixels.
-        mean: Per channel (R, G, B), of values in [0, 1].
-        std: Likewise.
+        mean: Mean of each channel (R, G, B) for values in [0, 1]. Default: that of ImageNet.
+        std: Standard deviation of each channel for values in [0, 1]. Default: that of ImageNet.
 
     Shape:
-        image (any height, any width, 3) uint8 RGB; returns (3, height, width) float32.
+        image (H, W, 3), uint8, RGB, of any size; returns (3, height, width), float32.
+
+    Raises:
+        ArgumentError: ``size``, ``mean`` or ``std`` is invalid.
+
+    Examples:
+        >>> import numpy as np
+        >>> from reid_ext import data
+        >>> transform = data.EvaluationTransform((2, 1), mean=(0, 0, 0), std=(1, 1, 1))
+        >>> image = np.full((4, 2, 3), 255, np.uint8)
+        >>> transform(image).flatten().tolist()
+        [1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
     """
 
     size: tuple[int, int]
@@ -77,31 +101,46 @@ class EvaluationTransform:
         return torch.from_numpy(out)
 
     def into(self, image: np.ndarray, rng: np.random.Generator | None, out: np.ndarray) -> None:
-        """The same, into ``out``."""
+        """Write the result into ``out``, a float32 array of shape (3, height, width)."""
         _look_up(resize(image, self.size), *_normalisation(self.mean, self.std), out)
 
 
 @dataclass(frozen=True)
 class TrainingTransform:
-    """Resize, pad and crop, flip, mix channels, normalise, change the light, erase.
+    """Resize, shift, flip, grey, normalise, change brightness and contrast, and erase a rectangle.
 
     Args:
         size: (height, width) of the result, in pixels.
-        flip: Probability of a horizontal flip.
-        pad: The image moves by up to so many pixels (vertically, horizontally); what comes in
-            from outside has the mean colour.
-        erase: Probability that one rectangle becomes 0, the mean: 2 to 40 % of the area, sides
-            in a ratio of 0.3 to 1 / 0.3 (Zhong et al., arXiv:1708.04896).
-        mix: Probability that the three channels become one random average of them. It takes
-            away the colour, which no infrared camera sees; infrared images, being gray already,
-            stay as they are.
-        gain: Standard deviation of the logarithm of the contrast factor.
-        offset: Standard deviation of the brightness change, in units of ``std``.
-        mean: Per channel (R, G, B), of values in [0, 1].
-        std: Likewise.
+        flip: Probability of a horizontal flip. Default: 0.5.
+        pad: Largest random shift in pixels (vertical, horizontal), each below the size. The free
+            border has the mean colour. Default: (10, 10).
+        erase: Probability that one random rectangle is set to 0, the mean colour. Its area is 2 to
+            40 % of the image, its aspect ratio 0.3 to 1 / 0.3. Default: 0.5.
+        mix: Probability that a random weighted average replaces the three channels. The result has
+            no colour, as an infrared image. Grey images do not change. Default: 0.
+        gain: Standard deviation of the logarithm of the contrast factor, >= 0. Default: 0.
+        offset: Standard deviation of the brightness change, in units of ``std``, >= 0. Default: 0.
+        mean: Mean of each channel (R, G, B) for values in [0, 1]. Default: that of ImageNet.
+        std: Standard deviation of each channel for values in [0, 1]. Default: that of ImageNet.
 
     Shape:
-        image (any height, any width, 3) uint8 RGB; returns (3, height, width) float32.
+        image (H, W, 3), uint8, RGB, of any size; returns (3, height, width), float32.
+
+    Raises:
+        ArgumentError: An argument is out of range.
+
+    Source:
+        Zhong et al., arXiv:1708.04896, for ``erase``.
+
+    Examples:
+        >>> import numpy as np
+        >>> from reid_ext import data
+        >>> transform = data.TrainingTransform((8, 4), flip=1, pad=(0, 0), erase=0)
+        >>> image = np.zeros((8, 4, 3), np.uint8)
+        >>> image[:, 0] = 255  # a white column at the left
+        >>> out = transform(image, np.random.default_rng(0))
+        >>> out.shape, int(out[0, 0].argmax())  # at the right after the flip
+        (torch.Size([3, 8, 4]), 3)
     """
 
     size: tuple[int, int]
@@ -123,7 +162,7 @@ class TrainingTransform:
         if not _are_numbers(self.pad, 2) or not all(
             0 <= pad < size for pad, size in zip(self.pad, self.size, strict=True)
         ):
-            requirement = f"be two numbers of pixels from 0 to below size {self.size}"
+            requirement = f"be two numbers of pixels >= 0 and below size {self.size}"
             raise ArgumentError("TrainingTransform", "pad", requirement, described(self.pad))
 
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> Tensor:
@@ -132,7 +171,7 @@ class TrainingTransform:
         return torch.from_numpy(out)
 
     def into(self, image: np.ndarray, rng: np.random.Generator, out: np.ndarray) -> None:
-        """The same, into ``out``."""
+        """Write the result into ``out``, a float32 array of shape (3, height, width)."""
         image = resize(image, self.size)
         flips, mixes, erases = rng.random(3) < (self.flip, self.mix, self.erase)
         if any(self.pad):
@@ -152,7 +191,7 @@ class TrainingTransform:
             _erase(out, rng)
 
     def _move(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Shift by up to ``pad`` either way: the same as padding all round and cropping."""
+        """Shift randomly by up to ``pad``, which equals padding all sides and cropping."""
         height, width = self.size
         down, across = (int(rng.integers(-pad, pad + 1)) for pad in self.pad)
         top, bottom, left, right = max(down, 0), max(-down, 0), max(across, 0), max(-across, 0)
@@ -161,7 +200,7 @@ class TrainingTransform:
         return cv2.copyMakeBorder(inside, top, bottom, left, right, cv2.BORDER_CONSTANT, value=mean)
 
     def _light(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Scale and shift per channel: normalisation, then gain and offset."""
+        """Scale and shift of each channel: the normalisation, then gain and offset."""
         scale, shift = _normalisation(self.mean, self.std)
         if self.gain or self.offset:
             log_gain, offset = rng.standard_normal(2) * (self.gain, self.offset)
@@ -181,7 +220,7 @@ def _normalisation(
 
 
 def _look_up(image: np.ndarray, scale: np.ndarray, shift: np.ndarray, out: np.ndarray) -> None:
-    """Write (h, w, 3) uint8, times scale and plus shift per channel, as (3, h, w) float32."""
+    """Write ``image * scale + shift`` into ``out``: (h, w, 3) uint8 to (3, h, w) float32."""
     tables = _BYTES * scale[:, 0] + shift[:, 0]  # (3, 256)
     for channel, plane in enumerate(cv2.split(image)):
         cv2.LUT(plane, tables[channel], out[channel])
@@ -202,9 +241,9 @@ def _erase(out: np.ndarray, rng: np.random.Generator) -> None:
 
 def _check_common(transform: EvaluationTransform | TrainingTransform, function: str) -> None:
     for name, count, least, requirement in (
-        ("size", 2, 1, "be a height and a width of 1 pixel or more"),
-        ("mean", 3, -math.inf, "have one number per channel"),
-        ("std", 3, 1e-12, "have one number above 0 per channel"),
+        ("size", 2, 1, "be (height, width), each at least 1 pixel"),
+        ("mean", 3, -math.inf, "have one number for each of the 3 channels"),
+        ("std", 3, 1e-12, "have one number > 0 for each of the 3 channels"),
     ):
         values = getattr(transform, name)
         if not _are_numbers(values, count) or min(values) < least:

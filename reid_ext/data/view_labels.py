@@ -1,7 +1,7 @@
-"""Viewpoint labels that come beside a dataset: VA-reID's pickles, VeRi's key points, CSV or JSON.
+"""Readers of view label files: VA-reID's pickles, VeRi-776's key points, CSV and JSON.
 
-VA-reID's annotations are Python pickles, a format that can run any code when it is read. Here only
-its plain values are read: numbers, strings, tuples, lists and dicts.
+VA-reID's annotations are Python pickles, a format that can run arbitrary code when it is loaded.
+This module reads plain values only: numbers, strings, tuples, lists and dicts.
 """
 
 import io
@@ -15,53 +15,79 @@ from reid_ext.data.readers.tree import IMAGE_SUFFIXES, csv_rows, parsed_json, re
 from reid_ext.data.sample import Dataset, Sample
 
 VIEWS = {"0": 0, "1": 1, "2": 2, "front": 0, "side": 1, "back": 2}
-# The finer names of VA-reID's annotations; an image of "noise" counts as seen from the side there.
+# The additional names of VA-reID's annotations, which count "noise" as a side view.
 FINER = VIEWS | {"front_side": 0, "back_side": 2, "noise": 1}
 # The orientations of VeRi-776's key points: front, rear, left, left front, left rear, right, right
-# front, right rear. What shows the front or the rear counts as that, as in VA-reID's annotations.
+# front, right rear. Oblique views count as front or back, as in VA-reID's annotations.
 ORIENTATIONS = (0, 2, 1, 0, 2, 1, 0, 2)
-KEY_POINTS = 20  # of a vehicle: two numbers each
+KEY_POINTS = 20  # of a vehicle; each has two coordinates
 KEY_POINT_FILES = ("keypoint_train.txt", "keypoint_test.txt")
 WHERE = "read_view_labels"
-LARGEST = 64 << 20  # bytes of a pickle
+LARGEST = 64 << 20  # largest size of a pickle in bytes
 
 
 class WithViews(NamedTuple):
-    """A dataset with views, and how many images of each split have none."""
+    """The result of :func:`with_views`.
+
+    Attributes:
+        dataset: The dataset with the views.
+        missing: Number of images without a view, by split.
+    """
 
     dataset: Dataset
     missing: dict[str, int]
 
 
 def read_view_labels(path: str | Path) -> dict[str, int]:
-    """Return the view of each image by its file name: 0 front, 1 side, 2 back.
+    """Return the view of each image by file name: 0 for front, 1 for side, 2 for back.
 
     Args:
-        path: ``.pkl``: VA-reID's ``*_image_map_direction.pkl``, of either protocol. ``.csv``: with
-            the columns ``path`` and ``view``. ``.json``: an object of paths and views. Views are 0,
-            1, 2, or front, side, back, or nothing for an image without. ``.txt``: VeRi-776's
-            ``keypoint_train.txt`` or ``keypoint_test.txt``; a folder: the two together. Of a path
-            only the file name counts.
+        path: File of the labels. The ending determines the format:
+
+            - ``.pkl``: VA-reID's ``*_image_map_direction.pkl``, in any pickle protocol.
+            - ``.csv``: columns ``path`` and ``view``.
+            - ``.json``: an object that maps paths to views.
+            - ``.txt``: VeRi-776's ``keypoint_train.txt`` or ``keypoint_test.txt``. For a folder,
+              both files are read.
+
+            In CSV and JSON files a view is 0, 1, 2, front, side, back, or empty (``null``) for an
+            image without a view. Only the file name of a path is used.
+
+    Returns:
+        Mapping from file name to view, without the images that have no view.
 
     Raises:
-        FileNotFoundError: the file does not exist.
-        ValueError: a file of another form or ending, a pickle that holds anything but plain values
-            (nothing of it is run), two views of one name.
+        FileNotFoundError: The file does not exist.
+        ArgumentError: The file has another format or ending, a pickle contains more than plain
+            values (none of its code is run), or an image has two different views.
 
     Source:
         Zhu et al. 2020, arXiv:1912.01300: github zzhsysu/VA-ReID, which has no licence to pass on.
         Wang et al., ICCV 2017: github Zhongdao/VehicleReIDKeyPointData.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from reid_ext import data
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "views.csv")
+        ...     _ = path.write_text("path,view\\ntrain/a.jpg,front\\nb.jpg,2\\nc.jpg,\\n")
+        ...     labels = data.read_view_labels(path)
+        >>> labels
+        {'a.jpg': 0, 'b.jpg': 2}
     """
     labels: dict[str, int] = {}
     for file in _files(Path(path)):
         if file.suffix not in _READERS:
             requirement = f"end in {', '.join(_READERS)}"
-            raise ArgumentError(WHERE, "path", requirement, repr(file.name))
+            advice = "convert the labels to one of these formats"
+            raise ArgumentError(WHERE, "path", requirement, repr(file.name), advice)
         for name, view in _READERS[file.suffix](file):
             key = str(name).replace("\\", "/").rpartition("/")[2]
             if view is not None and labels.setdefault(key, view) != view:
-                got = f"two of {short(key)}"
-                raise ArgumentError(WHERE, str(file), "have one view for each image", got)
+                got = f"views {labels[key]} and {view} for {short(key)}"
+                requirement, advice = "have one view for each image name", "remove one of them"
+                raise ArgumentError(WHERE, str(file), requirement, got, advice)
     return labels
 
 
@@ -71,19 +97,39 @@ def _files(path: Path) -> list[Path]:
         if not found:
             raise FileNotFoundError(
                 f"read_view_labels: path must be a file or a folder with "
-                f"{' or '.join(KEY_POINT_FILES)}, got {path} without"
+                f"{' or '.join(KEY_POINT_FILES)}, got {path}, which has neither; give the label "
+                "file itself"
             )
         return found
     if not path.is_file():
-        raise FileNotFoundError(f"read_view_labels: path must be a file, got {path}")
+        raise FileNotFoundError(
+            f"read_view_labels: path must be a file, got {path}, which does not exist"
+        )
     return [path]
 
 
 def with_views(dataset: Dataset, labels: Mapping[str, int]) -> WithViews:
-    """Return the dataset with the views of :func:`read_view_labels`, by file name.
+    """Return the dataset with the given views.
 
-    An image without a label keeps what it has, which in most datasets is None. Where no label has
-    an image's whole name, one with another ending counts: copies of a dataset differ in these.
+    A label belongs to the images with the same file name. Otherwise a label whose name differs only
+    in its ending is used, because the endings differ between copies of a dataset. An image without
+    a label keeps its view, which most datasets leave at None.
+
+    Args:
+        dataset: Dataset to label; it is not modified.
+        labels: Mapping from file name to view, as :func:`read_view_labels` returns it.
+
+    Returns:
+        The labelled ``dataset``, and ``missing``, the number of images of each split without a
+        view.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from reid_ext import data
+        >>> train = [data.Sample(Path("a.png"), 1, 1), data.Sample(Path("b.png"), 2, 1)]
+        >>> labelled = data.with_views(data.Dataset("mine", train, [], []), {"a.jpg": 2})
+        >>> [sample.view for sample in labelled.dataset.train], labelled.missing["train"]
+        ([2, None], 1)
     """
     stems = {_stem(name): view for name, view in labels.items()}
     splits: dict[str, Any] = {}
@@ -108,40 +154,42 @@ def _stem(name: str) -> str:
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Reads values that need no class, and refuses the rest before anything is called."""
+    """Reads plain values, and raises an error before a pickle can call a class or function."""
 
     def find_class(self, module: str, name: str) -> Any:
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        raise pickle.UnpicklingError(f"a reference to {module}.{name}")
 
     def persistent_load(self, pid: Any) -> Any:
-        raise pickle.UnpicklingError("it refers to an object outside")
+        raise pickle.UnpicklingError("a reference to an external object")
 
 
 def _from_pickle(path: Path) -> list[tuple[str, int | None]]:
     if path.stat().st_size > LARGEST:
         requirement = f"be a pickle of at most {LARGEST >> 20} MiB"
-        raise ArgumentError(WHERE, str(path), requirement, str(path.stat().st_size >> 20))
+        got, advice = f"{path.stat().st_size >> 20} MiB", "check that it is a file of view labels"
+        raise ArgumentError(WHERE, str(path), requirement, got, advice)
     content = path.read_bytes()
-    try:  # those of Python 2 have byte strings
+    try:  # UTF-8, because pickles of Python 2 contain byte strings
         labels = _PlainUnpickler(io.BytesIO(content), encoding="utf-8").load()
     except Exception as error:  # a damaged pickle can raise anything
-        requirement = "be a pickle of plain values, file name to (view, name)"
-        got, advice = short(str(error)), "no code in it was run"
+        requirement = "be a pickle of plain values that maps file names to (view, name)"
+        got, advice = short(str(error)), "no code in it was run; download the file again"
         raise ArgumentError(WHERE, str(path), requirement, got, advice) from error
     if not isinstance(labels, dict):
-        kind = type(labels).__name__
-        raise ArgumentError(WHERE, str(path), "hold a dict of file names", kind)
+        kind, advice = type(labels).__name__, "give a *_image_map_direction.pkl of VA-reID"
+        raise ArgumentError(WHERE, str(path), "hold a dict of file names", kind, advice)
     rows: list[tuple[str, int | None]] = []
     for name, value in labels.items():
         if not isinstance(name, str) or not _is_view_and_name(value):
             requirement = "have a view and its name, such as (0, 'front_side')"
-            raise ArgumentError(WHERE, f"{path}: {short(name)}", requirement, short(value))
+            place, advice = f"{path}: {short(name)}", "download the file again"
+            raise ArgumentError(WHERE, place, requirement, short(value), advice)
         rows.append((name, int(value[0])))
     return rows
 
 
 def _is_view_and_name(value: Any) -> bool:
-    """Only a number and a string are looked at: a tuple of tuples may take for ever to compare."""
+    """Compare a number and a string only: to compare deeply nested tuples may never end."""
     if not isinstance(value, tuple) or len(value) != 2:
         return False
     view, name = value
@@ -149,13 +197,13 @@ def _is_view_and_name(value: Any) -> bool:
 
 
 def _from_key_points(path: Path) -> list[tuple[str, int | None]]:
-    """Lines "path x1 y1 ... x20 y20 orientation"; orientation -1: none."""
+    """Read lines "path x1 y1 ... x20 y20 orientation"; orientation -1 means no view."""
     rows: list[tuple[str, int | None]] = []
     for number, words in read_words(path):
         orientation = words[-1]
         known = orientation in map(str, range(len(ORIENTATIONS)))
         if len(words) != 2 * KEY_POINTS + 2 or not (known or orientation == "-1"):
-            last = f"an orientation from 0 to {len(ORIENTATIONS) - 1}"
+            last = f"an orientation from -1 to {len(ORIENTATIONS) - 1}"
             requirement = f"have lines of a path, {KEY_POINTS} key points and {last}"
             got = f"{len(words)} words that end in {short(orientation)} in line {number}"
             raise ArgumentError(WHERE, str(path), requirement, got, "copy the file again")
@@ -167,12 +215,15 @@ def _from_csv(path: Path) -> list[tuple[str, int | None]]:
     try:
         rows, columns = csv_rows(path.read_text(encoding="utf-8-sig").splitlines())
     except ValueError as error:
-        raise ArgumentError(WHERE, str(path), "be CSV in UTF-8", str(error)) from error
+        got, advice = str(error)[:80], "save it as CSV in UTF-8"
+        raise ArgumentError(WHERE, str(path), "be CSV in UTF-8", got, advice) from error
     if not {"path", "view"} <= set(columns):
-        raise ArgumentError(WHERE, str(path), "have the columns path and view", short(columns))
+        requirement, advice = "have the columns path and view", "rename its columns"
+        raise ArgumentError(WHERE, str(path), requirement, short(columns), advice)
     if cut := next((row for row in rows if row["path"] is None or row["view"] is None), None):
-        requirement = "have a path and a view in every row, an empty one where it is not known"
-        raise ArgumentError(WHERE, str(path), requirement, short(list(cut.values())))
+        requirement = "have a path and a view in every row"
+        got, advice = short(list(cut.values())), "leave the view empty if it is unknown"
+        raise ArgumentError(WHERE, str(path), requirement, got, advice)
     return [(row["path"], _view(path, row["path"], row["view"])) for row in rows]
 
 
@@ -180,9 +231,11 @@ def _from_json(path: Path) -> list[tuple[str, int | None]]:
     try:
         labels = parsed_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ArgumentError(WHERE, str(path), "be JSON in UTF-8", str(error)) from error
+        got, advice = str(error)[:80], "save it as JSON in UTF-8"
+        raise ArgumentError(WHERE, str(path), "be JSON in UTF-8", got, advice) from error
     if not isinstance(labels, dict):
-        raise ArgumentError(WHERE, str(path), "be an object of paths and views", "another value")
+        requirement, advice = "be a JSON object", "write an object that maps paths to views"
+        raise ArgumentError(WHERE, str(path), requirement, type(labels).__name__, advice)
     return [(name, _view(path, name, view)) for name, view in labels.items()]
 
 
@@ -190,8 +243,8 @@ def _view(path: Path, name: str, view: Any) -> int | None:
     if view is None or view == "":
         return None
     if not isinstance(view, str | int) or str(view) not in VIEWS:
-        view_of = f"{path}: the view of {short(name)}"
-        raise ArgumentError(WHERE, view_of, f"be one of {', '.join(VIEWS)}", short(view))
+        view_of, advice = f"{path}: the view of {short(name)}", "correct it, or leave it empty"
+        raise ArgumentError(WHERE, view_of, f"be one of {', '.join(VIEWS)}", short(view), advice)
     return VIEWS[str(view)]
 
 

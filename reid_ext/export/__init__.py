@@ -1,4 +1,4 @@
-"""Trained networks that leave the program: embedders, ONNX and safetensors."""
+"""Loading and export of trained networks: checkpoints, safetensors, ONNX, TorchScript."""
 
 from reid_ext.export.embedder import Embedder, load_embedder
 from reid_ext.export.exporting import ENDINGS, export_model

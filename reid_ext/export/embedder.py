@@ -1,7 +1,7 @@
-"""From a file or a name to a network that embeds images: checkpoints, weights, ONNX, timm.
+"""Loads networks that embed images from checkpoints, weights, ONNX files or timm.
 
-No file is trusted: checkpoints are read with ``weights_only=True``, safetensors and ONNX files hold
-no code, and what they say of themselves is read as JSON.
+Files are not trusted: checkpoints are read with ``weights_only=True``, safetensors and ONNX files
+contain no code, and their settings are read as JSON.
 """
 
 import json
@@ -20,22 +20,32 @@ FUNCTION = "load_embedder"
 TIMM = "timm:"
 WEIGHTS_FORMAT = "reid_ext weights"
 DEFAULT_SIZE = (256, 128)
-NOT_READ = (".ts", ".pt2")  # TorchScript and torch.export may hold code
+NOT_READ = (".ts", ".pt2")  # TorchScript and torch.export files can contain code
 
 
 class Embedder(NamedTuple):
-    """A network to embed images with, and the (height, width) in pixels that it reads.
+    """A network that embeds images, and the image size that it requires.
 
-    ``model`` is called as :class:`TwoStream` is and has its ``feature_dim``.
+    Attributes:
+        model: Network with the arguments and the ``feature_dim`` of :class:`TwoStream`.
+        size: (height, width) of the input images, in pixels.
+        settings: Settings of the training run; empty if unknown.
+
+    Examples:
+        >>> from reid_ext.export import Embedder
+        >>> from reid_ext.models import TwoStream
+        >>> embedder = Embedder(TwoStream("small", 10).eval(), size=(256, 128), settings={})
+        >>> embedder.size, embedder.part
+        ((256, 128), 'whole')
     """
 
     model: nn.Module
     size: tuple[int, int]
-    settings: dict[str, Any]  # of the training run; empty where not known
+    settings: dict[str, Any]
 
     @property
     def part(self) -> str:
-        """The part of an image that it was trained on, as in :class:`reid_ext.data.Images`."""
+        """The image part that the network was trained on, as in :class:`reid_ext.data.Images`."""
         return self.settings.get("part", "whole")
 
 
@@ -45,18 +55,38 @@ def load_embedder(
     size: tuple[int, int] | None = None,
     weights: str | Path | None = "imagenet",
 ) -> Embedder:
-    """Return the network that ``source`` names, on the CPU and in evaluation mode.
+    """Load a network on the CPU, in evaluation mode.
 
     Args:
-        source: A checkpoint of a training script (.pt), weights written by ``reid-ext export``
-            (.safetensors), an ONNX file (.onnx, with onnxruntime), or ``"timm:NAME"``.
-        size: (height, width) in pixels; None: what the file says, and 256 x 128 for timm.
-        weights: Of a timm model alone, as in :func:`reid_ext.models.build_backbone`.
+        source: Checkpoint of a training script (.pt), weights written by ``reid-ext export``
+            (.safetensors), ONNX file (.onnx, requires onnxruntime), or ``"timm:NAME"``.
+        size: (height, width) of the images in pixels. Default: None (the size in the file, or
+            256 x 128 for timm).
+        weights: Weights of a timm model, as in :func:`reid_ext.models.build_backbone`. Ignored for
+            files. Default: ``"imagenet"``.
+
+    Returns:
+        The network, its image size and its settings.
 
     Raises:
-        FileNotFoundError: the file does not exist.
-        ValueError: the file is damaged or of another program, or does not say its image size.
-        ImportError: the package that reads it is not installed, with the command that installs it.
+        FileNotFoundError: The file does not exist.
+        ValueError: The file is damaged or comes from another program, or its image size is unknown
+            and ``size`` is None.
+        ImportError: A required package is not installed. The message has the command to install
+            it.
+
+    Examples:
+        >>> import tempfile
+        >>> from reid_ext import export
+        >>> from reid_ext.models import TwoStream
+        >>> settings = {"backbone": "small", "neck": "shared"}
+        >>> trained = export.Embedder(TwoStream("small", 10), (64, 32), settings)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = f"{folder}/weights.safetensors"
+        ...     _ = export.export_model(trained, path, "safetensors")
+        ...     embedder = export.load_embedder(path)
+        >>> embedder.size, embedder.model.feature_dim, embedder.model.training
+        ((64, 32), 576, False)
     """
     name = str(source)
     if name.startswith(TIMM):
@@ -66,7 +96,7 @@ def load_embedder(
     path = Path(source)
     if path.suffix in NOT_READ:
         requirement = "be checkpoint.pt, weights.safetensors, model.onnx or timm:NAME"
-        got, advice = f"{path}, which is for other programs", "give what it was exported from"
+        got, advice = f"{path}, which is for other programs", "give the checkpoint instead"
         raise ArgumentError(FUNCTION, "source", requirement, got, advice)
     if path.suffix == ".onnx":
         from reid_ext.export.onnx_model import OnnxModel
@@ -75,7 +105,7 @@ def load_embedder(
         if size is not None and exported.fixed_size not in (None, size):
             height, width = exported.fixed_size or size
             requirement = f"be the {height}x{width} that {path} was exported with"
-            advice = "leave it out, or export again with that size"
+            advice = "leave it out, or export the checkpoint again with this size"
             raise ArgumentError(FUNCTION, "size", requirement, f"{size[0]}x{size[1]}", advice)
         return Embedder(exported, _size(path, size, exported.size), exported.settings)
     if path.suffix == ".safetensors":
@@ -88,12 +118,12 @@ def load_embedder(
 
 
 def write_weights(path: Path, model: nn.Module, settings: dict[str, Any]) -> None:
-    """Write parameters and settings as safetensors, at once or not at all."""
+    """Write parameters and settings as safetensors; after an error no file remains."""
     try:
         from safetensors.torch import save
     except ImportError:
         raise ImportError(
-            "export: safetensors needs safetensors, which is not installed; "
+            "export: the format safetensors needs the package safetensors, which is not installed; "
             'install it with pip install "reid_ext[export]"'
         ) from None
 
@@ -108,7 +138,7 @@ def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The settings and parameters of a .safetensors file; errors as :func:`load_embedder`."""
     if not path.is_file():
         raise FileNotFoundError(
-            f"load_embedder: source must be a file, got {path}, which is not there"
+            f"load_embedder: source must be a file, got {path}, which does not exist"
         )
     try:
         from safetensors import SafetensorError, safe_open
@@ -122,11 +152,11 @@ def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             facts = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if facts.get("format") != WEIGHTS_FORMAT:
-            raise ValueError("weights without settings")
+            raise ValueError("it has no settings of reid_ext")
         return json.loads(facts["settings"]), state
     except (SafetensorError, ValueError, KeyError) as error:
         requirement = "be weights that reid-ext export wrote"
-        advice = "weights of a timm model go to --weights with timm:NAME"
+        advice = "pass weights of a timm model as weights, with source 'timm:NAME'"
         raise ArgumentError(FUNCTION, "source", requirement, f"{path} ({error})", advice) from error
 
 
@@ -136,7 +166,7 @@ def _two_stream(path: Path, settings: dict[str, Any], state: dict[str, Tensor]) 
         identities = len(state["classifier.weight"])
     except KeyError as error:
         requirement = "come from a training script of reid_ext"
-        got, advice = f"{path} without {error}", "export another network to ONNX"
+        got, advice = f"{path} without {error}", "export networks of other programs to ONNX"
         raise ArgumentError(FUNCTION, "source", requirement, got, advice) from error
     stripes = settings.get("stripes", 0)
     model = TwoStream(build_backbone(backbone), identities, neck=neck, stripes=stripes)
@@ -145,21 +175,21 @@ def _two_stream(path: Path, settings: dict[str, Any], state: dict[str, Tensor]) 
     except RuntimeError as error:
         reason = str(error).split("\n")[1:2] or [str(error)]
         requirement = "hold the parameters of its own settings"
-        got = f"{path} ({reason[0].strip()})"
-        raise ArgumentError(FUNCTION, "source", requirement, got, "write it again") from error
+        got, advice = f"{path} ({reason[0].strip()})", "export the checkpoint again"
+        raise ArgumentError(FUNCTION, "source", requirement, got, advice) from error
     return model
 
 
 def _size(path: Path, given: tuple[int, int] | None, own: Any) -> tuple[int, int]:
     if given is None and own is None:
-        requirement = f"be given for {path}, which does not say the size of its images"
+        requirement = f"be given for {path}, which does not contain its image size"
         raise ArgumentError(FUNCTION, "size", requirement, "None", "for example 256x128")
     height, width = given or own
     return int(height), int(width)
 
 
 class ImagesToFeatures(nn.Module):
-    """What is exported: images (N, 3, H, W) and, if the neck needs them, modalities (N,)."""
+    """The exported network: images (N, 3, H, W) and optional modalities (N,) to features (N, D)."""
 
     def __init__(self, model: TwoStream):
         super().__init__()

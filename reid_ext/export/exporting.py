@@ -1,7 +1,7 @@
-"""Trained networks for other programs: ONNX, TorchScript, torch.export and safetensors.
+"""Export of trained networks to ONNX, TorchScript, torch.export and safetensors.
 
-Every file is read back and its features compared with those of the network before it is moved to
-its place. The batch is free, the image size that of the training.
+Each file is loaded again, and its features are compared with those of the network, before it gets
+its final name. The batch size is dynamic, the image size is that of the training.
 """
 
 import json
@@ -27,40 +27,61 @@ ENDINGS = {
     "torch_export": ".pt2",
     "safetensors": ".safetensors",
 }
-TRACED, TESTED = 2, (1, 3)  # images in the batch that is traced, and in those that are compared
-TOLERANCE = 1e-3  # of the largest feature; convolutions of other programs round differently
+TRACED, TESTED = 2, (1, 3)  # batch sizes for tracing and for the comparison
+TOLERANCE = 1e-3  # relative to the largest feature; other programs round differently
 
 
 class Exported(NamedTuple):
-    """What came out: the inputs by name, and how far the file's features are from the network's."""
+    """The result of :func:`export_model`.
+
+    Attributes:
+        inputs: Names of the inputs of the exported network.
+        largest_difference: Largest difference between the features of the file and of the network,
+            divided by the largest absolute feature.
+    """
 
     inputs: tuple[str, ...]
-    largest_difference: float  # over the largest absolute feature
+    largest_difference: float
 
 
 def export_model(embedder: Embedder, path: str | Path, file_format: str) -> Exported:
-    """Write the network as a file of another format, and compare the two.
+    """Export a network to a file, and compare its features with those of the file.
+
+    The exported network has the input ``images``, of shape (N, 3, height, width), float32,
+    normalised as by ``data.EvaluationTransform``. A network with one batch norm for each modality
+    has a second input ``modalities``, of shape (N,), int64. The output is ``features``, of shape
+    (N, D), float32.
 
     Args:
-        embedder: From :func:`load_embedder`, of a checkpoint, weights or timm.
-        path: Where; written whole or not at all.
-        file_format: ``"onnx"``, ``"torchscript"``, ``"torch_export"`` or ``"safetensors"`` (the
-            parameters and settings alone, for :func:`load_embedder`).
+        embedder: Network of a checkpoint, weights or timm, as :func:`load_embedder` returns it.
+        path: File to write. After an error no file remains.
+        file_format: ``"onnx"``, ``"torchscript"``, ``"torch_export"`` or ``"safetensors"``
+            (parameters and settings only, for :func:`load_embedder`).
 
-    The inputs are ``images`` (N, 3, height, width) float32, normalised as by
-    ``data.EvaluationTransform``, and, where the network treats modalities differently,
-    ``modalities`` (N,) int64; the output is ``features`` (N, D) float32.
+    Returns:
+        The names of the inputs, and the largest difference between the features.
 
     Raises:
-        ArgumentError: another format, or an ONNX file as source.
-        ImportError: a package is not installed, with the command that installs it.
-        RuntimeError: the file's features differ from the network's.
+        ArgumentError: ``file_format`` is unknown, or ``embedder`` comes from an ONNX file.
+        ImportError: A required package is not installed. The message has the command to install
+            it.
+        RuntimeError: The features of the file differ from those of the network.
+
+    Examples:
+        >>> import tempfile
+        >>> from reid_ext import export
+        >>> from reid_ext.models import TwoStream
+        >>> embedder = export.Embedder(TwoStream("small", 10), (32, 16), {})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     exported = export.export_model(embedder, f"{folder}/model.ts", "torchscript")
+        >>> exported.inputs, exported.largest_difference < 1e-3
+        (('images',), True)
     """
     choice("export_model", "file_format", file_format, ENDINGS)
     model, path = embedder.model, Path(path)
     if not isinstance(model, TwoStream):
         requirement = "come from a checkpoint, weights or timm"
-        advice = "export the checkpoint that it came from"
+        advice = "export the checkpoint instead"
         raise ArgumentError("export_model", "embedder", requirement, "an ONNX file", advice)
     two = isinstance(model.neck, PerModalityNorm)
     was_training = model.training
@@ -74,8 +95,8 @@ def export_model(embedder: Embedder, path: str | Path, file_format: str) -> Expo
                 if not difference <= TOLERANCE:
                     raise RuntimeError(
                         f"export_model: {file_format} must give the network's features, got a "
-                        f"difference of {difference:.2g} of the largest one; report it with the "
-                        "versions of torch and of that format"
+                        f"relative difference of {difference:.2g}; report this with the versions "
+                        f"of torch and {file_format}"
                     )
     finally:
         model.train(was_training)
@@ -83,7 +104,7 @@ def export_model(embedder: Embedder, path: str | Path, file_format: str) -> Expo
 
 
 def _inputs(embedder: Embedder, two: bool, rows: int) -> tuple[Tensor, ...]:
-    """Random images, the same each time, and alternating modalities."""
+    """Random images with a fixed seed, and alternating modalities."""
     generator = torch.Generator().manual_seed(rows)
     images = torch.randn(rows, 3, *embedder.size, generator=generator)
     return (images, torch.arange(rows) % 2) if two else (images,)
@@ -103,7 +124,7 @@ def _largest_difference(embedder: Embedder, read: Callable[..., Tensor], two: bo
 def _write_onnx(embedder: Embedder, network: nn.Module, two: bool, path: Path) -> None:
     try:
         import onnx
-        import onnxruntime  # noqa: F401  # for the comparison: say so before the work
+        import onnxruntime  # noqa: F401  # used by the comparison: raise before the export
         import onnxscript  # noqa: F401  # torch.onnx needs it
     except ImportError as error:
         raise ImportError(
@@ -113,7 +134,7 @@ def _write_onnx(embedder: Embedder, network: nn.Module, two: bool, path: Path) -
     names = INPUTS if two else INPUTS[:1]
     batch = torch.export.Dim("batch", min=1)
     with warnings.catch_warnings(), _quiet("torch.onnx._internal.exporter._registration"):
-        warnings.simplefilter("ignore")  # the exporter's, about itself
+        warnings.simplefilter("ignore")  # the exporter's warnings about itself
         program = torch.onnx.export(
             network,
             _inputs(embedder, two, TRACED),
@@ -125,7 +146,10 @@ def _write_onnx(embedder: Embedder, network: nn.Module, two: bool, path: Path) -
             verbose=False,
         )
     if program is None:
-        raise RuntimeError("export_model: torch.onnx.export must return a program, got None")
+        raise RuntimeError(
+            "export_model: torch.onnx.export must return a program, got no program; report this "
+            "with the versions of torch and onnx"
+        )
     proto = program.model_proto
     onnx.helper.set_model_props(proto, {METADATA: json.dumps(_facts(embedder))})
     onnx.save(proto, path)
@@ -133,7 +157,7 @@ def _write_onnx(embedder: Embedder, network: nn.Module, two: bool, path: Path) -
 
 @contextmanager
 def _quiet(name: str) -> Iterator[None]:
-    """Without the warnings of a logger: of torchvision's ops, which no network here has."""
+    """Hide the warnings of a logger about torchvision's ops, which no network here uses."""
     logger = logging.getLogger(name)
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -145,7 +169,7 @@ def _quiet(name: str) -> Iterator[None]:
 
 def _write_torchscript(embedder: Embedder, network: nn.Module, two: bool, path: Path) -> None:
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # shape checks become constants; they hold for any batch
+        warnings.simplefilter("ignore")  # shape checks become constants; all batches pass them
         traced = torch.jit.trace(network, _inputs(embedder, two, TRACED), check_trace=False)
         traced.save(path, _extra_files={METADATA: json.dumps(_facts(embedder))})
 
@@ -155,7 +179,7 @@ def _write_torch_export(embedder: Embedder, network: nn.Module, two: bool, path:
     shapes = tuple({0: batch} for _ in range(1 + two))
     program = torch.export.export(network, _inputs(embedder, two, TRACED), dynamic_shapes=shapes)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of tensors that share memory: it is written once
+        warnings.simplefilter("ignore")  # about tensors that share memory, which is written once
         torch.export.save(program, path, extra_files={METADATA: json.dumps(_facts(embedder))})
 
 

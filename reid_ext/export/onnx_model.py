@@ -1,4 +1,4 @@
-"""An ONNX file as a network: what ``extract`` calls, run by onnxruntime."""
+"""An ONNX file as a network, run by onnxruntime."""
 
 import json
 from pathlib import Path
@@ -16,21 +16,22 @@ INPUTS = ("images", "modalities")
 
 
 class OnnxModel(nn.Module):
-    """Images (N, 3, H, W) float32 and modalities (N,) to an :class:`Embedding`.
+    """Maps images (N, 3, H, W), float32, and modalities (N,) to an :class:`Embedding`.
 
-    A file with one input takes the images alone; a second one is the modalities. The first output
-    is the features, (N, D). The work is onnxruntime's, on the CPU unless ``providers`` name another
-    place; features go back to where the images were.
+    The first input of the file is the images, an optional second one the modalities. The first
+    output is the features (N, D). onnxruntime computes them on the CPU, unless ``providers`` has
+    another device, and they are returned on the device of the images.
 
     Attributes:
-        feature_dim: D.
-        fixed_size: (height, width) of the images, or None where the file leaves it open.
-        size: The same, or where it is open that of the training; None where neither is known.
-        settings: Of the training run that was exported; empty for a file of another program.
+        feature_dim: Number D of features.
+        fixed_size: (height, width) of the images, or None if the file allows any size.
+        size: ``fixed_size``, or the image size of the training run; None if both are unknown.
+        settings: Settings of the exported training run; empty for files of other programs.
 
     Raises:
-        FileNotFoundError, ValueError, ImportError: no file, not ONNX or other inputs, no
-            onnxruntime.
+        FileNotFoundError: The file does not exist.
+        ArgumentError: The file is not ONNX, or has other inputs or outputs.
+        ImportError: onnxruntime is not installed.
     """
 
     def __init__(self, path: Path, providers: tuple[str, ...] = ("CPUExecutionProvider",)):
@@ -39,9 +40,10 @@ class OnnxModel(nn.Module):
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         if len(inputs) not in (1, 2) or len(inputs[0].shape) != 4 or len(outputs[0].shape) != 2:
             shapes = ", ".join(f"{i.name} {i.shape}" for i in inputs)
-            requirement = "take images (N, 3, H, W), perhaps modalities (N,), and give (N, D)"
+            requirement = "take images (N, 3, H, W), optionally modalities (N,), and give (N, D)"
             got = f"{path} with {shapes} to {outputs[0].shape}"
-            raise ArgumentError("load_embedder", "source", requirement, got)
+            advice = "export the network with these inputs and outputs"
+            raise ArgumentError("load_embedder", "source", requirement, got, advice)
         self._names = [i.name for i in inputs]
         height, width = inputs[0].shape[2:]
         fixed = isinstance(height, int) and isinstance(width, int)
@@ -61,7 +63,7 @@ class OnnxModel(nn.Module):
         return self._session.run(None, given)[0]
 
     def _feature_dim(self, declared: int | str | None) -> int:
-        """D as the file says it; where it does not, by a single image."""
+        """The number of features in the file, or that of a single image if it is dynamic."""
         if isinstance(declared, int):
             return declared
         image = torch.zeros(1, 3, *(self.size or (256, 128)))
@@ -71,7 +73,7 @@ class OnnxModel(nn.Module):
 def _session(path: Path, providers: tuple[str, ...]) -> Any:
     if not path.is_file():
         raise FileNotFoundError(
-            f"load_embedder: source must be a file, got {path}, which is not there"
+            f"load_embedder: source must be a file, got {path}, which does not exist"
         )
     try:
         import onnxruntime
@@ -82,6 +84,6 @@ def _session(path: Path, providers: tuple[str, ...]) -> Any:
         ) from None
     try:
         return onnxruntime.InferenceSession(path, providers=list(providers))
-    except Exception as error:  # onnxruntime has a class of its own for each state
+    except Exception as error:  # onnxruntime has one class for each error code
         got, advice = f"{path} ({str(error).splitlines()[0]})", "export it again"
         raise ArgumentError("load_embedder", "source", "be an ONNX file", got, advice) from error

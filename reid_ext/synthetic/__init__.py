@@ -1,11 +1,11 @@
-"""The embedded data set: made-up pedestrians, rendered to disk in the layout of a real data set.
+"""The synthetic dataset: rendered pedestrians, written to disk in the layout of a real dataset.
 
-A person is a set of attributes drawn from a seed (`person`, with `textures` and `palette`). A
-camera (`camera`, with `scenery`) photographs it as a walking figure (`figure`, `head`, `luggage`
-on a `canvas`), in colour or in the near infrared. A layout (`sysu`, `market1501`) knows whom to
-photograph how often and where the images go; `visible` is
-what the layouts without infrared cameras share. `workers` runs that on many processes and `store`
-keeps the result.
+- `person`, with `textures` and `palette`, samples the attributes of a person from a seed.
+- `camera`, with `scenery`, renders a person as a walking figure, in colour or in the near infrared.
+  `figure`, `head` and `luggage` draw the figure on a `canvas`.
+- A layout, such as `sysu` or `market1501`, determines the number of images of each person and their
+  paths. `visible` is shared by the layouts without infrared cameras.
+- `workers` distributes the persons over processes, and `store` publishes the finished folder.
 """
 
 import json
@@ -48,37 +48,57 @@ def synthesize(
     preset: str = "default",
     workers: int | None = None,
 ) -> Path:
-    """Render the embedded data set in the layout of ``name``, unless ``root`` holds it already.
+    """Render a synthetic dataset in the layout of ``name``, unless ``root`` contains it already.
 
-    Images have 128x64 pixels, in the file format of the real data set; infrared ones are gray.
-    All show people, those in the layout of VeRi-776 too. ``views.json`` maps each image's path
-    relative to ``root`` to its view: 0 front, 1 side, 2 back. Equal arguments give
-    equal files on one machine, whatever ``workers``, and the i-th person of a split does not
-    depend on how many others there are.
+    Images have 128 x 64 pixels (height x width) and the file format of the real dataset. Infrared
+    images are grey. All images show persons, even in the layout of VeRi-776. ``views.json`` maps
+    the path of each image, relative to ``root``, to its view: 0 for front, 1 for side, 2 for back.
+    Equal arguments give identical files on one machine, for any number of workers. The i-th person
+    of a split does not depend on the number of persons.
 
     Args:
-        name: Layout, one of ``LAYOUTS``.
-        root: Folder to make, or to find finished. A folder with anything else is an error.
-        identities: Persons to train, validate and test on. Only sysu-mm01 has a validation split:
-            elsewhere the second is 0. The trials of regdb divide them anew.
-        images: Two numbers per camera, by the layout. sysu-mm01, regdb: visible and infrared
-            images of a person. market1501, dukemtmc-reid: images of a person, with one more as
-            query where it is tested, and the number of distractor identities.
-            cuhk03-np, msmt17, veri776: images and queries of a person.
-        difficulty: Colour cast, blur, noise and bad framing, from 0 to 2.
-        occlusion: Fraction of images with something before the person.
-        seed: Persons and cameras, 0 or more.
-        preset: "default", or "tiny" for about a second's worth of images. Gives the four settings
-            above that are None; the layout's module has its numbers.
-        workers: Processes; by default as many as pay, at most the cores this process may use.
+        name: Name of the layout, a key of ``LAYOUTS`` such as ``"sysu-mm01"``.
+        root: Folder to create. An existing folder must be empty or contain the same dataset.
+        identities: Numbers of training, validation and test identities. The second number must be 0
+            for all layouts but ``"sysu-mm01"``, whose real dataset has a validation split. For
+            ``"regdb"`` each trial splits all identities in another way. Default: None (see
+            ``preset``).
+        images: Two numbers. Default: None (see ``preset``). Their meaning depends on the layout:
+
+            - ``"sysu-mm01"``, ``"regdb"``: visible and infrared images of each identity per camera.
+            - ``"market1501"``, ``"dukemtmc-reid"``: images of each identity per camera (a test
+              identity has one query per camera in addition), and the number of distractor
+              identities.
+            - ``"cuhk03-np"``, ``"msmt17"``, ``"veri776"``: images and queries of each identity per
+              camera.
+        difficulty: Strength of colour cast, blur, noise and bad framing, in [0, 2]. Default: None
+            (see ``preset``).
+        occlusion: Fraction of images with an object in front of the person, in [0, 1]. Default:
+            None (see ``preset``).
+        seed: Seed of the persons and cameras, an integer >= 0. Default: 0.
+        preset: ``"default"``, or ``"tiny"`` for a few hundred images that render in about a second.
+            If ``identities``, ``images``, ``difficulty`` or ``occlusion`` is None, the preset
+            determines it; ``PRESETS`` in the module of the layout has the values. Default:
+            ``"default"``.
+        workers: Number of processes, limited to the cores that this process may use. Default: None
+            (one, and one more for every 2000 images).
 
     Returns:
         ``root`` as a path.
 
     Raises:
-        ArgumentError: an argument is out of range, or ``root`` holds something else.
-        RuntimeError: a worker process died, e.g. since the call does not stand under
+        ArgumentError: An argument is out of range, or ``root`` contains other files.
+        RuntimeError: A worker process died, for example because the call is not guarded by
             ``if __name__ == "__main__":``.
+
+    Examples:
+        >>> import tempfile
+        >>> from reid_ext import data
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     root = data.synthesize("sysu-mm01", folder, identities=(1, 0, 1), images=(1, 1))
+        ...     dataset = data.load("sysu-mm01", root)
+        >>> len(dataset.train), len(dataset.query), len(dataset.gallery)
+        (6, 2, 4)
     """
     settings = settings_of(
         name,
@@ -96,14 +116,29 @@ def synthesize(
     if store.is_finished(root, manifest):
         return root
     with unfinished.work_folder(root, "synthesize", "root") as folder:
-        if not store.is_finished(root, manifest):  # another process may have been faster
+        if not store.is_finished(root, manifest):  # another process may have finished meanwhile
             _render(layout, folder, settings, processes)
             store.publish(folder, root, manifest)
     return root
 
 
 def settings_of(name: str, preset: str, **changes: Any) -> Settings:
-    """The settings of a preset with the ``changes`` that are not None; errors as synthesize."""
+    """Return the settings of a preset, with changes.
+
+    Args:
+        name: Name of the layout, as for :func:`synthesize`.
+        preset: ``"default"`` or ``"tiny"``.
+        changes: Arguments of :func:`synthesize` that replace those of the preset, unless they are
+            None.
+
+    Raises:
+        ArgumentError: An argument is invalid, as in :func:`synthesize`.
+
+    Examples:
+        >>> from reid_ext.synthetic import settings_of
+        >>> settings_of("market1501", "tiny", seed=3).identities
+        (24, 0, 12)
+    """
     choice("synthesize", "name", name, LAYOUTS)
     settings = settings_from(LAYOUTS[name].PRESETS, preset, **changes)
     LAYOUTS[name].check(settings)
@@ -117,7 +152,7 @@ def _render(layout: Layout, folder: Path, settings: Settings, processes: int) ->
     views: dict[str, int] = {}
     render = partial(layout.render, folder, settings)
     with (
-        Progress(total, "rendering people") as progress,
+        Progress(total, "rendering") as progress,
         closing(render_all(render, tasks, processes)) as results,
     ):
         for of_one_person in results:

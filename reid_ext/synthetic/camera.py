@@ -1,8 +1,8 @@
-"""A camera: its scenes and its sensor, and the photograph it takes of a person.
+"""Synthetic cameras: scenes, sensor properties, and the rendering of a person.
 
 Each camera has its own colour cast, brightness, response curve, blur, noise, tilt and JPEG
-quality, so that one person looks different to each. ``difficulty`` scales cast, blur, noise and
-how badly the person is framed: 0 is clean, 1 is hard.
+quality, so a person looks different in each camera. ``difficulty`` scales the cast, the blur, the
+noise and the framing errors: 0 is clean, 1 is hard.
 """
 
 import functools
@@ -27,14 +27,14 @@ Picture = np.ndarray  # float32 (H, W) or (H, W, 3), 0 to 255
 
 @dataclass(frozen=True)
 class Camera:
-    """Fixed properties of one camera; ``curve`` maps each gray value to what the sensor gives."""
+    """Fixed properties of a camera; ``curve`` is the sensor response to each grey value."""
 
     infrared: bool
     scenes: tuple[NDArray[np.uint8], ...]
     difficulty: float
     gain: np.ndarray  # BGR, mean 1
     curve: NDArray[np.uint8]
-    noise: float  # standard deviation, gray values
+    noise: float  # standard deviation in grey values
     blur: float  # pixels
     jpeg_quality: int
     tilt: float
@@ -43,7 +43,7 @@ class Camera:
     def photograph(
         self, person: Person, rng: Rng, *, yaw: float, occlusion: float
     ) -> NDArray[np.uint8]:
-        """One BGR image (128, 64, 3) of a person who heads to ``yaw`` (0 = to the camera)."""
+        """Render one BGR image (128, 64, 3) of a person with heading ``yaw`` (0: to the camera)."""
         placement = self._placement(person, rng, yaw)
         pose = draw_pose(rng)
         canvas = Canvas(placement._replace(lean=pose.lean))
@@ -66,7 +66,7 @@ class Camera:
     def _develop(
         self, canvas: Canvas, person: Person, rng: Rng, texture: tuple[Picture, Picture]
     ) -> tuple[Picture, Picture]:
-        """The lit person before a black background (H, W, 3) and the coverage (H, W, 1)."""
+        """The shaded person on a black background (H, W, 3), and the coverage (H, W, 1)."""
         labels = np.ascontiguousarray(canvas.labels)
         palette = person.infrared if self.infrared else person.visible
         colour = _shrink(cv2.LUT(cv2.cvtColor(labels, cv2.COLOR_GRAY2BGR), palette))
@@ -85,7 +85,7 @@ class Camera:
         picture = scene[y : y + HEIGHT, x : x + WIDTH].astype(np.float32)
         if rng.random() < 0.5:
             picture = picture[:, ::-1]
-        if self.infrared:  # the lamp sits beside the lens: no shadow to be seen
+        if self.infrared:  # the lamp is next to the lens, so shadows are not visible
             return picture
         shadow = np.zeros((HEIGHT, WIDTH), np.uint8)
         feet = (int(placement.centre_x / 2), int(placement.foot_y / 2) - 1)
@@ -96,7 +96,7 @@ class Camera:
     def _expose(
         self, picture: Picture, rng: Rng, texture: tuple[Picture, Picture]
     ) -> NDArray[np.uint8]:
-        if self.blur > 0.2:  # less cannot be seen
+        if self.blur > 0.2:  # less blur is not visible
             picture = cv2.GaussianBlur(picture, (0, 0), self.blur * rng.uniform(0.7, 1.4))
         noise = texture[0]
         if self.infrared:
@@ -111,7 +111,7 @@ class Camera:
         return self.curve[exposed]
 
     def _lamp(self, rng: Rng) -> Picture:
-        """Brightness of the infrared lamp's spot, which moves a little from frame to frame."""
+        """Brightness of the spot of the infrared lamp, which moves slightly between frames."""
         y, x = np.ogrid[-1 : 1 : HEIGHT * 1j, -1 : 1 : WIDTH * 1j]
         middle = rng.uniform(-0.3, 0.3)
         squared_radius = 0.5 * (x - middle) ** 2 + 0.6 * y**2
@@ -122,7 +122,7 @@ class Camera:
 def draw_camera(
     seed: int, number: int, *, infrared: bool, outdoor: bool, location: int, difficulty: float
 ) -> Camera:
-    """The camera of a seed and number; cameras of one location see the same scenes."""
+    """The camera of a seed and number; cameras of the same location see the same scenes."""
     rng = np.random.default_rng([7, seed, number])
     scenes = tuple(
         draw_scene(
@@ -147,13 +147,13 @@ def draw_camera(
 
 
 def _shrink(picture: np.ndarray) -> Picture:
-    """From canvas to image size, each pixel the mean of the four it covers."""
+    """Shrink the canvas to the image size; each pixel is the mean of four."""
     small = cv2.resize(picture, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
     return small.astype(np.float32)
 
 
 def _occlude(picture: Picture, rng: Rng, *, gray: bool) -> None:
-    """A post, a box in front of the legs or something at one side, in place."""
+    """Draw a post, a box in front of the legs, or an object at one side, in place."""
     kind, light = int(rng.integers(3)), rng.uniform(30, 170)
     colour = [light] * 3 if gray else [light + rng.uniform(-25, 25) for _ in range(3)]
     if kind == 0:
@@ -172,9 +172,10 @@ def _occlude(picture: Picture, rng: Rng, *, gray: bool) -> None:
 
 @functools.cache
 def _noise_fields() -> tuple[Picture, Picture]:
-    """Sensor noise (h, w, 3) and smooth cloth folds (h, w), unit variance, larger than an image.
+    """Fields of sensor noise (h, w, 3) and cloth folds (h, w) with unit variance.
 
-    A random window of one field is many times faster than fresh noise for each image.
+    They are larger than an image. A random window is many times faster than new noise for each
+    image.
     """
     rng = np.random.default_rng(99)
     shape = (HEIGHT + NOISE_MARGIN, WIDTH + NOISE_MARGIN)

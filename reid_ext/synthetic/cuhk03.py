@@ -1,7 +1,7 @@
-"""CUHK03-NP's layout: five pairs of visible cameras, every image boxed by a detector and by hand.
+"""The layout of CUHK03-NP: five pairs of visible cameras, and two kinds of boxes for every image.
 
-detected/ and labeled/ hold the same images of the same people; a detected box misses its person
-by a little. One pair of cameras sees a person, from two sides of one place.
+detected/ and labeled/ contain the same images of the same persons. A detected box is slightly
+misplaced. A person is seen by one pair of cameras, from two sides of the same place.
 """
 
 from reid_ext.data import cuhk03 as reader
@@ -19,7 +19,7 @@ PRESETS = {
 
 
 def people(settings: Settings) -> list[Task]:
-    """The persons to train on and those to test on, once for each kind of box."""
+    """The training and test identities, once for each kind of box."""
     (train, _, test), (images, queries) = settings.identities, settings.images
     found = []
     for boxes, box in BOX.items():

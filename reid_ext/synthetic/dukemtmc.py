@@ -1,7 +1,7 @@
-"""DukeMTMC-reID's layout: eight visible cameras outdoors, in three folders as Market-1501.
+"""The layout of DukeMTMC-reID: eight visible outdoor cameras, in three folders like Market-1501.
 
-The persons to test on have one query per camera. Among their gallery are distractors, whom one
-camera alone saw.
+Test identities have one query per camera. The gallery also contains distractors, each of which only
+one camera sees.
 """
 
 from reid_ext.data import dukemtmc as reader
@@ -17,7 +17,7 @@ PRESETS = {
 
 
 def people(settings: Settings) -> list[Task]:
-    """The persons to train on, those to test on, and distractors."""
+    """The training identities, the test identities and the distractors."""
     (train, _, test), (images, distractors) = settings.identities, settings.images
     folders, cameras = reader.LAYOUT.folders, reader.CAMERAS
     found = []

@@ -1,7 +1,7 @@
-"""A walking person painted on a canvas, from the farthest part to the nearest.
+"""Draws a walking person on a canvas, from the farthest part to the nearest.
 
-Numbers are body coordinates (see `canvas`), tuned by eye. Arms and legs turn and swap order with
-the heading; what only one side shows (a face, an open jacket, a backpack) appears on that side.
+Numbers are body coordinates (see `canvas`), tuned by eye. The heading determines the positions and
+the order of arms and legs. A face, an open jacket and a backpack are visible from one side only.
 """
 
 import math
@@ -20,7 +20,7 @@ SIDEWAYS = 0.35  # |sin(yaw)| above which one arm is in front of the body and on
 
 @dataclass(frozen=True)
 class Pose:
-    """One moment of a walk; lengths are fractions of the body's height."""
+    """One moment of a walk; lengths are fractions of the body height."""
 
     lean: float
     phase: float
@@ -43,7 +43,7 @@ def draw_pose(rng: np.random.Generator) -> Pose:
 
 
 def draw_figure(canvas: Canvas, person: Person, pose: Pose) -> None:
-    """Paint the person in this pose, textures included."""
+    """Draw the person in this pose, with its textures."""
     (far_leg, near_leg), (far_arm, near_arm) = _limbs(canvas, person, pose)
     sideways = abs(canvas.sin) > SIDEWAYS
     bag = person.outfit.bag
@@ -78,7 +78,7 @@ def draw_figure(canvas: Canvas, person: Person, pose: Pose) -> None:
 def _limbs(
     canvas: Canvas, person: Person, pose: Pose
 ) -> tuple[tuple[list[Hull], list[Hull]], tuple[list[Hull], list[Hull]]]:
-    """Hulls of the legs and of the arms, each pair as (far, near)."""
+    """The hulls of the legs and of the arms, each pair as (far, near)."""
     groups = [_leg(person, pose, side, canvas.sin) for side in (-1, 1)]
     groups += [_arm(person, pose, side) for side in (-1, 1)]
     hulls = iter(canvas.hulls([limb for group in groups for limb in group]))
@@ -145,7 +145,7 @@ def _side_stripe(person: Person, side: int, hip: Point, knee: Point, ankle: Poin
 
 
 def _arm_joints(person: Person, pose: Pose, side: int) -> tuple[Point, Point, Point]:
-    """Shoulder, elbow and hand; the side +1 carries the handbag."""
+    """Shoulder, elbow and hand; the arm of side +1 carries the handbag."""
     half = _shoulder_half(person)
     swing = side * math.sin(pose.phase) * pose.arm_swing
     bend = pose.elbow_bend + 0.3 * abs(swing)
@@ -208,7 +208,7 @@ def _lower_body(canvas: Canvas, person: Person) -> None:
 
 
 def _torso(canvas: Canvas, person: Person) -> float:
-    """Paint the upper garment and the neck; returns the height of the hem."""
+    """Draw the upper garment and the neck, and return the height of the hem."""
     outfit, hip, hip_half = person.outfit, person.shape.hip, _hip_half(person)
     half, deep = 0.98 * _shoulder_half(person), 0.068 * person.shape.build
     hem = hip - 0.62 * outfit.hem * (hip - 0.06)

@@ -1,4 +1,4 @@
-"""Neck, scarf, head, face, hair and hat of a person on a canvas."""
+"""Draws the neck, scarf, head, face, hair and hat of a person on a canvas."""
 
 from reid_ext.synthetic.canvas import Canvas, Limb
 from reid_ext.synthetic.parts import Part
@@ -6,7 +6,7 @@ from reid_ext.synthetic.person import Person
 
 
 def draw_hair_behind(canvas: Canvas, person: Person) -> None:
-    """Long hair as it hangs behind the shoulders."""
+    """Draw long hair behind the shoulders."""
     if person.outfit.hair == "long" and canvas.cos > -0.2:
         fall = [
             *((0.93, 0.055, 0.055, -0.01), (0.80, 0.068, 0.05, -0.035)),
@@ -16,9 +16,9 @@ def draw_hair_behind(canvas: Canvas, person: Person) -> None:
 
 
 def draw_head(canvas: Canvas, person: Person, shift: float) -> None:
-    """Everything above the collar; ``shift`` moves the head sideways, in body coordinates."""
+    """Draw all parts above the collar; ``shift`` moves the head sideways, in body coordinates."""
     neck = Limb((0, 0.84, 0), (0, 0.90, 0.01), 0.03, 0.028, Part.SKIN)
-    canvas.silhouette(neck, shade=128)  # no core: the chin keeps the light off
+    canvas.silhouette(neck, shade=128)  # without a light core: the chin shades the neck
     if person.outfit.scarf:
         scarf = [(0.865, 0.045, 0.045, 0.01), (0.82, 0.062, 0.06, 0.015)]
         canvas.band(scarf, Part.SCARF, (130, 165))
@@ -29,7 +29,7 @@ def draw_head(canvas: Canvas, person: Person, shift: float) -> None:
 
 
 class _Head:
-    """The head as an ellipse at (x, y) with these radii, all in pixels."""
+    """The head as an ellipse with centre (x, y) and two radii, in pixels."""
 
     def __init__(
         self, canvas: Canvas, person: Person, x: float, y: float, width: float, height: float
@@ -57,7 +57,7 @@ class _Head:
             self._hat()
 
     def _at(self, across: float, down: float) -> tuple[float, float]:
-        """The pixel at this offset from the centre, in head radii."""
+        """The pixel at an offset from the centre, given in head radii."""
         return self.x + across * self.width, self.y + down * self.height
 
     def _oval(
@@ -83,7 +83,7 @@ class _Head:
             self.canvas.strap((0, 0.95, -0.06), (0, 0.80, -0.085), Part.HAIR, 120, 0.034)
 
     def _skin_of_face(self) -> None:
-        """A patch that slides to the side, and shrinks, as the head turns away."""
+        """Draw a patch of skin that moves to the side and shrinks when the head turns away."""
         shown = max(0.25, (self.canvas.cos + 0.55) / 1.55)
         across = 0.42 * self.canvas.sin
         self._oval((across, 0.2), (0.35 + 0.5 * shown, 0.78), Part.SKIN, 140)

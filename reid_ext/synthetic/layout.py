@@ -1,4 +1,4 @@
-"""What a layout offers: a module, or an object, that knows whom to photograph and where it goes."""
+"""The interface of a layout: a module or object that defines the persons and paths of a dataset."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,26 +8,26 @@ from reid_ext.synthetic.settings import Settings
 
 
 class Layout(Protocol):
-    """The steps of a render, in the order in which they are taken."""
+    """The steps of rendering a dataset, in the order of the calls."""
 
     @property
     def PRESETS(self) -> Mapping[str, Settings]:
-        """Settings by name; "default" and "tiny"."""
+        """The settings of the presets "default" and "tiny"."""
 
     def check(self, settings: Settings) -> None:
-        """ValueError for settings that this layout cannot have."""
+        """Raise ArgumentError if this layout does not support the settings."""
 
     def number_of_images(self, settings: Settings) -> int:
-        """How many images there will be."""
+        """The number of images that these settings give."""
 
     def tasks(self, settings: Settings) -> Sequence[Any]:
-        """The persons to photograph, each of which a process of its own can render."""
+        """The persons to render; each can be rendered by another process."""
 
     def prepare(self, folder: Path, settings: Settings) -> None:
-        """Make the folders, and write what is known before the first image."""
+        """Create the folders and the files that do not depend on the images."""
 
     def render(self, folder: Path, settings: Settings, task: Any) -> dict[str, int]:
-        """Write all images of one person; returns the view of each path below ``folder``."""
+        """Write all images of one person, and return the view of each path below ``folder``."""
 
     def finish(self, folder: Path, settings: Settings, paths: Sequence[str]) -> None:
-        """Write the lists of all images, whose sorted paths are given."""
+        """Write the lists of all images; ``paths`` are the sorted paths below ``folder``."""

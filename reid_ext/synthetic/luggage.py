@@ -1,4 +1,4 @@
-"""Bags on a canvas: a backpack shows from behind, the others hang at the person's side +1."""
+"""Draws bags on a canvas: a backpack on the back, other bags at the person's side +1."""
 
 import numpy as np
 

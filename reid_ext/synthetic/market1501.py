@@ -1,26 +1,26 @@
-"""Market-1501's layout: six visible cameras, one folder of images each to train, find and search.
+"""The layout of Market-1501: six visible cameras, and one folder each for train, query and gallery.
 
-The persons to test on have one query per camera. Among their gallery are people nobody looks for
-(identity 0000) and boxes that cut a person in half (-1), as a detector makes them.
+Test identities have one query per camera. The gallery also contains distractors (identity 0000) and
+junk (identity -1), i.e. boxes that contain a part of a person, like false detections.
 """
 
 from reid_ext.data import market1501 as reader
 from reid_ext.synthetic.settings import Settings
 from reid_ext.synthetic.visible import HALF, KEY, Shot, Task, VisibleLayout
 
-FIRST_IDENTITY = 2  # 0 and -1 are nobody, and the real data set starts here too
+FIRST_IDENTITY = 2  # as in the real dataset; 0 is distractors, -1 is junk
 FIRST_KEY = 300_000
 DISTRACTORS_PER_JUNK = 4
 
 PRESETS = {
-    # Few colours, hard cameras and few images: with more of these or less, all losses do well.
+    # Few colours, hard cameras and few images: on easier data, all losses reach high scores.
     "default": Settings((40, 0, 80), (2, 30), difficulty=2.0, occlusion=0.3),
     "tiny": Settings((24, 0, 12), (2, 4), difficulty=0.5, occlusion=0.0),
 }
 
 
 def people(settings: Settings) -> list[Task]:
-    """The persons to train on, those to test on, distractors, and those cut by their box."""
+    """The training identities, the test identities, the distractors and the junk."""
     (train, _, test), (images, distractors) = settings.identities, settings.images
 
     def task(kind: str, i: int, identity: int) -> Task:

@@ -1,7 +1,7 @@
-"""MSMT17's layout, version 1: fifteen visible cameras, a folder per identity, and four lists.
+"""The layout of MSMT17, version 1: fifteen visible cameras, a folder per identity, and four lists.
 
-Identities are counted from 0, and again from 0 for those to test on, as in the real lists. An
-eighth of a training identity's images is in list_val.
+Both train and test count their identities from 0, as in the real lists. One eighth of the images of
+a training identity is in list_val.
 """
 
 import re
@@ -20,7 +20,7 @@ from reid_ext.synthetic.visible import (
 )
 
 FIRST_KEY = 1_000_000
-SEEN_BY = 6  # cameras
+SEEN_BY = 6  # number of cameras that see a person
 TRAIN, TEST = reader.FOLDERS[0]
 FOLDERS = (TRAIN, TEST, TEST)
 INDOOR = {13, 14, 15}
@@ -34,7 +34,7 @@ PRESETS = {
 
 
 def people(settings: Settings) -> list[Task]:
-    """The persons to train on and those to test on, each before a few of the cameras."""
+    """The training and test identities, each seen by some of the cameras."""
     (train, _, test), (images, queries) = settings.identities, settings.images
     found = []
     for i in range(train):

@@ -1,12 +1,12 @@
-"""What a person's parts look like: colours for visible cameras, reflectances for infrared ones.
+"""Palettes of a person: colours for visible cameras, reflectances for infrared cameras.
 
-The two are drawn independently, as dyes behave: cloth of any colour may be bright or dark in the
-near infrared. So the colour of a garment tells nothing about its infrared brightness, and what
-the two modalities share is shape: the cut, the pattern, the bag, the hair.
+The two are sampled independently because the dye does not determine the near-infrared reflectance:
+cloth of any colour can be bright or dark. The modalities only share shapes: the cut, the pattern,
+the bag and the hair.
 
-A palette is uint8 (256, 1, 3), the BGR colour of each label as `cv2.LUT` wants it. The few muted
-cloth colours make many people share one; the narrow infrared range keeps brightness alone from
-naming a person.
+A palette is uint8 (256, 1, 3), the BGR colour of each label in the form of `cv2.LUT`. There are few
+cloth colours, so many persons share one. The infrared range is narrow, so brightness alone does not
+identify a person.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,8 @@ CLOTH: list[Colour] = [
     *[(92, 52, 38), (130, 84, 52), (62, 58, 125), (52, 50, 92), (74, 96, 68)],
     *[(68, 86, 102), (125, 148, 172), (150, 138, 185), (85, 140, 165), (150, 136, 104)],
 ]
-FEW_CLOTHS = [CLOTH[i] for i in (0, 1, 2, 3, 5, 6, 10, 11)]  # where colour alone would name people
+# For layouts in which more colours would identify a person.
+FEW_CLOTHS = [CLOTH[i] for i in (0, 1, 2, 3, 5, 6, 10, 11)]
 SKIN: list[Colour] = [
     *[(150, 175, 215), (135, 160, 205), (105, 135, 185), (80, 105, 150), (55, 75, 110)]
 ]
@@ -36,13 +37,13 @@ HAIR: list[Colour] = [
 SOLE: list[Colour] = [(40, 40, 40), (215, 215, 215)]
 
 CLOTH_REFLECTANCE = (0.40, 0.80)
-PATTERN_CONTRAST = 0.25  # least difference in reflectance between a cloth and its pattern
+PATTERN_CONTRAST = 0.25  # smallest difference in reflectance between a cloth and its pattern
 
 
 def visible_palette(
     rng: Rng, *, contrasting_sleeves: bool, cloths: Sequence[Colour] = CLOTH
 ) -> Palette:
-    """Colours of all parts of one person, whose clothes have the colours of ``cloths``."""
+    """The colours of all parts of one person; the clothes have the colours of ``cloths``."""
     colour = np.zeros((NUM_LABELS, 3), np.float32)
     upper, lower = Part.UPPER, Part.LOWER
     colour[Part.SKIN] = choose(rng, SKIN) + rng.normal(0, 4, 3)
@@ -71,7 +72,7 @@ def visible_palette(
 
 
 def infrared_palette(rng: Rng, *, contrasting_sleeves: bool) -> Palette:
-    """Near-infrared reflectances of all parts of one person, as gray values."""
+    """The near-infrared reflectances of all parts of one person, as grey values."""
     light = np.zeros(NUM_LABELS, np.float32)
     upper, lower = Part.UPPER, Part.LOWER
     light[Part.SKIN] = rng.uniform(0.60, 0.72)
@@ -106,7 +107,7 @@ def _cloth(rng: Rng, cloths: Sequence[Colour]) -> np.ndarray:
 def _other_cloth(
     rng: Rng, cloths: Sequence[Colour], colour: np.ndarray, distance: float = 45
 ) -> np.ndarray:
-    """A cloth colour that differs from the given one; the last of 20 tries if none does."""
+    """A cloth colour that differs from the given one, or the last of 20 samples."""
     for _ in range(20):
         other = _cloth(rng, cloths)
         if np.abs(other - colour).mean() > distance:
@@ -115,7 +116,7 @@ def _other_cloth(
 
 
 def _other_light(rng: Rng, light: float, contrast: float = PATTERN_CONTRAST) -> float:
-    """A reflectance at least ``contrast`` away: mostly darker, brighter beside a dark cloth."""
+    """A reflectance that differs by at least ``contrast``: mostly darker, or brighter if dark."""
     brighter = light < 0.40 or (light < 0.5 and rng.random() < 0.3)
     step = rng.uniform(contrast, contrast + 0.15)
     return float(np.clip(light + step if brighter else light - step, 0.05, 1.0))

@@ -1,4 +1,4 @@
-"""The vocabulary of the renderer: what a pixel of a drawn person can be, and one random draw.
+"""The part labels of the renderer, and a random choice.
 
 A garment has up to eight tones: 0 is its cloth, 1 and 2 its pattern, 3 and 4 the shirt inside an
 open jacket, 5 a print or a stripe. Tone t of the upper garment has the label ``Part.UPPER + t``.
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Part(IntEnum):
-    """Label of a pixel; 0 is the background."""
+    """The label of a pixel; 0 is the background."""
 
     SKIN = 1
     HAIR = 2
@@ -38,5 +38,5 @@ TONES = 8
 
 
 def choose(rng: np.random.Generator, options: Sequence[T]) -> T:
-    """One of the options, all equally likely."""
+    """One of the options, with equal probability."""
     return options[int(rng.integers(len(options)))]

@@ -1,4 +1,4 @@
-"""An identity: body, hair, clothes and bag of one person, all drawn from one seed."""
+"""A synthetic person: body, hair, clothes and bag, all sampled from one seed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,13 +26,13 @@ class Shape:
     height: float  # fraction of the tallest person's
     build: float  # 1 is average, more is broader
     hip: float  # height of the hip joint
-    shoulder: float  # half the breadth of the shoulders
+    shoulder: float  # half the width of the shoulders
     head: float  # 1 is small
 
 
 @dataclass(frozen=True)
 class Outfit:
-    """Hair, clothes and bag. Patterns name entries of `textures.PATTERNS` or a side stripe."""
+    """Hair, clothes and bag. A pattern is a key of `textures.PATTERNS`, or a side stripe."""
 
     hair: str
     hat: str
@@ -44,8 +44,8 @@ class Outfit:
     lower_pattern: str
     logo: textures.Logo | None
     back_print: bool
-    sleeve: float  # fraction of the arm it covers
-    hem: float  # how far the upper garment hangs below the hip, fraction of the thigh
+    sleeve: float  # covered fraction of the arm
+    hem: float  # length of the upper garment below the hip, as a fraction of the thigh
     lower_length: float  # fraction of the leg
     flare: float  # width of a skirt's hem over that of the hips
     leg_width: float
@@ -59,7 +59,7 @@ class Outfit:
 
 @dataclass(frozen=True)
 class Person:
-    """One identity. Textures are atlases of `textures`, palettes tables of `palette`."""
+    """One identity, with the textures of `textures` and the palettes of `palette`."""
 
     shape: Shape
     outfit: Outfit
@@ -71,7 +71,7 @@ class Person:
 
 
 def draw_person(seed: Sequence[int], cloths: Sequence[palette.Colour] = palette.CLOTH) -> Person:
-    """The person of a seed: the same on every machine, in every process."""
+    """The person of a seed, the same on every machine and in every process."""
     rng = np.random.default_rng(seed)
     shape = _draw_shape(rng)
     outfit = _draw_outfit(rng)
@@ -83,7 +83,7 @@ def draw_person(seed: Sequence[int], cloths: Sequence[palette.Colour] = palette.
         logo=outfit.logo,
         back_print=outfit.back_print,
     )
-    # A side stripe follows the leg, so it is drawn with the leg and not as a texture.
+    # A side stripe follows the leg, so it is part of the leg and not a texture.
     lower_pattern = "plain" if outfit.lower_pattern == "side stripe" else outfit.lower_pattern
     lower_texture = textures.pattern(rng, lower_pattern, outfit.lower_period)
     contrasting = bool(rng.random() >= 0.75)
@@ -118,7 +118,7 @@ def _draw_outfit(rng: np.random.Generator) -> Outfit:
     has_logo = rng.random() < 0.45 and upper in ("tee", "long")
     back_print = bool(rng.random() < 0.2)
     logo = _draw_logo(rng) if has_logo else None
-    # Lengths are drawn for every kind of garment, worn or not.
+    # Lengths are sampled for every kind of garment, so the random numbers do not depend on it.
     sleeve = {"tee": rng.uniform(0.3, 0.5), "vest": rng.uniform(0.08, 0.12)}
     long_sleeve = 1.0 if rng.random() < 0.8 else 0.62
     coat_hem, short_hem = rng.uniform(0.60, 0.75), rng.uniform(0.02, 0.10)
@@ -137,7 +137,7 @@ def _draw_outfit(rng: np.random.Generator) -> Outfit:
         lower_length=length.get(lower, 1.0),
         flare=flare,
         leg_width=slim_leg if lower == "slim" else wide_leg,
-        # Shorter periods blur away at the size at which small networks look.
+        # Shorter periods would not be visible at the input size of small networks.
         upper_period=choose(rng, (13, 20, 30)),
         lower_period=choose(rng, (14, 24)),
     )

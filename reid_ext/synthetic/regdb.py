@@ -1,11 +1,10 @@
-"""RegDB's layout: a visible and a thermal camera side by side, and the lists of ten trials.
+"""The layout of RegDB: a visible and a thermal camera at one place, and the lists of ten trials.
 
 Visible/ and Thermal/<person>/person_<view>_<v or t>_<number>_<person>.bmp
 idx/{train,test}_{visible,thermal}_{1..10}.txt
 
-Every trial divides all persons anew. What stands for the thermal images are those of the
-near-infrared renderer, where a garment's brightness tells nothing of its colour; it draws no
-warmth.
+Every trial splits all persons into train and test in another way. Near-infrared images replace the
+thermal ones. The brightness of a garment does not depend on its colour; body heat is not visible.
 """
 
 import functools
@@ -37,7 +36,7 @@ PRESETS = {
 
 
 class Task(NamedTuple):
-    """One person to photograph: its folder number and the key that seeds it."""
+    """One person to render: the number of its folder, and the key of its seed."""
 
     identity: int
     key: int
@@ -46,14 +45,14 @@ class Task(NamedTuple):
 def check(settings: Settings) -> None:
     train, val, test = settings.identities
     if val or not train or not test:
-        requirement = "have persons to train and to test on and 0 to validate on for 'regdb'"
-        advice = "its trials divide them, and its reader holds out training identities"
+        requirement = "have train and test identities and 0 validation identities for 'regdb'"
+        advice = "its reader holds out training identities for evaluate_on='val'"
         got = str(settings.identities)
         raise ArgumentError("synthesize", "identities", requirement, got, advice)
 
 
 def tasks(settings: Settings) -> list[Task]:
-    """All persons, numbered from 1; a trial decides who is trained on."""
+    """All persons, numbered from 1; each trial splits them into train and test."""
     return [Task(1 + i, FIRST_KEY + i) for i in range(sum(settings.identities))]
 
 
@@ -67,7 +66,7 @@ def prepare(folder: Path, settings: Settings) -> None:
 
 
 def render(folder: Path, settings: Settings, task: Task) -> dict[str, int]:
-    """Write all images of one person; returns the view of each path below ``folder``."""
+    """Write all images of one person, and return the view of each path below ``folder``."""
     person = draw_person([settings.seed, task.key])
     views: dict[str, int] = {}
     for place, count in enumerate(settings.images):
@@ -87,7 +86,7 @@ def render(folder: Path, settings: Settings, task: Task) -> dict[str, int]:
 
 
 def finish(folder: Path, settings: Settings, paths: Sequence[str]) -> None:
-    """Write the lists of the trials, which count the persons of each half from 0."""
+    """Write the lists of the trials, which count the identities of each half from 0."""
     train, _, _ = settings.identities
     everyone = np.arange(1, sum(settings.identities) + 1)
     of_person: dict[tuple[str, str], list[str]] = {}
@@ -108,7 +107,7 @@ def finish(folder: Path, settings: Settings, paths: Sequence[str]) -> None:
 
 @functools.lru_cache(maxsize=4)
 def _camera(seed: int, difficulty: float, place: int) -> Camera:
-    """Visible for place 0, thermal for 1; both look at one scene."""
+    """The visible camera for place 0, the thermal one for 1; both see the same scene."""
     number = FIRST_CAMERA + reader.CAMERAS[place]
     return draw_camera(
         *(seed, number),

@@ -1,4 +1,4 @@
-"""Backgrounds: a made-up street or corridor, wider than an image, from which frames are cut."""
+"""Backgrounds: a random street or corridor, wider than an image, from which images are cropped."""
 
 import cv2
 import numpy as np
@@ -10,7 +10,7 @@ Rng = np.random.Generator
 
 
 def draw_scene(rng: Rng, *, outdoor: bool, infrared: bool) -> NDArray[np.uint8]:
-    """One scene, uint8 BGR (190, 360, 3); infrared ones are gray and dark above the ground."""
+    """One scene, uint8 BGR (190, 360, 3); infrared scenes are grey and dark above the ground."""
     picture: np.ndarray = np.zeros((HEIGHT, WIDTH, 3), np.float32)
     horizon = int(rng.uniform(70, 105))
     (_street if outdoor else _corridor)(rng, picture, horizon)
@@ -25,12 +25,12 @@ def draw_scene(rng: Rng, *, outdoor: bool, infrared: bool) -> NDArray[np.uint8]:
 
 
 def _gray(rng: Rng, low: float, high: float) -> np.ndarray:
-    """A nearly gray BGR colour."""
+    """A nearly grey BGR colour."""
     return rng.uniform(low, high) + rng.normal(0, 8, 3)
 
 
 def _patches(rng: Rng) -> np.ndarray:
-    """Uneven light, about 0 to 1, seven cells high."""
+    """A field of uneven brightness, about 0 to 1, with seven rows of cells."""
     cells = rng.random((7, 7 * WIDTH // HEIGHT)).astype(np.float32)
     return cv2.resize(cells, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
 

@@ -1,4 +1,4 @@
-"""What a synthetic data set is made of: its sizes, its difficulty, its seed."""
+"""The settings of a synthetic dataset: its sizes, its difficulty and its seed."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -6,23 +6,38 @@ from typing import Any
 
 from reid_ext._runtime.arguments import ArgumentError, choice, described, integer, number
 
-FORMAT = 1  # raise it when the same settings give other images
-FOUR_DIGITS = 9999  # identities and images have that many in their paths
+FORMAT = 1  # increase this when the same settings give other images
+FOUR_DIGITS = 9999  # identities and images have four digits in their paths
 HARDEST = 2.0
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All that decides the bytes of a data set.
+    """The settings that determine a synthetic dataset, as in :func:`synthesize`.
+
+    Args:
+        identities: Numbers of training, validation and test identities, 1 to 9999 in total.
+            Default: (120, 30, 30).
+        images: Two numbers of images per camera, >= 1, for example visible and infrared images of
+            each identity; their meaning depends on the layout. Default: (5, 8).
+        difficulty: Difficulty of the cameras in [0, 2]: 0 is clean, 1 is hard. Default: 0.5.
+        occlusion: Fraction of images with an object in front of the person. Default: 0.06.
+        seed: Seed of the persons and cameras, an integer >= 0. Default: 0.
 
     Raises:
-        ArgumentError: a setting is out of range.
+        ArgumentError: A setting is out of range.
+
+    Examples:
+        >>> from reid_ext.synthetic import Settings
+        >>> settings = Settings(identities=(4, 0, 2), images=(1, 1))
+        >>> settings.identities, settings.difficulty, settings.seed
+        ((4, 0, 2), 0.5, 0)
     """
 
-    identities: tuple[int, ...] = (120, 30, 30)  # train, val, test
-    images: tuple[int, ...] = (5, 8)  # of a camera, visible and infrared; see the layout
-    difficulty: float = 0.5  # of the cameras: 0 is clean, 1 is hard
-    occlusion: float = 0.06  # fraction of images with something in front of the person
+    identities: tuple[int, ...] = (120, 30, 30)
+    images: tuple[int, ...] = (5, 8)
+    difficulty: float = 0.5
+    occlusion: float = 0.06
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -32,28 +47,28 @@ class Settings:
         occlusion = number("synthesize", "occlusion", self.occlusion, 0, 1)
         seed = integer("synthesize", "seed", self.seed, 0)
         if not 0 < sum(identities) <= FOUR_DIGITS:
-            requirement = f"name 1 to {FOUR_DIGITS} people in all"
+            requirement = f"be 1 to {FOUR_DIGITS} in total"
             raise ArgumentError("synthesize", "identities", requirement, described(identities))
-        # Lists and NumPy numbers are welcome, but a manifest is compared as plain Python.
+        # Lists and NumPy numbers are valid arguments; the manifest is compared as plain Python.
         plain = (identities, images, difficulty, occlusion, seed)
         for field, value in zip(fields(self), plain, strict=True):
             object.__setattr__(self, field.name, value)
 
     def manifest(self, name: str) -> dict[str, Any]:
-        """What the finished folder of data set ``name`` says of itself, as JSON values."""
+        """The settings of the dataset ``name`` as JSON values, for its manifest file."""
         values = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
         return {"format": FORMAT, "name": name, **values}
 
 
 def settings_from(presets: Mapping[str, Settings], preset: str, **changes: Any) -> Settings:
-    """The settings of a preset, except for the changes that are not None."""
+    """The settings of a preset, with the changes that are not None."""
     choice("synthesize", "preset", preset, presets)
     chosen = {name: value for name, value in changes.items() if value is not None}
     return Settings(**{**asdict(presets[preset]), **chosen})
 
 
 def _counts(name: str, value: Any, of: tuple[str, ...], *, least: int) -> tuple[int, ...]:
-    """The whole numbers of a tuple or list, one for each name."""
+    """The integers of a tuple or list, one for each name in ``of``."""
     if not isinstance(value, tuple | list) or len(value) != len(of):
         requirement = f"be {len(of)} integers ({', '.join(of)})"
         raise ArgumentError("synthesize", name, requirement, described(value))

@@ -1,4 +1,4 @@
-"""SYSU-MM01's layout: six cameras, four visible and two infrared, and their folders.
+"""The layout of SYSU-MM01: six cameras, four visible and two infrared, and their folders.
 
 cam<1..6>/<identity, 4 digits>/<number, 4 digits>.jpg
 exp/{train,val,test,available}_id.txt     one line of identities, separated by commas
@@ -18,7 +18,7 @@ from reid_ext.synthetic.person import draw_person
 from reid_ext.synthetic.settings import Settings
 from reid_ext.synthetic.yaw import frame_yaw, view_of
 
-# Cameras 2 and 3 stand at one place, as in SYSU-MM01.
+# Cameras 2 and 3 are at the same place, as in the real dataset.
 INFRARED, OUTDOOR = {3, 6}, {4, 5, 6}
 LOCATION = {1: 1, 2: 2, 3: 2, 4: 4, 5: 5, 6: 6}
 SPLITS = ("train", "val", "test")
@@ -28,13 +28,13 @@ PRESETS = {
     "tiny": Settings((32, 8, 8), (3, 4), difficulty=0.3, occlusion=0.0),
 }
 
-# Keys of the persons of a split start here, so that the i-th person of a split is the same
-# person however many the other splits have.
+# First keys of the persons of each split. The i-th person of a split is therefore the same for any
+# number of persons in the other splits.
 FIRST_KEY = {"train": 1, "val": 50_001, "test": 100_001}
 
 
 class Task(NamedTuple):
-    """One identity to photograph: its folder number and the key that seeds it."""
+    """One identity to render: the number of its folder, and the key of its seed."""
 
     identity: int
     key: int
@@ -57,11 +57,11 @@ def number_of_images(settings: Settings) -> int:
 
 
 def check(settings: Settings) -> None:
-    """Every setting can be had in this layout."""
+    """Accept all settings."""
 
 
 def prepare(folder: Path, settings: Settings) -> None:
-    """Make the folders and write the identity lists of the splits."""
+    """Create the folders, and write the identity lists of the splits."""
     for name in ("exp", *(f"cam{number}" for number in LOCATION)):
         (folder / name).mkdir()
     everyone = list(range(1, sum(settings.identities) + 1))
@@ -74,7 +74,7 @@ def prepare(folder: Path, settings: Settings) -> None:
 
 
 def render(folder: Path, settings: Settings, task: Task) -> dict[str, int]:
-    """Write all images of one identity; returns the view of each relative path."""
+    """Write all images of one identity, and return the view of each path below ``folder``."""
     person = draw_person([settings.seed, task.key])
     views: dict[str, int] = {}
     for number, camera in _cameras(settings.seed, settings.difficulty).items():
@@ -93,7 +93,7 @@ def render(folder: Path, settings: Settings, task: Task) -> dict[str, int]:
 
 
 def finish(folder: Path, settings: Settings, paths: Sequence[str]) -> None:
-    """The identity lists are there from the start; nothing lists images."""
+    """Do nothing: ``prepare`` wrote the identity lists, and there are no lists of images."""
 
 
 @functools.lru_cache(maxsize=2)

@@ -1,7 +1,7 @@
-"""Garment textures: tone atlases that are wrapped round the body.
+"""Garment textures: tone atlases that are wrapped around the body.
 
-An atlas is uint8 (64, 128): a column is an angle round the body (0 = front, 64 = back), a row a
-height from the top of the garment down. Values are tones, see `parts`.
+An atlas is uint8 (64, 128). A column is an angle around the body (0: front, 64: back), a row is a
+height, counted from the top of the garment. The values are tones; see `parts`.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ Rng = np.random.Generator
 
 @dataclass(frozen=True)
 class Logo:
-    """A print on the chest: ``shape`` is a disc, bar, triangle or frame; sizes in atlas pixels."""
+    """A print on the chest: a disc, bar, triangle or frame; sizes in atlas pixels."""
 
     shape: str
     height: float
@@ -92,7 +92,7 @@ PATTERNS: dict[str, Callable[[Rng, int], np.ndarray]] = {
 
 
 def pattern(rng: Rng, name: str, period: int) -> Atlas:
-    """The atlas of a repeating pattern; ``period`` in atlas pixels, ignored by some patterns."""
+    """The atlas of a repeating pattern; ``period`` in atlas pixels, which some patterns ignore."""
     tones = PATTERNS[name](rng, period).astype(np.uint8)
     return np.ascontiguousarray(np.broadcast_to(tones, (HEIGHT, WIDTH)))
 
@@ -100,8 +100,8 @@ def pattern(rng: Rng, name: str, period: int) -> Atlas:
 def upper_garment(
     rng: Rng, name: str, period: int, *, open_front: bool, logo: Logo | None, back_print: bool
 ) -> Atlas:
-    """A pattern, with an open jacket and a logo in front and a print on the back if asked for."""
-    front = np.roll(pattern(rng, name, period), BACK, axis=1)  # the front in the middle
+    """The atlas of a pattern with an optional open front, a logo and a print on the back."""
+    front = np.roll(pattern(rng, name, period), BACK, axis=1)  # moves the front to the middle
     if open_front:
         half = int(rng.uniform(5, 11))
         shirt = choose(rng, ("plain", "plain", "horizontal stripes", "vertical stripes"))

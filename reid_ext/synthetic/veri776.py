@@ -1,7 +1,7 @@
-"""VeRi-776's layout: twenty visible cameras, three folders, and the same names as lists.
+"""The layout of VeRi-776: twenty visible cameras, three folders, and lists of the file names.
 
-What it shows are people, as in every other layout: this package draws no vehicles. So it tries out
-the reader, the protocol and the script of VeRi-776, and says nothing about vehicles.
+The images show persons, as in every other layout. They test the reader, the protocol and the script
+of VeRi-776, but their results do not apply to vehicles.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from reid_ext.synthetic.settings import Settings
 from reid_ext.synthetic.visible import KEY, Shot, Task, VisibleLayout, cameras_that_see
 
 FIRST_KEY = 1_200_000
-SEEN_BY = 6  # cameras
+SEEN_BY = 6  # number of cameras that see a person
 
 PRESETS = {
     "default": Settings((40, 0, 80), (2, 1), difficulty=2.0, occlusion=0.3),
@@ -21,7 +21,7 @@ PRESETS = {
 
 
 def people(settings: Settings) -> list[Task]:
-    """Those to train on and those to test on, each before a few of the cameras."""
+    """The training and test identities, each seen by some of the cameras."""
     (train, _, test), (images, queries) = settings.identities, settings.images
     found = []
     for i in range(train + test):

@@ -1,6 +1,6 @@
-"""What layouts of visible cameras share: a person photographed by some of them, box by box.
+"""Shared code of the layouts with visible cameras only.
 
-A layout names its folders, cameras and files, and says who is to be photographed how often.
+A layout defines its folders, cameras and file names, and the number of images of each person.
 """
 
 import functools
@@ -21,17 +21,17 @@ from reid_ext.synthetic.settings import FOUR_DIGITS, Settings
 from reid_ext.synthetic.yaw import yaw_of
 
 FRAMES_APART = 25
-WHOLE, HALF, LOOSE = "whole", "half", "loose"  # how a box holds its person
-_TIGHTEST = 0.84  # side of a loose box, as a fraction of the image's
+WHOLE, HALF, LOOSE = "whole", "half", "loose"  # how a box fits its person
+_TIGHTEST = 0.84  # smallest side of a loose box, as a fraction of the image's side
 
-# Keys of the persons, above the layout's own first one, so that a person does not depend on how
-# many others there are.
+# Offsets of the keys of the persons by kind. A person therefore does not depend on the number of
+# persons of another kind.
 KEY = {"train": 1, "test": 50_001, "distractor": 100_001, "junk": 150_001}
 KEYS_PER_KIND = 50_000
 
 
 class Task(NamedTuple):
-    """One person to photograph: name and seed, by whom, into which folders, images per camera."""
+    """One person to render: identity, key of the seed, cameras, folders, and images per camera."""
 
     identity: int
     key: int
@@ -44,39 +44,40 @@ class Task(NamedTuple):
 
 
 class Shot(NamedTuple):
-    """What the name of an image may say."""
+    """The properties of an image that its file name may contain."""
 
     identity: int
     camera: int
     frame: int
-    box: int  # 0 is a query
-    number: int  # of the image among those of the person, from 0
+    box: int  # 0 for a query
+    number: int  # position among the images of the person, from 0
 
 
 @dataclass(frozen=True)
 class VisibleLayout:
-    """A layout by its parts; functions are those of modules, as worker processes need them."""
+    """A layout given by its parts; worker processes require functions at module level."""
 
     name: str
     PRESETS: Mapping[str, Settings]
     people: Callable[[Settings], list[Task]]
-    file_name: Callable[[Shot], str]  # below the folder of its split
+    file_name: Callable[[Shot], str]  # path below the folder of its split
     folders: Sequence[str]
-    stream: int  # of random numbers, another one for each layout
-    first_camera: int  # as are the cameras, counted from here
+    stream: int  # stream of random numbers, different in each layout
+    first_camera: int  # offset of the camera seeds, different in each layout
     outdoor: frozenset[int]
-    location: Callable[[int], int] = int  # cameras of one location see the same scenes
+    location: Callable[[int], int] = int  # cameras of the same location see the same scenes
     write_lists: Callable[[Path, Settings, Sequence[str]], None] | None = None
 
     def check(self, settings: Settings) -> None:
         _, val, _ = settings.identities
         if val:
-            requirement = f"have 0 persons to validate on for {self.name!r}"
-            got, advice = str(settings.identities), "its reader holds out training identities"
+            requirement = f"have 0 validation identities for {self.name!r}"
+            got = str(settings.identities)
+            advice = "its reader holds out training identities for evaluate_on='val'"
             raise ArgumentError("synthesize", "identities", requirement, got, advice)
         last = max(task.identity for task in self.people(settings))
         if last > FOUR_DIGITS:
-            requirement = f"name {FOUR_DIGITS} people or fewer, distractors included"
+            requirement = f"give at most {FOUR_DIGITS} identities, including distractors"
             raise ArgumentError("synthesize", "identities and images", requirement, str(last))
 
     def tasks(self, settings: Settings) -> list[Task]:
@@ -98,7 +99,7 @@ class VisibleLayout:
             camera = self._camera(settings, number)
             rng = np.random.default_rng([settings.seed, self.stream, task.key, number])
             boxes_rng = np.random.default_rng([settings.seed, self.stream, task.key, number, 1])
-            # Keys keep the frames of two people called alike apart.
+            # Two persons of the same identity number, such as distractors, get different frames.
             frame = task.key % KEYS_PER_KIND * 100 % 900_000 + int(rng.integers(100))
             boxes = [(train, i + 1) for i in range(task.train)]
             boxes += [(gallery, i + 1) for i in range(task.gallery)]
@@ -134,7 +135,7 @@ class VisibleLayout:
 
 
 def write_image(path: Path, image: np.ndarray, jpeg_quality: int) -> None:
-    """Write a BGR or gray image in the format of the path's suffix."""
+    """Write a BGR or grey image in the format of the path's suffix."""
     path.parent.mkdir(exist_ok=True)
     parameters = [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality] if path.suffix == ".jpg" else []
     _, content = cv2.imencode(path.suffix, image, parameters)
@@ -142,13 +143,13 @@ def write_image(path: Path, image: np.ndarray, jpeg_quality: int) -> None:
 
 
 def cameras_that_see(settings: Settings, key: int, cameras: Sequence[int], count: int) -> list[int]:
-    """The cameras that a person passes: ``count`` of them, the same ones every time."""
+    """The ``count`` cameras that see a person, determined by its key."""
     rng = np.random.default_rng([settings.seed, 9, key])
     return sorted(rng.permutation(cameras)[:count].tolist())
 
 
 def by_identity(paths: Sequence[str], name: re.Pattern[str]) -> dict[tuple[str, ...], list[str]]:
-    """The paths by what the groups of ``name``, a pattern of file names, say."""
+    """The paths, grouped by the values of the groups of the pattern ``name``."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for path in paths:
         if match := name.match(path):
@@ -157,13 +158,13 @@ def by_identity(paths: Sequence[str], name: re.Pattern[str]) -> dict[tuple[str, 
 
 
 def _half(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A box around half of the person, left or right, upper or lower."""
+    """Crop a quarter of the image: left or right, upper or lower half of the person."""
     y, x = (int(rng.integers(2)) * size // 2 for size in (HEIGHT, WIDTH))
     return cv2.resize(image[y : y + HEIGHT // 2, x : x + WIDTH // 2], (WIDTH, HEIGHT))
 
 
 def _loose(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A box that misses the person by a little, as a detector's does."""
+    """Crop a box that is slightly misplaced, like that of a detector."""
     height, width = (int(size * rng.uniform(_TIGHTEST, 1)) for size in (HEIGHT, WIDTH))
     y, x = int(rng.integers(HEIGHT - height + 1)), int(rng.integers(WIDTH - width + 1))
     return cv2.resize(image[y : y + height, x : x + width], (WIDTH, HEIGHT))

@@ -1,7 +1,8 @@
-"""Renders the identities of a data set with this process and, for large ones, some more.
+"""Renders the identities of a dataset in this process and, for large datasets, in worker processes.
 
-All take the next identity from one shared counter. A worker reports each through its pipe, which
-also tells when either side is gone: this process reads the end of it, a worker fails to write.
+All processes take the next identity from a shared counter. A worker sends its results through a
+pipe. If a worker dies, this process reads the end of the pipe. If this process dies, the worker
+fails to write and stops.
 """
 
 import contextlib
@@ -18,9 +19,9 @@ import cv2
 from reid_ext._runtime.arguments import integer
 
 Task = TypeVar("Task")
-Views = dict[str, int]  # relative path of an image -> the view it shows
+Views = dict[str, int]  # relative path of an image -> its view
 
-# A new process imports for as long as this one takes to render about so many images.
+# A new process needs as much time to start as this one needs to render about 2000 images.
 IMAGES_WORTH_A_PROCESS = 2000
 
 
@@ -30,7 +31,24 @@ class _Worker(NamedTuple):
 
 
 def number_of_workers(asked: int | None, num_images: int) -> int:
-    """Processes to use: ``asked``, or as many as pay; never more than this process may use."""
+    """Return the number of processes that :func:`synthesize` uses.
+
+    Args:
+        asked: Requested number, >= 1, or None for one process and one more for every 2000
+            images.
+        num_images: Number of images to render.
+
+    Returns:
+        The number of processes, at most the number of cores that this process may use.
+
+    Raises:
+        ArgumentError: ``asked`` is not an integer >= 1.
+
+    Examples:
+        >>> from reid_ext.synthetic import number_of_workers
+        >>> number_of_workers(None, num_images=500)
+        1
+    """
     wanted = 1 + num_images // IMAGES_WORTH_A_PROCESS
     if asked is not None:
         wanted = integer("synthesize", "workers", asked, 1)
@@ -40,14 +58,14 @@ def number_of_workers(asked: int | None, num_images: int) -> int:
 def render_all(
     render: Callable[[Task], Views], tasks: Sequence[Task], workers: int
 ) -> Generator[Views, None, None]:
-    """Yield ``render(task)`` of every task, in any order; close it to end the workers early.
+    """Yield ``render(task)`` for every task, in any order; close it to stop the workers early.
 
-    This process is one of the workers, so that it is not idle while the others start.
+    This process renders too, so it is not idle while the workers start.
 
     Raises:
-        RuntimeError: a worker process died. An error in ``render`` is raised as it is.
+        RuntimeError: A worker process died. An error in ``render`` is raised unchanged.
     """
-    context = multiprocessing.get_context("spawn")  # the threads of torch do not survive a fork
+    context = multiprocessing.get_context("spawn")  # torch's threads do not work after a fork
     counter = context.Value("i", 0)
     team: list[_Worker] = []
     try:
@@ -74,7 +92,7 @@ def _start(
 ) -> _Worker:
     reports, far_end = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(render, tasks, counter, far_end), daemon=True)
-    with _interrupts_held_back():  # inherited: Ctrl-C is for this process, which ends the others
+    with _interrupts_held_back():  # inherited: this process handles Ctrl-C and ends the others
         process.start()
     far_end.close()
     return _Worker(process, reports)
@@ -87,7 +105,7 @@ def _work(
     reports: Connection,
 ) -> None:
     cv2.setNumThreads(1)
-    with contextlib.suppress(BrokenPipeError):  # nobody is left to render for
+    with contextlib.suppress(BrokenPipeError):  # the main process has ended
         try:
             for task in _take(tasks, counter):
                 reports.send(render(task))
@@ -96,7 +114,7 @@ def _work(
 
 
 def _take(tasks: Sequence[Task], counter: "Synchronized[int]") -> Iterator[Task]:
-    """Tasks that no other process has taken."""
+    """Yield the tasks that no other process has taken."""
     while True:
         with counter.get_lock():
             number = counter.value
@@ -107,7 +125,7 @@ def _take(tasks: Sequence[Task], counter: "Synchronized[int]") -> Iterator[Task]
 
 
 def _reports(team: list[_Worker], seconds: float | None) -> Iterator[Views]:
-    """What has come in, or comes in within this time; takes those that are done off the team."""
+    """Yield the results that arrive within ``seconds``; remove finished workers from the team."""
     ready = wait([worker.reports for worker in team], seconds)
     for worker in [w for w in team if w.reports in ready]:
         try:
@@ -117,7 +135,7 @@ def _reports(team: list[_Worker], seconds: float | None) -> Iterator[Views]:
             if worker.process.exitcode != 0:
                 raise RuntimeError(
                     "synthesize: a worker process must run to its end, got one that died (exit "
-                    f"status {worker.process.exitcode}); see above, or pass workers=1"
+                    f"status {worker.process.exitcode}); see its error above, or use workers=1"
                 ) from None
             team.remove(worker)
             continue
@@ -137,7 +155,7 @@ def _interrupts_held_back() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _one_opencv_thread() -> Iterator[None]:
-    """Images this small only lose by OpenCV's threads."""
+    """Use one OpenCV thread: for small images more threads are slower."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:

@@ -1,1 +1,1 @@
-"""One module per dataset: it reads the lists of files, and knows the cameras and counts."""
+"""One module per dataset, with its file lists, its cameras and its published counts."""

@@ -1,12 +1,12 @@
-"""CUHK03-NP: five pairs of visible cameras, in the layout of Market-1501, boxed twice.
+"""CUHK03-NP: five pairs of visible cameras, in the layout of Market-1501, with two kinds of boxes.
 
     ROOT/{detected,labeled}/{bounding_box_train,query,bounding_box_test}/
         <identity>_c<camera>_<image>.png     or .jpg
-    ROOT/views.json                          only the embedded dataset: path below ROOT -> view
+    ROOT/views.json                          only in a synthetic dataset: path below ROOT -> view
 
-The new protocol: 767 identities to train on and 700 to test, each seen by the two cameras of a
-pair. The boxes are a detector's or drawn by hand. Out of the MATLAB files of the authors,
-``cuhk03_mat`` makes these folders.
+The new protocol has 767 training and 700 test identities, each seen by the two cameras of a pair.
+The boxes come from a detector or from manual labels. ``cuhk03_mat`` creates these folders from the
+MATLAB files of the authors.
 
 Source: Li et al., CVPR 2014; Zhong et al., CVPR 2017, and the files of its authors.
 """
@@ -30,16 +30,16 @@ def read(root: str | Path, evaluate_on: str = "test", boxes: str = "detected") -
     """Read the file lists of CUHK03-NP.
 
     Args:
-        root: The folder that holds ``detected`` or ``labeled``, whichever is read.
-        evaluate_on: As in :func:`image_folders.read`, as are the errors.
-        boxes: ``"detected"`` or ``"labeled"``.
+        root: Folder that contains ``detected`` or ``labeled``, depending on ``boxes``.
+        evaluate_on: As in :func:`image_folders.read`, which raises the same errors.
+        boxes: ``"detected"`` or ``"labeled"``. Default: ``"detected"``.
     """
     choice(NAME, "boxes", boxes, BOXES)
     root = Path(root)
     if not (root / boxes).is_dir() and find_images(root):
         raise FileNotFoundError(
-            f"{NAME}: root must hold the folder {boxes}, got {root} with the MATLAB files; write "
-            f"them as folders once, by: reid-ext data convert {NAME} {root} OUT"
+            f"{NAME}: root must hold the folder {boxes}, got {root} with the MATLAB files; convert "
+            f"them to folders with: reid-ext data convert {NAME} {root} OUT"
         )
     layout = image_folders.Layout(
         name=NAME,
@@ -52,17 +52,17 @@ def read(root: str | Path, evaluate_on: str = "test", boxes: str = "detected") -
 
 
 def find_images(root: Path) -> Path | None:
-    """The MATLAB file of all images, where its authors' archive has it; None without."""
+    """The MATLAB file of all images in one of its usual places, or None."""
     places = (root / IMAGES_MAT, root / "cuhk03_release" / IMAGES_MAT)
     return next((path for path in places if path.is_file()), None)
 
 
 def folders(boxes: str) -> tuple[str, str, str]:
-    """The train, query and gallery folder of a kind of boxes."""
+    """The train, query and gallery folders of a kind of boxes."""
     return f"{boxes}/bounding_box_train", f"{boxes}/query", f"{boxes}/bounding_box_test"
 
 
 def expected(boxes: str = "detected") -> Expected:
-    """The detector missed 3 training images and saw 4 more in the gallery."""
+    """Published counts, which differ by the kind of boxes."""
     train, gallery = (7_365, 5_332) if boxes == "detected" else (7_368, 5_328)
     return Expected(Count(767, train), Count(700, 1_400), Count(700, gallery))

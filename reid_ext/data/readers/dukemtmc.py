@@ -1,9 +1,9 @@
 """DukeMTMC-reID: eight visible cameras, in the layout of Market-1501.
 
     ROOT/{bounding_box_train,query,bounding_box_test}/<identity>_c<camera>_f<frame>.jpg
-    ROOT/views.json                      only the embedded dataset: path below ROOT -> view
+    ROOT/views.json                      only in a synthetic dataset: path below ROOT -> view
 
-408 identities of the gallery are distractors: one camera alone saw them, so no query asks for them.
+The gallery has 408 distractor identities, which only one camera saw; they have no query.
 
 Source: Ristani et al., ECCV workshops 2016; Zheng et al., ICCV 2017; the file names of the dataset.
 """
@@ -26,13 +26,10 @@ CAMERAS = tuple(LAYOUT.cameras)
 
 
 def read(root: str | Path, evaluate_on: str = "test") -> Dataset:
-    """Read the file lists of DukeMTMC-reID.
-
-    Arguments, order and errors: :func:`image_folders.read`.
-    """
+    """Read the file lists of DukeMTMC-reID; see :func:`image_folders.read`."""
     return image_folders.read(LAYOUT, root, evaluate_on)
 
 
 def expected() -> Expected:
-    """The gallery is of the 702 identities and 408 distractors."""
+    """Published counts; the gallery has 702 test identities and 408 distractors."""
     return Expected(Count(702, 16_522), Count(702, 2_228), Count(1_110, 17_661))

@@ -1,17 +1,17 @@
-"""What a complete copy of a dataset holds, as its authors publish it; ``data.check`` compares."""
+"""Published counts of the datasets, which ``data.check`` compares with a copy on disk."""
 
 from typing import NamedTuple
 
 
 class Count(NamedTuple):
-    """Identities and images of a split; None where no source says."""
+    """Numbers of identities and images of a split; None if not published."""
 
     identities: int | None
     images: int | None
 
 
 class Expected(NamedTuple):
-    """The counts of the splits as the reader returns them, junk and distractors included."""
+    """Counts of the splits as the reader returns them, including junk and distractors."""
 
     train: Count
     query: Count

@@ -1,8 +1,9 @@
-"""Anybody's images in folders: one for each split, and in it one for each identity.
+"""Your own images, in one folder for each split with one folder for each identity.
 
     ROOT/{train,query,gallery}/<identity>/<image>.jpg     .jpeg, .png or .bmp
 
-A folder's name is the identity: a number, or any name, the same in every split.
+The name of a folder is the identity, a number or any name. Equal names are the same identity in all
+splits.
 """
 
 import os
@@ -17,28 +18,29 @@ from reid_ext.data.sample import Dataset, Sample
 
 NAME = "folders"
 SPLITS = ("train", "query", "gallery")
-CAMERAS: tuple[int, ...] = ()  # whichever there are
+CAMERAS: tuple[int, ...] = ()  # any cameras
 
 
 def read(root: str | Path, evaluate_on: str = "test", camera: str = "") -> Dataset:
     """Read the file lists of folders of images.
 
     Args:
-        root: The folder that holds train, query and gallery.
-        evaluate_on: ``"test"``: query and gallery. ``"val"``: the last sixth of the identities of
-            train, which are then not trained on; query and gallery need not be there.
-        camera: Regular expression that finds the camera in an image's name: its first group must
-            be a number, as in ``"_c(\\d+)"``. Empty: camera 0 for all, to be evaluated by protocol
-            ``"generic"``.
+        root: Folder that contains train, query and gallery.
+        evaluate_on: If ``"test"``, return query and gallery. If ``"val"``, hold out the last sixth
+            of the identities of train for validation; query and gallery may be missing. Default:
+            ``"test"``.
+        camera: Regular expression for the camera in a file name. Its first group must match the
+            number, as in ``"_c(\\d+)"``. Default: ``""`` (all images have camera 0; evaluate with
+            protocol ``"generic"``).
 
     Returns:
-        Samples sorted by identity and file name. Identities are the folders' names where all of
-        them are numbers, else their places, from 0, in the sorted list of all names.
+        Samples sorted by identity and file name. If all folder names are numbers, these are the
+        identities. Otherwise an identity is the position, from 0, in the sorted list of all names.
 
     Raises:
-        FileNotFoundError: a folder is missing.
-        ArgumentError: a split or an identity has no images, a name has no camera, ``camera`` is
-            not such an expression, or there are too few identities to hold out.
+        FileNotFoundError: A folder is missing.
+        ArgumentError: A split or an identity has no images, a file name has no camera, ``camera``
+            is invalid, or there are fewer than 12 identities to hold out from.
     """
     choice(NAME, "evaluate_on", evaluate_on, EVALUATED)
     pattern = _camera_pattern(camera)
@@ -61,15 +63,15 @@ def read(root: str | Path, evaluate_on: str = "test", camera: str = "") -> Datas
 
 
 def expected(camera: str = "") -> Expected:
-    """Nobody publishes how much of it there is."""
+    """No published counts."""
     return UNKNOWN
 
 
 def _camera_pattern(camera: str) -> re.Pattern[str] | None:
     if not camera:
         return None
-    requirement = "be a regular expression with a group around the number"
-    advice = "such as '_c(\\d+)'"
+    requirement = "be a regular expression with a group for the camera number"
+    advice = "for example '_c(\\d+)'"
     try:
         pattern = re.compile(camera)
     except (re.error, TypeError) as error:
@@ -83,7 +85,8 @@ def _camera_pattern(camera: str) -> re.Pattern[str] | None:
 def _identity_folders(folder: Path) -> list[str]:
     names = [e.name for e in os.scandir(folder) if e.is_dir() and not e.name.startswith(".")]
     if not names:
-        raise ArgumentError(NAME, str(folder), "hold a folder for each identity", "none")
+        advice = "move the images of each identity into a folder"
+        raise ArgumentError(NAME, str(folder), "hold a folder for each identity", "0", advice)
     return names
 
 
@@ -91,7 +94,8 @@ def _images(folder: Path) -> list[Path]:
     names = image_names(folder)
     if not names:
         requirement = f"hold images ({', '.join(IMAGE_SUFFIXES)})"
-        raise ArgumentError(NAME, str(folder), requirement, "none", "remove it if empty")
+        advice = "copy the images of this identity, or remove the folder"
+        raise ArgumentError(NAME, str(folder), requirement, "0 images", advice)
     return [folder / name for name in names]
 
 
@@ -100,6 +104,8 @@ def _camera(path: Path, pattern: re.Pattern[str] | None) -> int:
         return 0
     match = pattern.search(path.name)
     if not match or not match[1].isdecimal():
-        got = f"{pattern.pattern!r} and {path}"
-        raise ArgumentError(NAME, "camera", "find a number in every image's name", got)
+        requirement = "match a camera number in every file name"
+        got = f"{pattern.pattern!r}, which does not match {path}"
+        advice = "correct the expression, or rename the file"
+        raise ArgumentError(NAME, "camera", requirement, got, advice)
     return int(match[1])

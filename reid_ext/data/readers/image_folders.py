@@ -1,7 +1,7 @@
-"""Three flat folders of images, to train on, to find and to search, whose names say who and where.
+"""Reader of Market-1501's layout: three flat folders of images (train, query and gallery).
 
-Market-1501's layout, which later datasets took over. What each calls its folders and images is in
-its own module.
+The file names contain identity and camera. Later datasets use the same layout with other names of
+folders and images, which are defined in their own modules.
 """
 
 import re
@@ -17,33 +17,33 @@ from reid_ext.data.view_names import read_views
 
 
 class Layout(NamedTuple):
-    """Folders and names of a dataset."""
+    """Names of the folders and images of a dataset."""
 
     name: str
     folders: tuple[str, str, str]  # train, query, gallery
     image_name: re.Pattern[str]  # its first two groups: identity and camera
     example: str
     cameras: Sequence[int]
-    nobody: tuple[int, ...] = ()  # identities that are no one person's, so not trained on
+    nobody: tuple[int, ...] = ()  # junk and distractor identities, which training leaves out
 
 
 def read(layout: Layout, root: str | Path, evaluate_on: str = "test") -> Dataset:
     """Read the file lists of a dataset in this layout.
 
     Args:
-        layout: Its folders and names.
-        root: The folder that holds ``layout.folders``.
-        evaluate_on: ``"test"``: query and gallery folder. ``"val"``, to choose settings by: the
-            last sixth of the training identities, which are then not trained on. Their first
-            image in each camera is a query, all others are the gallery.
+        layout: Names of the folders and images.
+        root: Folder that contains ``layout.folders``.
+        evaluate_on: If ``"test"``, read the query and gallery folders. If ``"val"``, hold out the
+            last sixth of the training identities, to choose hyperparameters on. Their first image
+            in each camera is a query, all others are in the gallery. Default: ``"test"``.
 
     Returns:
         Samples sorted by file name.
 
     Raises:
-        FileNotFoundError: a folder is missing.
-        ValueError: a folder without images, an image whose name says no identity and camera, or
-            too few identities to hold out.
+        FileNotFoundError: A folder is missing.
+        ArgumentError: A folder has no images, a file name has no valid identity and camera, or
+            there are fewer than 12 identities to hold out from.
     """
     choice(layout.name, "evaluate_on", evaluate_on, EVALUATED)
     root = Path(root)
@@ -53,10 +53,9 @@ def read(layout: Layout, root: str | Path, evaluate_on: str = "test") -> Dataset
     train = _samples(layout, root, train_folder, views)
     train = [s for s in train if s.identity not in layout.nobody]
     if not train:
-        junk = " and ".join(map(str, layout.nobody))
-        got = f"only the junk and distractor identities {junk}"
-        folder, advice = str(root / train_folder), "unpack the archive again"
-        raise ArgumentError(layout.name, folder, "hold images of identities", got, advice)
+        got = f"only junk and distractor identities ({some(layout.nobody)})"
+        folder, requirement = str(root / train_folder), "hold images of training identities"
+        raise ArgumentError(layout.name, folder, requirement, got, "unpack the archive again")
     if evaluate_on == "val":
         return hold_out(layout.name, train)
     query = _samples(layout, root, query_folder, views)
@@ -76,6 +75,6 @@ def _samples(layout: Layout, root: Path, folder: str, views: dict[str, int]) -> 
         cameras = f"cameras {layout.cameras[0]} to {layout.cameras[-1]}"
         requirement = f"hold images named like {layout.example} ({cameras})"
         advice = "rename or remove these files" if odd else "unpack the archive again"
-        got = some(odd) if odd else "none"
+        got = some(odd) if odd else "no images"
         raise ArgumentError(layout.name, str(root / folder), requirement, got, advice)
     return samples

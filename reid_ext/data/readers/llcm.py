@@ -28,18 +28,19 @@ def read(root: str | Path, evaluate_on: str = "test") -> Dataset:
     """Read the file lists of LLCM.
 
     Args:
-        root: The folder that holds idx, test_vis and test_nir.
-        evaluate_on: ``"test"``: the test identities. ``"val"``: the last sixth of the training
-            identities, which are then not trained on.
+        root: Folder that contains idx, test_vis and test_nir.
+        evaluate_on: If ``"test"``, evaluate on the test identities. If ``"val"``, hold out the last
+            sixth of the training identities for validation. Default: ``"test"``.
 
     Returns:
-        As queries all infrared, as gallery all visible images; for the other direction exchange
-        the two. Protocol ``"llcm"`` draws the gallery of each trial from them. Test samples are
-        sorted by identity, camera and file name.
+        All infrared images as queries and all visible images as gallery; exchange the two for the
+        other direction. Protocol ``"llcm"`` draws the gallery of each trial from them. Test samples
+        are sorted by identity, camera and file name.
 
     Raises:
-        FileNotFoundError: a folder or a list is missing.
-        ValueError: a line that cannot be read, or no images of the test identities.
+        FileNotFoundError: A folder or a list is missing.
+        ArgumentError: A line of a list is invalid, the test identities have no images, or there are
+            fewer than 12 identities to hold out from.
     """
     choice(NAME, "evaluate_on", evaluate_on, EVALUATED)
     root = Path(root)
@@ -54,7 +55,7 @@ def read(root: str | Path, evaluate_on: str = "test") -> Dataset:
 
 
 def expected() -> Expected:
-    """16,946 visible and 13,975 infrared images to train on."""
+    """Published counts; 16,946 visible and 13,975 infrared training images."""
     return Expected(Count(713, 30_921), Count(351, 7_166), Count(351, 8_680))
 
 
@@ -69,7 +70,7 @@ def _train(root: Path, modality: int) -> list[Sample]:
 def _camera(image: str, path: Path) -> int:
     match = _CAMERA.search(image)
     if not match or int(match[1]) not in CAMERAS:
-        requirement = "be named like 0001_c01_s185535_f7010_nir.jpg, the camera from 1 to 9"
+        requirement = "be named like 0001_c01_s185535_f7010_nir.jpg, with a camera from 1 to 9"
         advice = "restore the list of the dataset"
         raise ArgumentError(NAME, f"images of {path}", requirement, short(image), advice)
     return int(match[1])
@@ -77,16 +78,19 @@ def _camera(image: str, path: Path) -> int:
 
 def _test_identities(path: Path) -> list[int]:
     if not path.is_file():
-        raise FileNotFoundError(f"{NAME}: {path.parent} must hold {path.name}, got none")
+        raise FileNotFoundError(
+            f"{NAME}: {path.parent} must hold {path.name}, got a folder without it; copy the idx "
+            "folder of the dataset again"
+        )
     identities = read_numbers(NAME, path)
     if not identities:
         requirement = "hold identities separated by commas"
-        raise ArgumentError(NAME, str(path), requirement, "an empty file", "restore the file")
+        raise ArgumentError(NAME, str(path), requirement, "an empty file", "copy the file again")
     return identities
 
 
 def _test(root: Path, modality: int, identities: Sequence[int]) -> list[Sample]:
-    """The images of the test identities in one modality; not every camera saw each of them."""
+    """The images of the test identities in one modality; cameras without images are skipped."""
     place = root / f"test_{KINDS[modality]}"
     samples = []
     for identity in identities:
@@ -95,6 +99,6 @@ def _test(root: Path, modality: int, identities: Sequence[int]) -> list[Sample]:
             names = image_names(folder) if folder.is_dir() else []
             samples += [Sample(folder / n, identity, camera, modality=modality) for n in names]
     if not samples:
-        requirement = f"have images of the {len(identities)} identities of test_id.txt"
-        raise ArgumentError(NAME, str(place), requirement, "none", "unpack the archive again")
+        requirement = f"hold images of the {len(identities)} identities of test_id.txt"
+        raise ArgumentError(NAME, str(place), requirement, "no images", "unpack the archive again")
     return samples

@@ -1,11 +1,11 @@
-"""MSMT17: fifteen visible cameras; lists say which image is whose.
+"""MSMT17: fifteen visible cameras, and lists with the identity of each image.
 
     ROOT/{train,test}/<identity>/<identity>_<image>_<camera>_<...>.jpg      version 1
     ROOT/{mask_train_v2,mask_test_v2}/...                                   version 2
     ROOT/list_{train,val,query,gallery}.txt      lines "path identity", path below the folder
-    ROOT/views.json                              only the embedded dataset: path below ROOT -> view
+    ROOT/views.json                      only in a synthetic dataset: path below ROOT -> view
 
-Identities of train and test are both counted from 0: the same number is another person.
+Both train and test count their identities from 0, so the same number means different persons.
 
 Source: Wei et al., CVPR 2018, and the files of the dataset.
 """
@@ -26,20 +26,23 @@ TEST_COUNTS_ANEW = True
 
 
 def read(root: str | Path, evaluate_on: str = "test", train_on: str = "train") -> Dataset:
-    """Read the file lists of MSMT17, of whichever version ``root`` holds.
+    """Read the file lists of MSMT17, version 1 or 2.
 
     Args:
-        root: The folder that holds the lists, such as MSMT17_V1.
-        evaluate_on: ``"test"``: list_query and list_gallery. ``"val"``, to choose settings by:
-            the last sixth of the identities trained on, which are then not trained on.
-        train_on: ``"train"``, as most papers do, or ``"trainval"``: list_val besides.
+        root: Folder that contains the lists, such as MSMT17_V1.
+        evaluate_on: If ``"test"``, read list_query and list_gallery. If ``"val"``, hold out the
+            last sixth of the training identities, to choose hyperparameters on. Default:
+            ``"test"``.
+        train_on: ``"train"`` (list_train, as in most papers) or ``"trainval"`` (list_train and
+            list_val). Default: ``"train"``.
 
     Returns:
         Samples in the order of the lists.
 
     Raises:
-        FileNotFoundError: a folder or a list is missing.
-        ValueError: a line or a camera that cannot be read, or too few identities to hold out.
+        FileNotFoundError: A folder or a list is missing.
+        ArgumentError: A line of a list or a camera is invalid, or there are fewer than 12
+            identities to hold out from.
     """
     choice(NAME, "evaluate_on", evaluate_on, EVALUATED)
     choice(NAME, "train_on", train_on, ("train", "trainval"))
@@ -56,22 +59,27 @@ def read(root: str | Path, evaluate_on: str = "test", train_on: str = "train") -
 
 
 def expected(train_on: str = "train") -> Expected:
-    """list_train has 30,248 images, list_val 2,373."""
+    """Published counts; list_train has 30,248 images, list_val 2,373."""
     train = 30_248 if train_on == "train" else 32_621
     return Expected(Count(1_041, train), Count(3_060, 11_659), Count(3_060, 82_161))
 
 
 def check_lists(root: Path) -> list[str]:
-    """What is wrong with list_val, which a read for training on train alone does not open."""
+    """The problems of list_val, which the reader opens for ``train_on="trainval"`` only."""
     train_folder, _ = _folders(root)
     trained = {s.path for s in _samples(root, "train", train_folder, {})}
     val = {s.path for s in _samples(root, "val", train_folder, {})}
     shared = trained & val
-    return [f"{NAME}: list_val.txt has {len(shared)} images of list_train.txt"] if shared else []
+    if not shared:
+        return []
+    return [
+        f"{NAME}: list_val.txt must have no images of list_train.txt, got {len(shared)}; restore "
+        "the lists of the dataset"
+    ]
 
 
 def _folders(root: Path) -> tuple[str, str]:
-    """The train and test folder of the version that is there."""
+    """The train and test folders of the version that ``root`` contains."""
     first, second = FOLDERS
     folders = second if all((root / folder).is_dir() for folder in second) else first
     check_folders(NAME, root, folders)
@@ -93,8 +101,7 @@ def _camera(image: str, path: Path) -> int:
     camera = int(fields[2]) if len(fields) > 2 and fields[2].isdecimal() else 0
     if camera not in CAMERAS:
         name = "0000_000_01_0303morning_0008_0.jpg"
-        requirement = f"be named like {name}, the third field a camera from 1 to 15"
-        raise ArgumentError(
-            NAME, f"images of {path}", requirement, short(image), "restore the list"
-        )
+        requirement = f"be named like {name}, with a camera from 1 to 15 as third field"
+        advice = "restore the list of the dataset"
+        raise ArgumentError(NAME, f"images of {path}", requirement, short(image), advice)
     return camera

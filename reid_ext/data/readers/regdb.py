@@ -2,10 +2,10 @@
 
     ROOT/{Visible,Thermal}/<folder>/<image>.bmp
     ROOT/idx/{train,test}_{visible,thermal}_{1..10}.txt    lines "path identity", path below ROOT
-    ROOT/views.json                                        only the embedded dataset
+    ROOT/views.json                                        only in a synthetic dataset
 
-Each trial divides the people anew, in halves, and counts each half from 0: the same number is
-another person in train and test, and in another trial.
+Each trial splits the persons into two halves in another way, and counts the identities of each half
+from 0. The same number means different persons in train and test, and in two trials.
 
 Source: Nguyen et al., Sensors 2017; the lists that Ye et al. released.
 """
@@ -30,20 +30,22 @@ def read(root: str | Path, evaluate_on: str = "test", trial: int = 1) -> Dataset
     """Read the file lists of one trial of RegDB.
 
     Args:
-        root: The folder that holds Visible, Thermal and idx.
-        evaluate_on: ``"test"``: the trial's test lists. ``"val"``, to choose settings by: the
-            last sixth of its training identities, which are then not trained on.
-        trial: 1 to 10. Each has a training split, so each needs a model of its own.
+        root: Folder that contains Visible, Thermal and idx.
+        evaluate_on: If ``"test"``, read the test lists of the trial. If ``"val"``, hold out the
+            last sixth of its training identities, to choose hyperparameters on. Default:
+            ``"test"``.
+        trial: Number of the trial, 1 to 10. Each trial has its own training split and needs its own
+            model. Default: 1.
 
     Returns:
         Samples in the order of the lists, visible ones (camera 1) before thermal ones (camera 2).
-        Queries are the visible test images, the gallery the thermal ones; for the other direction
-        exchange the two.
+        The queries are the visible test images, the gallery is the thermal ones; exchange the two
+        for the other direction.
 
     Raises:
-        FileNotFoundError: a folder or a list is missing.
-        ValueError: a line that cannot be read, identities that only one modality has, or too few
-            of them to hold out.
+        FileNotFoundError: A folder or a list is missing.
+        ArgumentError: A line of a list is invalid, an identity has images of one modality only, or
+            there are fewer than 12 identities to hold out from.
     """
     choice(NAME, "evaluate_on", evaluate_on, EVALUATED)
     choice(NAME, "trial", trial, TRIALS)
@@ -59,12 +61,12 @@ def read(root: str | Path, evaluate_on: str = "test", trial: int = 1) -> Dataset
 
 
 def expected(trial: int = 1) -> Expected:
-    """412 people, 10 images of each in each modality; every trial has one half to train on."""
+    """Published counts: 412 persons with 10 images per modality, one half for training."""
     return Expected(Count(206, 4_120), Count(206, 2_060), Count(206, 2_060))
 
 
 def check_lists(root: Path) -> list[str]:
-    """What is wrong with the lists of all trials."""
+    """The problems of the lists of all trials."""
     wrong = []
     for trial in TRIALS:
         try:
@@ -74,7 +76,10 @@ def check_lists(root: Path) -> list[str]:
             continue
         tested = {s.path for s in dataset.query + dataset.gallery}
         if shared := tested & {s.path for s in dataset.train}:
-            wrong.append(f"{NAME}: trial {trial} trains on {len(shared)} of its test images")
+            wrong.append(
+                f"{NAME}: trial {trial} must have no images in both train and test, got "
+                f"{len(shared)}; restore the lists of the dataset"
+            )
     return wrong
 
 
@@ -89,10 +94,10 @@ def _samples(
 
 
 def _check_both(root: Path, trial: int, visible: list[Sample], thermal: list[Sample]) -> None:
-    """Training draws every identity in both modalities, so each must have both."""
+    """Raise ArgumentError unless every training identity has images of both modalities."""
     alone = {s.identity for s in visible} ^ {s.identity for s in thermal}
     if alone:
         lists = f"train_visible_{trial}.txt and train_thermal_{trial}.txt of {root / 'idx'}"
-        got = f"{some(sorted(alone))} in one of them only"
+        got = f"identity {some(sorted(alone))} in one of them only"
         advice = "restore the lists of the dataset"
         raise ArgumentError(NAME, lists, "have the same identities", got, advice)

@@ -3,7 +3,7 @@
     ROOT/cam1 .. cam6/<identity, 4 digits>/<image, 4 digits>.jpg
     ROOT/exp/{train,val,test}_id.txt     one line, identities separated by commas; or .mat
     ROOT/exp/rand_perm_cam.mat           the gallery images of the ten official trials; optional
-    ROOT/views.json                      only the embedded dataset: path below ROOT -> view
+    ROOT/views.json                      only in a synthetic dataset: path below ROOT -> view
 
 Source: Wu et al., ICCV 2017, and the files of the authors' evaluation code.
 """
@@ -19,7 +19,7 @@ import numpy as np
 from reid_ext._runtime.arguments import ArgumentError, choice
 from reid_ext.data.readers.expected import Count, Expected
 from reid_ext.data.readers.hold_out import EVALUATED
-from reid_ext.data.readers.tree import check_folders, is_image, read_mat, read_numbers, some
+from reid_ext.data.readers.tree import check_folders, is_image, read_mat, read_numbers, short, some
 from reid_ext.data.sample import INFRARED, VISIBLE, Dataset, Sample
 from reid_ext.data.view_names import read_views
 
@@ -35,24 +35,24 @@ def read(root: str | Path, evaluate_on: str = "test", train_on: str = "train") -
     """Read the file lists of SYSU-MM01.
 
     Args:
-        root: The folder that holds cam1 .. cam6 and exp.
-        evaluate_on: ``"test"`` or ``"val"``, whose identities make query and gallery.
-        train_on: ``"train"`` (296 identities) or ``"trainval"`` (395).
+        root: Folder that contains cam1 .. cam6 and exp.
+        evaluate_on: Identities of query and gallery: ``"test"`` or ``"val"``. Default: ``"test"``.
+        train_on: ``"train"`` (296 identities) or ``"trainval"`` (395). Default: ``"train"``.
 
     Returns:
-        All images of the training identities; as queries all infrared images, as gallery all
-        visible images of the evaluated identities. A trial picks its gallery images later, by
-        ``image_numbers``. Samples are sorted by camera, identity and file name.
+        All images of the training identities. Of the evaluated identities, all infrared images are
+        queries and all visible images are in the gallery. Each trial of the protocol selects its
+        gallery images by ``image_numbers``. Samples are sorted by camera, identity and file name.
 
     Raises:
-        FileNotFoundError: a folder or a file of identities is missing.
-        ValueError: an identity in two splits, a folder without images, a training identity
-            without visible or without infrared images.
+        FileNotFoundError: A folder or a file of identities is missing.
+        ArgumentError: An identity is in two splits, a folder has no images, or a training identity
+            has images of one modality only.
     """
     choice(NAME, "evaluate_on", evaluate_on, EVALUATED)
     choice(NAME, "train_on", train_on, ("train", "trainval"))
     if train_on == "trainval" and evaluate_on == "val":
-        advice = "scores on training identities say nothing about new ones"
+        advice = "val identities are trained on with 'trainval'"
         requirement = "be 'test' when train_on is 'trainval'"
         raise ArgumentError(NAME, "evaluate_on", requirement, "'val'", advice)
     root = Path(root)
@@ -68,18 +68,18 @@ def read(root: str | Path, evaluate_on: str = "test", train_on: str = "train") -
         if not samples:
             requirement = f"have {kind} images of the {len(evaluated)} {evaluate_on} identities"
             advice = f"check {root}/exp/{evaluate_on}_id and the camera folders"
-            raise ArgumentError(NAME, role, requirement, "none", advice)
+            raise ArgumentError(NAME, role, requirement, "no images", advice)
     return Dataset(NAME, train, query, gallery)
 
 
 def expected(train_on: str = "train") -> Expected:
-    """20,284 visible and 9,929 infrared images to train on; with val 22,258 and 11,909."""
+    """Published counts; 20,284 visible and 9,929 infrared, with val 22,258 and 11,909."""
     train = Count(296, 30_213) if train_on == "train" else Count(395, 34_167)
     return Expected(train, Count(96, 3_803), Count(None, 6_775))
 
 
 def read_identities(root: str | Path) -> dict[str, list[int]]:
-    """Return the identities of "train", "val" and "test", ascending; no identity is in two."""
+    """Return the sorted identities of "train", "val" and "test", which must be disjoint."""
     exp = Path(root) / "exp"
     identities = {split: _read_split(exp, split) for split in SPLITS}
     for first, second in (("train", "val"), ("train", "test"), ("val", "test")):
@@ -87,15 +87,15 @@ def read_identities(root: str | Path) -> dict[str, list[int]]:
         if shared:
             got = f"{_some(shared)} in both {first} and {second} of {exp}"
             advice = "restore the files of the dataset"
-            raise ArgumentError(NAME, "an identity", "be in one split only", got, advice)
+            raise ArgumentError(NAME, "each identity", "be in one split only", got, advice)
     return identities
 
 
 def image_numbers(samples: Sequence[Sample]) -> list[int]:
     """Return the 1-based position of each image among the sorted images of its folder.
 
-    These are the numbers that ``load_permutations`` holds. ``samples`` must hold all images of
-    each (camera, identity) in it, as query and gallery of ``read`` do, in any order.
+    ``load_permutations`` uses the same numbers. ``samples`` must contain all images of each
+    (camera, identity) pair, as query and gallery of ``read`` do, in any order.
     """
     groups: dict[tuple[int, int], list[int]] = {}
     for index, sample in enumerate(samples):
@@ -109,14 +109,14 @@ def image_numbers(samples: Sequence[Sample]) -> list[int]:
 
 
 def load_permutations(root: str | Path) -> dict[tuple[int, int], np.ndarray] | None:
-    """Read the official choice of gallery images, exp/rand_perm_cam.mat.
+    """Read the official selection of gallery images, exp/rand_perm_cam.mat.
 
     Returns:
-        For each (camera, identity) an int64 array (trials, n) of image numbers in 1..n; trial t
-        with s shots takes ``[t, :s]``. None when the dataset has no such file.
+        For each (camera, identity) pair, an int64 array of shape (trials, n) of image numbers in
+        1..n; trial t with s shots uses ``[t, :s]``. None if the dataset has no such file.
 
     Raises:
-        ValueError: the file is not a .mat file (version 5), or its content has another form.
+        ArgumentError: The file is not a .mat file (version 5), or has unexpected content.
         ImportError: scipy is not installed.
     """
     path = Path(root) / "exp" / "rand_perm_cam.mat"
@@ -126,7 +126,7 @@ def load_permutations(root: str | Path) -> dict[tuple[int, int], np.ndarray] | N
     if cameras.dtype != object or len(cameras) != 6:
         got = f"{len(cameras)} values of type {cameras.dtype}"
         requirement = "hold 6 cells, one per camera"
-        raise ArgumentError(NAME, str(path), requirement, got, "restore the file")
+        raise ArgumentError(NAME, str(path), requirement, got, "restore the original file")
     permutations = {}
     for camera, identities in enumerate(cameras, start=1):
         for identity, cell in enumerate(np.ravel(identities), start=1):
@@ -137,12 +137,12 @@ def load_permutations(root: str | Path) -> dict[tuple[int, int], np.ndarray] | N
 
 
 def check_lists(root: Path) -> list[str]:
-    """Images that are not read, and what is wrong with the official choice of gallery images."""
+    """Images that the reader ignores, and problems of the official selection of gallery images."""
     return [*_odd_names(root), *_differences(root)]
 
 
 def _odd_names(root: Path) -> list[str]:
-    """Images whose names are no numbers would silently be missing."""
+    """Images whose names are not numbers; the reader ignores them."""
     found = (path.relative_to(root) for path in root.glob("cam[1-6]/*/*") if is_image(path.name))
     odd = sorted(str(path) for path in found if not _IMAGE_NAME.fullmatch(path.name))
     if not odd:
@@ -163,17 +163,21 @@ def _differences(root: Path) -> list[str]:
             wrong.append(f"{folder} must have {trials.shape[1]} images, got {there}")
     if not wrong:
         return []
-    return [f"{NAME}: exp/rand_perm_cam.mat and the folders differ: {some(wrong)}"]
+    return [
+        f"{NAME}: exp/rand_perm_cam.mat and the folders differ: {some(wrong)}; restore the missing "
+        "images"
+    ]
 
 
 def _as_permutations(trials: np.ndarray, path: Path, camera: int, identity: int) -> np.ndarray:
-    """The (trials, n) cell as int64, each row a permutation of 1..n."""
+    """A cell of shape (trials, n) as int64; each row must be a permutation of 1..n."""
     numbers = np.arange(1, trials.shape[1] + 1)
     numeric = trials.ndim == 2 and trials.dtype.kind in "iuf"
     if not numeric or not (np.sort(trials, axis=1) == numbers).all():
         rows = f"each row of {path}, camera {camera}, identity {identity}"
         requirement = f"be a permutation of 1..{trials.shape[1]}"
-        raise ArgumentError(NAME, rows, requirement, "other values", "restore the file")
+        row = short(trials.ravel().tolist())
+        raise ArgumentError(NAME, rows, requirement, row, "restore the original file")
     return trials.astype(np.int64)
 
 
@@ -184,12 +188,12 @@ def _read_split(exp: Path, split: str) -> list[int]:
     if not mat.is_file():
         raise FileNotFoundError(
             f"{NAME}: exp must hold {text.name} or {mat.name}, got neither in {exp}; copy the exp "
-            "folder of the dataset"
+            "folder of the dataset again"
         )
     values = _read_variable(mat).tolist()
     if odd := [value for value in values if not _is_whole(value)]:
-        requirement = "hold identities, which are whole numbers"
-        raise ArgumentError(NAME, str(mat), requirement, repr(str(odd[0])), "restore the file")
+        requirement, got = "hold identities, i.e. integers >= 0", str(odd[0])[:80]
+        raise ArgumentError(NAME, str(mat), requirement, got, "restore the original file")
     return sorted({int(value) for value in values})
 
 
@@ -198,11 +202,11 @@ def _is_whole(value: Any) -> bool:
 
 
 def _read_variable(path: Path) -> np.ndarray:
-    """The values of the only variable of a .mat file."""
+    """The values of a .mat file that has a single variable."""
     content = read_mat(NAME, path)
     if len(content) != 1:
-        got = f"{len(content)} ({some(content)})"
-        raise ArgumentError(NAME, str(path), "hold one variable", got, "restore the file")
+        got, advice = f"{len(content)} ({some(content)})", "restore the original file"
+        raise ArgumentError(NAME, str(path), "hold one variable", got, advice)
     return np.ravel(next(iter(content.values())))
 
 
@@ -221,7 +225,7 @@ def _samples(root: Path, cameras: Iterable[int], identities: Iterable[int]) -> l
 
 
 def _image_names(folder: Path) -> list[str]:
-    """The sorted image names of one folder; none where the camera never saw the identity."""
+    """The sorted image names of a folder; empty if the camera never saw the identity."""
     try:
         names = sorted(name for name in os.listdir(folder) if _IMAGE_NAME.fullmatch(name))
     except FileNotFoundError:
@@ -229,25 +233,26 @@ def _image_names(folder: Path) -> list[str]:
     if not names:
         requirement = "hold images named 0001.jpg, 0002.jpg and so on"
         advice = "copy them again, or delete the folder if this camera never saw the identity"
-        raise ArgumentError(NAME, str(folder), requirement, "none", advice)
+        raise ArgumentError(NAME, str(folder), requirement, "no such image", advice)
     return names
 
 
 def _check_modalities(samples: Iterable[Sample], identities: Iterable[int]) -> None:
-    """Training draws every identity in both modalities, so each must have both."""
+    """Raise ArgumentError unless every training identity has images of both modalities."""
     if not identities:
-        raise ArgumentError(NAME, "train", "name at least one identity", "an empty list")
+        requirement, advice = "have at least one identity", "restore exp/train_id"
+        raise ArgumentError(NAME, "train", requirement, "an empty list", advice)
     seen = {(sample.identity, sample.modality) for sample in samples}
     for modality, kind in ((VISIBLE, "visible"), (INFRARED, "infrared")):
         without = sorted(i for i in identities if (i, modality) not in seen)
         if without:
             cameras = VISIBLE_CAMERAS if modality == VISIBLE else INFRARED_CAMERAS
-            got = f"none for {_some(without)} in cameras {', '.join(map(str, cameras))}"
-            advice = "copy their folders, or take them out of the training list in exp"
+            got = f"no images of {_some(without)} in cameras {', '.join(map(str, cameras))}"
+            advice = "copy their folders, or remove them from the training list in exp"
             requirement = f"have {kind} images"
             raise ArgumentError(NAME, "every training identity", requirement, got, advice)
 
 
 def _some(identities: list[int]) -> str:
-    """The first few of a list of identities, in words."""
+    """The first identities of a list, in words."""
     return f"{'identity' if len(identities) == 1 else 'identities'} {some(identities, 10)}"

@@ -1,4 +1,4 @@
-"""PKU VehicleID: vehicles from the front or from behind; no cameras are known.
+"""PKU VehicleID: vehicles from the front or from behind, without camera numbers.
 
     ROOT/image/<image>.jpg
     ROOT/train_test_split/{train_list,test_list_<size>}.txt     lines "image vehicle"
@@ -15,28 +15,29 @@ from reid_ext.data.readers.tree import check_folders, read_list
 from reid_ext.data.sample import Dataset, Sample
 
 NAME = "vehicleid"
-SIZES = (800, 1600, 2400, 3200, 6000, 13164)  # vehicles of the test lists
+SIZES = (800, 1600, 2400, 3200, 6000, 13164)  # numbers of vehicles in the test lists
 CAMERAS = (0,)
-_IMAGES = {800: 6_493, 1600: 13_377, 2400: 19_777}  # of the three lists that papers use
+_IMAGES = {800: 6_493, 1600: 13_377, 2400: 19_777}  # images of the three lists that papers report
 
 
 def read(root: str | Path, evaluate_on: str = "test", size: int = 800) -> Dataset:
     """Read the file lists of VehicleID.
 
     Args:
-        root: The folder that holds image and train_test_split.
-        evaluate_on: ``"test"``: a test list. ``"val"``: the last sixth of the training vehicles,
-            which are then not trained on.
-        size: How many vehicles the test list has, one of ``SIZES``; papers report 800 (small),
-            1600 (medium) and 2400 (large).
+        root: Folder that contains image and train_test_split.
+        evaluate_on: If ``"test"``, read a test list. If ``"val"``, hold out the last sixth of the
+            training vehicles for validation. Default: ``"test"``.
+        size: Number of vehicles in the test list, one of ``SIZES``. Papers report 800 (small), 1600
+            (medium) and 2400 (large). Default: 800.
 
     Returns:
-        Samples in the order of the lists. Query and gallery are both all images of the test list:
-        protocol ``"vehicleid"`` draws the gallery of each trial from them.
+        Samples in the order of the lists. Query and gallery both contain all images of the test
+        list; protocol ``"vehicleid"`` draws the gallery of each trial from them.
 
     Raises:
-        FileNotFoundError: a folder or a list is missing.
-        ValueError: another size, or a line that cannot be read.
+        FileNotFoundError: A folder or a list is missing.
+        ArgumentError: ``size`` is not one of ``SIZES``, a line of a list is invalid, or there are
+            fewer than 12 vehicles to hold out from.
     """
     choice(NAME, "evaluate_on", evaluate_on, EVALUATED)
     choice(NAME, "size", size, SIZES)
@@ -52,7 +53,7 @@ def read(root: str | Path, evaluate_on: str = "test", size: int = 800) -> Datase
 
 
 def expected(size: int = 800) -> Expected:
-    """13,164 vehicles to train on; test images where a source says."""
+    """Published counts; 13,164 training vehicles."""
     tested = Count(size, _IMAGES.get(size))
     return Expected(Count(13_164, None), tested, tested)
 

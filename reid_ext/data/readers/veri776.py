@@ -1,8 +1,8 @@
-"""VeRi-776: vehicles in twenty cameras, in three folders as Market-1501 has them.
+"""VeRi-776: vehicles in twenty cameras, in three folders like Market-1501.
 
     ROOT/{image_train,image_query,image_test}/<identity>_c<camera, 3 digits>_<frame>_<box>.jpg
-    ROOT/name_{train,query,test}.txt     the same names as lists, one a line; optional
-    ROOT/views.json                      only the embedded dataset: path below ROOT -> view
+    ROOT/name_{train,query,test}.txt     the same file names, one per line; optional
+    ROOT/views.json                      only in a synthetic dataset: path below ROOT -> view
 
 Source: Liu et al., ECCV 2016, and the file names of the dataset.
 """
@@ -29,15 +29,12 @@ NAME_LISTS = dict(
 
 
 def read(root: str | Path, evaluate_on: str = "test") -> Dataset:
-    """Read the file lists of VeRi-776, from its folders.
-
-    Arguments, order and errors: :func:`image_folders.read`.
-    """
+    """Read the folders of VeRi-776; see :func:`image_folders.read`."""
     return image_folders.read(LAYOUT, root, evaluate_on)
 
 
 def check_lists(root: Path) -> list[str]:
-    """Where the lists of names, as far as they are there, and the folders differ."""
+    """Differences between the folders and those lists of names that exist."""
     wrong = []
     for folder, name in NAME_LISTS.items():
         if not (root / name).is_file() or not (root / folder).is_dir():
@@ -48,12 +45,13 @@ def check_lists(root: Path) -> list[str]:
         for names, where, lacking in ((absent, name, folder), (unlisted, folder, name)):
             if names:
                 shown = some(sorted(names))
+                images = "1 image that is" if len(names) == 1 else f"{len(names)} images that are"
                 wrong.append(
-                    f"veri776: {where} has {len(names)} images that {lacking} lacks: {shown}"
+                    f"veri776: {where} has {images} missing in {lacking}: {shown}; copy both again"
                 )
     return wrong
 
 
 def expected() -> Expected:
-    """576 vehicles to train on, 200 to test."""
+    """Published counts: 576 training and 200 test vehicles."""
     return Expected(Count(576, 37_778), Count(200, 1_678), Count(200, 11_579))
