@@ -36,7 +36,7 @@ def test_columns_are_converted_to_one_form():
     "columns, message",
     [
         ({"cameras": [1, 2]}, r"cameras must have shape \(6,\), one for each row of features, got"),
-        ({"identities": [0.5] * 6}, "identities must be integers, got float64"),
+        ({"identities": [0.5] * 6}, "identities must be integers, .* got 0.5 in row 0"),
         ({"views": ["a"] * 6}, "views must be integers"),
         ({"times": [object()] * 6}, "times must hold integers, floats or text, got object"),
         ({"features": [1] * 6}, "multiple values"),

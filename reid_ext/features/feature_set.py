@@ -11,8 +11,10 @@ from torch import Tensor
 
 from reid_ext._runtime import arguments
 from reid_ext._runtime.arguments import ArgumentError, Array, Gallery
+from reid_ext.features.label_values import read_labels
 
 Column: TypeAlias = Tensor | np.ndarray  # int64 or float64 tensor; text as a NumPy array
+OF_WORDS = ("identities", "cameras", "clothes", "tracks")  # these columns may be given as text
 INTEGER_COLUMNS = ("identities", "cameras", "views", "modalities", "clothes", "tracks", "images")
 RESERVED = ("features", "source")
 LONGEST_TILE = 1 << 17  # with more rows, a tile of the product has fewer than 128 queries
@@ -318,7 +320,7 @@ def _read_column(
     function: str, argument: str, name: str, values: Any, rows: int | None, like: str
 ) -> Column:
     if name in INTEGER_COLUMNS:
-        column: Column = arguments.integers(function, argument, values)
+        column: Column = read_labels(function, argument, values, words=name in OF_WORDS)
     else:
         array = values if isinstance(values, Tensor) else np.asarray(values)
         if isinstance(array, np.ndarray) and array.dtype.kind in "US":

@@ -1,45 +1,35 @@
-"""Reads and writes feature files: ``.npz`` of this package, ``.mat`` and ``.npy`` of others.
+"""Reads and writes feature files: ``.npz`` of this package and the files of other programs.
 
 A ``.mat`` file of layumi's baseline holds query and gallery. The labels of an ``.npy`` file are in
 other files in the same folder. Code in a file is never executed: arrays of Python objects raise an
 error.
 """
 
+import difflib
 import json
-import math
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
 
 from reid_ext._runtime.arguments import ArgumentError
 from reid_ext._runtime.writing import whole_file
+from reid_ext.features import containers
+from reid_ext.features.containers import Arrays
+from reid_ext.features.names import IDENTITIES, NAMES
 
 if TYPE_CHECKING:
     from reid_ext.features.feature_set import FeatureSet
 
 FUNCTION = "FeatureSet.load"
 KIND = "be a feature file (.npz with features, identities and, for most protocols, cameras)"
-# The names in files of this package first, then those of other programs.
-NAMES = {
-    "features": ("features", "feature", "feat", "feats", "f"),
-    "identities": ("identities", "ids", "pids", "labels", "label"),
-    "cameras": ("cameras", "cams", "camids", "cam"),
-    "views": ("views", "view"),
-    "paths": ("paths", "path", "files"),
-    "modalities": ("modalities",),
-}
 SHORT = {"query": "query", "gallery": "gall"}  # the prefixes in files of AGW's code
-MOST_INFLATED = 100  # times the size in the file; real features compress less
-MAGIC = b"\x93NUMPY"  # the first bytes of an .npy file
-SMALL = 1 << 20  # in bytes; smaller arrays are exempt from MOST_INFLATED
-
-Arrays = Mapping[str, Callable[[], np.ndarray]]
+_KNOWN = tuple(word for words in NAMES.values() for word in words if len(word) > 4)
+SHOWN = 8  # names of arrays in an error
 
 
 class Contents(NamedTuple):
@@ -55,14 +45,14 @@ def read(path: Path, side: str | None, holds_both: bool) -> Contents:
     if not path.is_file():
         got = "a folder; name a file in it" if path.is_dir() else "a path that does not exist"
         raise FileNotFoundError(f"{FUNCTION}: {path} must be a feature file (.npz), got {got}")
-    reader = {".mat": _read_mat, ".npy": _read_npy}.get(path.suffix.lower(), _read_npz)
     prefixes = [f"{side}_", f"{SHORT[side]}_"] if side else []
     try:
-        arrays = reader(path)
+        arrays = containers.read(FUNCTION, path)
         found, used = _named(arrays, prefixes + ([] if holds_both else [""]))
-        if missing := sorted({"features", "identities"} - found.keys()):
+        if missing := sorted({"features", IDENTITIES} - found.keys()):
             of = f" of the {side}; pass two files" if holds_both else ""
-            raise ValueError(f"no {' and no '.join(missing)}{of}")
+            raise ValueError(f"no {' and no '.join(missing)}{of}{_held(arrays)}")
+        found["features"] = _matrix(found)
         if not any(key.startswith(tuple(prefixes)) for key in used):  # the file holds one side only
             found |= _further_columns(path, arrays, used, len(found["features"]))
         source = _source(arrays)
@@ -152,12 +142,34 @@ def load_pair(query: str | Path, gallery: str | Path | None) -> "tuple[FeatureSe
 def _named(arrays: Arrays, prefixes: Sequence[str]) -> tuple[dict[str, np.ndarray], set[str]]:
     """Return the known arrays with one of the prefixes, and their names in the file."""
     found, used = {}, set()
+    in_file = {key.lower(): key for key in arrays}
     for name, known in NAMES.items():
         keys = (prefix + word for prefix in prefixes for word in known)
-        if key := next((key for key in keys if key in arrays), None):
+        if key := next((in_file[key] for key in keys if key in in_file), None):
             found[name] = arrays[key]()
             used.add(key)
     return found, used
+
+
+def _held(arrays: Arrays) -> str:
+    """Return the names in a file as the end of an error."""
+    names = ", ".join(list(arrays)[:SHOWN]) + (", …" if len(arrays) > SHOWN else "")
+    return f" among {names}; name them features and identities" if arrays else ""
+
+
+def _matrix(found: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the features as (N, D); ValueError says what the array is instead."""
+    x, labels = found["features"], found[IDENTITIES]
+    if x.ndim > 2 and set(x.shape[2:]) == {1}:  # pooled to one value for each channel
+        x = x.reshape(x.shape[:2])
+    if x.dtype.kind == "f" and not x.dtype.isnative:
+        x = x.astype(x.dtype.newbyteorder("="))
+    if x.ndim == 2 and len(x) != len(labels) == x.shape[1]:
+        raise ValueError(f"features of shape {x.shape} for {len(labels)} labels; transpose them")
+    if x.dtype.kind in "iu":
+        advice = "convert them to float32, with the scale of the program that made them integers"
+        raise ValueError(f"features of {x.dtype}; {advice}")
+    return x
 
 
 def _further_columns(
@@ -176,6 +188,10 @@ def _further_columns(
     if left_out:
         words = f"{FUNCTION}: {path} holds arrays that are not columns of {rows} values"
         warnings.warn(f"{words}: {', '.join(left_out)}; they are ignored", stacklevel=4)
+    for key in columns:
+        if close := difflib.get_close_matches(key.lower(), _KNOWN, n=1, cutoff=0.8):
+            words = f"{FUNCTION}: {path} has the column {key}, which no protocol uses"
+            warnings.warn(f"{words}; did you mean {close[0]}?", stacklevel=4)
     return columns
 
 
@@ -189,84 +205,3 @@ def _source(arrays: Arrays) -> dict[str, Any]:
     if not isinstance(source, dict):
         raise ValueError("a source that is not a JSON object")
     return source
-
-
-def _read_npz(path: Path) -> Arrays:
-    _check_sizes(path)
-    if not zipfile.is_zipfile(path):  # NumPy would treat it as a pickle and advise to load that
-        with path.open("rb") as file:
-            one_array = file.read(len(MAGIC)) == MAGIC
-        raise ValueError("a single array" if one_array else "another or an incomplete file")
-    arrays = np.load(path, allow_pickle=False)
-    return {name: partial(arrays.__getitem__, name) for name in arrays.files}
-
-
-def _read_npy(path: Path) -> Arrays:
-    files = {"features": path}
-    for name in ("identities", "cameras"):
-        for word in NAMES[name]:
-            beside = path.with_name(f"{path.stem}_{word}.npy")
-            if beside.is_file():
-                files.setdefault(name, beside)
-    if "identities" not in files:
-        raise ValueError(f"features without {path.stem}_ids.npy in the same folder")
-    return {name: partial(np.load, file, allow_pickle=False) for name, file in files.items()}
-
-
-def _read_mat(path: Path) -> Arrays:
-    try:
-        from scipy.io import loadmat
-    except ImportError:
-        raise ImportError(
-            f'{path} needs SciPy, which is not installed; install it with pip install "scipy"'
-        ) from None
-    try:
-        arrays = loadmat(path)
-    except NotImplementedError:
-        raise ValueError(
-            "a MATLAB file of version 7.3; save it with -v7 or scipy.io.savemat"
-        ) from None
-    except MemoryError:
-        raise
-    except Exception as error:  # an error of SciPy, zlib, struct or others, depending on the file
-        raise ValueError(f"another or an incomplete file ({type(error).__name__})") from error
-
-    def column(name: str) -> np.ndarray:
-        array = np.asarray(arrays[name])
-        if array.dtype == object:
-            raise ValueError(f"{name} as cells; save a matrix of numbers")
-        is_features = name.split("_")[-1] in NAMES["features"]
-        return array if is_features else _vector(array)
-
-    return {name: partial(column, name) for name in arrays if not name.startswith("__")}
-
-
-def _vector(array: np.ndarray) -> np.ndarray:
-    """Return a MATLAB row or column as (N,), with whole numbers as integers."""
-    flat = array.reshape(-1) if array.ndim == 2 and 1 in array.shape else array
-    whole = flat.dtype.kind == "f" and bool((flat == np.round(flat)).all())
-    return flat.astype(np.int64) if whole else flat
-
-
-def _check_sizes(path: Path) -> None:
-    """Raise ValueError if an array is much larger than its data in the file."""
-    if not zipfile.is_zipfile(path):
-        return
-    with zipfile.ZipFile(path) as archive:
-        for info in archive.infolist():
-            if info.file_size > max(MOST_INFLATED * info.compress_size, SMALL):
-                raise ValueError(
-                    f"{info.filename} of {info.file_size} bytes, compressed to {info.compress_size}"
-                )
-            with archive.open(info) as entry:
-                shape, size = _declared(entry)
-            if size > info.file_size:
-                raise ValueError(f"{info.filename} with {info.file_size} bytes for shape {shape}")
-
-
-def _declared(entry: IO[bytes]) -> tuple[tuple[int, ...], int]:
-    """Return the shape in the header of an array, and its size in bytes."""
-    form = np.lib.format
-    old = form.read_magic(entry) == (1, 0)
-    shape, _, dtype = (form.read_array_header_1_0 if old else form.read_array_header_2_0)(entry)
-    return shape, 0 if dtype.hasobject else math.prod(shape) * dtype.itemsize
