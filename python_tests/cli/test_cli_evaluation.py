@@ -39,7 +39,7 @@ def test_evaluate_prints_a_table_and_json(run, files):
 @pytest.mark.parametrize(
     "content, message",
     [
-        (None, "must be a feature file (.npz), but there is none"),
+        (None, "must be a feature file (.npz), got a path that does not exist"),
         (b"no zip at all", "must be a feature file (.npz with features"),
         ({"features": np.ones((3, 2))}, "got no identities"),
         ({"features": np.ones(3), "identities": np.ones(3, int)}, "shape (N, D)"),
@@ -68,13 +68,13 @@ def test_invalid_files_are_named(content, message, run, files):
         (["--device", "banana"], 2, "this machine, got 'banana'; there is cpu"),
         (["--device", "meta"], 2, "this machine, got 'meta'; there is cpu"),
         (["--device", "cuda:-1"], 2, "this machine, got 'cuda:-1'; there is cpu"),
-        (["--k1", "4"], 2, "--k1 must come with --rerank, got 4 without it"),
+        (["--k1", "4"], 2, "--k1 must be left out without --rerank, got 4"),
         (["--rerank", "--k2", "0"], 2, "reid-ext evaluate: --k2 must be an integer >= 1"),
         (["--protocol", "imagenet"], 2, "invalid choice"),
         (["--max-rank", "0"], 2, "evaluate: --max-rank must be an integer >= 1, got 0"),
         (["--confidence", "--protocol", "cuhk03-classic"], 2, "--confidence must be left out with"),
         (["--report", "."], 2, "--report must end in .html"),
-        (["--name", "mine"], 2, "--name must come with --report, got mine without it"),
+        (["--name", "mine"], 2, "--name must be left out without --report, got mine"),
     ],
 )
 def test_wrong_use_has_its_own_status(flags, status, message, run, files):
@@ -137,7 +137,7 @@ def test_error_about_a_text_file_does_not_advise_pickle(content, run, files):
 
 def test_folder_instead_of_a_file_is_named_as_one(run, files):
     status, _, err = run("evaluate", files[0].parent, files[1])
-    assert status == 1 and "got a folder; name a file in it" in err
+    assert status == 1 and "got a folder; give a file in it" in err
 
 
 @pytest.mark.parametrize("seconds", ["-1", "nan", "inf"])
@@ -217,7 +217,7 @@ def test_help_has_a_group_for_the_settings_of_each_protocol(run):
         for setting in protocol.settings:
             assert f" --{setting.name} " in words or not setting.is_flag
     assert "settings of --protocol sysu-mm01 (SYSU-MM01): --mode {all,indoor}" in words
-    assert "random galleries to draw; of sysu-mm01, llcm, vehicleid (default: 10)" in words
+    assert "random galleries to draw, for sysu-mm01, llcm, vehicleid (default: 10)" in words
 
 
 def test_a_new_protocol_is_reached_without_other_changes(run, files, monkeypatch):

@@ -202,7 +202,7 @@ def test_checkpoint_that_would_run_code_is_refused(run, root, tmp_path):
         (["--split", "trial"], "--split must be KEY=VALUE"),
         (["--split", "fold=1"], "extract: regdb must be given only"),
         (["--device", "toaster"], "--device must be one of this machine"),
-        (["--weights", "none"], "--weights must come with timm:NAME"),
+        (["--weights", "none"], "--weights must be left out unless CHECKPOINT is timm:NAME"),
     ],
 )
 def test_wrong_use_is_status_2(flags, message, run, trained, root, tmp_path):

@@ -75,7 +75,7 @@ def test_metric_without_effect_is_an_error(run, files):
 def test_rerank_does_not_overwrite_what_it_reads(side, run, files):
     before = files[side].read_bytes()
     status, _, err = run("rerank", *files, "--out", files[side])
-    assert status == 2 and f"--out must not be a file that is read, got {files[side]}" in err
+    assert status == 2 and f"--out must not be an input file, got {files[side]}" in err
     assert files[side].read_bytes() == before
 
 

@@ -9,6 +9,7 @@ import pytest
 from reid_ext import training
 from reid_ext._runtime.arguments import ArgumentError
 from reid_ext.training import RunOptions, command_line, read_config, write_config
+from reid_ext.training.options import default_of
 from reid_ext.training.setups import SETUPS
 
 ROOT = Path(__file__).parents[2]
@@ -100,7 +101,7 @@ def test_invalid_value_raises_and_names_the_option(option, value, message):
     [
         (
             {"dataset": "market1501", "epochs": 2, "settings": {"iterations": 3}},
-            "epochs must be left out where settings has iterations, got 2 and iterations=3",
+            "epochs must be left out if settings has iterations, got 2 and iterations=3",
         ),
         ({"dataset": "regdb", "by_viewpoint": True}, "by_viewpoint must be False for regdb"),
         ({"dataset": "regdb", "split": {"trials": 1}}, "trials must be a non-empty list, got 1"),
@@ -126,7 +127,8 @@ def row(item):
     name, metavar = item.name, item.metadata.get("metavar", "")
     flag = {"dataset": "the script", "split": "flags of the script", "settings": "`--set`"}
     shown = flag.get(name, f"`--{name.replace('_', '-')}{f' {metavar}' if metavar else ''}`")
-    return f"| `{name}` | {shown} | {item.metadata['help']} |"
+    default = default_of(name) or "required"
+    return f"| `{name}` | {shown} | {item.metadata['help']} | {default} |"
 
 
 @pytest.mark.parametrize("item", fields(RunOptions), ids=lambda item: item.name)

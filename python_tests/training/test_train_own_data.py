@@ -130,7 +130,7 @@ def test_explicit_iterations_are_not_scaled_and_missing_views_are_reported(peopl
     assert "Schedule: 3 iterations; warm-up 1; " in done.stdout
     assert "warning: the loss va needs view labels, and no training image has one" in done.stderr
     done = run("folders", tmp_path, *flags, "--epochs", 2, *SMALL)
-    assert "--epochs must be left out where settings has iterations" in done.stderr
+    assert "--epochs must be left out if settings has iterations" in done.stderr
 
 
 def test_angles_without_matplotlib_are_refused_before_the_work(people, tmp_path, monkeypatch):

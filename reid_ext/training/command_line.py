@@ -28,7 +28,7 @@ from reid_ext.training.setups import SETUPS, Setup, SplitOption
 INTERRUPTED = 130  # exit status, as a shell reports Ctrl-C
 _NO_FLAG = ("dataset", "split")  # each script has one dataset; each split option has a flag
 _OF_ONE_GALLERY = ("by_viewpoint",)
-_CONFIG = "options of a run in a TOML file, such as OUT/config.toml; flags take precedence"
+_CONFIG = "TOML file with options, such as OUT/config.toml, over which flags take precedence"
 
 
 def main(description: str, dataset: str) -> None:
@@ -158,7 +158,7 @@ def _parser(description: str, setup: Setup) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
     )
-    parser.add_argument("--config", metavar="FILE", help=_CONFIG)
+    parser.add_argument("--config", metavar="FILE", help=_with_default(_CONFIG, "none"))
     hints = get_type_hints(RunOptions)
     for group in GROUPS:
         flags = parser.add_argument_group(group)
@@ -167,7 +167,10 @@ def _parser(description: str, setup: Setup) -> argparse.ArgumentParser:
                 item.name in _OF_ONE_GALLERY and not setup.one_gallery
             )
             if item.metadata["group"] == group and not left_out:
-                flags.add_argument(_flag(item.name), **_keywords(item, hints[item.name]))
+                keywords = _keywords(item, hints[item.name])
+                if item.name == "data" and setup.synthetic_recipe is None:
+                    keywords["help"] = f"{setup.data_is} (required)"
+                flags.add_argument(_flag(item.name), **keywords)
         if group == "data":
             for name, option in setup.split.items():
                 flags.add_argument(_flag(name), **_keywords_of_split(option))
@@ -176,7 +179,10 @@ def _parser(description: str, setup: Setup) -> argparse.ArgumentParser:
 
 def _keywords(item: Field, hint: Any) -> dict[str, Any]:
     """The arguments of ``add_argument`` for an option; ``RunOptions`` checks the values."""
-    help = _with_default(item.metadata["help"], default_of(item.name))
+    help = item.metadata["help"]
+    if "choices" in item.metadata and "metavar" in item.metadata:  # too many for the usage line
+        help = f"{help}: {', '.join(item.metadata['choices'])}"
+    help = _with_default(help, default_of(item.name))
     keywords: dict[str, Any] = {"dest": item.name, "help": help}
     kinds = get_args(hint) or (hint,)
     if hint is bool:
@@ -196,7 +202,7 @@ def _keywords(item: Field, hint: Any) -> dict[str, Any]:
 
 
 def _keywords_of_split(option: SplitOption) -> dict[str, Any]:
-    keywords: dict[str, Any] = {"help": _with_default(option.help, option.default)}
+    keywords: dict[str, Any] = {"help": _with_default(option.help, option.unset or option.default)}
     if option.metavar is not None:
         keywords["metavar"] = option.metavar
     if option.choices is not None:
@@ -207,8 +213,7 @@ def _keywords_of_split(option: SplitOption) -> dict[str, Any]:
 
 
 def _with_default(help: str, default: Any) -> str:
-    shown = default is not None and default is not False and default != "" and default != {}
-    return (f"{help} (default: {default})" if shown else help).replace("%", "%%")
+    return f"{help} (default: {default})".replace("%", "%%")
 
 
 def _reader(kind: Callable[[str], Any]) -> Callable[[str], Any]:

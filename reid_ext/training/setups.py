@@ -32,6 +32,7 @@ class SplitOption:
     choices: tuple[Any, ...] | None = None  # None: any string
     several: bool = False  # whether the value is a list of choices
     metavar: str | None = None
+    unset: str | None = None  # what the default does, in words; None: the default itself
 
 
 class Sized(NamedTuple):
@@ -145,10 +146,11 @@ _ALL = (
         split={
             "trials": SplitOption(
                 None,
-                "trials to train and average; default: all ten of the real dataset, the first of "
-                "the synthetic one",
+                "trials to train and average, from 1 to 10",
                 data.regdb.TRIALS,
                 several=True,
+                metavar="N",
+                unset="all trials of the real dataset, trial 1 of the synthetic one",
             )
         },
         trials=data.regdb.TRIALS,
@@ -174,7 +176,7 @@ _ALL = (
         "vehicleid",
         _always(replace(VERI776, name="vehicleid"), images=37_778),
         data_is="the folder of VehicleID",
-        split={"size": SplitOption(800, "vehicles of the test list", data.vehicleid.SIZES)},
+        split={"size": SplitOption(800, "vehicles in the test list", data.vehicleid.SIZES)},
         read=_read_vehicleid,
     ),
     Setup(
@@ -186,8 +188,9 @@ _ALL = (
         split={
             "camera": SplitOption(
                 "",
-                "regular expression whose group is the camera in a file name; for folders",
+                "regular expression whose group is the camera in a file name, for folders",
                 metavar="REGEX",
+                unset="no camera",
             )
         },
         read=_read_own_images,

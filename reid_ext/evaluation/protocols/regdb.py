@@ -68,7 +68,7 @@ PROTOCOL = RegDB(
         Setting(
             "direction",
             None,
-            "modality of queries and gallery; without it, as the files say",
+            "modality of queries and gallery (default: as in the files)",
             DIRECTIONS,
         ),
         Setting(
