@@ -188,7 +188,7 @@ def test_checkpoint_that_would_run_code_is_refused(run, root, tmp_path):
 
     torch.save({"format": checkpoint.FORMAT, "model": Bad()}, tmp_path / "bad.pt")
     status, _, err = run("extract", tmp_path / "bad.pt", "regdb", root, "--out", tmp_path)
-    assert status == 1 and "must be a whole checkpoint" in err
+    assert status == 1 and "must be a complete checkpoint" in err
     assert not (tmp_path / "ran").exists()
 
 

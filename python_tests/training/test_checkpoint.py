@@ -136,7 +136,9 @@ def straight(tmp_path):
 @pytest.mark.parametrize("after, workers", [(1, 0), (3, 0), (4, 0), (5, 0), (3, 1)])
 def test_stopped_and_resumed_has_the_same_bits(after, workers, straight, tmp_path):
     path = tmp_path / "stopped.pt"
-    with pytest.raises(KeyboardInterrupt, match=f"after iteration {after} of 6; .*stopped.pt"):
+    with pytest.raises(
+        KeyboardInterrupt, match=f"after iteration {after} of 6; resume from .*stopped.pt"
+    ):
         Run(path, stop_after=after, workers=workers)
     assert content(path)["iteration"] == after
     resumed = Run(path, resume=True, torch_seed=1, workers=workers)
@@ -236,7 +238,7 @@ def with_code(path):
 @pytest.mark.parametrize("spoil", [cut, emptied, damaged, with_code])
 def test_broken_checkpoint_is_refused(spoil, straight):
     spoil(straight)
-    with pytest.raises(ValueError, match=r"whole checkpoint, got .*straight.pt, .*train again"):
+    with pytest.raises(ValueError, match=r"complete checkpoint, got .*straight.pt, .*train again"):
         Run(straight, resume=True)
 
 
@@ -256,7 +258,7 @@ def lacking_a_part(state):
     "change, message",
     [
         (foreign, "checkpoint of reid_ext"),
-        (of_another_version, f"version {VERSION}, got .* with 99"),
+        (of_another_version, f"version {VERSION}, got .* with version 99"),
         (lacking_a_part, "must hold optimizer"),
     ],
 )

@@ -57,7 +57,7 @@ def test_run_returns_the_metrics_that_it_writes(market, tmp_path, monkeypatch, c
 
 def test_run_raises_for_data_that_is_missing():
     with pytest.raises(
-        ArgumentError, match="run: data must be the folder of LLCM, got None; there"
+        ArgumentError, match="run: data must be the folder of LLCM, got None; the package has no"
     ):
         run(RunOptions(dataset="llcm", **SHORT))
 
@@ -65,7 +65,7 @@ def test_run_raises_for_data_that_is_missing():
 def test_run_raises_for_an_output_folder_that_cannot_be_made(market, tmp_path):
     (tmp_path / "file").touch()
     options = {**SHORT, "out": tmp_path / "file" / "out"}
-    with pytest.raises(ArgumentError, match="run: out must be a folder that can be written, got"):
+    with pytest.raises(ArgumentError, match="run: out must be a writable folder, got"):
         run(RunOptions(dataset="market1501", data=market, **options))
 
 

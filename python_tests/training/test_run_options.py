@@ -193,7 +193,7 @@ def test_flags_take_precedence_over_the_config_file(tmp_path):
         ('epochs = "3"', "--config .*config.toml: epochs must be an integer >= 1, got '3'"),
         ("settings = 3", "--config .*: settings must be a table"),
         ("[settings]\nflip = 2", "--config .*: settings.flip must be in"),
-        ('dataset = "regdb"', "must be a file of a run on market1501, got .* of a run on regdb"),
+        ('dataset = "regdb"', "must be the file of a run on market1501, got .* of a run on regdb"),
     ],
 )
 def test_wrong_config_file_ends_with_1(content, message, tmp_path, capsys):

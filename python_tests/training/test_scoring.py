@@ -85,7 +85,7 @@ def test_draw_shows_the_order_that_was_scored(metric, dataset, features, tmp_pat
 
 def test_by_viewpoint_needs_view_labels(dataset, features, tmp_path):
     job = job_of(dataset, tmp_path, by_viewpoint=True)
-    message = "by_viewpoint must be used with test images that have view labels, got none"
+    message = "by_viewpoint must be used with test images that have view labels, got no labels"
     with pytest.raises(ArgumentError, match=message):
         scoring.rank(job, *sets(dataset, features))
     samples = dataset.query + dataset.gallery

@@ -72,10 +72,10 @@ def test_resume_of_a_finished_run_trains_nothing_and_gives_the_same(finished, fo
     "flags, message",
     [
         (["--data", "nowhere"], "root must be the folder of the dataset, got nowhere"),
-        (["--quick", "--resume", "--out", "new"], "new/checkpoint.pt, which is not there"),
+        (["--quick", "--resume", "--out", "new"], "new/checkpoint.pt, which does not exist"),
         (
             ["--quick", "--batch", "99x4"],
-            "--batch must have at most 32 identities, those of the training set, got 99x4",
+            "--batch must have at most 32 identities, as many as the training set, got 99x4",
         ),
     ],
 )

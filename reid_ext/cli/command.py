@@ -47,7 +47,7 @@ class Result(NamedTuple):
 
 
 class WrongUse(ValueError):
-    """The command line itself is invalid, whatever the data: exit status 2."""
+    """The command line itself is invalid, for every dataset: exit status 2."""
 
 
 @contextmanager

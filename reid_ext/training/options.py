@@ -1,11 +1,11 @@
-"""All options of a training run, with their defaults and their meaning, in one place.
+"""``RunOptions``: all options of a training run with their meaning and defaults.
 
-The command line, the configuration file and the documentation read them from ``RunOptions``.
+The command line, the configuration file and the documentation use these definitions.
 """
 
 # ruff: noqa: RUF009  (the functions called in the defaults return dataclasses.field)
 
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -294,15 +294,22 @@ def _described_options() -> str:
     lines = []
     for item in fields(RunOptions):
         text = item.metadata["help"]
-        default = default_of(item.name)
-        shown = f" Default: {default}." if default else " Required."
-        lines.append(f"        {item.name}: {text[0].upper()}{text[1:]}.{shown}")
-    return "\n    Attributes:\n" + "\n".join(lines) + f"\n{_RAISES_AND_EXAMPLES}"
+        shown = "Required." if item.name == "dataset" else _default_in_python(item)
+        lines.append(f"        {item.name}: {text[0].upper()}{text[1:]}. {shown}")
+    return "\n\n    Attributes:\n" + "\n".join(lines) + f"\n{_RAISES_AND_EXAMPLES}"
+
+
+def _default_in_python(item: Field) -> str:
+    unset = item.metadata["unset"]
+    if unset in (None, "none"):
+        value = item.default_factory() if callable(item.default_factory) else item.default
+        return f"Default: {value!r}."
+    return f"Default: None, {unset}."
 
 
 _RAISES_AND_EXAMPLES = """
     Raises:
-        ArgumentError: A value is invalid, or two options exclude each other.
+        ArgumentError: a value is invalid, or two options exclude each other.
 
     Examples:
         >>> from reid_ext.training import RunOptions
@@ -315,4 +322,4 @@ _RAISES_AND_EXAMPLES = """
         ...     print(error)
         RunOptions: seed must be an integer >= 0, got -1
     """
-RunOptions.__doc__ = f"{RunOptions.__doc__}{_described_options()}"
+RunOptions.__doc__ = f"{(RunOptions.__doc__ or '').rstrip()}{_described_options()}"

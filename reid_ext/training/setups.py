@@ -1,6 +1,6 @@
-"""What a training run takes from its dataset: recipe, ways to read it, and how it is evaluated.
+"""The setups of the datasets: recipe, reader and evaluation of each.
 
-Everything that differs from dataset to dataset is in the ``Setup`` of that dataset.
+All differences between the datasets are in these setups.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ from reid_ext.training.recipe import (
 
 @dataclass(frozen=True)
 class SplitOption:
-    """An option of a dataset's reader, such as the trial; a flag of its training script."""
+    """An option of the reader of a dataset, such as the trial, and a flag of its script."""
 
     default: Any
     help: str
@@ -36,28 +36,31 @@ class SplitOption:
 
 
 class Sized(NamedTuple):
-    """A recipe, and the number of training images that its length is meant for."""
+    """A recipe, and the number of training images for which its length is meant."""
 
     recipe: Recipe
-    images: int | None = None  # None: the length is the same for every number of images
+    images: int | None = None  # None: the length does not depend on the number of images
 
 
 @dataclass(frozen=True)
 class Setup:
-    """A dataset as a training run sees it.
+    """Recipe, reader and evaluation of a dataset.
 
     Attributes:
-        dataset: Name in ``data.load``, and in ``data.synthesize`` where there is a layout.
+        dataset: Name in ``data.load`` and, if the package can render the layout, in
+            ``data.synthesize``.
         short_name: First part of the name of the default output folder.
-        recipe: Chooses the recipe for the real dataset, by the samples that were read.
-        protocol: Names the protocol, by the samples that were read.
-        settings: Settings of the protocol, by the dataset's folder and the trial.
-        synthetic_recipe: For the built-in synthetic dataset; None if none has this layout.
-        data_is: What ``data`` must be.
+        recipe: Returns the recipe for the samples of the real dataset.
+        synthetic_recipe: Recipe for the synthetic dataset. Default: None, there is no synthetic
+            dataset in this layout.
+        protocol: Returns the name of the protocol for the samples.
+        settings: Returns the settings of the protocol for the folder and the trial.
+        data_is: Description of ``data`` for error messages and help.
         split: Options that are passed to ``read``.
-        read: Reads the dataset: root, evaluate_on and the split options.
-        trials: All trials, if each divides the identities anew and trains a model of its own.
-        one_gallery: Whether all queries search one gallery, so ``by_viewpoint`` is available.
+        read: Reads the dataset from root, evaluate_on and the split options. Default: None,
+            ``data.load`` reads it.
+        trials: All trials, if each trial divides the identities anew and trains its own model.
+        one_gallery: Whether all queries search one gallery, so that ``by_viewpoint`` is available.
     """
 
     dataset: str
@@ -97,7 +100,7 @@ def _one_gallery(
 
 
 def _sysu_settings(root: Path, trial: int | None) -> dict[str, Any]:
-    """The official draw of the galleries, where the dataset has its files."""
+    """The official draw of the galleries, if the dataset has the files of it."""
     return {"permutations": data.sysu.load_permutations(root)}
 
 
@@ -106,7 +109,7 @@ def _regdb_settings(root: Path, trial: int | None) -> dict[str, Any]:
 
 
 def _read_vehicleid(root: Path, **split: Any) -> data.Dataset:
-    """Its galleries are drawn from the test images, all of which are listed as queries."""
+    """VehicleID with all test images as queries, from which the protocol draws the galleries."""
     return data.load("vehicleid", root, **split)._replace(gallery=[])
 
 
@@ -123,7 +126,7 @@ def _own_recipe(dataset: data.Dataset) -> Sized:
 
 
 def _own_protocol(dataset: data.Dataset) -> str:
-    """Images of the query's camera are junk if the images come from more than one camera."""
+    """The protocol with junk by camera if the images come from several cameras."""
     cameras = {sample.camera for sample in [*dataset.query, *dataset.gallery]}
     return "dukemtmc-reid" if len(cameras) > 1 else "generic"
 
@@ -158,7 +161,7 @@ _ALL = (
     Setup(
         "llcm",
         "llcm",
-        _always(replace(SYSU, name="llcm")),  # it has the same two modalities
+        _always(replace(SYSU, name="llcm")),  # LLCM has the same two modalities
         data_is="the folder of LLCM",
     ),
     _one_gallery("market1501", "market1501", MARKET1501),
