@@ -66,7 +66,7 @@ def test_every_run_is_of_a_script_that_is_there_and_takes_its_flags(tmp_path):
     [
         (["expatt"], "TABLE must be one of expat, "),
         (["--data", "market1501"], "--data must be NAME=ROOT"),
-        (["--data", "viper=x"], "NAME of dukemtmc, market1501"),
+        (["--data", "viper=x"], "NAME one of dukemtmc, market1501"),
     ],
 )
 def test_wrong_use_ends_with_2(flags, message, tmp_path):

@@ -69,7 +69,7 @@ def parse(*arguments, dataset="market1501"):
         ("fraction", "half", "must be a finite number > 0 and <= 1, got 'half'"),
         ("fraction_of", "cameras", "must be one of 'identities', 'images', got 'cameras'"),
         ("quick", 1, "must be True or False, got 1"),
-        ("quick", None, "must be True or False, got None"),
+        ("quick", None, "must be True or False, got "),
         ("backbone", "", "must be a non-empty string, got ''"),
         ("loss", "best", "must be one of 'softmax', .* got 'best'"),
         ("settings", ["iterations=3"], "must be a dict with strings as keys, got "),

@@ -119,17 +119,17 @@ def test_parts_of_an_image_together(tmp_path):
         trained = json.loads((tmp_path / part / "metrics.json").read_text())["rank1"]
         assert rank1[part] == pytest.approx(100 * trained, abs=5)  # there bfloat16, here float32
     done = run("ensemble.py", tmp_path, "top", "nowhere")
-    assert done.returncode == 1 and "RUN must be the folder" in done.stderr
+    assert done.returncode == 1 and "RUN must be the output folder" in done.stderr
 
 
 @pytest.mark.parametrize(
     "metrics, message",
     [
-        ("x", "RUN must be the folder of a training, got odd whose metrics.json is of something"),
-        ("{}", "RUN must be the folder of a training, got odd whose metrics.json is of something"),
+        ("x", "RUN must be the output folder of a training, got odd whose metrics.json has"),
+        ("{}", "RUN must be the output folder of a training, got odd whose metrics.json has"),
         (
             '{"dataset": "sysu-mm01 x", "settings": {}}',
-            "RUN must be of one of the datasets market1501, dukemtmc-reid, ",
+            "RUN must be a run on one of market1501, dukemtmc-reid, ",
         ),
     ],
 )

@@ -71,7 +71,7 @@ def write_config(options: RunOptions, path: str | Path) -> None:
     Paths are made absolute. ``resume`` is left out, because it belongs to one call.
 
     Args:
-        options: Options to write. Those that are None are left out.
+        options: Options to write. An option whose value is None is left out.
         path: File to write. It is complete or unchanged.
 
     Examples:

@@ -37,7 +37,7 @@ class Outcome(NamedTuple):
         iterations: Iterations of this call, 0 if the resumed run was finished.
         seconds: Duration of the whole training, including earlier calls.
         images_per_second: Training images per second in this call.
-        losses: Loss values of the last report by their names, unweighted.
+        losses: Unweighted loss values of the last report, with the names of the terms as keys.
         seconds_of_call: Duration of this call. Default: 0.
 
     Examples:

@@ -195,7 +195,7 @@ OBJECTIVES: dict[str, Method] = {
 
 
 class Losses(NamedTuple):
-    """The value to minimise, and the unweighted, detached parts by their names."""
+    """The value to minimise, and the unweighted, detached value of each term."""
 
     total: Tensor
     parts: dict[str, Tensor]

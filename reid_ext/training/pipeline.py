@@ -74,8 +74,8 @@ def run(options: RunOptions) -> dict[str, Any]:
         >>> try:
         ...     run(RunOptions(dataset="llcm", device="cpu"))
         ... except ValueError as error:
-        ...     print(str(error).partition(";")[0])
-        run: data must be the folder of LLCM, got None
+        ...     print(str(error).partition(", got")[0])
+        run: data must be the folder of LLCM
     """
     start = time.perf_counter()
     rankings: dict[str, list[Ranking]] = {}
