@@ -1,7 +1,7 @@
 """Evaluate several networks together by concatenating their features.
 
-    for part in whole top middle bottom; do
-      python examples/train_market1501.py --set part=$part --out runs/$part
+    for p in whole top middle bottom; do
+      python examples/train_market1501.py --loss va --set part=$p --out runs/$p
     done
     python examples/ensemble.py runs/whole runs/top runs/middle runs/bottom
 

@@ -134,7 +134,7 @@ def straight(tmp_path):
 
 # an epoch has 4 iterations
 @pytest.mark.parametrize("after, workers", [(1, 0), (3, 0), (4, 0), (5, 0), (3, 1)])
-def test_stopped_and_resumed_has_the_same_bits(after, workers, straight, tmp_path):
+def test_resumed_run_has_the_same_bits(after, workers, straight, tmp_path):
     path = tmp_path / "stopped.pt"
     with pytest.raises(
         KeyboardInterrupt, match=f"after iteration {after} of 6; resume from .*stopped.pt"
@@ -146,7 +146,7 @@ def test_stopped_and_resumed_has_the_same_bits(after, workers, straight, tmp_pat
     assert_same(content(path), content(straight))
 
 
-def test_resume_counts_the_time_of_the_whole_training(tmp_path):
+def test_resume_counts_the_time_of_all_calls(tmp_path):
     path = tmp_path / "stopped.pt"
     with pytest.raises(KeyboardInterrupt):
         Run(path, stop_after=3)
@@ -160,7 +160,7 @@ def test_resume_counts_the_time_of_the_whole_training(tmp_path):
 
 
 @pytest.mark.parametrize("objective", ["expat_center", "va"])
-def test_what_a_loss_learns_is_resumed_too(objective, tmp_path):
+def test_resume_restores_the_parameters_of_a_loss(objective, tmp_path):
     Run(tmp_path / "straight.pt", objective=objective)
     with pytest.raises(KeyboardInterrupt):
         Run(tmp_path / "stopped.pt", objective=objective, stop_after=4)
@@ -174,18 +174,18 @@ def test_resume_of_a_finished_run_does_nothing(straight):
     assert straight.stat().st_mtime_ns == before
 
 
-def test_stopped_before_the_first_iteration_keeps_the_old_checkpoint(straight):
+def test_stop_before_first_iteration_keeps_the_checkpoint(straight):
     before = straight.read_bytes()
     with pytest.raises(KeyboardInterrupt, match=r"after iteration 0 of 6$"):
         Run(straight, stop_after=0)
     assert straight.read_bytes() == before
 
 
-def test_leaves_no_other_file(straight):
+def test_save_leaves_no_other_file(straight):
     assert [p.name for p in straight.parent.iterdir()] == ["straight.pt"]
 
 
-def test_failed_write_keeps_the_old_file_and_leaves_no_other(straight, monkeypatch):
+def test_failed_write_keeps_the_old_file(straight, monkeypatch):
     before = straight.read_bytes()
 
     def half(value, file):
@@ -199,19 +199,19 @@ def test_failed_write_keeps_the_old_file_and_leaves_no_other(straight, monkeypat
     assert list(straight.parent.iterdir()) == [straight]
 
 
-def test_model_of_a_checkpoint(straight):
+def test_load_model_loads_the_parameters(straight):
     model = models.TwoStream("small", IDENTITIES)
     settings = training.load_model(straight, model)
     assert settings["objective"] == "expat" and settings["name"] == "embedded"
     assert_same(dict(model.state_dict()), dict(content(straight)["model"]))
 
 
-def test_model_of_other_shape_is_refused(straight):
+def test_load_model_raises_for_another_shape(straight):
     with pytest.raises(ValueError, match=r"parameters of this model.*classifier.weight"):
         training.load_model(straight, models.TwoStream("small", IDENTITIES + 1))
 
 
-def test_missing_checkpoint(tmp_path):
+def test_resume_raises_for_a_missing_checkpoint(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"path must be a file, got .*none.pt"):
         Run(tmp_path / "none.pt", resume=True)
 
@@ -236,7 +236,7 @@ def with_code(path):
 
 
 @pytest.mark.parametrize("spoil", [cut, emptied, damaged, with_code])
-def test_broken_checkpoint_is_refused(spoil, straight):
+def test_resume_raises_for_a_damaged_checkpoint(spoil, straight):
     spoil(straight)
     with pytest.raises(ValueError, match=r"complete checkpoint, got .*straight.pt, .*train again"):
         Run(straight, resume=True)
@@ -262,7 +262,7 @@ def lacking_a_part(state):
         (lacking_a_part, "must hold optimizer"),
     ],
 )
-def test_foreign_checkpoint_is_refused(change, message, straight):
+def test_read_checkpoint_raises_for_foreign_content(change, message, straight):
     torch.save(change(content(straight)), straight)
     with pytest.raises(ValueError, match=message):
         read_checkpoint(straight)
@@ -278,6 +278,6 @@ def test_foreign_checkpoint_is_refused(change, message, straight):
         ({"identities": 9}, "parameters of this model"),
     ],
 )
-def test_resume_with_other_settings_is_refused(keywords, message, straight):
+def test_resume_raises_for_other_settings(keywords, message, straight):
     with pytest.raises(ValueError, match=message):
         Run(straight, resume=True, **keywords)

@@ -45,7 +45,7 @@ def uninterrupted(tmp_path_factory):
     return weights(out)
 
 
-def test_killed_worker_is_restarted_from_the_last_checkpoint(uninterrupted, tmp_path):
+def test_torchrun_restarts_killed_worker_from_last_checkpoint(uninterrupted, tmp_path):
     done = run(tmp_path, 2, "--fail", "kill", restarts=1)
     assert done.returncode == 0, done.stderr
     assert "Signal 9 (SIGKILL)" in done.stderr or "exitcode: -9" in done.stderr
@@ -56,7 +56,7 @@ def test_killed_worker_is_restarted_from_the_last_checkpoint(uninterrupted, tmp_
     assert all(torch.equal(got[name], uninterrupted[name]) for name in got)
 
 
-def test_raising_process_stops_all_and_another_number_resumes(uninterrupted, tmp_path):
+def test_run_resumes_with_other_process_count_after_error(uninterrupted, tmp_path):
     done = run(tmp_path, 2, "--fail", "raise")
     assert done.returncode == 1
     assert "RuntimeError: the second process has had enough" in done.stderr
@@ -77,7 +77,7 @@ def test_hanging_process_stops_all_at_the_timeout(tmp_path):
     assert iteration(tmp_path) == squares_in_processes.SAVE_EVERY
 
 
-def test_script_goes_on_by_itself_only_when_restarted(monkeypatch, tmp_path):
+def test_is_under_way_is_true_only_after_a_restart(monkeypatch, tmp_path):
     checkpoint = tmp_path / "checkpoint.pt"
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
     assert not is_under_way(checkpoint)  # it died before the first one

@@ -14,7 +14,7 @@ BESIDES = {"examples/train_sysu.py", "training/command_line.py", "csrc/expat/exp
 
 
 @pytest.mark.slow
-def test_training_passes_at_most_eight_files_to_the_kernel(tmp_path, monkeypatch):
+def test_training_step_passes_at_most_eight_files(tmp_path, monkeypatch):
     monkeypatch.setenv("REID_EXT_CACHE", str(tmp_path / "cache"))
     op, passed = ops.expat_loss, set()
 

@@ -86,7 +86,7 @@ def parse(*arguments, dataset="market1501"):
         ("split", {"trial": 1}, "split must name options of the dataset's reader, got 'trial'"),
     ],
 )
-def test_invalid_value_raises_and_names_the_option(option, value, message):
+def test_run_options_name_the_option_of_an_invalid_value(option, value, message):
     given = {"dataset": "market1501", option: value}
     if message is None:
         RunOptions(**given)
@@ -109,12 +109,12 @@ def test_invalid_value_raises_and_names_the_option(option, value, message):
         ({"dataset": "folders", "split": {"camera": 3}}, "camera must be a string, got 3"),
     ],
 )
-def test_options_that_exclude_each_other_raise(options, message):
+def test_run_options_raise_when_options_conflict(options, message):
     with pytest.raises(ArgumentError, match=message):
         RunOptions(**options)
 
 
-def test_options_are_frozen_and_plain():
+def test_run_options_are_frozen_and_plain():
     options = RunOptions(dataset="market1501", data="x", batch=[8, 4], settings={"size": [9, 3]})
     assert options.data == Path("x") and options.batch == (8, 4)
     assert options.settings == {"size": (9, 3)} and options.loss == "expat"
@@ -137,7 +137,7 @@ def test_every_option_is_documented(item):
     assert row(item) in (ROOT / "docs" / "training.md").read_text().splitlines()
 
 
-def test_training_package_knows_no_namespace():
+def test_training_package_uses_no_argparse_namespace():
     for path in (ROOT / "reid_ext" / "training").rglob("*.py"):
         assert "Namespace" not in path.read_text(), path
 
@@ -148,11 +148,11 @@ def test_every_flag_fills_its_option():
 
 
 @pytest.mark.parametrize("dataset", SETUPS)
-def test_no_flag_gives_the_defaults(dataset):
+def test_parse_gives_the_defaults_without_flags(dataset):
     assert parse(dataset=dataset) == RunOptions(dataset=dataset)
 
 
-def test_help_shows_groups_and_defaults(capsys):
+def test_script_help_shows_groups_and_defaults(capsys):
     with pytest.raises(SystemExit):
         parse("--help", dataset="vehicleid")
     text = " ".join(capsys.readouterr().out.split())
@@ -196,7 +196,7 @@ def test_flags_take_precedence_over_the_config_file(tmp_path):
         ('dataset = "regdb"', "must be the file of a run on market1501, got .* of a run on regdb"),
     ],
 )
-def test_wrong_config_file_ends_with_1(content, message, tmp_path, capsys):
+def test_invalid_config_file_exits_with_1(content, message, tmp_path, capsys):
     file = tmp_path / "config.toml"
     file.write_text(content)
     with pytest.raises(SystemExit) as ended, command_line.one_line_errors():
@@ -206,7 +206,7 @@ def test_wrong_config_file_ends_with_1(content, message, tmp_path, capsys):
     assert capture.err.count("\n") == 1 and re.search(message, capture.err)
 
 
-def test_missing_config_file_raises(tmp_path):
+def test_read_config_raises_for_a_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match="read_config: path must be a file"):
         read_config(tmp_path / "none.toml")
 
@@ -223,12 +223,12 @@ def test_missing_config_file_raises(tmp_path):
         (["--set", "flop=2"], 1, "error: --set must name settings of the recipe, got 'flop'"),
     ],
 )
-def test_wrong_flag_is_named(flags, code, message, capsys):
+def test_invalid_flag_is_named(flags, code, message, capsys):
     with pytest.raises(SystemExit) as ended, command_line.one_line_errors():
         parse(*flags)
     assert ended.value.code == code
     assert re.search(message, capsys.readouterr().err.splitlines()[-1])
 
 
-def test_public_face():
+def test_training_exports_the_run_functions():
     assert {"RunOptions", "run", "read_config", "write_config"} <= set(training.__all__)

@@ -26,7 +26,7 @@ def train(out, processes, *flags, script="train_market1501.py"):
 
 
 @pytest.mark.parametrize("script, loss", [("market1501", "expat")])
-def test_two_processes_go_the_way_of_one(script, loss, tmp_path):
+def test_two_processes_give_the_results_of_one(script, loss, tmp_path):
     name = f"train_{script}.py"
     alone, _ = train(tmp_path / "1", 1, "--loss", loss, script=name)
     both, output = train(tmp_path / "2", 2, "--loss", loss, script=name)

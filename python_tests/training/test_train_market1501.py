@@ -23,7 +23,7 @@ def run(script, folder, *flags):
 
 
 @pytest.mark.parametrize("loss", ["va", "expat_center"])
-def test_trains_evaluates_and_draws(loss, tmp_path):
+def test_script_trains_evaluates_and_draws(loss, tmp_path):
     out = tmp_path / "out"
     done = run(
         "train_market1501.py", tmp_path, *("--quick", "--workers", 0, "--loss", loss, "--out", out)
@@ -39,7 +39,7 @@ def test_trains_evaluates_and_draws(loss, tmp_path):
     assert f"{100 * metrics['rank1']:9.1f}" in done.stdout
 
 
-def test_every_option_of_a_training(tmp_path):
+def test_script_runs_with_many_options(tmp_path):
     out = tmp_path / "out"
     (tmp_path / "views.csv").write_text("path,view\nof_no_image.jpg,side\n")
     done = run(
@@ -79,21 +79,21 @@ def test_every_option_of_a_training(tmp_path):
         (["--views", "empty.csv"], "error: views: empty.csv must have the columns path and view"),
     ],
 )
-def test_wrong_settings_are_one_line(flags, message, tmp_path):
+def test_script_reports_invalid_settings_in_one_line(flags, message, tmp_path):
     (tmp_path / "empty.csv").touch()
     done = run("train_market1501.py", tmp_path, "--quick", *flags)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert message in done.stderr.splitlines()[-1]
 
 
-def test_missing_data_is_one_line(tmp_path):
+def test_script_reports_missing_data_in_one_line(tmp_path):
     done = run("train_market1501.py", tmp_path, "--data", "nowhere")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "market1501: root must be the folder of the dataset" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize("loss", ["fidi", "expat", "triplet", "ntxent"])
-def test_plugged_in_loss_learns(loss, tmp_path):
+def test_plug_in_loss_example_learns(loss, tmp_path):
     if loss == "ntxent":
         pytest.importorskip("pytorch_metric_learning", reason="needs pytorch-metric-learning")
     done = run("plug_in_loss.py", tmp_path, "--loss", loss, "--steps", 60)
@@ -102,7 +102,7 @@ def test_plugged_in_loss_learns(loss, tmp_path):
     assert after > before + 0.1
 
 
-def test_parts_of_an_image_together(tmp_path):
+def test_ensemble_example_combines_parts(tmp_path):
     for part in ("top", "bottom"):
         flags = ("--quick", "--workers", 0, "--set", f"part={part}", "--out", part, "--angles")
         pytest.importorskip("matplotlib")
@@ -133,7 +133,7 @@ def test_parts_of_an_image_together(tmp_path):
         ),
     ],
 )
-def test_ensemble_refuses_other_folders_in_one_line(metrics, message, tmp_path):
+def test_ensemble_example_reports_other_folders_in_one_line(metrics, message, tmp_path):
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "metrics.json").write_text(metrics)
     done = run("ensemble.py", tmp_path, "odd")

@@ -96,7 +96,7 @@ def check(out, stdout, name, protocol):
 
 
 @pytest.mark.parametrize("script", TREES)
-def test_trains_evaluates_and_draws(script, people, tmp_path):
+def test_script_trains_evaluates_and_draws(script, people, tmp_path):
     TREES[script](people, tmp_path / "tree")
     flags = ("--data", "tree", "--loss", "triplet", "--cache", "cache")
     done = run(script, tmp_path, *flags, *SMALL)
@@ -107,7 +107,7 @@ def test_trains_evaluates_and_draws(script, people, tmp_path):
         assert metrics["results"].keys() == {"infrared to visible", "visible to infrared"}
 
 
-def test_list_of_two_modalities_with_cameras_and_views(people, tmp_path):
+def test_manifest_with_two_modalities_cameras_and_views(people, tmp_path):
     rows = [
         [s.path, split, f"{split == 'train'}{s.identity}", s.camera, number % 3, s.modality]
         for split in ("train", "query", "gallery")
@@ -122,7 +122,7 @@ def test_list_of_two_modalities_with_cameras_and_views(people, tmp_path):
     assert metrics["settings"]["modalities"] == 2
 
 
-def test_explicit_iterations_are_not_scaled_and_missing_views_are_reported(people, tmp_path):
+def test_explicit_iterations_are_not_scaled_and_views_reported(people, tmp_path):
     TREES["folders"](people, tmp_path / "tree")
     flags = ("--data", "tree", "--loss", "va", "--set", "iterations=3")
     done = run("folders", tmp_path, *flags, *SMALL)
@@ -133,7 +133,7 @@ def test_explicit_iterations_are_not_scaled_and_missing_views_are_reported(peopl
     assert "--epochs must be left out if settings has iterations" in done.stderr
 
 
-def test_angles_without_matplotlib_are_refused_before_the_work(people, tmp_path, monkeypatch):
+def test_angles_fail_before_training_without_matplotlib(people, tmp_path, monkeypatch):
     TREES["folders"](people, tmp_path / "tree")
     (tmp_path / "without").mkdir()
     (tmp_path / "without" / "matplotlib.py").write_text("raise ImportError")
@@ -144,7 +144,7 @@ def test_angles_without_matplotlib_are_refused_before_the_work(people, tmp_path,
 
 
 @pytest.mark.parametrize("script", TREES)
-def test_data_must_be_given_and_be_there(script, tmp_path):
+def test_script_raises_for_missing_data(script, tmp_path):
     done = run(script, tmp_path)
     assert done.returncode == 1 and done.stderr.startswith("error: --data must be ")
     done = run(script, tmp_path, "--data", "nowhere")
