@@ -1,4 +1,4 @@
-"""reid-ext as a person types it: what it prints, its exit status, and never a traceback."""
+"""The output and exit status of `reid-ext data` and `reid-ext doctor`, without tracebacks."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ SIZES = ["--identities", "3", "0", "3", "--images", "3", "1"]
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """One small embedded dataset for each kind of protocol."""
+    """One small synthetic dataset for each kind of protocol."""
     folder = tmp_path_factory.mktemp("whole")
     for name in ("sysu-mm01", "regdb", "market1501"):
         data.synthesize(name, folder / name, identities=(3, 0, 3), images=(3, 1), workers=1)
@@ -179,7 +179,7 @@ def test_traceback_is_shown_on_request(run, monkeypatch, tmp_path):
 @pytest.mark.slow
 def test_cli_runs_as_a_module(tmp_path):
     command = [sys.executable, "-m", "reid_ext.cli", "data", "check", "regdb", str(tmp_path)]
-    # In the folder of the sources Python would import these, built or not.
+    # in the source folder, Python would import the sources, even if they are not built
     done = subprocess.run(command, text=True, capture_output=True, timeout=120, cwd=tmp_path)
     assert done.returncode == 1 and "regdb: 1 error\n" in done.stdout
     assert "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""reid-ext evaluate: right figures, whole files, errors in one line."""
+"""The results, warnings and error lines of `reid-ext evaluate`."""
 
 import ast
 import json
@@ -237,13 +237,13 @@ def test_evaluate_supports_a_new_protocol_without_changes(run, files, monkeypatc
 
 
 def test_cli_and_report_contain_no_protocol_names():
-    """Facts about a protocol are in its own file, and nowhere else."""
+    """All facts about a protocol are in the file of the protocol."""
     found = {}
     for folder in ("cli", "report"):
         for path in Path(reid_ext.__file__).with_name(folder).glob("*.py"):
             if names := {n.value for n in ast.walk(ast.parse(path.read_text())) if is_name(n)}:
                 found[path.name] = names
-    # generic: a report ranks its pairs of cameras by the junk of the run alone
+    # a report ranks pairs of cameras with the junk of the run, so it uses generic
     own = {"dukemtmc-reid", "generic"}
     assert found == {"protocols.py": own, "camera_pairs.py": {"generic"}}
 

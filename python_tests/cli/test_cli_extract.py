@@ -1,4 +1,4 @@
-"""reid-ext extract: the features of every kind of network, in files that evaluate reads."""
+"""The files of `reid-ext extract` for every kind of network."""
 
 import json
 
@@ -20,7 +20,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A checkpoint and its model."""
+    """The path of a checkpoint, and its model."""
     path = tmp_path_factory.mktemp("run") / "checkpoint.pt"
     return path, write_checkpoint(path, "per_modality")
 
@@ -31,7 +31,7 @@ def run(capsys):
 
 
 def by_hand(model, samples, size=(96, 48)):
-    """Features one image at a time, by the model's own forward."""
+    """Features of one image at a time, computed by the model itself."""
     transform = data.EvaluationTransform(size=size)
     with torch.no_grad():
         return torch.cat(

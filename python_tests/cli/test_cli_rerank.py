@@ -1,4 +1,4 @@
-"""reid-ext rerank, and evaluate --rerank: every flag has an effect or is an error."""
+"""`reid-ext rerank` and `evaluate --rerank`: every flag has an effect or is an error."""
 
 import json
 
@@ -115,7 +115,9 @@ def test_rerank_names_the_flag_of_an_invalid_value(flags, message, run, files, t
 def test_rerank_checks_out_before_any_work(flags, message, run, files, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder.npz").mkdir()
-    monkeypatch.setattr("reid_ext.cli.reranking.read_sides", None)  # no work: not even reading
+    monkeypatch.setattr(
+        "reid_ext.cli.reranking.read_sides", None
+    )  # fails if the command reads a file
     status, _, err = run("rerank", *files, "--out", "all.npz", *flags)
     assert status == 2 and message in err and err.count("\n") == 1
 

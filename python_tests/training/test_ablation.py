@@ -1,4 +1,4 @@
-"""The ablation script: tables out of runs that are there, the runs it would make, wrong use."""
+"""The ablation script: tables of finished runs, planned runs, and invalid flags."""
 
 import importlib.util
 import json

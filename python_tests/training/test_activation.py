@@ -1,4 +1,4 @@
-"""Activation maps: Grad-CAM by its formula, and the picture of one."""
+"""Activation maps against the formula of Grad-CAM, and their picture."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def model():
 
 
 def reference_map(model, image, modality, score_of):
-    """Grad-CAM of one image in eager steps: weights are mean gradients at the last block."""
+    """Grad-CAM of one image, whose weights are the mean gradients at the last block."""
     maps = model.trunk(model.stems[0](image[None])).detach().requires_grad_()
     pooled = model.pool(maps)
     score_of(model.neck(pooled, modality[None])).backward()

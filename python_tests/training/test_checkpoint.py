@@ -1,4 +1,4 @@
-"""Checkpoints: a resumed run has the bits of one never stopped; what is broken is refused."""
+"""Checkpoints: resumed runs are bit-identical, and damaged files raise errors."""
 
 import os
 import signal
@@ -48,14 +48,14 @@ class Noise:
 
 
 class WithDropout(models.TwoStream):
-    """Uses torch's random numbers, so that a resumed run needs their state."""
+    """A network that uses torch's random numbers, so that a resumed run needs their state."""
 
     def forward(self, images, modalities):
         return super().forward(torch.dropout(images, 0.1, self.training), modalities)
 
 
 class StopAfter(data.Loader):
-    """A loader during whose batch after ``batches`` Ctrl-C is pressed."""
+    """A loader that sends Ctrl-C after ``batches`` batches."""
 
     def __init__(self, inner, batches):
         self.inner = inner
@@ -70,7 +70,7 @@ class StopAfter(data.Loader):
 
 
 class Run:
-    """A fresh model, sampler (3 batches per epoch) and recipe, trained once."""
+    """A new model, sampler (4 batches per epoch) and recipe, trained once."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ def content(path):
 
 
 def assert_same(a, b, place="checkpoint"):
-    """Everything in two checkpoints but the time is equal, tensors to the bit."""
+    """Assert that two checkpoints are equal except for the time, tensors bit for bit."""
     assert type(a) is type(b), place
     if isinstance(a, torch.Tensor):
         assert torch.equal(a, b), place
@@ -127,7 +127,7 @@ def assert_same(a, b, place="checkpoint"):
 
 @pytest.fixture
 def straight(tmp_path):
-    """The checkpoint of a run of 6 iterations that was never stopped."""
+    """The checkpoint of an uninterrupted run of 6 iterations."""
     Run(tmp_path / "straight.pt")
     return tmp_path / "straight.pt"
 

@@ -1,4 +1,4 @@
-"""Every training script with every loss, a few iterations of each, within one process."""
+"""Every training script with every loss, for a few iterations in this process."""
 
 import json
 import math

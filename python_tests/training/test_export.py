@@ -1,4 +1,4 @@
-"""Exported networks: the network's features in each format, at any batch, and files read back."""
+"""Exported networks give the same features in each format, for any batch size."""
 
 import json
 import sys
@@ -28,7 +28,7 @@ def one_thread():
 
 @pytest.fixture(params=["shared", "per_modality"])
 def trained(request, tmp_path):
-    """A checkpoint and its model."""
+    """The path of a checkpoint, and its model."""
     path = tmp_path / "checkpoint.pt"
     return path, write_checkpoint(path, request.param)
 
@@ -181,7 +181,7 @@ def test_export_explains_how_to_install_safetensors(trained, tmp_path, monkeypat
 
 
 def onnx_file(path, inputs, output):
-    """A model that gives the means of its first input."""
+    """Write an ONNX model that returns the means of its first input."""
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     h, f = onnx.helper, onnx.TensorProto.FLOAT

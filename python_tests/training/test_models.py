@@ -1,4 +1,4 @@
-"""The networks: shapes, what is frozen, both modalities in any order, weights from files."""
+"""The networks: shapes, frozen parameters, modalities in any order, weights from files."""
 
 import importlib
 
@@ -18,7 +18,7 @@ MODALITIES = torch.tensor([0, 1, 1, 0, 1, 0, 0, 1])
 def timm_or_skip():
     try:
         return importlib.import_module("timm")
-    except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision of another build
+    except (ImportError, RuntimeError) as error:  # RuntimeError if torchvision is of another build
         pytest.skip(f"needs a timm that imports: {error}")
 
 

@@ -1,4 +1,4 @@
-"""How many files a training step passes from the script to the kernel of its loss."""
+"""The number of files between a training script and the kernel of its loss."""
 
 import inspect
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A whole run from Python, on a tiny dataset: its metrics, its files, its schedule."""
+"""A complete run from Python on a tiny dataset: metrics, files and schedule."""
 
 import json
 import os
@@ -70,7 +70,7 @@ def test_run_raises_for_an_invalid_output_folder(market, tmp_path):
 
 
 def test_epochs_scale_the_schedule(market, capsys):
-    recipe, epoch = recipe_of(market, epochs=12)  # a tenth of the recipe's 120
+    recipe, epoch = recipe_of(market, epochs=12)  # the recipe has 120
     assert recipe.iterations == 12 * epoch
     assert recipe.milestones == (4 * epoch, 7 * epoch) and recipe.warmup == epoch
     assert f"Schedule: {12 * epoch} iterations; warm-up {epoch}; " in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""The options of a run: their checks, their flags, and the file that holds them."""
+"""The options of a run: checks, flags and configuration file."""
 
 import re
 from dataclasses import FrozenInstanceError, fields
@@ -123,7 +123,7 @@ def test_run_options_are_frozen_and_plain():
 
 
 def row(item):
-    """The line of an option in docs/training.md."""
+    """The row of an option in the table of docs/training.md."""
     name, metavar = item.name, item.metadata.get("metavar", "")
     flag = {"dataset": "the script", "split": "flags of the script", "settings": "`--set`"}
     shown = flag.get(name, f"`--{name.replace('_', '-')}{f' {metavar}' if metavar else ''}`")

@@ -41,7 +41,7 @@ def features():
 
 
 def sets(dataset, features):
-    """The features of queries and gallery with what is known of their samples."""
+    """The features of queries and gallery with the labels of their samples."""
     sides = zip(features, (dataset.query, dataset.gallery), strict=True)
     return [FeatureSet(x, **data.columns(samples)) for x, samples in sides]
 

@@ -1,4 +1,4 @@
-"""The scripts of RegDB, DukeMTMC-reID, CUHK03-NP, MSMT17 and VeRi-776, in their smallest runs."""
+"""The smallest runs of the scripts of RegDB, DukeMTMC-reID, CUHK03-NP, MSMT17 and VeRi-776."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 EXAMPLES = Path(__file__).parents[2] / "examples"
-RUNS = {  # script: loss, flags of its own, name, start of the protocol
+RUNS = {  # script: loss, own flags, dataset, start of the protocol
     "regdb": (
         "expat",
         ["--trials", 2, 5],

@@ -1,4 +1,4 @@
-"""The Market-1501 script and the plug-in example as a user runs them, in their smallest runs."""
+"""The smallest runs of the Market-1501 script and of the examples for losses and ensembles."""
 
 import json
 import os
@@ -114,10 +114,14 @@ def test_ensemble_example_combines_parts(tmp_path):
     assert done.returncode == 0, done.stderr
     rank1 = {line.split()[0]: float(line.split()[1]) for line in done.stdout.splitlines()[1:]}
     assert rank1.keys() == {"top", "bottom", "all"}
-    assert rank1["all"] > min(rank1["top"], rank1["bottom"])  # a top alone tells few apart
-    for part in ("top", "bottom"):  # of the part that they were trained on
+    assert rank1["all"] > min(
+        rank1["top"], rank1["bottom"]
+    )  # the top third alone distinguishes few identities
+    for part in ("top", "bottom"):  # the script evaluates each network on its own part
         trained = json.loads((tmp_path / part / "metrics.json").read_text())["rank1"]
-        assert rank1[part] == pytest.approx(100 * trained, abs=5)  # there bfloat16, here float32
+        assert rank1[part] == pytest.approx(
+            100 * trained, abs=5
+        )  # the script may use bfloat16, the example float32
     done = run("ensemble.py", tmp_path, "top", "nowhere")
     assert done.returncode == 1 and "RUN must be the output folder" in done.stderr
 

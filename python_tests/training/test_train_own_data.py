@@ -1,4 +1,4 @@
-"""The scripts of LLCM, of VehicleID and of a user's own images, on small trees made here."""
+"""The scripts of LLCM, VehicleID and own images, on small folders that the tests create."""
 
 import csv
 import json
@@ -27,13 +27,13 @@ def run(script, folder, *flags):
 
 @pytest.fixture(scope="module")
 def people(tmp_path_factory):
-    """Made-up people, visible and infrared."""
+    """A synthetic dataset with visible and infrared images."""
     root = tmp_path_factory.mktemp("people") / "regdb"
     return data.load("regdb", data.synthesize("regdb", root, preset="tiny"))
 
 
 def llcm(people, root):
-    """Cameras 1 and 2 for both modalities, by turns."""
+    """Write the folders of LLCM, with cameras 1 and 2 alternating in both modalities."""
     (root / "idx").mkdir(parents=True)
     for modality, kind in data.llcm.KINDS.items():
         lines = []

@@ -1,4 +1,4 @@
-"""The main job as a person runs it: its files, its errors in one line, Ctrl-C and resume."""
+"""The SYSU-MM01 script: its files, error lines, Ctrl-C and resume."""
 
 import json
 import os
@@ -55,7 +55,7 @@ def test_script_writes_metrics_figures_and_checkpoint(finished):
     for name in ("cmc.png", "ranked_list.png"):
         assert cv2.imread(str(out / name)).shape[0] > 400
     assert (out / "checkpoint.pt").exists()
-    assert not list(out.glob(".*")), "something half-written was left behind"
+    assert not list(out.glob(".*")), "an incomplete file remains"
     assert "rank-1" in printed and f"{100 * metrics['rank1']:9.1f}" in printed
 
 
@@ -110,7 +110,7 @@ def test_ctrl_c_saves_a_checkpoint_and_reports_progress(finished, folder):
     process = start(folder, *flags)
     first = process.stderr.readline()
     assert first.startswith("train: "), first
-    with pytest.raises(subprocess.TimeoutExpired):  # it is in the middle of its epochs
+    with pytest.raises(subprocess.TimeoutExpired):  # the training is still running
         process.wait(timeout=5)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)

@@ -1,4 +1,4 @@
-"""Schedules against values by hand, objectives by name, and a toy problem that is learnt."""
+"""Schedules, objectives, optimisers and the training loop on a toy problem."""
 
 import math
 import os
@@ -30,7 +30,7 @@ def test_multi_step_schedule_matches_the_paper(iteration, factor):
 
 @pytest.mark.parametrize(
     "iteration, factor",
-    # at 5, half way through the warm-up: (1 + cos(pi / 20)) / 2 = 0.9938442
+    # iteration 5 is in the middle of the warm-up: (1 + cos(pi / 20)) / 2 = 0.9938442
     [(0, 0.1), (5, 0.55 * (0.01 + 0.99 * 0.9938442)), (50, 0.505), (100, 0.01)],
 )
 def test_cosine_schedule_matches_the_formula(iteration, factor):
@@ -267,7 +267,7 @@ def test_transforms_follow_the_recipe():
 
 
 class Recorder:
-    """What the log uses of Weights & Biases."""
+    """A replacement for the functions of wandb that the log calls."""
 
     def __init__(self):
         self.calls = []

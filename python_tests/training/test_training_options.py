@@ -1,4 +1,4 @@
-"""What a training may do besides: parts of a batch, averaged parameters, validation, overrides."""
+"""Options of a training: parts of a batch, averaged parameters, validation, overrides."""
 
 import copy
 import json
