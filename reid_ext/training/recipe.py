@@ -23,15 +23,15 @@ class Recipe:
         neck: ``"shared"`` or ``"per_modality"``. A method may replace it by ``"none"``.
         stripes: Number of local branches. A method may change it.
         modalities: 2 for visible and infrared images, 1 for visible images only.
-        metric: Metric of the evaluation.
+        metric: Metric of the evaluation, such as ``"cosine"``.
         size: Height and width of the images in pixels.
         part: Part of the image: ``"whole"``, or ``"top"``, ``"middle"`` or ``"bottom"`` third.
-        flip: Argument of ``data.TrainingTransform``, as the next five.
-        pad: See ``flip``.
-        erase: See ``flip``.
-        mix: See ``flip``.
-        gain: See ``flip``.
-        offset: See ``flip``.
+        flip: Probability of a horizontal flip in training.
+        pad: Largest vertical and horizontal shift of the image in training, in pixels.
+        erase: Probability of random erasing.
+        mix: Probability that a random average replaces the three colour channels.
+        gain: Standard deviation of the logarithm of the contrast factor.
+        offset: Standard deviation of the brightness change, in units of ImageNet's deviation.
         identities_per_batch: Number of identities P.
         images_per_modality: Number of images K of each modality per identity. A batch has
             modalities x P x K images.
@@ -43,8 +43,9 @@ class Recipe:
         warmup: Iterations of linear warm-up.
         warmup_start: Share of the learning rate at iteration 0.
         schedule: ``"multi_step"`` or ``"cosine"``.
-        milestones: Iterations at which a multi-step schedule multiplies the learning rate.
-        decay: That factor, or for the cosine schedule the share of the learning rate at the end.
+        milestones: Iterations at which a multi-step schedule multiplies the rate by ``decay``.
+        decay: Factor at each milestone, or the final share of the learning rate of the cosine
+            schedule.
         save_every: Iterations between two checkpoints.
         parts: Number of parts of a batch that pass through the network one after the other.
         average: Decay of the moving average of the parameters that is evaluated. 0: no average.
@@ -55,12 +56,12 @@ class Recipe:
         expat_weight_with_center: Weight of expAT together with the center loss.
         center_weight: Weight of the center loss.
         center_learning_rate: Learning rate of the SGD over the centres.
-        view_alpha: Adaptive labels of VA-reID.
+        view_alpha: Scale of the adaptive labels of VA-reID, in [0, 0.5].
         view_gamma: Weight of the viewpoint softmax of VA-reID.
         view_beta: Weight of the angular regularisation of VA-reID.
         view_labels: Labels of the viewpoint softmax: ``"adaptive"``, ``"fixed"`` or ``"hard"``.
         metric_ramp: Iterations between which the weight of the metric losses grows from 0 to 1.
-        aggregation: Aggregation of the expAT loss.
+        aggregation: Aggregation of the expAT loss: ``"mean_of_exp"`` or ``"exp_of_mean"``.
         triplet_margin: Margin of the triplet loss.
 
     Raises:
