@@ -152,7 +152,7 @@ def check_place(flag: str, path: Path, ending: Sequence[str]) -> None:
             f"{flag} must be in a folder that exists, got {path}; make {path.parent} first"
         )
     if path.is_dir():
-        raise WrongUse(f"{flag} must be a file, got the folder {path}; name a file in it")
+        raise WrongUse(f"{flag} must be a file, got the folder {path}; give a file in it")
 
 
 def key_and_value(flag: str, text: str) -> tuple[str, str | int]:
