@@ -8,8 +8,8 @@ r"""Train and evaluate re-identification on your own images.
 docs/datasets.md shows how to arrange folders and lists. If a list has images of
 two modalities, each batch holds equally many images of both. If the cameras are
 known, a query searches the images of the other cameras. Otherwise it searches
-all images. The recipe is expAT's, with as many passes through your images as
-the original makes through Market-1501.
+all images. The recipe is expAT's for Market-1501, or for SYSU-MM01 if there are
+two modalities, with as many passes through the images as in the original.
 
 The script writes metrics.json, config.toml, checkpoint.pt, cmc.png,
 ranked_list.png and TensorBoard events to OUT.
