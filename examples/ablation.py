@@ -1,13 +1,14 @@
-"""The tables of the three papers: losses by datasets, parts of VA-reID, amount of training data.
+"""Compute the tables of the three papers: losses, parts of VA-reID, training data.
 
-    python examples/ablation.py                     # all, synthetic data; hours on a CPU
-    python examples/ablation.py va data --seeds 0   # two tables, with one seed
-    python examples/ablation.py --list              # list the commands without running them
+    python examples/ablation.py                    # all tables, hours on a CPU
+    python examples/ablation.py va data --seeds 0  # two tables with one seed
+    python examples/ablation.py --list             # print the commands only
     python examples/ablation.py expat --data market1501=ROOT1 dukemtmc=ROOT2
 
-Each run is a call of examples/train_NAME.py. Its results stay in OUT/runs and are not computed
-again. Writes OUT/TABLE.md with the means over the seeds, the range over the seeds and the paper's
-numbers if there are any, and prints it.
+Without --data, the runs use the synthetic datasets. Each run is a call of
+examples/train_NAME.py, whose results stay in OUT/runs and are not computed
+again. The script prints each table and writes it to OUT/TABLE.md, with the mean
+and the range over the seeds and the numbers of the paper, if it has any.
 """
 
 import argparse
@@ -23,16 +24,16 @@ HERE = Path(__file__).parent
 
 
 class Row(NamedTuple):
-    """One method: a line of a table."""
+    """One method, a row of a table."""
 
     label: str
     flags: tuple[str, ...]
-    paper: dict[str, str]  # dataset: rank-1 (mAP), as printed
+    paper: dict[str, str]  # for each dataset: rank-1 (mAP) as in the paper
     reranked: bool = False
 
 
 class Table(NamedTuple):
-    """Methods by datasets, a dataset being the NAME of its script."""
+    """A table of methods and datasets; a dataset is the NAME of its script."""
 
     title: str
     datasets: tuple[str, ...]
@@ -49,7 +50,7 @@ def va(label, market, duke, *flags, loss="va", reranked=False):
 
 
 def data_rows():
-    """Less data: two fifths of the synthetic identities are as many as a batch needs."""
+    """The rows with less data; 40 % of the synthetic identities are enough for a batch."""
     parts = (("identities", (0.4, 0.7)), ("images", (0.25, 0.5)))
     return tuple(
         of_loss(loss, f"`{loss}`, {share:.0%} of the {of}", *_fraction(share, of))
@@ -86,7 +87,7 @@ TABLES = {
         ),
     ),
     "fidi": Table(
-        "FIDI and other losses in its place",
+        "FIDI and alternative losses",
         ("market1501", "dukemtmc"),
         (
             of_loss("softmax"),
@@ -131,18 +132,24 @@ def arguments():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     flag = parser.add_argument
-    flag("tables", nargs="*", metavar="TABLE", help=f"of {', '.join(TABLES)}; default: all")
-    flag("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    flag("--data", nargs="+", default=[], metavar="NAME=ROOT", help="real datasets")
-    flag("--out", type=Path, default=Path("runs/ablation"))
-    flag("--list", action="store_true", help="only print the commands")
-    flag("--quick", action="store_true", help="the smallest runs of the scripts, as a test")
+    what = f"tables to compute: {', '.join(TABLES)} (default: all)"
+    flag("tables", nargs="*", metavar="TABLE", help=what)
+    seeds = [0, 1, 2]
+    what = "seeds to average over (default: 0 1 2)"
+    flag("--seeds", type=int, nargs="+", default=seeds, metavar="N", help=what)
+    what = "folders of real datasets (default: synthetic datasets)"
+    flag("--data", nargs="+", default=[], metavar="NAME=ROOT", help=what)
+    out = Path("runs/ablation")
+    flag("--out", type=Path, default=out, help=f"output folder (default: {out})")
+    flag("--list", action="store_true", help="print the commands without running them")
+    flag("--quick", action="store_true", help="test the script with the smallest runs")
     args = parser.parse_args()
     if unknown := set(args.tables) - TABLES.keys():
         parser.error(f"TABLE must be one of {', '.join(TABLES)}, got {', '.join(sorted(unknown))}")
     pairs = [pair.partition("=") for pair in args.data]
     if wrong := [name for name, equals, _ in pairs if not equals or name not in datasets()]:
-        parser.error(f"--data must be NAME=ROOT, NAME of {', '.join(datasets())}, got {wrong[0]!r}")
+        known = ", ".join(datasets())
+        parser.error(f"--data must be NAME=ROOT with NAME one of {known}, got {wrong[0]!r}")
     args.data = {name: root for name, _, root in pairs}
     return args
 
@@ -152,7 +159,7 @@ def datasets():
 
 
 def command(args, dataset, row, seed):
-    """Return the folder of a run, named after its flags, and the command that makes it."""
+    """Return the folder of a run, named after its flags, and the command of the run."""
     what = "-".join(flag.strip("-") for flag in (dataset, *row.flags, str(seed)))
     folder = args.out / "runs" / what
     call = [sys.executable, str(HERE / f"train_{dataset}.py"), *row.flags, "--seed", str(seed)]
@@ -162,7 +169,7 @@ def command(args, dataset, row, seed):
 
 
 def metrics(args, dataset, row, seed):
-    """Return the metrics of a run; start the run if there are none yet."""
+    """Return the metrics of a run, and start the run if it has not finished yet."""
     folder, call = command(args, dataset, row, seed)
     file = folder / "metrics.json"
     if not file.exists():
@@ -170,7 +177,7 @@ def metrics(args, dataset, row, seed):
         resume = ["--resume"] if (folder / "checkpoint.pt").exists() else []
         done = subprocess.run([*call, *resume], stdout=subprocess.DEVNULL)
         if done.returncode:
-            raise ValueError(f"ablation: {' '.join(call[1:])} failed; its error is above")
+            raise ValueError(f"ablation: {' '.join(call[1:])} failed; see its error above")
     results = list(json.loads(file.read_text())["results"].values())
     return results[1 if row.reranked else 0]
 
@@ -185,7 +192,7 @@ def cell(results):
 
 
 def markdown(args, table):
-    """Return the table in Markdown: for each dataset the measured values and the paper's."""
+    """Return the table in Markdown, with the measured values and those of the paper."""
     shown = [(d, any(row.paper.get(d) for row in table.rows)) for d in table.datasets]
     head = ["rank-1 (mAP), %"]
     for dataset, has_paper in shown:
@@ -197,7 +204,7 @@ def markdown(args, table):
             cells.append(cell([metrics(args, dataset, row, seed) for seed in args.seeds]))
             cells += [row.paper.get(dataset, "")] if has_paper else []
         lines.append(f"| {' | '.join(cells)} |")
-    data = ", ".join(f"{d}: {args.data.get(d, 'embedded')}" for d in table.datasets)
+    data = ", ".join(f"{d}: {args.data.get(d, 'synthetic')}" for d in table.datasets)
     seeds = ", ".join(map(str, args.seeds))
     note = f"Mean over seeds {seeds}; ± is half their range. Data: {data}."
     return "\n".join([f"## {table.title}", "", *lines, "", note, ""])

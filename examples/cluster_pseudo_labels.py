@@ -1,13 +1,15 @@
-"""Pseudo-labels for unlabelled people: clusters of images that share their nearest neighbours.
+"""Compute pseudo-labels for unlabelled images by clustering their features.
 
-    python examples/cluster_pseudo_labels.py              # synthetic dataset, minutes on a CPU
-    python examples/cluster_pseudo_labels.py --quick      # a tiny dataset, seconds, poor clusters
-    python examples/cluster_pseudo_labels.py --data ROOT  # Market-1501 itself
+    python examples/cluster_pseudo_labels.py              # synthetic dataset
+    python examples/cluster_pseudo_labels.py --quick      # tiny, seconds
+    python examples/cluster_pseudo_labels.py --data ROOT  # Market-1501
 
-A network learns from the labelled people and extracts features of others, whose labels are not
-used. DBSCAN on their Jaccard distances gives each image a cluster, the label to train it on in the
-next epoch. Prints the number of clusters, and the share of the pairs within a cluster that show
-one person: expect about 55 % (chance is 1 %). Needs scikit-learn.
+The script trains a network on the labelled identities and extracts features of
+the test identities, whose labels it does not use. DBSCAN on their Jaccard
+distances assigns each image to a cluster, which is its label in the next epoch
+of a training. The script prints the number of clusters, and the share of the
+pairs within a cluster that show the same identity: expect about 55 % (chance is
+1 %) without --quick. It needs scikit-learn and takes minutes on a CPU.
 """
 
 from dataclasses import replace
@@ -26,27 +28,27 @@ NOISE = -1  # DBSCAN's label of images in no cluster
 
 
 def pseudo_labels(features):
-    """A cluster for each image, or NOISE."""
+    """The cluster of each image, or NOISE."""
     distances = jaccard_distance(F.normalize(features), k1=15, k2=4, max_distance=RADIUS)
     dbscan = DBSCAN(eps=RADIUS, min_samples=4, metric="precomputed")
     return dbscan.fit_predict(distances.to_scipy())
 
 
 def pairs(labels):
-    """Which of all pairs of images have the same label."""
+    """A mask of all pairs of images that have the same label."""
     return np.triu(labels[:, None] == labels, k=1)
 
 
 def compare(labels, identities):
-    """Print what the clusters are worth, by the identities that nobody else may see."""
+    """Print how well the clusters agree with the identities, which only this function uses."""
     kept = labels != NOISE
     together, same = pairs(labels) & kept[:, None], pairs(identities)
     right = (together & same).sum()
-    print(f"{len(labels)} images of {len(set(identities))} people")
-    print(f"{labels.max() + 1} clusters, {(~kept).sum()} images in none")
-    print(f"pairs put together that are one person: {right / max(together.sum(), 1):.0%}")
-    print(f"pairs of one person put together:       {right / same.sum():.0%}")
-    print(f"pairs that are one person, by chance:   {same.mean() * 2:.1%}")
+    print(f"{len(labels)} images of {len(set(identities))} identities")
+    print(f"{labels.max() + 1} clusters, {(~kept).sum()} images without a cluster")
+    print(f"pairs in one cluster with the same identity: {right / max(together.sum(), 1):.0%}")
+    print(f"pairs of the same identity in one cluster:   {right / same.sum():.0%}")
+    print(f"pairs with the same identity, by chance:     {same.mean() * 2:.1%}")
 
 
 def main():
@@ -55,8 +57,8 @@ def main():
     with allocated(replace(options, out=folder)) as options:
         (trained,) = trainings(options)
     identities = np.array([sample.identity for sample in trained.job.dataset.gallery])
-    people = identities > 0  # no distractors
-    compare(pseudo_labels(trained.gallery[people].tensor()), identities[people])
+    known = identities > 0  # without distractors
+    compare(pseudo_labels(trained.gallery[known].tensor()), identities[known])
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
-"""Evaluate several networks as one, such as VA-reID's networks of the parts of an image.
+"""Evaluate several networks together by concatenating their features.
 
-    for part in whole top middle bottom; do
-      python examples/train_market1501.py --loss va --set part=$part --out runs/$part
+    for p in whole top middle bottom; do
+      python examples/train_market1501.py --loss va --set part=$p --out runs/$p
     done
     python examples/ensemble.py runs/whole runs/top runs/middle runs/bottom
 
-Each RUN is the output folder of a training script for Market-1501, DukeMTMC-reID, CUHK03-NP, MSMT17
-or VeRi-776, with the real or the synthetic dataset. The features of all networks are concatenated,
-each with unit length, so that all networks have the same weight. The released code of VA-reID does
-so with one network for the whole image and one for each third of it. Prints the results of each
-network and of all together.
+Each RUN is the output folder of a training script for Market-1501,
+DukeMTMC-reID, CUHK03-NP, MSMT17 or VeRi-776, with the real or the synthetic
+dataset. The features of each network have unit length, so that all networks
+have the same weight. The released code of VA-reID combines one network for the
+whole image and one for each third of it in this way. The script prints the
+results of each network and of all networks together.
 """
 
 import argparse
@@ -30,13 +31,13 @@ def arguments():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
-    parser.add_argument("--workers", type=int, default=0)
-    parser.add_argument(
-        "--device",
-        type=known_device,
-        default="cuda" if torch.cuda.is_available() else "cpu",
-    )
+    what = "output folder of a training script"
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help=what)
+    what = "processes that read images (default: 0, the main process)"
+    parser.add_argument("--workers", type=int, default=0, metavar="N", help=what)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    what = f"device to compute on: cpu, cuda or cuda:N (default: {device})"
+    parser.add_argument("--device", type=known_device, default=device, help=what)
     return parser.parse_args()
 
 
@@ -45,26 +46,26 @@ def test_set(run):
     file = run / "metrics.json"
     if not file.is_file():
         raise FileNotFoundError(
-            f"RUN must be the folder of a training, got {run} without {file.name}"
+            f"RUN must be the output folder of a training, got {run} without {file.name}"
         )
     try:
         metrics = json.loads(file.read_text())
         name, settings = metrics["dataset"].split(" ")[0], metrics["settings"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"RUN must be the folder of a training, got {run} whose {file.name} is of something "
-            f"else ({type(error).__name__})"
+            f"RUN must be the output folder of a training, got {run} whose {file.name} has another "
+            f"content ({type(error).__name__})"
         ) from None
     one_gallery = [name for name, protocol in PROTOCOLS.items() if not protocol.draws]
     if name not in one_gallery:
         known = ", ".join(one_gallery)
-        raise ValueError(f"RUN must be of one of the datasets {known}, got {run} of {name}")
+        raise ValueError(f"RUN must be a run on one of {known}, got {run} on {name}")
     root = settings["data"] or synthetic_root(name, settings["quick"])
     return data.load(name, root, evaluate_on=settings["evaluate_on"])
 
 
 def features(run, samples, args):
-    """Rows of unit length."""
+    """The features of the samples, one row of unit length each."""
     embedder = export.load_embedder(run / "checkpoint.pt")
     transform = data.EvaluationTransform(size=embedder.size)
     images = data.Images(samples, transform, part=embedder.part)
@@ -88,7 +89,7 @@ def main():
     args = arguments()
     datasets = [test_set(run) for run in args.runs]
     if any(d != datasets[0] for d in datasets):
-        raise ValueError("ensemble: all runs must have the same test images, got different ones")
+        raise ValueError("RUN must have the same test images as the first run, got other images")
     dataset = datasets[0]
     sides = [[features(run, part, args) for part in dataset[2:]] for run in args.runs]
     rankings = {

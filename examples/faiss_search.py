@@ -1,12 +1,13 @@
-"""Search in very large galleries: faiss finds candidates, and reid_ext ranks them exactly.
+"""Search very large galleries: faiss finds candidates, and reid_ext ranks them.
 
     pip install faiss-cpu
-    python examples/faiss_search.py                      # 50,000 random vectors, under a minute
+    python examples/faiss_search.py  # 50,000 random vectors, under a minute
     python examples/faiss_search.py --gallery 1000000 --lists 4096
 
-faiss compresses the gallery to 16 bytes per image and searches the lists nearest to a query. The
-distances of its candidates are then computed from the full features, which may be in a memory map.
-Prints the recall of the ten nearest images: expect about 0.7 for the index alone, and more than 0.9
+faiss compresses the gallery to 16 bytes per image and searches the lists
+nearest to a query. The script then computes the distances of the candidates
+from the full features, which may be in a memory map. It prints the recall of
+the ten nearest images: expect about 0.7 for the index alone, and more than 0.9
 after re-scoring. The index is faster only if the gallery is large.
 """
 
@@ -25,25 +26,26 @@ try:
 except ImportError:
     faiss = None  # main reports it
 
-DIM, IMAGES_PER_PERSON, QUERIES = 128, 20, 500
-BYTES, BITS = 16, 8  # of a compressed image, and of each of its codes
+DIM, IMAGES_PER_IDENTITY, QUERIES = 128, 20, 500
+BYTES, BITS = 16, 8  # bytes per compressed image, and bits per code
 NEAREST = 10
-NOISE = 0.7  # of an image, against a person of 1
+NOISE = 0.7  # standard deviation of an image around its identity
 
 
-def made_up(images, generator):
-    """Normalised features of as many people as gives each 20 images, and queries among them."""
-    people = torch.randn(images // IMAGES_PER_PERSON, DIM, generator=generator)
+def synthetic_features(images, generator):
+    """Normalised features of queries and gallery, with about 20 gallery images per identity."""
+    centres = torch.randn(images // IMAGES_PER_IDENTITY, DIM, generator=generator)
 
-    def of(number):
-        who = torch.randint(len(people), (number,), generator=generator)
-        return F.normalize(people[who] + NOISE * torch.randn(number, DIM, generator=generator))
+    def features(number):
+        identities = torch.randint(len(centres), (number,), generator=generator)
+        noise = NOISE * torch.randn(number, DIM, generator=generator)
+        return F.normalize(centres[identities] + noise)
 
-    return of(QUERIES), of(images)
+    return features(QUERIES), features(images)
 
 
 def index_of(gallery, lists, visited):
-    """The gallery in lists around centres, each image as codes."""
+    """An inverted-file index of the gallery with product quantisation."""
     index = faiss.IndexIVFPQ(faiss.IndexFlatL2(DIM), DIM, lists, BYTES, BITS)
     index.train(gallery[: 64 * max(lists, 2**BITS)])
     index.add(gallery)
@@ -52,7 +54,7 @@ def index_of(gallery, lists, visited):
 
 
 def rescored(query, gallery, candidates):
-    """The candidates (Q, C) in the order of their exact distances; -1, for none, comes last."""
+    """The candidates (Q, C) in the order of their exact distances, with -1 (missing) last."""
     rows = torch.arange(len(query)).repeat_interleave(candidates.shape[1])
     values = ops.pair_values(query, gallery, rows, candidates.clamp(min=0).flatten())
     values = values.view(candidates.shape).masked_fill(candidates < 0, torch.inf)
@@ -60,7 +62,7 @@ def rescored(query, gallery, candidates):
 
 
 def recall(found, exact):
-    """Which share of the nearest images is among those found."""
+    """The share of the nearest images that were found."""
     return (found[:, :NEAREST, None] == exact[:, None]).any(1).double().mean().item()
 
 
@@ -68,15 +70,20 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--gallery", type=int, default=50_000, help="images")
-    parser.add_argument("--lists", type=int, default=256)
-    parser.add_argument("--visited", type=int, default=16, help="lists per query")
-    parser.add_argument("--candidates", type=int, default=200, help="per query, to be re-scored")
+    flags = {
+        "gallery": (50_000, "gallery images"),
+        "lists": (256, "lists of the index"),
+        "visited": (16, "lists to search per query"),
+        "candidates": (200, "candidates to re-score per query"),
+    }
+    for name, (default, what) in flags.items():
+        what = f"number of {what} (default: {default})"
+        parser.add_argument(f"--{name}", type=int, default=default, metavar="N", help=what)
     args = parser.parse_args()
     if faiss is None:
-        raise ImportError("faiss must be installed; install it with pip install faiss-cpu")
+        raise ImportError("faiss_search: faiss is required; install it with pip install faiss-cpu")
     faiss.omp_set_num_threads(torch.get_num_threads())
-    query, gallery = made_up(args.gallery, torch.Generator().manual_seed(0))
+    query, gallery = synthetic_features(args.gallery, torch.Generator().manual_seed(0))
     index = index_of(gallery.numpy(), args.lists, args.visited)
 
     start = time.perf_counter()

@@ -1,11 +1,12 @@
-"""The network, loss and evaluation of reid_ext in Lightning. Runs on a CPU in about a minute.
+"""Use the network, loss and evaluation of reid_ext in Lightning.
 
     pip install lightning torchmetrics
     python examples/lightning_module.py --steps 60
 
-A synthetic dataset in Market-1501's layout is rendered to runs/lightning. The batches, the loss and
-the metric are those of reid_ext; Lightning runs the loop and the optimiser and chooses the device.
-Expect rank-1 to rise from about 0.2 before training to more than 0.7 after it.
+The script renders a synthetic dataset in the layout of Market-1501 to
+runs/lightning. The batches, the loss and the metric are those of reid_ext.
+Lightning runs the loop and the optimiser and chooses the device. Expect rank-1
+to rise from about 0.2 to more than 0.7, in about a minute on a CPU.
 """
 
 import argparse
@@ -18,11 +19,11 @@ from reid_ext import data, losses, models
 from reid_ext.compat.torchmetrics import ReIDRetrieval
 
 SIZE = 96, 48
-IDENTITIES, IMAGES = 8, 4  # of a batch
+IDENTITIES, IMAGES = 8, 4  # identities per batch and images per identity
 
 
 class Embedder(lightning.LightningModule):
-    """The small network with identity and expAT losses, validated by a retrieval."""
+    """The small network with identity and expAT losses, validated by retrieval."""
 
     def __init__(self, num_identities, learning_rate=1e-3):
         super().__init__()
@@ -70,8 +71,11 @@ def loaders(root):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--out", type=Path, default=Path("runs/lightning"))
+    what = "number of training steps (default: 60)"
+    parser.add_argument("--steps", type=int, default=60, metavar="N", help=what)
+    out = Path("runs/lightning")
+    what = f"output folder (default: {out})"
+    parser.add_argument("--out", type=Path, default=out, help=what)
     args = parser.parse_args()
     root = data.synthesize("market1501", args.out / "data", preset="tiny", seed=1)
     train, tests, num_identities = loaders(root)

@@ -1,14 +1,17 @@
 """Train and evaluate person re-identification on DukeMTMC-reID.
 
-    python examples/train_dukemtmc.py              # synthetic dataset, minutes on a CPU
-    python examples/train_dukemtmc.py --loss va    # any loss of the package
-    python examples/train_dukemtmc.py --data ROOT  # DukeMTMC-reID itself, expAT's recipe
+    python examples/train_dukemtmc.py              # synthetic dataset
+    python examples/train_dukemtmc.py --loss va    # another loss
+    python examples/train_dukemtmc.py --data ROOT  # real dataset
 
-Without --data, the script uses a built-in synthetic dataset in DukeMTMC-reID's layout. Each query
-searches the images of the other cameras, which contain distractors: identities that only one
-camera saw. On the synthetic dataset, expect rank-1 to rise from a few percent to about 84 %.
-Writes OUT/metrics.json, config.toml, checkpoint.pt, cmc.png, ranked_list.png and TensorBoard
-events.
+With --data, the script follows the recipe of expAT. Without --data, it trains
+on a built-in synthetic dataset in the layout of DukeMTMC-reID, which takes
+minutes on a CPU. Each query searches the images of the other cameras, which
+contain distractors: identities that only one camera saw. On the synthetic
+dataset, expect rank-1 to rise from a few percent to about 84 %.
+
+The script writes metrics.json, config.toml, checkpoint.pt, cmc.png,
+ranked_list.png and TensorBoard events to OUT.
 """
 
 from reid_ext.training import command_line

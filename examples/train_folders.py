@@ -1,15 +1,18 @@
 r"""Train and evaluate re-identification on your own images.
 
-    python examples/train_folders.py --data mine                        # folders of folders
-    python examples/train_folders.py --data mine --camera '_c(\d+)'     # camera in the file names
-    python examples/train_folders.py --data mine/list.csv --loss fidi   # a list, CSV or JSON
-    python examples/train_folders.py --data mine --backbone small       # without a GPU, a start
+    python examples/train_folders.py --data mine                     # folders
+    python examples/train_folders.py --data mine --camera '_c(\d+)'  # cameras
+    python examples/train_folders.py --data mine/list.csv            # CSV list
+    python examples/train_folders.py --data mine --backbone small    # on a CPU
 
-docs/datasets.md shows what folders and lists must look like. If the list has images of two
-modalities, each batch holds equally many of both. If cameras are known, a query searches the
-images of the other cameras; otherwise it searches all images. The recipe is expAT's, with as many
-passes through your images as the original makes through Market-1501's. Writes OUT/metrics.json,
-config.toml, checkpoint.pt, cmc.png, ranked_list.png and TensorBoard events.
+docs/datasets.md shows how to arrange folders and lists. If a list has images of
+two modalities, each batch holds equally many images of both. If the cameras are
+known, a query searches the images of the other cameras. Otherwise it searches
+all images. The recipe is expAT's for Market-1501, or for SYSU-MM01 if there are
+two modalities, with as many passes through the images as in the original.
+
+The script writes metrics.json, config.toml, checkpoint.pt, cmc.png,
+ranked_list.png and TensorBoard events to OUT.
 """
 
 from reid_ext.training import command_line

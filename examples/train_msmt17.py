@@ -1,14 +1,17 @@
 """Train and evaluate person re-identification on MSMT17.
 
-    python examples/train_msmt17.py                      # synthetic dataset, minutes on a CPU
-    python examples/train_msmt17.py --loss va            # any loss of the package
-    python examples/train_msmt17.py --data ROOT          # MSMT17 itself, expAT's recipe
-    python examples/train_msmt17.py --train-on trainval  # also on the images of list_val
+    python examples/train_msmt17.py                      # synthetic dataset
+    python examples/train_msmt17.py --loss va            # another loss
+    python examples/train_msmt17.py --data ROOT          # real dataset
+    python examples/train_msmt17.py --train-on trainval  # with list_val as well
 
-Without --data, the script uses a built-in synthetic dataset in MSMT17's layout. Each query
-searches the images of the other cameras. On the synthetic dataset, expect rank-1 to rise from a
-few percent to about 67 %. Writes OUT/metrics.json, config.toml, checkpoint.pt, cmc.png,
-ranked_list.png and TensorBoard events.
+With --data, the script follows the recipe of expAT. Without --data, it trains
+on a built-in synthetic dataset in the layout of MSMT17, which takes minutes on
+a CPU. Each query searches the images of the other cameras. On the synthetic
+dataset, expect rank-1 to rise from a few percent to about 67 %.
+
+The script writes metrics.json, config.toml, checkpoint.pt, cmc.png,
+ranked_list.png and TensorBoard events to OUT.
 """
 
 from reid_ext.training import command_line

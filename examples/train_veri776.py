@@ -1,14 +1,17 @@
 """Train and evaluate vehicle re-identification on VeRi-776.
 
-    python examples/train_veri776.py              # synthetic dataset, minutes on a CPU
-    python examples/train_veri776.py --loss fidi  # any loss of the package
-    python examples/train_veri776.py --data ROOT  # VeRi-776 itself, expAT's recipe
+    python examples/train_veri776.py              # synthetic dataset
+    python examples/train_veri776.py --loss fidi  # another loss
+    python examples/train_veri776.py --data ROOT  # real dataset
 
-Without --data, the script uses a built-in synthetic dataset in VeRi-776's layout. It shows people,
-because the package draws no vehicles, so such a run only tries the script out. Each query searches
-the images of the other cameras. On the synthetic dataset, expect rank-1 to rise far above chance,
-which is a few percent. Writes OUT/metrics.json, config.toml, checkpoint.pt, cmc.png,
-ranked_list.png and TensorBoard events.
+With --data, the script follows the recipe of expAT. Without --data, it trains
+on a built-in synthetic dataset in the layout of VeRi-776, which takes minutes
+on a CPU. It shows people instead of vehicles, so such a run only tests the
+script. Each query searches the images of the other cameras. On the synthetic
+dataset, expect rank-1 to rise far above chance, which is a few percent.
+
+The script writes metrics.json, config.toml, checkpoint.pt, cmc.png,
+ranked_list.png and TensorBoard events to OUT.
 """
 
 from reid_ext.training import command_line

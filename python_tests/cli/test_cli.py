@@ -1,4 +1,4 @@
-"""reid-ext as a person types it: what it prints, its exit status, and never a traceback."""
+"""The output and exit status of `reid-ext data` and `reid-ext doctor`, without tracebacks."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ SIZES = ["--identities", "3", "0", "3", "--images", "3", "1"]
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """One small embedded dataset for each kind of protocol."""
+    """One small synthetic dataset for each kind of protocol."""
     folder = tmp_path_factory.mktemp("whole")
     for name in ("sysu-mm01", "regdb", "market1501"):
         data.synthesize(name, folder / name, identities=(3, 0, 3), images=(3, 1), workers=1)
@@ -28,7 +28,7 @@ def run(capsys):
     return lambda *arguments: typed(capsys, *arguments)
 
 
-def test_synthesize_draws_what_check_finds_complete(run, tmp_path):
+def test_synthesize_makes_a_dataset_that_check_accepts(run, tmp_path):
     status, out, _ = run("data", "synthesize", "dukemtmc-reid", tmp_path / "new", *SIZES)
     assert status == 0 and str(tmp_path / "new") in out
     status, out, _ = run("data", "check", "dukemtmc-reid", tmp_path / "new")
@@ -45,13 +45,13 @@ def test_synthesize_draws_what_check_finds_complete(run, tmp_path):
         ("market1501", ["; 18 queries have a match", "gallery identity -1"]),
     ],
 )
-def test_check_prints_what_an_evaluation_would_rank(name, lines, run, whole):
+def test_check_prints_the_evaluation_plan(name, lines, run, whole):
     status, out, _ = run("data", "check", name, whole / name)
     plan = [line for line in out.splitlines() if line.startswith("evaluation: ")]
     assert status == 0 and all(any(text in line for line in plan) for text in lines)
 
 
-def test_check_as_json(run, whole):
+def test_check_prints_json(run, whole):
     status, out, _ = run("data", "check", "regdb", whole / "regdb", "--json", "--split", "trial=3")
     facts = json.loads(out)
     assert status == 0 and facts["ok"] and facts["name"] == "regdb"
@@ -61,7 +61,7 @@ def test_check_as_json(run, whole):
     assert [f["kind"] for f in facts["findings"]] == ["count"]
 
 
-def test_invalid_data_is_status_1_with_the_reason(run, tmp_path):
+def test_check_returns_1_and_the_reason_for_invalid_data(run, tmp_path):
     run("data", "synthesize", "msmt17", tmp_path, "--identities", 12, 0, 6, "--images", 2, 1)
     image = data.load("msmt17", tmp_path).query[0].path
     image.write_bytes(b"")
@@ -72,7 +72,7 @@ def test_invalid_data_is_status_1_with_the_reason(run, tmp_path):
     assert status == 1 and finding["level"] == "error" and finding["paths"] == [str(image)]
 
 
-def test_folder_without_a_dataset_is_status_1(run, tmp_path):
+def test_check_returns_1_without_a_dataset(run, tmp_path):
     status, out, _ = run("data", "check", "veri776", tmp_path)
     assert status == 1 and "error: veri776: root must hold the folders image_train" in out
     (tmp_path / "mine.txt").touch()
@@ -81,7 +81,7 @@ def test_folder_without_a_dataset_is_status_1(run, tmp_path):
     assert json.loads(out)["error"] in err and not json.loads(out)["ok"]
 
 
-def test_data_that_cannot_be_evaluated_says_why(run, tmp_path, whole):
+def test_check_explains_why_evaluation_is_impossible(run, tmp_path, whole):
     for folder in ("bounding_box_train", "query", "bounding_box_test"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "0001_c1s1_000001_00.jpg").touch()
@@ -108,12 +108,12 @@ def test_data_that_cannot_be_evaluated_says_why(run, tmp_path, whole):
         (["data", "synthesize", "veri776", "x", "--identities", "3", "1", "2"], "0 validation"),
     ],
 )
-def test_wrong_use_is_status_2(arguments, message, run):
+def test_invalid_command_line_returns_2(arguments, message, run):
     status, out, err = run(*arguments)
     assert status == 2 and message in err.splitlines()[-1] and out == ""
 
 
-def test_version_is_that_of_the_package(run):
+def test_version_is_the_version_of_the_package(run):
     status, out, _ = run("--version")
     assert status == 0 and out == f"reid-ext {reid_ext.__version__}\n"
 
@@ -127,14 +127,14 @@ def test_doctor_tests_every_op(run):
     assert status == 0 and "rank_positives: ok" in out and "cpu_product: " in out
 
 
-def test_doctor_says_which_op_is_wrong(run, monkeypatch):
+def test_doctor_names_an_op_with_wrong_results(run, monkeypatch):
     monkeypatch.setattr("reid_ext.ops.cosine_matrix", lambda x: x @ x.T)
     status, out, _ = run("doctor")
     assert status == 1 and "cosine_matrix: differs from plain PyTorch" in out
     assert "an op does not work" in out
 
 
-def test_doctor_gives_the_first_line_of_what_an_op_fails_with(run, monkeypatch):
+def test_doctor_prints_the_first_line_of_an_error(run, monkeypatch):
     def fails(*args, **kwargs):
         raise RuntimeError("nearest: no kernel\nraised at nearest.cpp:3")
 
@@ -151,7 +151,7 @@ def test_doctor_gives_the_first_line_of_what_an_op_fails_with(run, monkeypatch):
         ("not built: no nvcc on PATH or in CUDA_HOME/bin", "install the CUDA toolkit (nvcc) and"),
     ],
 )
-def test_doctor_says_what_a_gpu_without_kernels_needs(reason, hint, run, monkeypatch):
+def test_doctor_explains_missing_gpu_kernels(reason, hint, run, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "H200")
@@ -161,7 +161,7 @@ def test_doctor_says_what_a_gpu_without_kernels_needs(reason, hint, run, monkeyp
     assert status == 0 and f"cuda:0: H200\n  no kernels: {reason}; {hint}" in out
 
 
-def test_ctrl_c_is_status_130(run, monkeypatch, tmp_path):
+def test_ctrl_c_returns_130(run, monkeypatch, tmp_path):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
@@ -170,16 +170,16 @@ def test_ctrl_c_is_status_130(run, monkeypatch, tmp_path):
     assert status == 130 and err.splitlines()[-1] == "interrupted"
 
 
-def test_traceback_on_demand(run, monkeypatch, tmp_path):
+def test_traceback_is_shown_on_request(run, monkeypatch, tmp_path):
     monkeypatch.setenv("REID_EXT_TRACEBACK", "1")
     with pytest.raises(ValueError, match="seed must be"):
         run("data", "synthesize", "regdb", tmp_path / "new", "--seed", -1)
 
 
 @pytest.mark.slow
-def test_runs_as_a_module(tmp_path):
+def test_cli_runs_as_a_module(tmp_path):
     command = [sys.executable, "-m", "reid_ext.cli", "data", "check", "regdb", str(tmp_path)]
-    # In the folder of the sources Python would import these, built or not.
+    # in the source folder, Python would import the sources, even if they are not built
     done = subprocess.run(command, text=True, capture_output=True, timeout=120, cwd=tmp_path)
     assert done.returncode == 1 and "regdb: 1 error\n" in done.stdout
     assert "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""reid-ext evaluate: right figures, whole files, errors in one line."""
+"""The results, warnings and error lines of `reid-ext evaluate`."""
 
 import ast
 import json
@@ -39,7 +39,7 @@ def test_evaluate_prints_a_table_and_json(run, files):
 @pytest.mark.parametrize(
     "content, message",
     [
-        (None, "must be a feature file (.npz), but there is none"),
+        (None, "must be a feature file (.npz), got a path that does not exist"),
         (b"no zip at all", "must be a feature file (.npz with features"),
         ({"features": np.ones((3, 2))}, "got no identities"),
         ({"features": np.ones(3), "identities": np.ones(3, int)}, "shape (N, D)"),
@@ -48,7 +48,7 @@ def test_evaluate_prints_a_table_and_json(run, files):
         ({"features": ONES, "identities": np.ones(2, int)}, "identities must have shape (3,)"),
     ],
 )
-def test_invalid_files_are_named(content, message, run, files):
+def test_evaluate_names_invalid_files(content, message, run, files):
     if content is None:
         files[0].unlink()
     elif isinstance(content, bytes):
@@ -68,21 +68,21 @@ def test_invalid_files_are_named(content, message, run, files):
         (["--device", "banana"], 2, "this machine, got 'banana'; use cpu"),
         (["--device", "meta"], 2, "this machine, got 'meta'; use cpu"),
         (["--device", "cuda:-1"], 2, "this machine, got 'cuda:-1'; use cpu"),
-        (["--k1", "4"], 2, "--k1 must come with --rerank, got 4 without it"),
+        (["--k1", "4"], 2, "--k1 must be left out without --rerank, got 4"),
         (["--rerank", "--k2", "0"], 2, "reid-ext evaluate: --k2 must be an integer >= 1"),
         (["--protocol", "imagenet"], 2, "invalid choice"),
         (["--max-rank", "0"], 2, "evaluate: --max-rank must be an integer >= 1, got 0"),
         (["--confidence", "--protocol", "cuhk03-classic"], 2, "--confidence must be left out with"),
         (["--report", "."], 2, "--report must end in .html"),
-        (["--name", "mine"], 2, "--name must come with --report, got mine without it"),
+        (["--name", "mine"], 2, "--name must be left out without --report, got mine"),
     ],
 )
-def test_wrong_use_has_its_own_status(flags, status, message, run, files):
+def test_evaluate_returns_2_for_invalid_flags(flags, status, message, run, files):
     got, _, err = run("evaluate", *files, *flags)
     assert got == status and message in err
 
 
-def test_report_that_cannot_be_written_names_its_flag(run, files):
+def test_evaluate_names_the_flag_of_an_unwritable_report(run, files):
     status, _, err = run("evaluate", *files, "--report", "/proc/out.html")
     assert status == 1 and "--report must be a path that can be written, got /proc/out.html" in err
 
@@ -97,14 +97,14 @@ def test_report_that_cannot_be_written_names_its_flag(run, files):
         ({"cameras": -np.ones(3, int)}, "cameras must not be negative, got -1"),
     ],
 )
-def test_invalid_labels_are_named_with_their_file(change, message, run, files):
+def test_evaluate_names_the_file_of_invalid_labels(change, message, run, files):
     labels = {"identities": np.arange(3), "cameras": np.arange(3)}
     np.savez(files[0], features=ONES, **(labels | change))
     status, _, err = run("evaluate", *files)
     assert status == 1 and f"reid-ext evaluate: {files[0]}: {message}" in err
 
 
-def test_files_without_rows_and_without_cameras_are_named(run, files):
+def test_evaluate_names_files_without_rows_or_cameras(run, files):
     np.savez(files[1], features=ONES, identities=np.arange(3))
     status, _, err = run("evaluate", *files)
     assert status == 1 and f"{files[1]}: cameras must be given for protocol 'market1501'" in err
@@ -114,40 +114,40 @@ def test_files_without_rows_and_without_cameras_are_named(run, files):
     assert status == 1 and f"{files[1]}: features must have shape (N, D) with N >= 1" in err
 
 
-def test_feature_lengths_that_differ_name_the_file(run, files):
+def test_evaluate_names_the_file_with_another_feature_length(run, files):
     np.savez(files[1], features=ONES[:, :4], identities=np.arange(3), cameras=np.arange(3))
     status, _, err = run("evaluate", *files)
     assert status == 1
     assert f"reid-ext evaluate: {files[1]} must have feature length 6 like query, got 4" in err
 
 
-def test_same_file_as_query_and_gallery_gives_a_warning(run, files):
+def test_evaluate_warns_when_query_and_gallery_are_equal(run, files):
     status, _, err = run("evaluate", files[0], files[0], "--protocol", "generic")
     assert status == 0 and "warning: query and gallery have the same features, got" in err
     assert run("evaluate", *files)[2] == ""
 
 
 @pytest.mark.parametrize("content", [b"hello", b"", b"PK\x03\x04"])
-def test_error_about_a_text_file_does_not_advise_pickle(content, run, files):
+def test_error_about_a_text_file_does_not_mention_pickle(content, run, files):
     files[0].write_bytes(content)
     status, _, err = run("evaluate", *files)
     assert status == 1 and "got another or an incomplete file" in err
     assert "pickle" not in err
 
 
-def test_folder_instead_of_a_file_is_named_as_one(run, files):
+def test_evaluate_names_a_folder_given_as_a_file(run, files):
     status, _, err = run("evaluate", files[0].parent, files[1])
-    assert status == 1 and "got a folder; name a file in it" in err
+    assert status == 1 and "got a folder; give a file in it" in err
 
 
 @pytest.mark.parametrize("seconds", ["-1", "nan", "inf"])
-def test_bench_refuses_invalid_seconds(seconds, run):
+def test_bench_returns_2_for_invalid_seconds(seconds, run):
     status, _, err = run("bench", "--seconds", seconds)
     assert status == 2 and "reid-ext bench: --seconds must be a finite number >= 0, got" in err
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"hello" * 200, bytes(range(256)) * 4])
-def test_invalid_mat_file_is_refused_in_one_line(content, run, tmp_path):
+def test_invalid_mat_file_gives_one_error_line(content, run, tmp_path):
     pytest.importorskip("scipy")
     (tmp_path / "text.mat").write_bytes(content)
     status, _, err = run("evaluate", tmp_path / "text.mat")
@@ -155,7 +155,7 @@ def test_invalid_mat_file_is_refused_in_one_line(content, run, tmp_path):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_rows_that_are_not_finite_give_warnings(value, run, tmp_path):
+def test_evaluate_warns_of_rows_that_are_not_finite(value, run, tmp_path):
     sides = problem()
     sides["gallery"]["features"][[3, 8], 2] = value
     sides["query"]["features"][5] = value
@@ -176,14 +176,14 @@ def test_rows_that_are_not_finite_give_warnings(value, run, tmp_path):
         assert f"{files[0]} must be finite, got NaN or infinity in row 5; " in err
 
 
-def test_finite_features_give_no_warning(run, files):
+def test_evaluate_gives_no_warning_for_finite_features(run, files):
     status, out, err = run("evaluate", *files, "--json")
     assert status == 0 and err == "" and json.loads(out)["not_finite"] == []
 
 
 @pytest.mark.parametrize("name", [n for n in PROTOCOLS if n not in ("sysu-mm01", "vehicleid")])
 @pytest.mark.parametrize("flags", [(), ("--rerank", "--k1", 9)], ids=["plain", "re-ranked"])
-def test_every_protocol_is_reached(flags, name, run, files):
+def test_evaluate_supports_every_protocol(flags, name, run, files):
     status, out, _ = run("evaluate", *files, "--protocol", name, "--json", *flags)
     want = direct(protocol=name, rerank={"k1": 9} if flags else False)
     got = json.loads(out)
@@ -192,7 +192,7 @@ def test_every_protocol_is_reached(flags, name, run, files):
 
 
 @pytest.mark.parametrize("rerank", [False, True])
-def test_protocols_of_other_files_are_reached(rerank, run, tmp_path):
+def test_evaluate_supports_protocols_with_other_files(rerank, run, tmp_path):
     sides = problem()
     sides["query"]["cameras"][:] = 3
     sides["gallery"]["cameras"] += 1
@@ -209,7 +209,7 @@ def test_protocols_of_other_files_are_reached(rerank, run, tmp_path):
         assert status == 0 and json.loads(out)["mAP"] == want.mAP
 
 
-def test_help_has_a_group_for_the_settings_of_each_protocol(run):
+def test_evaluate_help_groups_the_settings_by_protocol(run):
     status, out, _ = run("evaluate", "--help")
     words = " ".join(out.split())
     assert status == 0
@@ -217,10 +217,10 @@ def test_help_has_a_group_for_the_settings_of_each_protocol(run):
         for setting in protocol.settings:
             assert f" --{setting.name} " in words or not setting.is_flag
     assert "settings of --protocol sysu-mm01 (SYSU-MM01): --mode {all,indoor}" in words
-    assert "random galleries to draw; of sysu-mm01, llcm, vehicleid (default: 10)" in words
+    assert "random galleries to draw, for sysu-mm01, llcm, vehicleid (default: 10)" in words
 
 
-def test_a_new_protocol_is_reached_without_other_changes(run, files, monkeypatch):
+def test_evaluate_supports_a_new_protocol_without_changes(run, files, monkeypatch):
     shirts = Protocol(
         name="shirts",
         title="Shirts",
@@ -236,14 +236,14 @@ def test_a_new_protocol_is_reached_without_other_changes(run, files, monkeypatch
     assert status == 2 and "--weeks must be left out with --protocol market1501, got 3" in err
 
 
-def test_command_line_and_report_name_no_protocol():
-    """Facts about a protocol are in its own file, and nowhere else."""
+def test_cli_and_report_contain_no_protocol_names():
+    """All facts about a protocol are in the file of the protocol."""
     found = {}
     for folder in ("cli", "report"):
         for path in Path(reid_ext.__file__).with_name(folder).glob("*.py"):
             if names := {n.value for n in ast.walk(ast.parse(path.read_text())) if is_name(n)}:
                 found[path.name] = names
-    # generic: a report ranks its pairs of cameras by the junk of the run alone
+    # a report ranks pairs of cameras with the junk of the run, so it uses generic
     own = {"dukemtmc-reid", "generic"}
     assert found == {"protocols.py": own, "camera_pairs.py": {"generic"}}
 
@@ -253,7 +253,7 @@ def is_name(node):
 
 
 @pytest.mark.filterwarnings("default")
-def test_warnings_of_the_library_are_one_line(run, files):
+def test_library_warnings_are_one_line(run, files):
     arrays = dict(np.load(files[0]))
     np.savez(files[0], **arrays, extra=np.ones((2, 2)))
     status, _, err = run("evaluate", *files)

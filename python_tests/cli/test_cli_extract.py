@@ -1,4 +1,4 @@
-"""reid-ext extract: the features of every kind of network, in files that evaluate reads."""
+"""The files of `reid-ext extract` for every kind of network."""
 
 import json
 
@@ -20,7 +20,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A checkpoint and its model."""
+    """The path of a checkpoint, and its model."""
     path = tmp_path_factory.mktemp("run") / "checkpoint.pt"
     return path, write_checkpoint(path, "per_modality")
 
@@ -31,7 +31,7 @@ def run(capsys):
 
 
 def by_hand(model, samples, size=(96, 48)):
-    """Features one image at a time, by the model's own forward."""
+    """Features of one image at a time, computed by the model itself."""
     transform = data.EvaluationTransform(size=size)
     with torch.no_grad():
         return torch.cat(
@@ -42,7 +42,7 @@ def by_hand(model, samples, size=(96, 48)):
         )
 
 
-def test_features_of_a_checkpoint_and_what_is_known_of_the_images(run, trained, root, tmp_path):
+def test_extract_writes_features_and_labels_of_the_images(run, trained, root, tmp_path):
     path, model = trained
     status, out, err = run("extract", path, "regdb", root, "--out", tmp_path, "--split", "trial=2")
     assert status == 0 and "576 features each" in out and "images/s" in out and "query: done" in err
@@ -69,7 +69,7 @@ def test_features_of_a_checkpoint_and_what_is_known_of_the_images(run, trained, 
     assert {p.name for p in tmp_path.iterdir()} == {"query.npz", "gallery.npz"}
 
 
-def test_equal_runs_give_equal_files_at_a_given_date(run, trained, root, tmp_path, monkeypatch):
+def test_extract_gives_equal_files_at_a_given_date(run, trained, root, tmp_path, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
     for folder in ("a", "b"):
         assert run("extract", trained[0], "regdb", root, "--out", tmp_path / folder)[0] == 0
@@ -79,7 +79,7 @@ def test_equal_runs_give_equal_files_at_a_given_date(run, trained, root, tmp_pat
     assert source["created"] == "1970-01-02T00:00:00+00:00"
 
 
-def test_sysu_files_have_image_numbers(run, trained, tmp_path):
+def test_extract_writes_image_numbers_for_sysu(run, trained, tmp_path):
     root = data.synthesize("sysu-mm01", tmp_path / "s", identities=(3, 0, 3), images=(3, 1))
     status, out, _ = run("extract", trained[0], "sysu-mm01", root, "--out", tmp_path)
     samples = data.load("sysu-mm01", root).gallery
@@ -89,7 +89,7 @@ def test_sysu_files_have_image_numbers(run, trained, tmp_path):
     assert status == 0 and len(json.loads(out)["trials"]) == 2
 
 
-def test_protocol_of_one_set_gets_one_file(run, trained, root, tmp_path):
+def test_extract_writes_one_file_for_protocols_of_one_set(run, trained, root, tmp_path):
     folder = tmp_path / "vehicles"
     (folder / "image").mkdir(parents=True)
     (folder / "train_test_split").mkdir()
@@ -110,14 +110,14 @@ def test_protocol_of_one_set_gets_one_file(run, trained, root, tmp_path):
     assert status == 0 and json.loads(out)["trials"][0]["num_valid"] == 4
 
 
-def test_json_says_files_and_throughput(run, trained, root, tmp_path):
+def test_extract_prints_files_and_throughput_as_json(run, trained, root, tmp_path):
     status, out, _ = run("extract", trained[0], "regdb", root, "--out", tmp_path, "--json")
     facts = json.loads(out)["files"][str(tmp_path / "query.npz")]
     assert status == 0 and facts["images"] == 9 and facts["feature_dim"] == 576
     assert facts["images_per_second"] > 0
 
 
-def test_flip_averages_with_the_mirror_image(run, trained, root, tmp_path):
+def test_extract_flip_averages_with_the_mirror_image(run, trained, root, tmp_path):
     path, model = trained
     run("extract", path, "regdb", root, "--out", tmp_path, "--flip")
     sample = data.load("regdb", root).query[0]
@@ -128,7 +128,7 @@ def test_flip_averages_with_the_mirror_image(run, trained, root, tmp_path):
     torch.testing.assert_close(torch.tensor(got), both.mean(0))
 
 
-def test_size_takes_the_place_of_that_in_the_checkpoint(run, trained, root, tmp_path):
+def test_extract_size_replaces_the_size_of_the_checkpoint(run, trained, root, tmp_path):
     path, model = trained
     flags = ["--out", tmp_path, "--size", "48x24"]
     assert run("extract", path, "regdb", root, *flags)[0] == 0
@@ -137,7 +137,7 @@ def test_size_takes_the_place_of_that_in_the_checkpoint(run, trained, root, tmp_
         torch.testing.assert_close(torch.tensor(file["features"]), want)
 
 
-def test_a_timm_model_gives_its_pooled_features(run, root, tmp_path):
+def test_extract_reads_timm_models(run, root, tmp_path):
     timm = pytest.importorskip("timm")
     torch.manual_seed(0)
     weights = tmp_path / "weights.pth"
@@ -148,9 +148,7 @@ def test_a_timm_model_gives_its_pooled_features(run, root, tmp_path):
     assert status == 0 and "512 features each" in out
 
 
-def test_interruption_leaves_no_gallery_of_another_network(
-    run, trained, root, tmp_path, monkeypatch
-):
+def test_interrupted_extract_leaves_no_old_gallery(run, trained, root, tmp_path, monkeypatch):
     for name in ("query.npz", "gallery.npz"):
         (tmp_path / name).write_bytes(b"of another network")
     written = []
@@ -175,20 +173,20 @@ def test_interruption_leaves_no_gallery_of_another_network(
         ({"name": "market1501"}, "market1501: root must hold the folders"),
     ],
 )
-def test_missing_data_is_status_1(change, message, run, trained, root, tmp_path):
+def test_extract_returns_1_for_missing_data(change, message, run, trained, root, tmp_path):
     given = {"checkpoint": trained[0], "name": "regdb", "root": root, **change}
     status, _, err = run("extract", *given.values(), "--out", tmp_path / "new")
     assert status == 1 and message in err and not (tmp_path / "new").exists()
 
 
-def test_checkpoint_that_would_run_code_is_refused(run, root, tmp_path):
+def test_extract_raises_for_a_checkpoint_with_code(run, root, tmp_path):
     class Bad:
         def __reduce__(self):
             return (open, (str(tmp_path / "ran"), "w"))
 
     torch.save({"format": checkpoint.FORMAT, "model": Bad()}, tmp_path / "bad.pt")
     status, _, err = run("extract", tmp_path / "bad.pt", "regdb", root, "--out", tmp_path)
-    assert status == 1 and "must be a whole checkpoint" in err
+    assert status == 1 and "must be a complete checkpoint" in err
     assert not (tmp_path / "ran").exists()
 
 
@@ -202,20 +200,20 @@ def test_checkpoint_that_would_run_code_is_refused(run, root, tmp_path):
         (["--split", "trial"], "--split must be KEY=VALUE"),
         (["--split", "fold=1"], "extract: the arguments of regdb must be among"),
         (["--device", "toaster"], "--device must be a device of this machine"),
-        (["--weights", "none"], "--weights must come with timm:NAME"),
+        (["--weights", "none"], "--weights must be left out unless CHECKPOINT is timm:NAME"),
     ],
 )
-def test_wrong_use_is_status_2(flags, message, run, trained, root, tmp_path):
+def test_extract_returns_2_for_invalid_flags(flags, message, run, trained, root, tmp_path):
     status, _, err = run("extract", trained[0], "regdb", root, "--out", tmp_path, *flags)
     assert status == 2 and message in err
 
 
-def test_out_that_is_a_file_is_named(run, trained, root, tmp_path):
+def test_extract_names_out_when_it_is_a_file(run, trained, root, tmp_path):
     (tmp_path / "taken").write_text("")
     status, _, err = run("extract", trained[0], "regdb", root, "--out", tmp_path / "taken")
     assert status == 1 and "--out must be a path that can be written, got " in err
 
 
-def test_folder_as_checkpoint_is_named_as_one(run, root, tmp_path):
+def test_extract_names_a_folder_given_as_checkpoint(run, root, tmp_path):
     status, _, err = run("extract", tmp_path, "regdb", root, "--out", tmp_path)
     assert status == 1 and "is a folder; give the checkpoint.pt in it" in err

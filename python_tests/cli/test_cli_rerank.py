@@ -1,4 +1,4 @@
-"""reid-ext rerank, and evaluate --rerank: every flag has an effect or is an error."""
+"""`reid-ext rerank` and `evaluate --rerank`: every flag has an effect or is an error."""
 
 import json
 
@@ -21,7 +21,7 @@ def run(capsys):
     return lambda *arguments: typed(capsys, *arguments)
 
 
-def test_evaluate_takes_the_flags_of_rerank(run, files):
+def test_evaluate_accepts_the_flags_of_rerank(run, files):
     flags = ("--rerank", "--k1", 9, "--k2", 3, "--lambda-value", 0.5)
     status, out, _ = run("evaluate", *files, "--json", *flags)
     want = direct(rerank={"k1": 9, "k2": 3, "lambda_value": 0.5})
@@ -48,7 +48,7 @@ OTHERS = {"k1": 9, "k2": 3, "lambda_value": 0.7, "alpha": 1.5, "metric": "euclid
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", OTHERS)
-def test_a_flag_has_an_effect_or_is_an_error(name, method, run, files, tmp_path):
+def test_every_flag_has_an_effect_or_is_an_error(name, method, run, files, tmp_path):
     features = [arrays["features"] for arrays in problem().values()]
     given = {"method": method, "k2": 5}
     flags = ("--method", method, f"--{name.replace('_', '-')}", OTHERS[name])
@@ -65,21 +65,21 @@ def test_every_argument_of_a_method_is_a_flag():
     assert {"method", *(n for given in METHODS.values() for n in given)} == {*OPTIONS, "metric"}
 
 
-def test_metric_without_effect_is_an_error(run, files):
+def test_evaluate_returns_2_for_a_metric_without_effect(run, files):
     flags = ("--rerank", "--method", "gnn", "--metric", "euclidean")
     status, _, err = run("evaluate", *files, *flags)
     assert status == 2 and "--metric must be left out with --method gnn" in err
 
 
 @pytest.mark.parametrize("side", [0, 1])
-def test_rerank_does_not_overwrite_what_it_reads(side, run, files):
+def test_rerank_does_not_overwrite_its_input(side, run, files):
     before = files[side].read_bytes()
     status, _, err = run("rerank", *files, "--out", files[side])
-    assert status == 2 and f"--out must not be a file that is read, got {files[side]}" in err
+    assert status == 2 and f"--out must not be an input file, got {files[side]}" in err
     assert files[side].read_bytes() == before
 
 
-def test_rerank_refuses_another_ending(run, files, tmp_path):
+def test_rerank_returns_2_for_another_ending(run, files, tmp_path):
     status, _, err = run("rerank", *files, "--out", tmp_path / "all.csv")
     assert status == 2 and "--out must end in .npz" in err
 
@@ -100,7 +100,7 @@ def test_rerank_refuses_another_ending(run, files, tmp_path):
         ),
     ],
 )
-def test_rerank_names_the_flag_of_a_wrong_value(flags, message, run, files, tmp_path):
+def test_rerank_names_the_flag_of_an_invalid_value(flags, message, run, files, tmp_path):
     status, _, err = run("rerank", *files, "--out", tmp_path / "all.npz", *flags)
     assert status == 2 and message in err and err.count("\n") == 1
 
@@ -112,15 +112,17 @@ def test_rerank_names_the_flag_of_a_wrong_value(flags, message, run, files, tmp_
         (["--out", "folder.npz"], "--out must be a file, got the folder folder.npz"),
     ],
 )
-def test_rerank_refuses_wrong_use_before_work(flags, message, run, files, tmp_path, monkeypatch):
+def test_rerank_checks_out_before_any_work(flags, message, run, files, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder.npz").mkdir()
-    monkeypatch.setattr("reid_ext.cli.reranking.read_sides", None)  # no work: not even reading
+    monkeypatch.setattr(
+        "reid_ext.cli.reranking.read_sides", None
+    )  # fails if the command reads a file
     status, _, err = run("rerank", *files, "--out", "all.npz", *flags)
     assert status == 2 and message in err and err.count("\n") == 1
 
 
-def test_place_that_cannot_be_written_is_named_by_its_flag(run, files):
+def test_rerank_names_the_flag_of_an_unwritable_place(run, files):
     status, _, err = run("rerank", *files, "--out", "/proc/all.npz", "--k1", "5", "--k2", "2")
     assert status == 1 and err.count("\n") == 1
     assert "--out must be a path that can be written, got /proc/all.npz: " in err

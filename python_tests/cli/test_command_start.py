@@ -1,4 +1,4 @@
-"""The start of the command `reid-ext`, while torch is still being imported."""
+"""The command `reid-ext` while it imports torch."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ SLOW_TORCH = "import time\nprint('importing', flush=True)\ntime.sleep(60)\n"
 
 
 def started(folder):
-    """The command as a process that is in the middle of importing torch."""
+    """A process of the command that is importing torch."""
     (folder / "torch.py").write_text(SLOW_TORCH)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(PACKAGES)])}
     process = subprocess.Popen(

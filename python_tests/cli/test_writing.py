@@ -1,4 +1,4 @@
-"""Files that are written as a whole or not at all, with concurrent writers and after kills."""
+"""Files are written completely or not at all, with concurrent writers and after kills."""
 
 import errno
 import fcntl
@@ -61,7 +61,7 @@ def test_whole_file_keeps_two_writers_apart(path):
 
 
 def test_whole_file_keeps_a_part_renamed_before_its_lock(path, monkeypatch):
-    """Between opening the unfinished file and locking it, its writer came to its end."""
+    """The writer finishes after we open the unfinished file and before we lock it."""
     other = path.with_name(".metrics.part.json")
     other.write_text("the other's")
 

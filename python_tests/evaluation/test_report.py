@@ -221,7 +221,7 @@ def test_command_writes_a_report_with_compared_runs(tmp_path, capsys):
     [
         (["--report", "out.pdf"], "--report must end in .html"),
         (["--report", "missing/out.html"], "--report must be in a folder that exists"),
-        (["--compare", "a=b,c"], "reid-ext evaluate: --compare must "),
+        (["--compare", "a=b,c"], "--compare must be left out without --report"),
         (["--report", "a.html", "--compare", "b"], "--compare must be NAME=QUERY.npz,GALLERY"),
         (
             ["--report", "a.html", "--compare", "this run=b,c"],

@@ -1,4 +1,4 @@
-"""The ablation script: tables out of runs that are there, the runs it would make, wrong use."""
+"""The ablation script: tables of finished runs, planned runs, and invalid flags."""
 
 import importlib.util
 import json
@@ -25,7 +25,7 @@ def run(*flags, folder):
 
 
 @pytest.mark.slow
-def test_tables_are_means_over_the_seeds_beside_the_papers(tmp_path):
+def test_tables_show_means_over_seeds_and_paper_values(tmp_path):
     listed = run("va", "--list", "--seeds", 0, 1, "--out", "out", folder=tmp_path)
     for line in listed.stdout.splitlines():
         folder = tmp_path / line.split(" --out ")[1]
@@ -44,7 +44,7 @@ def test_tables_are_means_over_the_seeds_beside_the_papers(tmp_path):
     assert table.count("70.0 ±0.0 (60.0)") == 4  # two datasets, with and without local branches
 
 
-def test_every_run_is_of_a_script_that_is_there_and_takes_its_flags(tmp_path):
+def test_every_run_has_a_script_and_valid_flags(tmp_path):
     module = script()
     from reid_ext import training
     from reid_ext.training.overrides import checked_settings, settings_from_text
@@ -66,16 +66,16 @@ def test_every_run_is_of_a_script_that_is_there_and_takes_its_flags(tmp_path):
     [
         (["expatt"], "TABLE must be one of expat, "),
         (["--data", "market1501"], "--data must be NAME=ROOT"),
-        (["--data", "viper=x"], "NAME of dukemtmc, market1501"),
+        (["--data", "viper=x"], "NAME one of dukemtmc, market1501"),
     ],
 )
-def test_wrong_use_ends_with_2(flags, message, tmp_path):
+def test_script_exits_with_2_for_invalid_flags(flags, message, tmp_path):
     done = run(*flags, folder=tmp_path)
     assert done.returncode == 2 and message in done.stderr
 
 
 @pytest.mark.slow
-def test_a_run_that_fails_ends_it_with_a_line(tmp_path):
+def test_script_reports_a_failed_run_in_one_line(tmp_path):
     done = run("expat", "--seeds", 0, "--data", "market1501=nowhere", folder=tmp_path)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "root must be the folder of the dataset" in done.stderr

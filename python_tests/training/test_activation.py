@@ -1,4 +1,4 @@
-"""Activation maps: Grad-CAM by its formula, and the picture of one."""
+"""Activation maps against the formula of Grad-CAM, and their picture."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def model():
 
 
 def reference_map(model, image, modality, score_of):
-    """Grad-CAM of one image in eager steps: weights are mean gradients at the last block."""
+    """Grad-CAM of one image, whose weights are the mean gradients at the last block."""
     maps = model.trunk(model.stems[0](image[None])).detach().requires_grad_()
     pooled = model.pool(maps)
     score_of(model.neck(pooled, modality[None])).backward()
@@ -24,7 +24,7 @@ def reference_map(model, image, modality, score_of):
 
 
 @pytest.mark.parametrize("by_match", [False, True])
-def test_matches_the_formula_image_by_image(by_match, model):
+def test_activation_maps_match_the_formula_per_image(by_match, model):
     images, modalities = torch.randn(3, 3, 96, 48), torch.tensor([0, 1, 0])
     reference = torch.randn(3, model.feature_dim) if by_match else None
     got = models.activation_maps(model, images, modalities, reference)
@@ -36,7 +36,7 @@ def test_matches_the_formula_image_by_image(by_match, model):
         torch.testing.assert_close(got[i], reference_map(model, images[i], modalities[i], score))
 
 
-def test_leaves_the_model_as_it_was(model):
+def test_activation_maps_leave_the_model_unchanged(model):
     model.train().zero_grad()
     with torch.no_grad():
         found = models.activation_maps(model, torch.randn(2, 3, 96, 48), torch.zeros(2).long())
@@ -46,7 +46,7 @@ def test_leaves_the_model_as_it_was(model):
     model.eval()
 
 
-def test_refuses_by_name(model):
+def test_activation_maps_raise_for_invalid_arguments(model):
     images, modalities = torch.randn(1, 3, 96, 48), torch.zeros(1).long()
     with pytest.raises(ValueError, match=r"reference must have shape \(1, 576\), got \(2, 576\)"):
         models.activation_maps(model, images, modalities, torch.ones(2, 576))
@@ -57,7 +57,7 @@ def test_refuses_by_name(model):
         models.activation_maps(flat, torch.ones(1, 3, 2, 2), modalities)
 
 
-def test_drawn_hot_where_active_and_as_it_is_elsewhere():
+def test_draw_activation_colours_active_regions_only():
     image = np.full((40, 20, 3), 120, np.uint8)
     heat = np.zeros((4, 2))
     heat[3, 1] = 1
@@ -79,7 +79,7 @@ def test_drawn_hot_where_active_and_as_it_is_elsewhere():
         ({"height": 0}, "height must be an integer >= 1"),
     ],
 )
-def test_drawing_refuses_by_name(changed, message):
+def test_draw_activation_raises_for_invalid_arguments(changed, message):
     given = {"image": np.zeros((4, 2), np.uint8), "activation": np.ones((2, 2)), **changed}
     with pytest.raises(ValueError, match=f"^draw_activation: {message}"):
         viz.draw_activation(**given)

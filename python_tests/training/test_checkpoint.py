@@ -1,4 +1,4 @@
-"""Checkpoints: a resumed run has the bits of one never stopped; what is broken is refused."""
+"""Checkpoints: resumed runs are bit-identical, and damaged files raise errors."""
 
 import os
 import signal
@@ -48,14 +48,14 @@ class Noise:
 
 
 class WithDropout(models.TwoStream):
-    """Uses torch's random numbers, so that a resumed run needs their state."""
+    """A network that uses torch's random numbers, so that a resumed run needs their state."""
 
     def forward(self, images, modalities):
         return super().forward(torch.dropout(images, 0.1, self.training), modalities)
 
 
 class StopAfter(data.Loader):
-    """A loader during whose batch after ``batches`` Ctrl-C is pressed."""
+    """A loader that sends Ctrl-C after ``batches`` batches."""
 
     def __init__(self, inner, batches):
         self.inner = inner
@@ -70,7 +70,7 @@ class StopAfter(data.Loader):
 
 
 class Run:
-    """A fresh model, sampler (3 batches per epoch) and recipe, trained once."""
+    """A new model, sampler (4 batches per epoch) and recipe, trained once."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ def content(path):
 
 
 def assert_same(a, b, place="checkpoint"):
-    """Everything in two checkpoints but the time is equal, tensors to the bit."""
+    """Assert that two checkpoints are equal except for the time, tensors bit for bit."""
     assert type(a) is type(b), place
     if isinstance(a, torch.Tensor):
         assert torch.equal(a, b), place
@@ -127,16 +127,18 @@ def assert_same(a, b, place="checkpoint"):
 
 @pytest.fixture
 def straight(tmp_path):
-    """The checkpoint of a run of 6 iterations that was never stopped."""
+    """The checkpoint of an uninterrupted run of 6 iterations."""
     Run(tmp_path / "straight.pt")
     return tmp_path / "straight.pt"
 
 
 # an epoch has 4 iterations
 @pytest.mark.parametrize("after, workers", [(1, 0), (3, 0), (4, 0), (5, 0), (3, 1)])
-def test_stopped_and_resumed_has_the_same_bits(after, workers, straight, tmp_path):
+def test_resumed_run_has_the_same_bits(after, workers, straight, tmp_path):
     path = tmp_path / "stopped.pt"
-    with pytest.raises(KeyboardInterrupt, match=f"after iteration {after} of 6; .*stopped.pt"):
+    with pytest.raises(
+        KeyboardInterrupt, match=f"after iteration {after} of 6; resume from .*stopped.pt"
+    ):
         Run(path, stop_after=after, workers=workers)
     assert content(path)["iteration"] == after
     resumed = Run(path, resume=True, torch_seed=1, workers=workers)
@@ -144,7 +146,7 @@ def test_stopped_and_resumed_has_the_same_bits(after, workers, straight, tmp_pat
     assert_same(content(path), content(straight))
 
 
-def test_resume_counts_the_time_of_the_whole_training(tmp_path):
+def test_resume_counts_the_time_of_all_calls(tmp_path):
     path = tmp_path / "stopped.pt"
     with pytest.raises(KeyboardInterrupt):
         Run(path, stop_after=3)
@@ -158,7 +160,7 @@ def test_resume_counts_the_time_of_the_whole_training(tmp_path):
 
 
 @pytest.mark.parametrize("objective", ["expat_center", "va"])
-def test_what_a_loss_learns_is_resumed_too(objective, tmp_path):
+def test_resume_restores_the_parameters_of_a_loss(objective, tmp_path):
     Run(tmp_path / "straight.pt", objective=objective)
     with pytest.raises(KeyboardInterrupt):
         Run(tmp_path / "stopped.pt", objective=objective, stop_after=4)
@@ -172,18 +174,18 @@ def test_resume_of_a_finished_run_does_nothing(straight):
     assert straight.stat().st_mtime_ns == before
 
 
-def test_stopped_before_the_first_iteration_keeps_the_old_checkpoint(straight):
+def test_stop_before_first_iteration_keeps_the_checkpoint(straight):
     before = straight.read_bytes()
     with pytest.raises(KeyboardInterrupt, match=r"after iteration 0 of 6$"):
         Run(straight, stop_after=0)
     assert straight.read_bytes() == before
 
 
-def test_leaves_no_other_file(straight):
+def test_save_leaves_no_other_file(straight):
     assert [p.name for p in straight.parent.iterdir()] == ["straight.pt"]
 
 
-def test_failed_write_keeps_the_old_file_and_leaves_no_other(straight, monkeypatch):
+def test_failed_write_keeps_the_old_file(straight, monkeypatch):
     before = straight.read_bytes()
 
     def half(value, file):
@@ -197,19 +199,19 @@ def test_failed_write_keeps_the_old_file_and_leaves_no_other(straight, monkeypat
     assert list(straight.parent.iterdir()) == [straight]
 
 
-def test_model_of_a_checkpoint(straight):
+def test_load_model_loads_the_parameters(straight):
     model = models.TwoStream("small", IDENTITIES)
     settings = training.load_model(straight, model)
     assert settings["objective"] == "expat" and settings["name"] == "embedded"
     assert_same(dict(model.state_dict()), dict(content(straight)["model"]))
 
 
-def test_model_of_other_shape_is_refused(straight):
+def test_load_model_raises_for_another_shape(straight):
     with pytest.raises(ValueError, match=r"parameters of this model.*classifier.weight"):
         training.load_model(straight, models.TwoStream("small", IDENTITIES + 1))
 
 
-def test_missing_checkpoint(tmp_path):
+def test_resume_raises_for_a_missing_checkpoint(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"path must be a file, got .*none.pt"):
         Run(tmp_path / "none.pt", resume=True)
 
@@ -234,9 +236,9 @@ def with_code(path):
 
 
 @pytest.mark.parametrize("spoil", [cut, emptied, damaged, with_code])
-def test_broken_checkpoint_is_refused(spoil, straight):
+def test_resume_raises_for_a_damaged_checkpoint(spoil, straight):
     spoil(straight)
-    with pytest.raises(ValueError, match=r"whole checkpoint, got .*straight.pt, .*train again"):
+    with pytest.raises(ValueError, match=r"complete checkpoint, got .*straight.pt, .*train again"):
         Run(straight, resume=True)
 
 
@@ -256,11 +258,11 @@ def lacking_a_part(state):
     "change, message",
     [
         (foreign, "checkpoint of reid_ext"),
-        (of_another_version, f"version {VERSION}, got .* with 99"),
+        (of_another_version, f"version {VERSION}, got .* with version 99"),
         (lacking_a_part, "must hold optimizer"),
     ],
 )
-def test_foreign_checkpoint_is_refused(change, message, straight):
+def test_read_checkpoint_raises_for_foreign_content(change, message, straight):
     torch.save(change(content(straight)), straight)
     with pytest.raises(ValueError, match=message):
         read_checkpoint(straight)
@@ -276,6 +278,6 @@ def test_foreign_checkpoint_is_refused(change, message, straight):
         ({"identities": 9}, "parameters of this model"),
     ],
 )
-def test_resume_with_other_settings_is_refused(keywords, message, straight):
+def test_resume_raises_for_other_settings(keywords, message, straight):
     with pytest.raises(ValueError, match=message):
         Run(straight, resume=True, **keywords)

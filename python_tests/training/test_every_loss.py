@@ -1,4 +1,4 @@
-"""Every training script with every loss, a few iterations of each, within one process."""
+"""Every training script with every loss, for a few iterations in this process."""
 
 import json
 import math
@@ -24,7 +24,7 @@ def cache(tmp_path_factory):
 
 @pytest.mark.parametrize("loss", training.OBJECTIVES)
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_trains_and_evaluates(script, loss, tmp_path, cache, monkeypatch):
+def test_script_trains_and_evaluates_with_every_loss(script, loss, tmp_path, cache, monkeypatch):
     monkeypatch.setenv("REID_EXT_CACHE", str(cache))
     monkeypatch.setattr(job, "QUICK_ITERATIONS", 2)
     file = EXAMPLES / f"train_{script}.py"

@@ -1,4 +1,4 @@
-"""Exported networks: the network's features in each format, at any batch, and files read back."""
+"""Exported networks give the same features in each format, for any batch size."""
 
 import json
 import sys
@@ -28,7 +28,7 @@ def one_thread():
 
 @pytest.fixture(params=["shared", "per_modality"])
 def trained(request, tmp_path):
-    """A checkpoint and its model."""
+    """The path of a checkpoint, and its model."""
     path = tmp_path / "checkpoint.pt"
     return path, write_checkpoint(path, request.param)
 
@@ -50,9 +50,7 @@ def inputs(model, rows):
 
 
 @pytest.mark.parametrize("file_format", [*SLOW_EXPORTS, "torchscript", "safetensors"])
-def test_written_by_the_command_and_gives_the_networks_features(
-    file_format, trained, tmp_path, capsys
-):
+def test_export_command_writes_the_features_of_the_network(file_format, trained, tmp_path, capsys):
     need(file_format)
     path, model = trained
     out = tmp_path / "new" / f"model{ENDINGS[file_format]}"
@@ -64,7 +62,7 @@ def test_written_by_the_command_and_gives_the_networks_features(
 
 
 @pytest.mark.slow
-def test_onnx_takes_any_batch_in_onnxruntime_alone(trained, tmp_path):
+def test_onnx_file_accepts_any_batch_in_onnxruntime(trained, tmp_path):
     need("onnx")
     import onnxruntime
 
@@ -80,7 +78,7 @@ def test_onnx_takes_any_batch_in_onnxruntime_alone(trained, tmp_path):
 
 
 @pytest.mark.slow
-def test_torchscript_and_torch_export_take_any_batch(trained, tmp_path):
+def test_torchscript_and_torch_export_accept_any_batch(trained, tmp_path):
     path, model = trained
     for name in ("torchscript", "torch_export"):
         out = tmp_path / f"model{ENDINGS[name]}"
@@ -94,7 +92,7 @@ def test_torchscript_and_torch_export_take_any_batch(trained, tmp_path):
 
 
 @pytest.mark.parametrize("file_format", [SLOW_EXPORTS[0], "safetensors"])
-def test_extract_reads_what_export_wrote(file_format, trained, tmp_path):
+def test_extract_reads_exported_files(file_format, trained, tmp_path):
     need(file_format)
     data.synthesize("regdb", tmp_path / "regdb", identities=(3, 0, 3), images=(2, 1), workers=1)
     exported = tmp_path / f"model{ENDINGS[file_format]}"
@@ -105,7 +103,7 @@ def test_extract_reads_what_export_wrote(file_format, trained, tmp_path):
     np.testing.assert_allclose(read, own, rtol=1e-3, atol=1e-4)
 
 
-def test_a_file_that_differs_is_not_left(trained, tmp_path, monkeypatch, capsys):
+def test_export_removes_a_file_that_differs(trained, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(
         sys.modules["reid_ext.export.exporting"]._READERS,
         "torchscript",
@@ -118,7 +116,7 @@ def test_a_file_that_differs_is_not_left(trained, tmp_path, monkeypatch, capsys)
 
 
 @pytest.mark.slow
-def test_onnx_is_of_one_image_size_and_written_without_noise(trained, tmp_path, capfd):
+def test_onnx_file_has_one_image_size_and_no_messages(trained, tmp_path, capfd):
     need("onnx")
     out = tmp_path / "model.onnx"
     assert command("export", trained[0], out, "--format", "onnx") == 0
@@ -131,43 +129,41 @@ def test_onnx_is_of_one_image_size_and_written_without_noise(trained, tmp_path, 
 
 
 @pytest.mark.parametrize("name", ["model.ts", "model.pt2"])
-def test_formats_that_are_not_read_back_are_told_apart(name):
+def test_load_embedder_raises_for_write_only_formats(name):
     with pytest.raises(
         ValueError, match=f"source must be checkpoint.pt, .* got {name}, which is for"
     ):
         export.load_embedder(name)
 
 
-def test_an_onnx_file_that_is_none_is_refused(tmp_path):
+def test_onnx_model_raises_for_an_invalid_file(tmp_path):
     pytest.importorskip("onnxruntime")
     (tmp_path / "bad.onnx").write_bytes(b"no model")
     with pytest.raises(ValueError, match=r"source must be an ONNX file, got .*bad\.onnx"):
         OnnxModel(tmp_path / "bad.onnx")
 
 
-def test_weights_of_another_program_are_refused(tmp_path):
+def test_load_embedder_raises_for_foreign_weights(tmp_path):
     safetensors = pytest.importorskip("safetensors.torch")
     safetensors.save_file({"x": torch.ones(2)}, tmp_path / "x.safetensors")
     with pytest.raises(ValueError, match="source must be weights that reid-ext export wrote"):
         export.load_embedder(tmp_path / "x.safetensors")
 
 
-def test_the_ending_must_be_that_of_the_format(tmp_path, capsys):
+def test_export_command_checks_the_file_ending(tmp_path, capsys):
     out = tmp_path / "model.onnx"
     assert command("export", tmp_path / "no.pt", out, "--format", "safetensors") == 2
     message = f"OUT must end in .safetensors for --format safetensors, got {out}"
     assert message in capsys.readouterr().err
 
 
-def test_export_refuses_an_unknown_format(trained, tmp_path):
+def test_export_model_raises_for_an_unknown_format(trained, tmp_path):
     with pytest.raises(ValueError, match="export_model: file_format must be one of 'onnx'"):
         export.export_model(export.load_embedder(trained[0]), tmp_path / "x", "tflite")
 
 
 @pytest.mark.parametrize("file_format", ["torchscript", "torch_export", "safetensors"])
-def test_place_that_cannot_be_written_is_named_before_the_work(
-    file_format, trained, tmp_path, capsys
-):
+def test_export_names_an_unwritable_path_before_work(file_format, trained, tmp_path, capsys):
     folder = tmp_path / f"folder{ENDINGS[file_format]}"
     folder.mkdir()
     for out in (f"/proc/model{ENDINGS[file_format]}", folder):
@@ -177,7 +173,7 @@ def test_place_that_cannot_be_written_is_named_before_the_work(
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
 
 
-def test_without_safetensors_says_what_to_install(trained, tmp_path, monkeypatch, capsys):
+def test_export_explains_how_to_install_safetensors(trained, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "safetensors.torch", None)
     out = tmp_path / "w.safetensors"
     assert command("export", trained[0], out, "--format", "safetensors") == 1
@@ -185,7 +181,7 @@ def test_without_safetensors_says_what_to_install(trained, tmp_path, monkeypatch
 
 
 def onnx_file(path, inputs, output):
-    """A model that gives the means of its first input."""
+    """Write an ONNX model that returns the means of its first input."""
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     h, f = onnx.helper, onnx.TensorProto.FLOAT
@@ -197,7 +193,7 @@ def onnx_file(path, inputs, output):
     onnx.save(model, path)
 
 
-def test_onnx_of_another_program_says_its_dimension_by_an_image(tmp_path):
+def test_foreign_onnx_file_gets_its_dimension_from_an_image(tmp_path):
     onnx_file(tmp_path / "theirs.onnx", [["n", "c", "h", "w"]], ["n", "d"])
     model = OnnxModel(tmp_path / "theirs.onnx")
     assert model.feature_dim == 3 and model.size is None and model.settings == {}
@@ -212,7 +208,7 @@ def test_onnx_of_another_program_says_its_dimension_by_an_image(tmp_path):
 
 
 @pytest.mark.parametrize("inputs, output", [([["n", 5]], ["n"]), ([["n", 3, 8, 4]] * 3, ["n", 3])])
-def test_onnx_that_takes_no_images_is_refused(inputs, output, tmp_path):
+def test_onnx_model_raises_for_other_inputs(inputs, output, tmp_path):
     onnx_file(tmp_path / "other.onnx", inputs, output)
     with pytest.raises(ValueError, match=r"must take images \(N, 3, H, W\), .* with input0"):
         OnnxModel(tmp_path / "other.onnx")
@@ -225,7 +221,9 @@ def test_onnx_that_takes_no_images_is_refused(inputs, output, tmp_path):
         (None, {"classifier.weight": torch.ones(5, 9)}, "must hold the parameters of its own"),
     ],
 )
-def test_weights_that_do_not_fit_are_refused(settings, state, message, trained, tmp_path):
+def test_load_embedder_raises_for_weights_that_do_not_fit(
+    settings, state, message, trained, tmp_path
+):
     save = pytest.importorskip("safetensors.torch").save_file
     own = read_checkpoint(trained[0])["settings"]
     facts = {"format": WEIGHTS_FORMAT, "settings": json.dumps(own if settings is None else {})}
@@ -235,7 +233,7 @@ def test_weights_that_do_not_fit_are_refused(settings, state, message, trained, 
 
 
 @pytest.mark.parametrize("package, file_format", [("onnx", "onnx"), ("onnxruntime", "onnx")])
-def test_without_onnx_says_what_to_install(package, file_format, trained, tmp_path, monkeypatch):
+def test_export_explains_how_to_install_onnx(package, file_format, trained, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=r'pip install "reid_ext\[export\]"'):
         export.export_model(export.load_embedder(trained[0]), tmp_path / "m.onnx", file_format)
@@ -245,7 +243,7 @@ def test_without_onnx_says_what_to_install(package, file_format, trained, tmp_pa
 @pytest.mark.parametrize(
     "name, package", [("w.safetensors", "safetensors"), ("m.onnx", "onnxruntime")]
 )
-def test_reading_without_the_package_says_what_to_install(name, package, tmp_path, monkeypatch):
+def test_load_embedder_explains_how_to_install_packages(name, package, tmp_path, monkeypatch):
     (tmp_path / name).touch()
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=f"{name} needs {package}, which is not installed"):

@@ -1,4 +1,4 @@
-"""Processes that are killed, raise or hang while they train: what is left, and what goes on."""
+"""Training processes that are killed, raise or hang, and how the run continues."""
 
 import os
 import re
@@ -15,11 +15,11 @@ from reid_ext.training.job import is_under_way
 
 pytestmark = [pytest.mark.distributed, pytest.mark.slow]
 SCRIPT = Path(squares_in_processes.__file__)
-PATIENCE = 240  # seconds that a run may take on a busy machine before it counts as hung
+PATIENCE = 240  # seconds after which a run on a busy machine counts as hung
 
 
 def run(out, world_size, *flags, restarts=0):
-    """What torchrun returned and wrote to its standard error."""
+    """The finished process of torchrun, with its exit status and stderr."""
     launcher = ["-m", "torch.distributed.run", "--standalone"]
     counts = ["--nproc-per-node", str(world_size), "--max-restarts", str(restarts)]
     command = [sys.executable, *launcher, *counts, str(SCRIPT), str(out), *flags]
@@ -45,18 +45,18 @@ def uninterrupted(tmp_path_factory):
     return weights(out)
 
 
-def test_killed_worker_is_restarted_from_the_last_checkpoint(uninterrupted, tmp_path):
+def test_torchrun_restarts_killed_worker_from_last_checkpoint(uninterrupted, tmp_path):
     done = run(tmp_path, 2, "--fail", "kill", restarts=1)
     assert done.returncode == 0, done.stderr
     assert "Signal 9 (SIGKILL)" in done.stderr or "exitcode: -9" in done.stderr
     progress = [line for line in done.stderr.splitlines() if "train: 8 iterations" in line]
-    assert progress  # those that were left of 12 after the checkpoint of the 4th
+    assert progress  # 12 iterations minus the 4 of the checkpoint
     got = weights(tmp_path)
     assert got.keys() == uninterrupted.keys()
     assert all(torch.equal(got[name], uninterrupted[name]) for name in got)
 
 
-def test_raising_process_stops_all_and_another_number_resumes(uninterrupted, tmp_path):
+def test_run_resumes_with_other_process_count_after_error(uninterrupted, tmp_path):
     done = run(tmp_path, 2, "--fail", "raise")
     assert done.returncode == 1
     assert "RuntimeError: the second process failed" in done.stderr
@@ -65,7 +65,10 @@ def test_raising_process_stops_all_and_another_number_resumes(uninterrupted, tmp
     resumed = run(tmp_path, 3, "--resume")
     assert resumed.returncode == 0, resumed.stderr
     got = weights(tmp_path)
-    for name, value in uninterrupted.items():  # sums of three parts round otherwise than of two
+    for (
+        name,
+        value,
+    ) in uninterrupted.items():  # sums of three parts round differently from sums of two
         torch.testing.assert_close(got[name], value, rtol=1e-3, atol=1e-4)
 
 
@@ -77,10 +80,10 @@ def test_hanging_process_stops_all_at_the_timeout(tmp_path):
     assert iteration(tmp_path) == squares_in_processes.SAVE_EVERY
 
 
-def test_script_goes_on_by_itself_only_when_restarted(monkeypatch, tmp_path):
+def test_is_under_way_is_true_only_after_a_restart(monkeypatch, tmp_path):
     checkpoint = tmp_path / "checkpoint.pt"
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
-    assert not is_under_way(checkpoint)  # it died before the first one
+    assert not is_under_way(checkpoint)  # the process died before the first checkpoint
     checkpoint.touch()
     assert is_under_way(checkpoint)
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")

@@ -1,4 +1,4 @@
-"""The networks: shapes, what is frozen, both modalities in any order, weights from files."""
+"""The networks: shapes, frozen parameters, modalities in any order, weights from files."""
 
 import importlib
 
@@ -18,7 +18,7 @@ MODALITIES = torch.tensor([0, 1, 1, 0, 1, 0, 0, 1])
 def timm_or_skip():
     try:
         return importlib.import_module("timm")
-    except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision of another build
+    except (ImportError, RuntimeError) as error:  # RuntimeError if torchvision is of another build
         pytest.skip(f"needs a timm that imports: {error}")
 
 
@@ -28,7 +28,7 @@ def images(rows=8, size=SIZE):
 
 @pytest.mark.parametrize("neck", ["shared", "per_modality"])
 @pytest.mark.parametrize("stem", ["shared", "per_modality"])
-def test_embeds_a_mixed_batch(neck, stem, device):
+def test_two_stream_embeds_a_mixed_batch(neck, stem, device):
     model = models.TwoStream("small", 5, neck=neck, stem=stem).to(device)
     embedding = model(images().to(device), MODALITIES)
     assert embedding.pooled.shape == embedding.features.shape == (8, model.feature_dim)
@@ -36,13 +36,13 @@ def test_embeds_a_mixed_batch(neck, stem, device):
     assert model.classifier(embedding.features).shape == (8, 5)
 
 
-def test_size_of_the_small_network():
+def test_small_network_has_its_documented_size():
     model = models.TwoStream("small", 120)
     assert model.feature_dim == 576
     assert sum(p.numel() for p in model.parameters()) == pytest.approx(0.956e6, rel=0.01)
 
 
-def test_first_weights_of_neck_and_classifier():
+def test_neck_and_classifier_have_their_initial_weights():
     model = models.TwoStream("small", 200)
     assert model.classifier.bias is None
     assert model.classifier.weight.std().item() == pytest.approx(0.001, rel=0.05)
@@ -78,20 +78,20 @@ def test_per_modality_norm_is_one_batch_norm_each(training, device):
             torch.testing.assert_close(norm.running_var[m], twin.running_var)
 
 
-def test_per_modality_norm_keeps_the_statistics_of_an_absent_modality():
+def test_per_modality_norm_keeps_statistics_of_absent_modality():
     norm = PerModalityNorm(6)
     norm(torch.randn(4, 6) + 5, torch.zeros(4, dtype=torch.int64))
     assert (norm.running_mean[0] != 0).all() and (norm.running_mean[1] == 0).all()
     assert (norm.running_var[1] == 1).all()
 
 
-def test_per_modality_norm_gradient():
+def test_per_modality_norm_has_the_right_gradient():
     norm = PerModalityNorm(3).double()
     x = torch.randn(8, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: norm(x, MODALITIES), (x,))
 
 
-def test_stems_of_their_own_differ_after_a_step_only():
+def test_per_modality_stems_start_equal():
     model = models.TwoStream("small", 3, stem="per_modality").eval()
     x = images(1).expand(2, -1, -1, -1)
     same = model(x, torch.tensor([0, 1])).pooled
@@ -103,12 +103,12 @@ def test_stems_of_their_own_differ_after_a_step_only():
 
 
 @pytest.mark.parametrize("modality", [0, 1])
-def test_stems_of_their_own_take_one_modality_alone(modality):
+def test_per_modality_stems_accept_one_modality(modality):
     model = models.TwoStream("small", 3, stem="per_modality", neck="per_modality").train()
     assert model(images(), torch.full((8,), modality)).features.isfinite().all()
 
 
-def test_order_of_the_batch_does_not_matter():
+def test_two_stream_ignores_the_order_of_the_batch():
     model = models.TwoStream("small", 3, stem="per_modality", neck="per_modality").eval()
     x, order = images(), torch.randperm(8)
     whole, shuffled = model(x, MODALITIES), model(x[order], MODALITIES[order])
@@ -122,7 +122,7 @@ def test_embedding_is_float32_under_autocast():
     assert embedding.pooled.dtype == embedding.features.dtype == torch.float32
 
 
-def test_weights_from_a_file(tmp_path):
+def test_build_backbone_loads_weights_from_a_file(tmp_path):
     source = models.build_backbone("small")
     torch.save(source.state_dict(), tmp_path / "small.pt")
     loaded = models.build_backbone("small", tmp_path / "small.pt")
@@ -161,13 +161,13 @@ def no_file_of_torch(path):
         (no_file_of_torch, "readable state dict"),
     ],
 )
-def test_refuses_weights_of_something_else(write, message, tmp_path):
+def test_build_backbone_raises_for_other_weights(write, message, tmp_path):
     write(tmp_path / "weights.pt")
     with pytest.raises(ValueError, match=f"(?s)weights must .*{message}"):
         models.build_backbone("small", tmp_path / "weights.pt")
 
 
-def test_refuses_a_missing_weights_file(tmp_path):
+def test_build_backbone_raises_for_a_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"weights must .*none.pt"):
         models.build_backbone("small", tmp_path / "none.pt")
 
@@ -177,7 +177,7 @@ def test_small_has_no_imagenet_weights():
         models.build_backbone("small", "imagenet")
 
 
-def test_without_timm_the_error_says_how_to_install_it(monkeypatch):
+def test_build_backbone_explains_how_to_install_timm(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "timm", None)
     with pytest.raises(ImportError, match=r'pip install "reid_ext\[train\]"'):
         models.build_backbone("resnet50")
@@ -191,18 +191,18 @@ def test_without_timm_the_error_says_how_to_install_it(monkeypatch):
         ({"num_identities": 0}, "num_identities must be an integer >= 1, got 0"),
     ],
 )
-def test_refuses_unknown_choices(keywords, message):
+def test_two_stream_raises_for_unknown_choices(keywords, message):
     with pytest.raises(ValueError, match=message):
         models.TwoStream("small", **{"num_identities": 3, **keywords})
 
 
-def test_refuses_a_backbone_without_a_stem_of_its_own():
+def test_two_stream_raises_for_backbone_without_a_stem():
     backbone = models.Backbone(nn.Identity(), nn.Flatten(), nn.Identity(), 12, None)
     with pytest.raises(ValueError, match="stem must be 'shared'"):
         models.TwoStream(backbone, 3, stem="per_modality")
 
 
-def test_refuses_other_number_of_modalities():
+def test_two_stream_raises_for_wrong_number_of_modalities():
     with pytest.raises(ValueError, match=r"modalities must have shape \(8,\).* got \(3,\)"):
         models.TwoStream("small", 3)(images(), MODALITIES[:3])
 
@@ -241,7 +241,7 @@ def test_timm_resnet_has_last_stride_1(name):
     torch.testing.assert_close(backbone(x), F.adaptive_avg_pool2d(last_map, 1).flatten(1))
 
 
-def test_timm_resnet_takes_a_state_dict_with_its_classifier(tmp_path):
+def test_timm_resnet_loads_a_state_dict_with_classifier(tmp_path):
     timm = timm_or_skip()
     source = timm.create_model("resnet18", num_classes=10)
     torch.save(source.state_dict(), tmp_path / "resnet18.pth")
@@ -251,13 +251,13 @@ def test_timm_resnet_takes_a_state_dict_with_its_classifier(tmp_path):
     assert model(images(size=(64, 32)), MODALITIES).features.shape == (8, 512)
 
 
-def test_unknown_timm_name():
+def test_build_backbone_raises_for_unknown_timm_name():
     timm_or_skip()
     with pytest.raises(ValueError, match="name must be 'small' or a timm model, got 'resnet51'"):
         models.build_backbone("resnet51")
 
 
-def test_stripe_normalises_what_was_pooled():
+def test_stripe_normalises_pooled_features():
     stripe = models.Stripe(4, 3, "shared", 0.001)
     pooled = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
     out = stripe(pooled, torch.zeros(8).long())

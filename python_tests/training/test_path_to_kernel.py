@@ -1,4 +1,4 @@
-"""How many files a training step passes from the script to the kernel of its loss."""
+"""The number of files between a training script and the kernel of its loss."""
 
 import inspect
 from pathlib import Path
@@ -14,7 +14,7 @@ BESIDES = {"examples/train_sysu.py", "training/command_line.py", "csrc/expat/exp
 
 
 @pytest.mark.slow
-def test_training_passes_at_most_eight_files_to_the_kernel(tmp_path, monkeypatch):
+def test_training_step_passes_at_most_eight_files(tmp_path, monkeypatch):
     monkeypatch.setenv("REID_EXT_CACHE", str(tmp_path / "cache"))
     op, passed = ops.expat_loss, set()
 

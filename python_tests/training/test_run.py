@@ -1,4 +1,4 @@
-"""A whole run from Python, on a tiny dataset: its metrics, its files, its schedule."""
+"""A complete run from Python on a tiny dataset: metrics, files and schedule."""
 
 import json
 import os
@@ -55,28 +55,28 @@ def test_run_returns_the_metrics_that_it_writes(market, tmp_path, monkeypatch, c
     assert again["training"]["losses"] == metrics["training"]["losses"]
 
 
-def test_run_raises_for_data_that_is_missing():
+def test_run_raises_for_missing_data():
     with pytest.raises(
-        ArgumentError, match="run: data must be the folder of LLCM, got None; there"
+        ArgumentError, match=r"run: data must be the folder of LLCM, got .*; the package has no"
     ):
         run(RunOptions(dataset="llcm", **SHORT))
 
 
-def test_run_raises_for_an_output_folder_that_cannot_be_made(market, tmp_path):
+def test_run_raises_for_an_invalid_output_folder(market, tmp_path):
     (tmp_path / "file").touch()
     options = {**SHORT, "out": tmp_path / "file" / "out"}
-    with pytest.raises(ArgumentError, match="run: out must be a folder that can be written, got"):
+    with pytest.raises(ArgumentError, match="run: out must be a writable folder, got"):
         run(RunOptions(dataset="market1501", data=market, **options))
 
 
-def test_epochs_bring_the_schedule_with_them(market, capsys):
-    recipe, epoch = recipe_of(market, epochs=12)  # a tenth of the recipe's 120
+def test_epochs_scale_the_schedule(market, capsys):
+    recipe, epoch = recipe_of(market, epochs=12)  # the recipe has 120
     assert recipe.iterations == 12 * epoch
     assert recipe.milestones == (4 * epoch, 7 * epoch) and recipe.warmup == epoch
     assert f"Schedule: {12 * epoch} iterations; warm-up {epoch}; " in capsys.readouterr().out
 
 
-def test_explicit_iterations_scale_what_is_not_set(market):
+def test_explicit_iterations_scale_the_other_settings(market):
     recipe, _ = recipe_of(market, settings={"iterations": 240, "milestones": (3, 7)})
     assert (recipe.iterations, recipe.milestones, recipe.warmup) == (240, (3, 7), 20)
     recipe, _ = recipe_of(market, settings={"iterations": 10})

@@ -1,4 +1,4 @@
-"""The options of a run: their checks, their flags, and the file that holds them."""
+"""The options of a run: checks, flags and configuration file."""
 
 import re
 from dataclasses import FrozenInstanceError, fields
@@ -9,6 +9,7 @@ import pytest
 from reid_ext import training
 from reid_ext._runtime.arguments import ArgumentError
 from reid_ext.training import RunOptions, command_line, read_config, write_config
+from reid_ext.training.options import default_of
 from reid_ext.training.setups import SETUPS
 
 ROOT = Path(__file__).parents[2]
@@ -68,7 +69,7 @@ def parse(*arguments, dataset="market1501"):
         ("fraction", "half", "must be a finite number > 0 and <= 1, got 'half'"),
         ("fraction_of", "cameras", "must be one of 'identities', 'images', got 'cameras'"),
         ("quick", 1, "must be True or False, got 1"),
-        ("quick", None, "must be True or False, got None"),
+        ("quick", None, "must be True or False, got "),
         ("backbone", "", "must be a non-empty string, got ''"),
         ("loss", "best", "must be one of 'softmax', .* got 'best'"),
         ("settings", ["iterations=3"], "must be a dict with strings as keys, got "),
@@ -85,7 +86,7 @@ def parse(*arguments, dataset="market1501"):
         ("split", {"trial": 1}, "split must name options of the dataset's reader, got 'trial'"),
     ],
 )
-def test_invalid_value_raises_and_names_the_option(option, value, message):
+def test_run_options_name_the_option_of_an_invalid_value(option, value, message):
     given = {"dataset": "market1501", option: value}
     if message is None:
         RunOptions(**given)
@@ -100,7 +101,7 @@ def test_invalid_value_raises_and_names_the_option(option, value, message):
     [
         (
             {"dataset": "market1501", "epochs": 2, "settings": {"iterations": 3}},
-            "epochs must be left out where settings has iterations, got 2 and iterations=3",
+            "epochs must be left out if settings has iterations, got 2 and iterations=3",
         ),
         ({"dataset": "regdb", "by_viewpoint": True}, "by_viewpoint must be False for regdb"),
         ({"dataset": "regdb", "split": {"trials": 1}}, "trials must be a non-empty list, got 1"),
@@ -108,12 +109,12 @@ def test_invalid_value_raises_and_names_the_option(option, value, message):
         ({"dataset": "folders", "split": {"camera": 3}}, "camera must be a string, got 3"),
     ],
 )
-def test_options_that_exclude_each_other_raise(options, message):
+def test_run_options_raise_when_options_conflict(options, message):
     with pytest.raises(ArgumentError, match=message):
         RunOptions(**options)
 
 
-def test_options_are_frozen_and_plain():
+def test_run_options_are_frozen_and_plain():
     options = RunOptions(dataset="market1501", data="x", batch=[8, 4], settings={"size": [9, 3]})
     assert options.data == Path("x") and options.batch == (8, 4)
     assert options.settings == {"size": (9, 3)} and options.loss == "expat"
@@ -122,11 +123,12 @@ def test_options_are_frozen_and_plain():
 
 
 def row(item):
-    """The line of an option in docs/training.md."""
+    """The row of an option in the table of docs/training.md."""
     name, metavar = item.name, item.metadata.get("metavar", "")
     flag = {"dataset": "the script", "split": "flags of the script", "settings": "`--set`"}
     shown = flag.get(name, f"`--{name.replace('_', '-')}{f' {metavar}' if metavar else ''}`")
-    return f"| `{name}` | {shown} | {item.metadata['help']} |"
+    default = default_of(name) or "required"
+    return f"| `{name}` | {shown} | {item.metadata['help']} | {default} |"
 
 
 @pytest.mark.parametrize("item", fields(RunOptions), ids=lambda item: item.name)
@@ -135,7 +137,7 @@ def test_every_option_is_documented(item):
     assert row(item) in (ROOT / "docs" / "training.md").read_text().splitlines()
 
 
-def test_training_package_knows_no_namespace():
+def test_training_package_uses_no_argparse_namespace():
     for path in (ROOT / "reid_ext" / "training").rglob("*.py"):
         assert "Namespace" not in path.read_text(), path
 
@@ -146,11 +148,11 @@ def test_every_flag_fills_its_option():
 
 
 @pytest.mark.parametrize("dataset", SETUPS)
-def test_no_flag_gives_the_defaults(dataset):
+def test_parse_gives_the_defaults_without_flags(dataset):
     assert parse(dataset=dataset) == RunOptions(dataset=dataset)
 
 
-def test_help_shows_groups_and_defaults(capsys):
+def test_script_help_shows_groups_and_defaults(capsys):
     with pytest.raises(SystemExit):
         parse("--help", dataset="vehicleid")
     text = " ".join(capsys.readouterr().out.split())
@@ -191,10 +193,10 @@ def test_flags_take_precedence_over_the_config_file(tmp_path):
         ('epochs = "3"', "--config .*config.toml: epochs must be an integer >= 1, got '3'"),
         ("settings = 3", "--config .*: settings must be a table"),
         ("[settings]\nflip = 2", "--config .*: settings.flip must be in"),
-        ('dataset = "regdb"', "must be a file of a run on market1501, got .* of a run on regdb"),
+        ('dataset = "regdb"', "must be the file of a run on market1501, got .* of a run on regdb"),
     ],
 )
-def test_wrong_config_file_ends_with_1(content, message, tmp_path, capsys):
+def test_invalid_config_file_exits_with_1(content, message, tmp_path, capsys):
     file = tmp_path / "config.toml"
     file.write_text(content)
     with pytest.raises(SystemExit) as ended, command_line.one_line_errors():
@@ -204,7 +206,7 @@ def test_wrong_config_file_ends_with_1(content, message, tmp_path, capsys):
     assert capture.err.count("\n") == 1 and re.search(message, capture.err)
 
 
-def test_missing_config_file_raises(tmp_path):
+def test_read_config_raises_for_a_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match="read_config: path must be a file"):
         read_config(tmp_path / "none.toml")
 
@@ -221,12 +223,12 @@ def test_missing_config_file_raises(tmp_path):
         (["--set", "flop=2"], 1, "error: --set must name settings of the recipe, got 'flop'"),
     ],
 )
-def test_wrong_flag_is_named(flags, code, message, capsys):
+def test_invalid_flag_is_named(flags, code, message, capsys):
     with pytest.raises(SystemExit) as ended, command_line.one_line_errors():
         parse(*flags)
     assert ended.value.code == code
     assert re.search(message, capsys.readouterr().err.splitlines()[-1])
 
 
-def test_public_face():
+def test_training_exports_the_run_functions():
     assert {"RunOptions", "run", "read_config", "write_config"} <= set(training.__all__)

@@ -41,12 +41,12 @@ def features():
 
 
 def sets(dataset, features):
-    """The features of queries and gallery with what is known of their samples."""
+    """The features of queries and gallery with the labels of their samples."""
     sides = zip(features, (dataset.query, dataset.gallery), strict=True)
     return [FeatureSet(x, **data.columns(samples)) for x, samples in sides]
 
 
-def test_rerank_evaluates_twice_and_draws_the_new_order(dataset, features, tmp_path):
+def test_rerank_evaluates_and_draws_both_orders(dataset, features, tmp_path):
     job = job_of(dataset, tmp_path, rerank=True)
     both = sets(dataset, features)
     rankings = scoring.rank(job, *both)
@@ -85,7 +85,7 @@ def test_draw_shows_the_order_that_was_scored(metric, dataset, features, tmp_pat
 
 def test_by_viewpoint_needs_view_labels(dataset, features, tmp_path):
     job = job_of(dataset, tmp_path, by_viewpoint=True)
-    message = "by_viewpoint must be used with test images that have view labels, got none"
+    message = "by_viewpoint must be used with test images that have view labels, got no labels"
     with pytest.raises(ArgumentError, match=message):
         scoring.rank(job, *sets(dataset, features))
     samples = dataset.query + dataset.gallery
@@ -106,7 +106,7 @@ def test_by_viewpoint_needs_view_labels(dataset, features, tmp_path):
     assert rankings[kinds[4]].mAP == want.mAP
 
 
-def test_angles_of_galleries_drawn_from_the_queries_are_not_of_an_image_with_itself(tmp_path):
+def test_angles_exclude_pairs_of_an_image_with_itself(tmp_path):
     pytest.importorskip("matplotlib")
     samples = [data.Sample(path=tmp_path / "none.png", identity=n // 2, camera=0) for n in range(4)]
     x = torch.eye(2).repeat_interleave(2, 0) + torch.tensor([[0.0, 1], [0, 0], [1, 0], [0, 0]])

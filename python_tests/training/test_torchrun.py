@@ -1,4 +1,4 @@
-"""A training script under torchrun: two processes go the way of one."""
+"""A training script under torchrun: two processes give the results of one."""
 
 import json
 import os
@@ -13,7 +13,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def train(out, processes, *flags, script="train_market1501.py"):
-    """metrics.json and the output of a quick run."""
+    """The metrics and the finished process of a quick run."""
     command = [sys.executable, str(EXAMPLES / script), "--quick", "--workers", "0"]
     if processes > 1:
         launcher = ["-m", "torch.distributed.run", "--standalone"]
@@ -26,7 +26,7 @@ def train(out, processes, *flags, script="train_market1501.py"):
 
 
 @pytest.mark.parametrize("script, loss", [("market1501", "expat")])
-def test_two_processes_go_the_way_of_one(script, loss, tmp_path):
+def test_two_processes_give_the_results_of_one(script, loss, tmp_path):
     name = f"train_{script}.py"
     alone, _ = train(tmp_path / "1", 1, "--loss", loss, script=name)
     both, output = train(tmp_path / "2", 2, "--loss", loss, script=name)
@@ -34,6 +34,6 @@ def test_two_processes_go_the_way_of_one(script, loss, tmp_path):
         assert both["training"]["losses"][part] == pytest.approx(value, rel=0.02)
     assert both["mAP"] == pytest.approx(alone["mAP"], abs=0.05)
     assert output.stdout.count("mINP") == 1 and output.stderr.count("train: 30 iterations") == 1
-    # The checkpoint of two processes is that of any number: there is nothing left to train.
+    # One process can resume the checkpoint of two, and has nothing left to train.
     again, _ = train(tmp_path / "2", 1, "--loss", loss, "--resume", script=name)
     assert again["training"]["iterations"] == 0 and again["mAP"] == both["mAP"]

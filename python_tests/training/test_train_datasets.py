@@ -1,4 +1,4 @@
-"""The scripts of RegDB, DukeMTMC-reID, CUHK03-NP, MSMT17 and VeRi-776, in their smallest runs."""
+"""The smallest runs of the scripts of RegDB, DukeMTMC-reID, CUHK03-NP, MSMT17 and VeRi-776."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 EXAMPLES = Path(__file__).parents[2] / "examples"
-RUNS = {  # script: loss, flags of its own, name, start of the protocol
+RUNS = {  # script: loss, own flags, dataset, start of the protocol
     "regdb": (
         "expat",
         ["--trials", 2, 5],
@@ -39,7 +39,7 @@ def run(script, folder, cache, *flags):
 
 
 @pytest.mark.parametrize("script", RUNS)
-def test_trains_evaluates_and_draws(script, tmp_path, cache):
+def test_script_trains_evaluates_and_draws(script, tmp_path, cache):
     loss, own, name, protocol = RUNS[script]
     flags = ("--quick", "--workers", 0, "--loss", loss, "--out", "out", *own)
     done = run(script, tmp_path, cache, *flags)
@@ -63,7 +63,7 @@ def test_trains_evaluates_and_draws(script, tmp_path, cache):
 
 
 @pytest.mark.parametrize("script", RUNS)
-def test_missing_data_is_one_line(script, tmp_path, cache):
+def test_script_reports_missing_data_in_one_line(script, tmp_path, cache):
     done = run(script, tmp_path, cache, "--data", "nowhere")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     name = RUNS[script][2]

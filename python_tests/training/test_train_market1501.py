@@ -1,4 +1,4 @@
-"""The Market-1501 script and the plug-in example as a user runs them, in their smallest runs."""
+"""The smallest runs of the Market-1501 script and of the examples for losses and ensembles."""
 
 import json
 import os
@@ -23,7 +23,7 @@ def run(script, folder, *flags):
 
 
 @pytest.mark.parametrize("loss", ["va", "expat_center"])
-def test_trains_evaluates_and_draws(loss, tmp_path):
+def test_script_trains_evaluates_and_draws(loss, tmp_path):
     out = tmp_path / "out"
     done = run(
         "train_market1501.py", tmp_path, *("--quick", "--workers", 0, "--loss", loss, "--out", out)
@@ -39,7 +39,7 @@ def test_trains_evaluates_and_draws(loss, tmp_path):
     assert f"{100 * metrics['rank1']:9.1f}" in done.stdout
 
 
-def test_every_option_of_a_training(tmp_path):
+def test_script_runs_with_many_options(tmp_path):
     out = tmp_path / "out"
     (tmp_path / "views.csv").write_text("path,view\nof_no_image.jpg,side\n")
     done = run(
@@ -79,21 +79,21 @@ def test_every_option_of_a_training(tmp_path):
         (["--views", "empty.csv"], "error: views: empty.csv must have the columns path and view"),
     ],
 )
-def test_wrong_settings_are_one_line(flags, message, tmp_path):
+def test_script_reports_invalid_settings_in_one_line(flags, message, tmp_path):
     (tmp_path / "empty.csv").touch()
     done = run("train_market1501.py", tmp_path, "--quick", *flags)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert message in done.stderr.splitlines()[-1]
 
 
-def test_missing_data_is_one_line(tmp_path):
+def test_script_reports_missing_data_in_one_line(tmp_path):
     done = run("train_market1501.py", tmp_path, "--data", "nowhere")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "market1501: root must be the folder of the dataset" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize("loss", ["fidi", "expat", "triplet", "ntxent"])
-def test_plugged_in_loss_learns(loss, tmp_path):
+def test_plug_in_loss_example_learns(loss, tmp_path):
     if loss == "ntxent":
         pytest.importorskip("pytorch_metric_learning", reason="needs pytorch-metric-learning")
     done = run("plug_in_loss.py", tmp_path, "--loss", loss, "--steps", 60)
@@ -102,7 +102,7 @@ def test_plugged_in_loss_learns(loss, tmp_path):
     assert after > before + 0.1
 
 
-def test_parts_of_an_image_together(tmp_path):
+def test_ensemble_example_combines_parts(tmp_path):
     for part in ("top", "bottom"):
         flags = ("--quick", "--workers", 0, "--set", f"part={part}", "--out", part, "--angles")
         pytest.importorskip("matplotlib")
@@ -114,26 +114,30 @@ def test_parts_of_an_image_together(tmp_path):
     assert done.returncode == 0, done.stderr
     rank1 = {line.split()[0]: float(line.split()[1]) for line in done.stdout.splitlines()[1:]}
     assert rank1.keys() == {"top", "bottom", "all"}
-    assert rank1["all"] > min(rank1["top"], rank1["bottom"])  # a top alone tells few apart
-    for part in ("top", "bottom"):  # of the part that they were trained on
+    assert rank1["all"] > min(
+        rank1["top"], rank1["bottom"]
+    )  # the top third alone distinguishes few identities
+    for part in ("top", "bottom"):  # the script evaluates each network on its own part
         trained = json.loads((tmp_path / part / "metrics.json").read_text())["rank1"]
-        assert rank1[part] == pytest.approx(100 * trained, abs=5)  # there bfloat16, here float32
+        assert rank1[part] == pytest.approx(
+            100 * trained, abs=5
+        )  # the script may use bfloat16, the example float32
     done = run("ensemble.py", tmp_path, "top", "nowhere")
-    assert done.returncode == 1 and "RUN must be the folder" in done.stderr
+    assert done.returncode == 1 and "RUN must be the output folder" in done.stderr
 
 
 @pytest.mark.parametrize(
     "metrics, message",
     [
-        ("x", "RUN must be the folder of a training, got odd whose metrics.json is of something"),
-        ("{}", "RUN must be the folder of a training, got odd whose metrics.json is of something"),
+        ("x", "RUN must be the output folder of a training, got odd whose metrics.json has"),
+        ("{}", "RUN must be the output folder of a training, got odd whose metrics.json has"),
         (
             '{"dataset": "sysu-mm01 x", "settings": {}}',
-            "RUN must be of one of the datasets market1501, dukemtmc-reid, ",
+            "RUN must be a run on one of market1501, dukemtmc-reid, ",
         ),
     ],
 )
-def test_ensemble_refuses_other_folders_in_one_line(metrics, message, tmp_path):
+def test_ensemble_example_reports_other_folders_in_one_line(metrics, message, tmp_path):
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "metrics.json").write_text(metrics)
     done = run("ensemble.py", tmp_path, "odd")

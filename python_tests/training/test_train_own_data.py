@@ -1,4 +1,4 @@
-"""The scripts of LLCM, of VehicleID and of a user's own images, on small trees made here."""
+"""The scripts of LLCM, VehicleID and own images, on small folders that the tests create."""
 
 import csv
 import json
@@ -27,13 +27,13 @@ def run(script, folder, *flags):
 
 @pytest.fixture(scope="module")
 def people(tmp_path_factory):
-    """Made-up people, visible and infrared."""
+    """A synthetic dataset with visible and infrared images."""
     root = tmp_path_factory.mktemp("people") / "regdb"
     return data.load("regdb", data.synthesize("regdb", root, preset="tiny"))
 
 
 def llcm(people, root):
-    """Cameras 1 and 2 for both modalities, by turns."""
+    """Write the folders of LLCM, with cameras 1 and 2 alternating in both modalities."""
     (root / "idx").mkdir(parents=True)
     for modality, kind in data.llcm.KINDS.items():
         lines = []
@@ -96,7 +96,7 @@ def check(out, stdout, name, protocol):
 
 
 @pytest.mark.parametrize("script", TREES)
-def test_trains_evaluates_and_draws(script, people, tmp_path):
+def test_script_trains_evaluates_and_draws(script, people, tmp_path):
     TREES[script](people, tmp_path / "tree")
     flags = ("--data", "tree", "--loss", "triplet", "--cache", "cache")
     done = run(script, tmp_path, *flags, *SMALL)
@@ -107,7 +107,7 @@ def test_trains_evaluates_and_draws(script, people, tmp_path):
         assert metrics["results"].keys() == {"infrared to visible", "visible to infrared"}
 
 
-def test_list_of_two_modalities_with_cameras_and_views(people, tmp_path):
+def test_manifest_with_two_modalities_cameras_and_views(people, tmp_path):
     rows = [
         [s.path, split, f"{split == 'train'}{s.identity}", s.camera, number % 3, s.modality]
         for split in ("train", "query", "gallery")
@@ -122,7 +122,7 @@ def test_list_of_two_modalities_with_cameras_and_views(people, tmp_path):
     assert metrics["settings"]["modalities"] == 2
 
 
-def test_explicit_iterations_are_not_scaled_and_missing_views_are_reported(people, tmp_path):
+def test_explicit_iterations_are_not_scaled_and_views_reported(people, tmp_path):
     TREES["folders"](people, tmp_path / "tree")
     flags = ("--data", "tree", "--loss", "va", "--set", "iterations=3")
     done = run("folders", tmp_path, *flags, *SMALL)
@@ -130,10 +130,10 @@ def test_explicit_iterations_are_not_scaled_and_missing_views_are_reported(peopl
     assert "Schedule: 3 iterations; warm-up 1; " in done.stdout
     assert "warning: the loss va needs view labels, and no training image has one" in done.stderr
     done = run("folders", tmp_path, *flags, "--epochs", 2, *SMALL)
-    assert "--epochs must be left out where settings has iterations" in done.stderr
+    assert "--epochs must be left out if settings has iterations" in done.stderr
 
 
-def test_angles_without_matplotlib_are_refused_before_the_work(people, tmp_path, monkeypatch):
+def test_angles_fail_before_training_without_matplotlib(people, tmp_path, monkeypatch):
     TREES["folders"](people, tmp_path / "tree")
     (tmp_path / "without").mkdir()
     (tmp_path / "without" / "matplotlib.py").write_text("raise ImportError")
@@ -144,7 +144,7 @@ def test_angles_without_matplotlib_are_refused_before_the_work(people, tmp_path,
 
 
 @pytest.mark.parametrize("script", TREES)
-def test_data_must_be_given_and_be_there(script, tmp_path):
+def test_script_raises_for_missing_data(script, tmp_path):
     done = run(script, tmp_path)
     assert done.returncode == 1 and done.stderr.startswith("error: --data must be ")
     done = run(script, tmp_path, "--data", "nowhere")

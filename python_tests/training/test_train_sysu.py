@@ -1,4 +1,4 @@
-"""The main job as a person runs it: its files, its errors in one line, Ctrl-C and resume."""
+"""The SYSU-MM01 script: its files, error lines, Ctrl-C and resume."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def finished(folder):
     return out, printed
 
 
-def test_writes_metrics_figures_and_checkpoint(finished):
+def test_script_writes_metrics_figures_and_checkpoint(finished):
     out, printed = finished
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["dataset"] == "sysu-mm01 (embedded)" and metrics["loss"] == "expat"
@@ -55,11 +55,11 @@ def test_writes_metrics_figures_and_checkpoint(finished):
     for name in ("cmc.png", "ranked_list.png"):
         assert cv2.imread(str(out / name)).shape[0] > 400
     assert (out / "checkpoint.pt").exists()
-    assert not list(out.glob(".*")), "something half-written was left behind"
+    assert not list(out.glob(".*")), "an incomplete file remains"
     assert "rank-1" in printed and f"{100 * metrics['rank1']:9.1f}" in printed
 
 
-def test_resume_of_a_finished_run_trains_nothing_and_gives_the_same(finished, folder):
+def test_resume_of_a_finished_run_gives_the_same_results(finished, folder):
     out, _ = finished
     before = json.loads((out / "metrics.json").read_text())
     code, _, errors = run(folder, "--quick", "--workers", 0, "--out", out, "--resume")
@@ -72,14 +72,14 @@ def test_resume_of_a_finished_run_trains_nothing_and_gives_the_same(finished, fo
     "flags, message",
     [
         (["--data", "nowhere"], "root must be the folder of the dataset, got nowhere"),
-        (["--quick", "--resume", "--out", "new"], "new/checkpoint.pt, which is not there"),
+        (["--quick", "--resume", "--out", "new"], "new/checkpoint.pt, which does not exist"),
         (
             ["--quick", "--batch", "99x4"],
-            "--batch must have at most 32 identities, those of the training set, got 99x4",
+            "--batch must have at most 32 identities, as many as the training set, got 99x4",
         ),
     ],
 )
-def test_user_error_is_one_line(flags, message, folder, finished):
+def test_script_reports_user_errors_in_one_line(flags, message, folder, finished):
     code, _, errors = run(folder, *flags)
     assert code == 1 and message in errors.splitlines()[-1]
     assert "Traceback" not in errors
@@ -99,18 +99,18 @@ def test_user_error_is_one_line(flags, message, folder, finished):
         (["--epochs", "0"], "argument --epochs must be an integer >= 1, got 0"),
     ],
 )
-def test_wrong_use_exits_with_2(flags, message, folder):
+def test_script_exits_with_2_for_invalid_flags(flags, message, folder):
     code, _, errors = run(folder, *flags)
     assert code == 2 and message in errors.splitlines()[-1]
 
 
-def test_ctrl_c_saves_and_says_how_far_it_came(finished, folder):
+def test_ctrl_c_saves_a_checkpoint_and_reports_progress(finished, folder):
     data, out = folder / "cache" / "sysu-mm01-tiny", folder / "stopped"
     flags = ["--data", data, "--backbone", "small", "--epochs", 500, "--out", out, "--workers", 1]
     process = start(folder, *flags)
     first = process.stderr.readline()
     assert first.startswith("train: "), first
-    with pytest.raises(subprocess.TimeoutExpired):  # it is in the middle of its epochs
+    with pytest.raises(subprocess.TimeoutExpired):  # the training is still running
         process.wait(timeout=5)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)

@@ -1,4 +1,4 @@
-"""Schedules against values by hand, objectives by name, and a toy problem that is learnt."""
+"""Schedules, objectives, optimisers and the training loop on a toy problem."""
 
 import math
 import os
@@ -24,21 +24,21 @@ from reid_ext.training.schedule import learning_rate_factor, ramp, set_learning_
     "iteration, factor",
     [(0, 1 / 3), (250, 2 / 3), (499, 0.99867), (500, 1), (9_999, 1), (10_000, 0.1), (20_000, 0.01)],
 )
-def test_multi_step_schedule_of_the_paper(iteration, factor):
+def test_multi_step_schedule_matches_the_paper(iteration, factor):
     assert learning_rate_factor(training.SYSU, iteration) == pytest.approx(factor, rel=1e-5)
 
 
 @pytest.mark.parametrize(
     "iteration, factor",
-    # at 5, half way through the warm-up: (1 + cos(pi / 20)) / 2 = 0.9938442
+    # iteration 5 is in the middle of the warm-up: (1 + cos(pi / 20)) / 2 = 0.9938442
     [(0, 0.1), (5, 0.55 * (0.01 + 0.99 * 0.9938442)), (50, 0.505), (100, 0.01)],
 )
-def test_cosine_schedule(iteration, factor):
+def test_cosine_schedule_matches_the_formula(iteration, factor):
     recipe = replace(TINY, iterations=100, warmup=10, warmup_start=0.1, decay=0.01)
     assert learning_rate_factor(recipe, iteration) == pytest.approx(factor)
 
 
-def test_unknown_schedule():
+def test_schedule_raises_for_an_unknown_name():
     with pytest.raises(ValueError, match="schedule must be one of 'multi_step', 'cosine', got 's'"):
         learning_rate_factor(replace(TINY, schedule="s"), 0)
 
@@ -46,15 +46,15 @@ def test_unknown_schedule():
 @pytest.mark.parametrize(
     "iteration, weight", [(0, 0), (60, 0), (61, 1 / 140), (130, 0.5), (199, 139 / 140), (200, 1)]
 )
-def test_metric_ramp(iteration, weight):
+def test_metric_ramp_grows_linearly(iteration, weight):
     assert ramp(replace(TINY, metric_ramp=(60, 200)), iteration) == pytest.approx(weight)
 
 
-def test_without_a_ramp_the_metric_loss_has_its_weight_at_once():
+def test_metric_loss_has_full_weight_without_a_ramp():
     assert ramp(training.SYSU, 0) == 1.0
 
 
-def test_bias_rule_of_the_optimizer():
+def test_optimizer_has_a_separate_group_for_biases():
     model = models.TwoStream("small", 3)
     goal = training.build_objective("softmax", training.SYSU, model)
     optimizer = training.build_optimizer(model, goal, training.SYSU)
@@ -70,12 +70,12 @@ def test_bias_rule_of_the_optimizer():
     assert (others["lr"], biases["lr"]) == (1.5e-4, 3e-4)
 
 
-def test_recipe_of_the_paper_has_its_batch():
+def test_sysu_recipe_has_the_batch_size_of_the_paper():
     assert training.SYSU.batch_size == 48
 
 
 @pytest.mark.parametrize("name", ["softmax", "bnneck", "expat"])
-def test_objective_is_identity_loss_plus_weighted_metric_loss(name):
+def test_objective_is_identity_plus_weighted_metric_loss(name):
     recipe = replace(TINY, label_smoothing=0.1, id_weight=2.0, metric_weight=3.0, expat_weight=3.0)
     model = models.TwoStream("small", 4)
     labels, modalities = torch.tensor([0, 0, 1, 1] * 2), torch.tensor([0] * 4 + [1] * 4)
@@ -97,7 +97,7 @@ def test_objective_is_identity_loss_plus_weighted_metric_loss(name):
         assert not any(part.requires_grad for part in losses.parts.values())
 
 
-def test_viewpoint_aware_objective_has_the_classifier_as_its_identity_centres():
+def test_va_objective_uses_the_classifier_as_identity_centres():
     model = models.TwoStream("small", 4)
     present = torch.tensor([[True, True, False]] * 4)
     goal = training.build_objective("va", TINY, model, present)
@@ -109,7 +109,7 @@ def test_viewpoint_aware_objective_has_the_classifier_as_its_identity_centres():
     assert trained.count(id(model.classifier.weight)) == 1 and id(loss.view_weight) in trained
 
 
-def test_centres_have_their_own_step_with_the_gradient_of_the_unweighted_loss():
+def test_centres_step_with_the_unweighted_gradient():
     recipe = replace(TINY, center_weight=5e-4, center_learning_rate=0.5)
     model = models.TwoStream("small", 4)
     goal = training.build_objective("expat_center", recipe, model)
@@ -131,7 +131,7 @@ def test_centres_have_their_own_step_with_the_gradient_of_the_unweighted_loss():
     assert id(centers) not in adams
 
 
-def test_unknown_objective():
+def test_build_objective_raises_for_an_unknown_name():
     message = "name must be one of 'softmax', .*'expat', got 'expAT'"
     with pytest.raises(ValueError, match=message):
         training.build_objective("expAT", TINY, models.TwoStream("small", 3))
@@ -144,21 +144,21 @@ def test_unknown_objective():
         for name in training.OBJECTIVES
     ],
 )
-def test_learns_the_squares(objective):
+def test_train_learns_the_squares(objective):
     untrained = models.TwoStream("small", IDENTITIES)
     model, outcome = run(objective)
     assert outcome.iterations == 60 and outcome.images_per_second > 0
     assert rank1(model, Squares()) >= rank1(untrained, Squares()) + 0.4
 
 
-def test_bfloat16_trains_too():
+def test_train_runs_in_bfloat16():
     _, outcome = run(
         recipe=replace(TINY, iterations=10), execution=training.Execution(precision="bfloat16")
     )
     assert math.isfinite(outcome.losses["expat"])
 
 
-def test_trains_on_the_device(device):
+def test_train_runs_on_the_device(device):
     model, outcome = run(recipe=replace(TINY, iterations=10), execution=training.Execution(device))
     assert next(model.parameters()).device.type == device.type
     assert math.isfinite(outcome.losses["id"])
@@ -172,12 +172,12 @@ def test_precision_follows_the_device():
         Precision("float16", torch.device("cpu"))
 
 
-def test_a_loss_that_is_not_finite_stops_the_run():
+def test_train_raises_for_a_loss_that_is_not_finite():
     with pytest.raises(ValueError, match=r"losses must be finite, got .*nan.* at iteration 10"):
         run(recipe=replace(TINY, learning_rate=math.inf))
 
 
-def test_loader_without_batches_stops_the_run():
+def test_train_raises_for_a_loader_without_batches():
     _, sampler = batches(Squares())
     model = models.TwoStream("small", IDENTITIES)
     goal = training.build_objective("softmax", TINY, model)
@@ -185,7 +185,7 @@ def test_loader_without_batches_stops_the_run():
         training.train(model, [], goal, TINY, sampler=sampler)
 
 
-def test_writes_curves_for_tensorboard(tmp_path):
+def test_train_writes_curves_for_tensorboard(tmp_path):
     reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     run(recipe=replace(TINY, iterations=20), records=training.Records(tmp_path))
     events = reader.EventAccumulator(str(tmp_path)).Reload()
@@ -201,7 +201,7 @@ def test_log_without_a_folder_writes_nothing(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("output", ["features", "pooled"])
-def test_extract_keeps_the_order_and_the_mode(output):
+def test_extract_keeps_order_and_training_mode(output):
     images = Squares()
     model = models.TwoStream("small", IDENTITIES).train()
     before = {k: v.clone() for k, v in model.state_dict().items()}
@@ -215,7 +215,7 @@ def test_extract_keeps_the_order_and_the_mode(output):
         torch.testing.assert_close(rows[index], alone[0].detach(), rtol=1e-4, atol=1e-5)
 
 
-def test_extract_with_flip_does_not_see_left_and_right():
+def test_extract_with_flip_ignores_mirroring():
     class Mirrored(Squares):
         def __getitem__(self, key):
             image, *facts = super().__getitem__(key)
@@ -227,18 +227,18 @@ def test_extract_with_flip_does_not_see_left_and_right():
     assert not torch.allclose(plain, training.extract(model, Squares()), rtol=1e-3)
 
 
-def test_extract_of_nothing():
+def test_extract_returns_no_rows_without_images():
     images = Squares()
     images.samples = []
     assert training.extract(models.TwoStream("small", 3), images).shape == (0, 576)
 
 
-def test_extract_refuses_other_outputs():
+def test_extract_raises_for_an_unknown_output():
     with pytest.raises(ValueError, match="must be one of 'features', 'pooled', got 'logits'"):
         training.extract(models.TwoStream("small", 3), Squares(), output="logits")
 
 
-def test_interrupts_wait_for_the_end_of_the_body():
+def test_interrupts_wait_for_the_end_of_the_block():
     reached = False
     with pytest.raises(KeyboardInterrupt), interrupts_deferred():
         os.kill(os.getpid(), signal.SIGINT)
@@ -247,7 +247,7 @@ def test_interrupts_wait_for_the_end_of_the_body():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_interrupts_elsewhere_than_the_main_thread_are_left_alone():
+def test_interrupts_are_unchanged_outside_the_main_thread():
     done = []
 
     def body():
@@ -260,14 +260,14 @@ def test_interrupts_elsewhere_than_the_main_thread_are_left_alone():
     assert done
 
 
-def test_transforms_of_a_recipe():
+def test_transforms_follow_the_recipe():
     train, evaluate = training.transforms(training.EMBEDDED)
     assert train.size == evaluate.size == (96, 48)
     assert (train.pad, train.mix, train.erase) == ((4, 2), 0.6, 0.0)
 
 
 class Recorder:
-    """What the log uses of Weights & Biases."""
+    """A replacement for the functions of wandb that the log calls."""
 
     def __init__(self):
         self.calls = []
@@ -283,7 +283,7 @@ class Recorder:
         self.calls.append(exit_code)
 
 
-def test_log_of_weights_and_biases_ends_as_the_training_did(tmp_path, monkeypatch):
+def test_wandb_log_ends_with_the_status_of_the_training(tmp_path, monkeypatch):
     wandb = Recorder()
     monkeypatch.setitem(sys.modules, "wandb", wandb)
     with pytest.raises(KeyError), ScalarLog(None, "people") as log:
@@ -292,13 +292,13 @@ def test_log_of_weights_and_biases_ends_as_the_training_did(tmp_path, monkeypatc
     assert wandb.calls == [{"project": "people", "dir": None}, ({"loss": 2.0}, 7), 1]
 
 
-def test_log_says_that_weights_and_biases_is_missing(monkeypatch):
+def test_log_raises_when_wandb_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(ImportError, match="wandb_project needs wandb, which is not installed"):
         ScalarLog(None, "people")
 
 
-def test_log_does_without_tensorboard(tmp_path, monkeypatch):
+def test_log_writes_nothing_without_tensorboard(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with ScalarLog(tmp_path) as log:
         log.write({"loss": 1.0}, 1)

@@ -1,4 +1,4 @@
-"""What a training may do besides: parts of a batch, averaged parameters, validation, overrides."""
+"""Options of a training: parts of a batch, averaged parameters, validation, overrides."""
 
 import copy
 import json
@@ -30,7 +30,7 @@ def judged(embedding):
 
 @pytest.mark.parametrize("parts", [1, 3, 5, 99])
 @pytest.mark.parametrize("stripes", [0, 3])
-def test_gradients_in_parts_are_those_of_the_same_parts_at_once(parts, stripes):
+def test_in_parts_has_the_gradients_of_one_pass(parts, stripes):
     torch.manual_seed(0)
     model = models.TwoStream("small", 4, neck="per_modality", stripes=stripes).double()
     plain = copy.deepcopy(model)
@@ -54,7 +54,7 @@ def test_gradients_in_parts_are_those_of_the_same_parts_at_once(parts, stripes):
         torch.testing.assert_close(own, other, msg=lambda m, n=name: f"{n}: {m}")
 
 
-def test_parts_keep_no_activations_of_the_backbone():
+def test_in_parts_keeps_no_backbone_activations():
     def kept(network):
         sizes = []
 
@@ -70,12 +70,12 @@ def test_parts_keep_no_activations_of_the_backbone():
     assert kept(InParts(model, 4)) < kept(model) / 4
 
 
-def test_a_run_in_parts_goes_through():
+def test_train_runs_in_parts():
     _, outcome = run(recipe=replace(TINY, parts=2, iterations=10))
     assert outcome.iterations == 10
 
 
-def test_average_follows_the_parameters():
+def test_moving_average_follows_the_parameters():
     model = torch.nn.Linear(1, 1, bias=False)
     average = moving_average(model, 0.9)
     expected = None
@@ -88,7 +88,7 @@ def test_average_follows_the_parameters():
     assert moving_average(model, 0.0) is None
 
 
-def test_a_run_ends_with_its_average_and_its_checkpoint_has_both(tmp_path):
+def test_train_ends_with_the_average_and_saves_both(tmp_path):
     file = tmp_path / "checkpoint.pt"
     recipe = replace(TINY, iterations=6, average=0.5)
     model, _ = run(recipe=recipe, saving=training.Saving(file))
@@ -103,7 +103,7 @@ def test_a_run_ends_with_its_average_and_its_checkpoint_has_both(tmp_path):
     assert torch.equal(resumed.classifier.weight, model.classifier.weight)
 
 
-def test_validation_scores_now_and_then_and_keeps_the_best(tmp_path):
+def test_validation_scores_periodically_and_keeps_the_best(tmp_path):
     scores = iter([0.1, 0.3, 0.2])
     best = tmp_path / "best.pt"
     validation = training.Validation(2, lambda model: next(scores), "mAP", best)
@@ -113,7 +113,7 @@ def test_validation_scores_now_and_then_and_keeps_the_best(tmp_path):
     assert content["iteration"] == 4 and content["best"] == 0.3
 
 
-def test_validation_changes_no_bit_of_the_run():
+def test_validation_does_not_change_the_run():
     def score(model):
         torch.rand(3)
         return 0.0
@@ -128,7 +128,7 @@ def test_validation_changes_no_bit_of_the_run():
 
 
 @pytest.mark.slow
-def test_trace_is_written(tmp_path, capsys):
+def test_train_writes_a_trace(tmp_path, capsys):
     file = tmp_path / "trace.json"
     run(recipe=replace(TINY, iterations=22), records=training.Records(trace=file))
     names = {event.get("name") for event in json.loads(file.read_text())["traceEvents"]}
@@ -137,7 +137,7 @@ def test_trace_is_written(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("objective", ["va_local", "fidi_local", "expat_center"])
-def test_objective_is_the_mean_over_the_heads(objective):
+def test_objective_is_the_mean_over_heads(objective):
     recipe = replace(TINY, stripes=2)
     labels, modalities = torch.tensor([0, 0, 1, 1] * 2), torch.tensor([0] * 4 + [1] * 4)
     model = models.TwoStream("small", 4, stripes=2)
@@ -156,7 +156,7 @@ def test_objective_is_the_mean_over_the_heads(objective):
     torch.testing.assert_close(total, torch.stack(singles).mean())
 
 
-def test_stripes_are_means_of_the_last_map():
+def test_stripes_are_means_of_the_last_feature_map():
     model = models.TwoStream("small", 4, stripes=3).eval()
     x = images(2)
     assert all(isinstance(stripe, models.Stripe) for stripe in model.stripes)
@@ -170,7 +170,7 @@ def test_stripes_are_means_of_the_last_map():
         torch.testing.assert_close(pooled[:, begin : begin + 192], rows.mean((2, 3)))
 
 
-def test_refuses_stripes_of_a_backbone_without_a_map():
+def test_two_stream_raises_for_invalid_stripes():
     backbone = models.Backbone(
         torch.nn.Identity(), torch.nn.Flatten(), torch.nn.Identity(), 12, None
     )
@@ -180,7 +180,7 @@ def test_refuses_stripes_of_a_backbone_without_a_map():
         models.TwoStream("small", 3, stripes=-1)
 
 
-def test_settings_have_the_types_of_the_recipe():
+def test_settings_get_the_types_of_the_recipe():
     text = ["learning_rate=1e-4", "size=64x32", "milestones=10,20", "iterations=7", "neck=none"]
     changes = checked_settings(settings_from_text(text))
     assert changes == {
@@ -211,12 +211,12 @@ def test_settings_have_the_types_of_the_recipe():
         ("learning_rate=nan", "settings.learning_rate must be a finite number, got nan"),
     ],
 )
-def test_settings_raise_for_a_wrong_key_or_value(assignment, message):
+def test_settings_raise_for_an_invalid_key_or_value(assignment, message):
     with pytest.raises(ArgumentError, match=f"RunOptions: .*{message}"):
         checked_settings(settings_from_text([assignment]))
 
 
-def test_fraction_of_identities_is_nested_and_keeps_all_their_images():
+def test_fraction_of_identities_is_nested_and_keeps_all_images():
     samples = Squares(images=3).samples
     small, large = (data.fraction(samples, share, seed=1) for share in (0.25, 0.5))
     counts = {s.identity for s in small}, {s.identity for s in large}
@@ -225,7 +225,7 @@ def test_fraction_of_identities_is_nested_and_keeps_all_their_images():
     assert data.fraction(samples, 1.0) == samples
 
 
-def test_fraction_of_images_keeps_all_identities_and_modalities():
+def test_fraction_of_images_keeps_identities_and_modalities():
     samples = [s._replace(path=str(i)) for i, s in enumerate(Squares(images=4).samples)]
     half = data.fraction(samples, 0.5, of="images")
     assert len(half) == len(samples) / 2
@@ -246,12 +246,12 @@ def test_fraction_of_images_keeps_all_identities_and_modalities():
         (0.5, ["images"], "of must be one of 'identities', 'images', got "),
     ],
 )
-def test_fraction_refuses(share, of, message):
+def test_fraction_raises_for_invalid_arguments(share, of, message):
     with pytest.raises(ValueError, match=message):
         data.fraction(Squares().samples, share, of=of)
 
 
 @pytest.mark.parametrize("at", [(0, 0), (1, 1), (5, 5)])
-def test_ramp_of_no_length_is_a_step(at):
+def test_ramp_is_a_step_when_its_length_is_zero(at):
     recipe = replace(training.EMBEDDED, metric_ramp=at)
     assert [ramp(recipe, i) for i in range(8)] == [float(i >= at[0]) for i in range(8)]

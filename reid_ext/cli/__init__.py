@@ -1,8 +1,8 @@
-"""The command ``reid-ext``: one module of this folder for each group of commands.
+"""The command ``reid-ext``, with one module for each group of commands.
 
-Exit status: 0 done; 1 the check failed or the data is invalid, with the reason; 2 wrong use;
-130 after Ctrl-C. ``--json`` prints one JSON object on stdout instead of lines; progress and errors
-go to stderr.
+Exit status: 0 for success, 1 if a check failed or the data is invalid, 2 for an invalid command
+line, 130 after Ctrl-C. ``--json`` prints one JSON object on stdout instead of lines. Progress and
+errors go to stderr.
 """
 
 import argparse
@@ -32,7 +32,7 @@ DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command of ``sys.argv`` or ``arguments``; returns the exit status."""
+    """Run the command in ``arguments`` (default: ``sys.argv``) and return its exit status."""
     args = _parser().parse_args(arguments)
     try:
         with warnings.catch_warnings():
@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Person re-identification: check data, extract features, evaluate, export.",
     )
     parser.add_argument("--version", action="version", version=f"reid-ext {version()}")
-    groups = parser.add_subparsers(required=True, metavar="COMMAND")
+    groups = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     doctor.add_commands(groups)
     data.add_commands(groups)
     extract.add_commands(groups)
@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _failed(args: argparse.Namespace, error: Exception) -> int:
-    """Print one line for a person and, with ``--json``, an object for a program."""
+    """Print the error as one line on stderr and, with ``--json``, as an object on stdout."""
     if os.environ.get("REID_EXT_TRACEBACK"):
         raise error
     status = WRONG_USE if isinstance(error, WrongUse) else FAILED

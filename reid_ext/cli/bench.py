@@ -1,4 +1,4 @@
-"""``reid-ext bench``: what each op costs here, in units of the bare matrix product."""
+"""``reid-ext bench``: the time of each op, relative to a plain matrix product."""
 
 import argparse
 import statistics
@@ -12,7 +12,15 @@ from torch import Tensor
 from reid_ext import ops
 from reid_ext._runtime.arguments import integer, number
 from reid_ext._runtime.progress import Progress
-from reid_ext.cli.command import Result, Table, add_command, add_json, read_device
+from reid_ext.cli.command import (
+    Result,
+    Table,
+    add_command,
+    add_device,
+    add_json,
+    group_of,
+    read_device,
+)
 
 BATCHES = [(64, 512), (256, 2048), (1024, 512)]  # images, features
 GALLERIES = [(256, 4096, 512)]  # queries, gallery, features
@@ -26,10 +34,12 @@ def add_commands(groups: Any) -> None:
     """Add ``bench`` to the subparsers of the command line."""
     what = "time each op on this machine, relative to a matrix product"
     parser = add_command(groups, "bench", what, _bench)
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: as torch has it)")
-    what = "time to spend on a row (default: 0.5)"
-    parser.add_argument("--seconds", type=float, default=0.5, help=what)
+    group = group_of(parser, "evaluation")
+    add_device(group)
+    what = "number of CPU threads (default: the setting of torch)"
+    group.add_argument("--threads", type=int, metavar="N", help=what)
+    what = "seconds to spend on each row of the table (default: 0.5)"
+    group.add_argument("--seconds", type=float, default=0.5, metavar="S", help=what)
     add_json(parser)
 
 
@@ -49,7 +59,7 @@ def _bench(args: argparse.Namespace) -> Result:
         for row in rows
     ]
     facts = {"ok": True, "device": str(device), "threads": args.threads or threads, "rows": rows}
-    note = "products: time over that of one matrix product of the same rows by torch.mm"
+    note = "products: time of the op divided by the time of torch.mm on the same rows"
     return Result([Table(["op", "size", "ms", "products"], cells), note], facts)
 
 
@@ -90,7 +100,7 @@ def _batch(n: int, d: int, device: torch.device) -> tuple[str, Variants]:
 
 
 def _gallery(queries: int, rows: int, d: int, device: torch.device) -> tuple[str, Variants]:
-    """Ranking and search: each query has every 64th gallery row as a match."""
+    """Ranking and search; every 64th gallery row matches a query."""
     generator = torch.Generator().manual_seed(0)
     q, g = (torch.randn(n, d, generator=generator).to(device) for n in (queries, rows))
     same = torch.arange(queries)[:, None] % 64 == torch.arange(rows) % 64
@@ -105,7 +115,7 @@ def _gallery(queries: int, rows: int, d: int, device: torch.device) -> tuple[str
 
 
 def _alternately(variants: Variants, device: torch.device, seconds: float) -> dict[str, float]:
-    """Median seconds of each; they take turns, so that a busy moment hits all alike."""
+    """Median seconds of each; they take turns, so that a busy moment affects all of them."""
 
     def clock() -> float:
         if device.type == "cuda":

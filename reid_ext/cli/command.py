@@ -1,4 +1,4 @@
-"""What a command is and returns, and how its errors name the flag or the file they are about."""
+"""The parts that all commands share: results, groups of flags, and errors that name a flag."""
 
 import argparse
 import re
@@ -18,11 +18,11 @@ _OF_MAPPING = re.compile(r"\w+\['(\w+)'\]")  # such as rerank['k1']
 
 
 class Table(NamedTuple):
-    """Rows of words under their columns; the first column is aligned left, the others right."""
+    """A table of texts; the first column is aligned left, the others right."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
-    plain: str | None = None  # where there is no terminal; None: the columns, aligned
+    plain: str | None = None  # printed in a pipe; None: the aligned columns
 
     def __str__(self) -> str:
         if self.plain is not None:
@@ -39,7 +39,7 @@ class Table(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What to print, as lines or as JSON, and whether all is well."""
+    """What a command prints, as lines or as JSON, and whether its check passed."""
 
     lines: Iterable[str | Table]
     facts: dict[str, Any]
@@ -47,12 +47,12 @@ class Result(NamedTuple):
 
 
 class WrongUse(ValueError):
-    """A command line that no data can make right: exit status 2."""
+    """The command line itself is invalid, for every dataset: exit status 2."""
 
 
 @contextmanager
 def wrong_use() -> Iterator[None]:
-    """Let any ValueError of the block, which looks at flags alone, be wrong use."""
+    """Turn each ValueError of the block into WrongUse; the block must check flags only."""
     try:
         yield
     except ValueError as error:
@@ -68,9 +68,30 @@ def add_command(
     return parser
 
 
-def add_json(parser: Any) -> None:
-    """Add ``--json`` to a parser or a group of its flags."""
-    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+def group_of(parser: argparse.ArgumentParser, title: str) -> Any:
+    """The group of flags with that title; a new one if the parser does not have it yet."""
+    known = {group.title: group for group in parser._action_groups}
+    return known.get(title) or parser.add_argument_group(title)
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add ``--json`` to the group ``output`` of a parser."""
+    what = "print one JSON object on stdout"
+    group_of(parser, "output").add_argument("--json", action="store_true", help=what)
+
+
+def add_device(group: Any, default: str = "cpu") -> None:
+    """Add ``--device`` to a group."""
+    what = f"device to compute on: cpu, cuda or cuda:N (default: {default})"
+    group.add_argument("--device", default=default, metavar="DEVICE", help=what)
+
+
+def add_images_flags(group: Any) -> None:
+    """Add ``--size`` and ``--weights`` of a network to a group."""
+    what = "height and width of the images in pixels (default: as in the training)"
+    group.add_argument("--size", metavar="HxW", help=what)
+    what = "weights of timm:NAME: imagenet, none or a file (default: imagenet)"
+    group.add_argument("--weights", default="imagenet", help=what)
 
 
 def flag_of(name: str) -> str:
@@ -79,10 +100,10 @@ def flag_of(name: str) -> str:
 
 
 def as_typed(args: argparse.Namespace, error: ArgumentError) -> tuple[str, bool]:
-    """An error in words of the command line, and whether a flag is wrong rather than the data.
+    """Return an error in the words of the command line, and whether it is about a flag.
 
-    The library's function becomes the command, and its argument the flag or positional argument of
-    that name. Errors about files name them already: see :func:`about_files`.
+    The command replaces the name of the function, and the flag or positional argument replaces the
+    name of the argument. Errors about files name the file already: see :func:`about_files`.
     """
     inner = _OF_MAPPING.fullmatch(error.argument)
     name = inner[1] if inner else error.argument
@@ -97,7 +118,7 @@ def as_typed(args: argparse.Namespace, error: ArgumentError) -> tuple[str, bool]
 
 @contextmanager
 def about_files(query: Path, gallery: Path | None) -> Iterator[None]:
-    """Let errors about the query, the gallery or a column of these name the file instead."""
+    """Make errors about the query, the gallery or one of their columns name the file."""
     files = {"query": query, "gallery": gallery or query}
     try:
         yield
@@ -110,12 +131,12 @@ def about_files(query: Path, gallery: Path | None) -> Iterator[None]:
 
 
 def warn(text: str) -> None:
-    """Print a line on stderr about something odd with which the command goes on."""
+    """Print a warning as one line on stderr; the command continues."""
     sys.stderr.write(f"reid-ext: warning: {harmless(text)}\n")
 
 
 def read_device(text: str) -> torch.device:
-    """The device of that name; WrongUse if this machine has none."""
+    """The device of that name; WrongUse if this machine does not have it."""
     try:
         return named_device(text)
     except ValueError as error:
@@ -123,7 +144,7 @@ def read_device(text: str) -> torch.device:
 
 
 def check_place(flag: str, path: Path, ending: Sequence[str]) -> None:
-    """WrongUse if no file with one of these endings can be there."""
+    """Raise WrongUse if no file with one of these endings can be written to ``path``."""
     if path.suffix not in ending:
         raise WrongUse(f"{flag} must end in {ending[0]}, got {path}")
     if not path.parent.is_dir():
@@ -131,11 +152,11 @@ def check_place(flag: str, path: Path, ending: Sequence[str]) -> None:
             f"{flag} must be in a folder that exists, got {path}; make {path.parent} first"
         )
     if path.is_dir():
-        raise WrongUse(f"{flag} must be a file, got the folder {path}; name a file in it")
+        raise WrongUse(f"{flag} must be a file, got the folder {path}; give a file in it")
 
 
 def key_and_value(flag: str, text: str) -> tuple[str, str | int]:
-    """``trial=3`` as name and value, a number where it is one."""
+    """Split ``trial=3`` into key and value; digits become an integer."""
     key, equals, value = text.partition("=")
     if not equals:
         raise WrongUse(f"{flag} must be KEY=VALUE, such as trial=3, got {text!r}")
@@ -143,7 +164,7 @@ def key_and_value(flag: str, text: str) -> tuple[str, str | int]:
 
 
 def height_and_width(flag: str, text: str | None) -> tuple[int, int] | None:
-    """``256x128`` as two numbers of pixels."""
+    """Read ``256x128`` as height and width in pixels."""
     if text is None:
         return None
     height, _, width = text.partition("x")
@@ -153,10 +174,10 @@ def height_and_width(flag: str, text: str | None) -> tuple[int, int] | None:
 
 
 def read_weights_flag(args: argparse.Namespace) -> str | None:
-    """``--weights``, None for none; WrongUse where the network has its own."""
+    """Read ``--weights``: None for ``none``; WrongUse if the network has weights of its own."""
     if args.weights != "imagenet" and not args.checkpoint.startswith("timm:"):
         raise WrongUse(
-            f"--weights must come with timm:NAME, got {args.checkpoint}, which has weights of its "
-            "own; leave --weights out"
+            f"--weights must be left out unless CHECKPOINT is timm:NAME, got {args.checkpoint}, "
+            "which has weights of its own"
         )
     return None if args.weights == "none" else args.weights

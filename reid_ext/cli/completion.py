@@ -1,18 +1,19 @@
-"""``reid-ext completion SHELL``: what the shell reads to complete our commands, by shtab."""
+"""``reid-ext completion SHELL``: the completion script of a shell, made by shtab."""
 
 import argparse
 from typing import Any
 
-from reid_ext.cli.command import Result, add_command, add_json
+from reid_ext.cli.command import Result, add_command, add_json, group_of
 
 SHELLS = ("bash", "zsh", "fish")
 
 
 def add_commands(groups: Any, whole: argparse.ArgumentParser) -> None:
     """Add ``completion`` of the command line ``whole`` to its subparsers."""
-    what = "print the script by which a shell completes this command"
+    what = "print the completion script of a shell"
     parser = add_command(groups, "completion", what, lambda args: _completion(args, whole))
-    parser.add_argument("shell", choices=SHELLS, help="the shell that is to read it")
+    what = "shell that reads the script"
+    group_of(parser, "output").add_argument("shell", choices=SHELLS, help=what)
     add_json(parser)
 
 

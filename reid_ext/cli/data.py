@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from reid_ext import synthetic
-from reid_ext.cli.command import Result, add_command, add_json, key_and_value, wrong_use
+from reid_ext.cli.command import Result, add_command, add_json, group_of, key_and_value, wrong_use
 from reid_ext.cli.evaluation_plan import evaluation_plan
 from reid_ext.data import READERS, check, check_split, convert_cuhk03, cuhk03, report_lines
 from reid_ext.synthetic import number_of_workers
@@ -13,55 +13,77 @@ from reid_ext.synthetic import number_of_workers
 
 def add_commands(groups: Any) -> None:
     """Add the group ``data`` to the subparsers of the command line."""
-    commands = groups.add_parser("data", help="check, convert or draw a dataset").add_subparsers(
-        required=True, metavar="COMMAND"
-    )
+    what = "check or convert a dataset, or render the synthetic one"
+    parser = groups.add_parser("data", help=what, description=f"{what[0].upper()}{what[1:]}.")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_check(commands)
     _add_convert(commands)
     _add_synthesize(commands)
 
 
+def add_dataset(group: Any) -> None:
+    """Add the positional arguments NAME and ROOT of a dataset to a group."""
+    what = f"dataset: {', '.join(READERS)}"
+    group.add_argument("name", metavar="NAME", choices=list(READERS), help=what)
+    group.add_argument("root", metavar="ROOT", type=Path, help="folder of the dataset")
+
+
+def add_split(group: Any, such_as: str) -> None:
+    """Add ``--split`` to a group."""
+    what = f"argument of the dataset's reader, such as {such_as}, repeatable (default: none)"
+    group.add_argument("--split", metavar="KEY=VALUE", action="append", default=[], help=what)
+
+
 def _add_check(commands: Any) -> None:
-    what = "find what is missing, damaged or odd in a dataset's folder"
+    what = "find missing, damaged and unexpected files of a dataset"
     parser = add_command(commands, "check", what, _check)
-    parser.add_argument("name", metavar="NAME", choices=list(READERS))
-    parser.add_argument("root", metavar="ROOT", type=Path)
-    parser.add_argument("--fast", action="store_true", help="do not open the images")
-    what = "argument of the dataset's reader, such as trial=3, boxes=labeled, train_on=trainval"
-    parser.add_argument("--split", metavar="KEY=VALUE", action="append", default=[], help=what)
+    group = group_of(parser, "data")
+    add_dataset(group)
+    group.add_argument("--fast", action="store_true", help="check without opening the images")
+    add_split(group, "trial=3, boxes=labeled or train_on=trainval")
     add_json(parser)
 
 
 def _add_convert(commands: Any) -> None:
-    what = "write a dataset that comes in MATLAB files as folders of images, once"
+    what = "write a dataset that is published in MATLAB files as folders of images"
     parser = add_command(commands, "convert", what, _convert)
-    parser.add_argument("name", metavar="NAME", choices=[cuhk03.NAME])
-    parser.add_argument("source", metavar="SOURCE", type=Path)
-    parser.add_argument("out", metavar="OUT", type=Path)
+    group = group_of(parser, "data")
+    names = [cuhk03.NAME]
+    group.add_argument("name", metavar="NAME", choices=names, help=f"dataset: {', '.join(names)}")
+    what = "folder of the published files"
+    group.add_argument("source", metavar="SOURCE", type=Path, help=what)
     what = "kind of bounding boxes (default: both)"
-    parser.add_argument("--boxes", choices=[*cuhk03.BOXES, "both"], default="both", help=what)
+    group.add_argument("--boxes", choices=[*cuhk03.BOXES, "both"], default="both", help=what)
+    what = "folder for the images"
+    group_of(parser, "output").add_argument("out", metavar="OUT", type=Path, help=what)
     add_json(parser)
 
 
 def _add_synthesize(commands: Any) -> None:
-    what = "draw the built-in synthetic dataset in the layout of a real one"
+    what = "render the built-in synthetic dataset in the layout of a real one"
     parser = add_command(commands, "synthesize", what, _synthesize)
-    parser.add_argument("name", metavar="NAME", choices=list(synthetic.LAYOUTS))
-    parser.add_argument("out", metavar="OUT", type=Path)
-    what = "default or tiny: how much is drawn unless the next four flags say so"
-    parser.add_argument("--preset", default="default", help=what)
-    what = "people to train, validate and test on"
+    group = group_of(parser, "data")
+    layouts = list(synthetic.LAYOUTS)
+    what = f"layout: {', '.join(layouts)}"
+    group.add_argument("name", metavar="NAME", choices=layouts, help=what)
+    what = "amount of data, default or tiny (default: default)"
+    group.add_argument("--preset", default="default", help=what)
+    of_preset = "(default: as in the preset)"
+    what = f"identities to train, validate and test on {of_preset}"
     splits = ("TRAIN", "VAL", "TEST")
-    parser.add_argument("--identities", type=int, nargs=3, metavar=splits, help=what)
-    what = "images per camera; what the two numbers count depends on the layout"
-    parser.add_argument("--images", type=int, nargs=2, metavar=("FIRST", "SECOND"), help=what)
-    what = "colour cast, blur, noise and bad framing, from 0 to 2"
-    parser.add_argument("--difficulty", type=float, help=what)
-    what = "fraction of images with something in front of the person"
-    parser.add_argument("--occlusion", type=float, help=what)
-    parser.add_argument("--seed", type=int, default=0, help="of people and cameras (default: 0)")
-    what = "processes (default: as many as speed it up)"
-    parser.add_argument("--workers", type=int, help=what)
+    group.add_argument("--identities", type=int, nargs=3, metavar=splits, help=what)
+    what = f"two numbers of images per camera, whose meaning depends on the layout {of_preset}"
+    group.add_argument("--images", type=int, nargs=2, metavar=("FIRST", "SECOND"), help=what)
+    what = f"amount of colour cast, blur, noise and bad framing, from 0 to 2 {of_preset}"
+    group.add_argument("--difficulty", type=float, metavar="X", help=what)
+    what = f"share of images with an object in front of the person {of_preset}"
+    group.add_argument("--occlusion", type=float, metavar="X", help=what)
+    what = "seed of the identities and cameras (default: 0)"
+    group.add_argument("--seed", type=int, default=0, metavar="N", help=what)
+    what = "processes that render (default: chosen by the number of images and cores)"
+    group.add_argument("--workers", type=int, metavar="N", help=what)
+    what = "folder for the dataset"
+    group_of(parser, "output").add_argument("out", metavar="OUT", type=Path, help=what)
     add_json(parser)
 
 

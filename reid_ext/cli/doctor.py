@@ -1,4 +1,4 @@
-"""``reid-ext doctor``: what was built, what each device will use, and a short test of every op."""
+"""``reid-ext doctor``: shows the build and the devices, and tests every op in seconds."""
 
 import argparse
 import platform
@@ -16,7 +16,7 @@ from reid_ext.cli.command import Result, add_command, add_json
 
 def add_commands(groups: Any) -> None:
     """Add ``doctor`` to the subparsers of the command line."""
-    what = "show what was built and test every op on this machine"
+    what = "show the build and test every op on this machine"
     add_json(add_command(groups, "doctor", what, _doctor))
 
 
@@ -25,7 +25,7 @@ def _doctor(args: argparse.Namespace) -> Result:
     facts: dict[str, Any] = {
         "python": platform.python_version(),
         **build,
-        "torch": torch.__version__,  # that runs; its wheel may have been built beside another
+        "torch": torch.__version__,  # in use; the wheel may be built with another version
     }
     lines = [f"{name}: {value}" for name, value in facts.items()]
     devices = ["cpu"]
@@ -63,7 +63,7 @@ def _outcome(test: Callable[[str], bool], device: str) -> str:
 
 
 def _data(device: str) -> tuple[Tensor, Tensor, Tensor]:
-    """Features, whose squares are exact, identities, and squared distances."""
+    """Features whose squares are exact, identities, and squared distances."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randint(-4, 5, (32, 16), generator=generator).double().to(device)
     return x, torch.arange(32, device=device) % 8, torch.cdist(x, x).square().round()

@@ -1,4 +1,4 @@
-"""``reid-ext evaluate``: from feature files to metrics."""
+"""``reid-ext evaluate``: computes metrics from feature files."""
 
 import argparse
 from inspect import signature
@@ -15,6 +15,7 @@ from reid_ext.cli.command import (
     add_json,
     check_place,
     flag_of,
+    group_of,
     read_device,
 )
 from reid_ext.cli.reranking import OPTIONS, add_options, given_options, takes_metric
@@ -30,31 +31,32 @@ def add_commands(groups: Any) -> None:
     """Add ``evaluate`` to the subparsers of the command line."""
     what = "compute CMC, mAP and mINP from feature files"
     parser = add_command(groups, "evaluate", what, _evaluate)
-    group = parser.add_argument_group("files")
+    group = group_of(parser, "data")
     add_files(group)
-    what = "files of a further trial, whose results are averaged with the others; may be repeated"
+    what = "files of another trial to average with the first, repeatable (default: none)"
     files: dict[str, Any] = {"metavar": "QUERY.npz,GALLERY.npz", "action": "append", "default": []}
     group.add_argument("--trial", help=what, **files)
-    _add_protocol(parser.add_argument_group("protocol"))
+    _add_protocol(group_of(parser, "evaluation"))
     protocols.add_settings(parser)
-    group = parser.add_argument_group("re-ranking")
+    group = group_of(parser, "evaluation, re-ranking")
     group.add_argument("--rerank", action="store_true", help="rank by re-ranked distances")
     add_options(group)
-    group = parser.add_argument_group("report")
-    what = "also write a page with figures and the hardest queries"
+    group = group_of(parser, "output")
+    what = "HTML page to write with figures and the hardest queries (default: none)"
     group.add_argument("--report", type=Path, metavar="OUT.html", help=what)
-    what = "files of another run to show beside this one; may be repeated"
+    what = "files of another run to show in the report, repeatable (default: none)"
     group.add_argument("--compare", help=what, **{**files, "metavar": f"NAME={files['metavar']}"})
     group.add_argument("--name", help="name of this run in the report (default: this run)")
-    group = parser.add_argument_group("output")
     what = "also print 95 %% confidence intervals, by bootstrap over the queries"
     group.add_argument("--confidence", action="store_true", help=what)
-    add_json(group)
+    add_json(parser)
 
 
 def _add_protocol(group: Any) -> None:
-    what = f"rules of the evaluation (default: {protocols.DEFAULT})"
-    group.add_argument("--protocol", choices=list(PROTOCOLS), default=protocols.DEFAULT, help=what)
+    known = list(PROTOCOLS)
+    what = f"evaluation protocol: {', '.join(known)} (default: {protocols.DEFAULT})"
+    default = protocols.DEFAULT
+    group.add_argument("--protocol", choices=known, default=default, metavar="NAME", help=what)
     add_metric(group, "that of the protocol")
     what = "rule of the average precision (default: that of the protocol)"
     group.add_argument("--average-precision", choices=AVERAGE_PRECISIONS, help=what)
@@ -94,7 +96,7 @@ def _evaluate(args: argparse.Namespace) -> Result:
 
 
 def _reranking(args: argparse.Namespace) -> dict[str, Any] | bool:
-    """The arguments of the re-ranking; False for none."""
+    """The arguments of the re-ranking, or False without re-ranking."""
     if args.rerank:
         options = given_options(args)
         if args.metric is not None and not takes_metric(options):
@@ -106,7 +108,7 @@ def _reranking(args: argparse.Namespace) -> dict[str, Any] | bool:
     for name in OPTIONS:
         if getattr(args, name) is not None:
             raise WrongUse(
-                f"{flag_of(name)} must come with --rerank, got {getattr(args, name)} without it"
+                f"{flag_of(name)} must be left out without --rerank, got {getattr(args, name)}"
             )
     return False
 
@@ -115,7 +117,7 @@ def _check_confidence(args: argparse.Namespace) -> None:
     if not args.confidence:
         return
     if args.trial:
-        raise WrongUse("--confidence must be left out with --trial, which gives a range of trials")
+        raise WrongUse("--confidence must be left out with --trial, which prints a range of trials")
     takers = [p for p in PROTOCOLS.values() if p.cmc_of_first_matches and not p.draws]
     if PROTOCOLS[args.protocol] not in takers:
         raise WrongUse(
@@ -125,13 +127,13 @@ def _check_confidence(args: argparse.Namespace) -> None:
 
 
 def _check_report(args: argparse.Namespace) -> None:
-    """Refuse before any work what would be refused after it."""
+    """Check the flags of the report before any work."""
     if args.compare and args.trial:
         raise WrongUse("--compare must be left out with --trial, whose files are all of one run")
     if args.report is None:
         for flag, value in (("--compare", args.compare), ("--name", args.name)):
             if value:
-                raise WrongUse(f"{flag} must come with --report, got {value} without it")
+                raise WrongUse(f"{flag} must be left out without --report, got {value}")
         return
     check_place("--report", args.report, [".html", ".htm"])
 
@@ -172,7 +174,7 @@ def _facts(one: Evaluated, confidence: bool) -> dict[str, Any]:
 
 
 def _ends(one: Evaluated, confidence: bool) -> dict[str, list[float]]:
-    """The range of rank-1, mAP and mINP over trials; the confidence interval where asked for."""
+    """The range of rank-1, mAP and mINP over the trials, or their confidence interval."""
     found = one.run.spread() if confidence or one.run.ranking.trials else None
     if found is None:
         return {}
@@ -184,7 +186,7 @@ def _ends(one: Evaluated, confidence: bool) -> dict[str, list[float]]:
 
 
 def _table(ranking: Ranking) -> Table:
-    """The metrics in percent; in a pipe the ranking's own text."""
+    """The metrics in percent; in a pipe, the text of the ranking."""
     values = {f"rank-{k}": ranking.rank(k) for k in (1, 5, 10, 20) if k <= len(ranking.cmc)}
     values |= {"mAP": ranking.mAP, "mINP": ranking.mINP}
     table = Table(list(values), [[f"{100 * value:.2f}" for value in values.values()]])

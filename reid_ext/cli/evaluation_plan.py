@@ -1,4 +1,4 @@
-"""What an evaluation of a dataset would do: how much is ranked, and what is left out."""
+"""The evaluation plan of a dataset: how many images are ranked, and what is left out."""
 
 from typing import Any
 
@@ -11,18 +11,18 @@ from reid_ext.features import FeatureSet
 
 
 def evaluation_plan(report: CheckReport) -> list[str]:
-    """One line for each result that papers report; none if the dataset was not read."""
+    """One line for each result that papers report; no line if the dataset was not read."""
     if report.dataset is None:
         return []
     protocol = protocol_of(report.dataset)
     try:
         return [_line(report.dataset, protocol, result) for result in protocol.results()]
-    except ValueError as error:  # such as no query with a match
+    except ValueError as error:  # for example, no query has a match
         return [f"not possible: {error}"]
 
 
 def _line(dataset: Dataset, protocol: Protocol, result: Reported) -> str:
-    """Evaluate features that are all alike: which images count depends on the labels alone."""
+    """Evaluate constant features, because the counts depend on the labels only."""
     samples = [dataset.query, dataset.gallery][:: -1 if result.exchanged else 1]
     sets = [_labels(of, dataset.name) for of in samples[: 1 if protocol.one_set else 2]]
     has_trials = any(setting.name == "trials" for setting in protocol.settings)

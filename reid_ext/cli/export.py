@@ -8,7 +8,9 @@ from reid_ext.cli.command import (
     Result,
     WrongUse,
     add_command,
+    add_images_flags,
     add_json,
+    group_of,
     height_and_width,
     read_weights_flag,
 )
@@ -19,13 +21,14 @@ def add_commands(groups: Any) -> None:
     """Add ``export`` to the subparsers of the command line."""
     what = "write a trained network for other programs"
     parser = add_command(groups, "export", what, _export)
-    what = "checkpoint.pt, weights.safetensors or timm:NAME"
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help=what)
-    parser.add_argument("out", metavar="OUT", type=Path)
-    parser.add_argument("--format", choices=list(ENDINGS), required=True, help="what OUT is")
-    parser.add_argument("--size", metavar="HxW", help="of the images (default: as trained)")
-    weights = "of timm:NAME: imagenet, none or a file (default: imagenet)"
-    parser.add_argument("--weights", default="imagenet", help=weights)
+    model, output = group_of(parser, "model"), group_of(parser, "output")
+    what = "network: checkpoint.pt, weights.safetensors or timm:NAME"
+    model.add_argument("checkpoint", metavar="CHECKPOINT", help=what)
+    what = "file to write, with the ending of its format"
+    output.add_argument("out", metavar="OUT", type=Path, help=what)
+    what = "format of the file (required)"
+    output.add_argument("--format", choices=list(ENDINGS), required=True, help=what)
+    add_images_flags(model)
     add_json(parser)
 
 

@@ -1,4 +1,4 @@
-"""``reid-ext extract``: from images to feature files, by any network that embeds them."""
+"""``reid-ext extract``: computes feature files from images by any supported network."""
 
 import argparse
 import shlex
@@ -17,18 +17,21 @@ from reid_ext._runtime.writing import writes
 from reid_ext.cli.command import (
     Result,
     add_command,
+    add_device,
+    add_images_flags,
     add_json,
+    group_of,
     height_and_width,
     key_and_value,
     read_device,
     read_weights_flag,
     wrong_use,
 )
+from reid_ext.cli.data import add_dataset, add_split
 from reid_ext.cli.protocols import protocol_of
 from reid_ext.data import (
     IMAGENET_MEAN,
     IMAGENET_STD,
-    READERS,
     EvaluationTransform,
     Images,
     Sample,
@@ -45,27 +48,25 @@ def add_commands(groups: Any) -> None:
     """Add ``extract`` to the subparsers of the command line."""
     what = "write the features of a dataset's queries and gallery"
     parser = add_command(groups, "extract", what, _extract)
-    what = "checkpoint.pt, weights.safetensors, model.onnx or timm:NAME"
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help=what)
-    what = f"dataset: {', '.join(READERS)}"
-    parser.add_argument("name", metavar="NAME", choices=list(READERS), help=what)
-    parser.add_argument("root", metavar="ROOT", type=Path, help="folder of the dataset")
-    out = "folder for query.npz and gallery.npz (default: the current folder)"
-    parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help=out)
-    what = "argument of the dataset's reader, such as trial=3, boxes=labeled, evaluate_on=val"
-    parser.add_argument("--split", metavar="KEY=VALUE", action="append", default=[], help=what)
-    parser.add_argument("--size", metavar="HxW", help="of the images (default: as trained)")
-    weights = "of timm:NAME: imagenet, none or a file (default: imagenet)"
-    parser.add_argument("--weights", default="imagenet", help=weights)
-    what = "images at a time (default: 128)"
-    parser.add_argument("--batch-size", type=int, default=128, metavar="N", help=what)
+    data, model = group_of(parser, "data"), group_of(parser, "model")
+    what = "network: checkpoint.pt, weights.safetensors, model.onnx or timm:NAME"
+    model.add_argument("checkpoint", metavar="CHECKPOINT", help=what)
+    add_dataset(data)
+    add_split(data, "trial=3, boxes=labeled or evaluate_on=val")
+    what = "processes that read images, where 0 means the main process (default: 0)"
+    data.add_argument("--workers", type=int, default=0, metavar="N", help=what)
+    add_images_flags(model)
+    what = "images per batch (default: 128)"
+    model.add_argument("--batch-size", type=int, default=128, metavar="N", help=what)
     what = "average the features of each image and its mirror image"
-    parser.add_argument("--flip", action="store_true", help=what)
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
-    what = "of the network (default: float32)"
-    parser.add_argument("--precision", choices=list(PRECISIONS), default="float32", help=what)
-    what = "processes that read images; 0: none but the main process (default: 0)"
-    parser.add_argument("--workers", type=int, default=0, metavar="N", help=what)
+    model.add_argument("--flip", action="store_true", help=what)
+    add_device(model)
+    what = "precision of the products in the network (default: float32)"
+    model.add_argument("--precision", choices=list(PRECISIONS), default="float32", help=what)
+    what = "folder for query.npz and gallery.npz (default: the current folder)"
+    group_of(parser, "output").add_argument(
+        "--out", type=Path, default=Path(), metavar="DIR", help=what
+    )
     add_json(parser)
 
 
@@ -97,7 +98,7 @@ def _extract(args: argparse.Namespace) -> Result:
         facts["files"][str(path)] = found
         lines.append(f"{path}: {len(samples)} images, {dim} features each, {rate:.0f} images/s")
     with writes("--out", args.out):
-        # An interruption between the files leaves no old gallery beside a new query.
+        # If the command is interrupted here, no old gallery remains beside the new queries.
         (args.out / "gallery.npz").unlink(missing_ok=True)
         for path, features in sets.items():
             features.save(path)

@@ -1,23 +1,23 @@
 """``--protocol``, the flags of the protocols' settings, and the protocol of a dataset.
 
-All of it is read from the objects in :data:`reid_ext.evaluation.PROTOCOLS`.
+They come from the objects in :data:`reid_ext.evaluation.PROTOCOLS`.
 """
 
 import argparse
 from inspect import signature
 from typing import Any
 
-from reid_ext.cli.command import WrongUse, flag_of
+from reid_ext.cli.command import WrongUse, flag_of, group_of
 from reid_ext.data import Dataset
 from reid_ext.evaluation import PROTOCOLS, Protocol, Setting, evaluate
 
 DEFAULT = signature(evaluate).parameters["protocol"].default
-# What a dataset of the user's own is evaluated by, which no protocol is named after.
+# Protocols for datasets that have no protocol of their own, such as the user's images.
 WITH_CAMERAS, WITHOUT_CAMERAS = "dukemtmc-reid", "generic"
 
 
 def protocol_of(dataset: Dataset) -> Protocol:
-    """The protocol to evaluate a dataset by: that of its name, or by whether it has cameras."""
+    """The protocol with the name of the dataset, or one chosen by whether it has cameras."""
     if dataset.name in PROTOCOLS:
         return PROTOCOLS[dataset.name]
     known = len({s.camera for s in [*dataset.query, *dataset.gallery]}) > 1
@@ -30,16 +30,16 @@ def names(protocols: list[Protocol]) -> str:
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
-    """Add a flag for each setting of any protocol, once; None where it is not given."""
+    """Add one flag for each setting of any protocol; it is None if it is not given."""
     for name, takers in sorted(_takers().items(), key=lambda found: len(found[1]) == 1):
-        title = "settings of several protocols"
+        title = "evaluation, settings of several protocols"
         if len(takers) == 1:
-            title = f"settings of --protocol {takers[0].name} ({takers[0].title})"
-        _add_setting(_group(parser, title), name, takers)
+            title = f"evaluation, settings of --protocol {takers[0].name} ({takers[0].title})"
+        _add_setting(group_of(parser, title), name, takers)
 
 
 def given_settings(args: argparse.Namespace) -> dict[str, Any]:
-    """The settings that were typed; WrongUse for one that the protocol does not have."""
+    """The settings that were given; WrongUse for one that the protocol does not have."""
     given = {}
     for name, takers in _takers().items():
         value = getattr(args, name)
@@ -55,7 +55,7 @@ def given_settings(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _takers() -> dict[str, list[Protocol]]:
-    """The protocols that have each setting which is a flag."""
+    """For each setting that is a flag, the protocols that have it."""
     takers: dict[str, list[Protocol]] = {}
     for protocol in PROTOCOLS.values():
         for setting in protocol.settings:
@@ -67,7 +67,7 @@ def _takers() -> dict[str, list[Protocol]]:
 def _add_setting(group: Any, name: str, takers: list[Protocol]) -> None:
     found = [s for protocol in takers for s in protocol.settings if s.name == name]
     first = found[0]
-    what = first.help if len(takers) == 1 else f"{first.help}; of {names(takers)}"
+    what = first.help if len(takers) == 1 else f"{first.help}, for {names(takers)}"
     if first.default is not None:
         what += f" (default: {first.default})"
     choices = tuple(dict.fromkeys(value for setting in found for value in setting.choices))
@@ -82,9 +82,3 @@ def _add_setting(group: Any, name: str, takers: list[Protocol]) -> None:
 
 def _type_of(setting: Setting) -> type:
     return int if all(isinstance(value, int) for value in setting.choices) else str
-
-
-def _group(parser: argparse.ArgumentParser, title: str) -> Any:
-    """The group of that title, made where there is none yet."""
-    known = {group.title: group for group in parser._action_groups}
-    return known.get(title) or parser.add_argument_group(title)

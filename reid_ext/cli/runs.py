@@ -1,7 +1,7 @@
-"""How ``reid-ext evaluate`` evaluates feature files: one run for each name of the report.
+"""The runs of ``reid-ext evaluate``: one for each name in the report.
 
-Several pairs of files, such as those of RegDB's trials, give the mean; what a report shows of
-single images is of the first.
+A run with several pairs of files, such as the trials of RegDB, gives the mean of their results. The
+report shows single images of the first pair only.
 """
 
 import argparse
@@ -20,21 +20,21 @@ from reid_ext.report import Run
 
 
 class Files(NamedTuple):
-    """Query and gallery; None: the first file holds both, or the gallery is drawn from it."""
+    """Two files, or one (gallery None) that holds both sides or from which galleries are drawn."""
 
     query: Path
     gallery: Path | None
 
 
 class Evaluated(NamedTuple):
-    """A run, and rows of its files that are not finite."""
+    """A run, and the rows of its files that are not finite."""
 
     run: Run
     not_finite: list[NotFinite]
 
 
 def read_files(flag: str, text: str) -> Files:
-    """``QUERY.npz,GALLERY.npz``, or one file."""
+    """Read ``QUERY.npz,GALLERY.npz`` or one file."""
     query, _, gallery = text.partition(",")
     if not query:
         raise WrongUse(f"{flag} must be QUERY.npz,GALLERY.npz, got {text!r}")
@@ -42,7 +42,7 @@ def read_files(flag: str, text: str) -> Files:
 
 
 def check_files(args: argparse.Namespace, sources: dict[str, list[Files]]) -> None:
-    """WrongUse for a gallery where the protocol draws it from the queries."""
+    """Raise WrongUse for a gallery file if the protocol draws the gallery from the queries."""
     if not PROTOCOLS[args.protocol].one_set:
         return
     for files in (one for trials in sources.values() for one in trials):
@@ -86,7 +86,7 @@ def _run(name: str, files: Files, device: torch.device, options: dict[str, Any])
 
 
 def _check_alike(sources: Sequence[Files], rankings: Sequence[Ranking]) -> None:
-    """ArgumentError for a trial with other settings, such as the other direction of RegDB."""
+    """Raise ArgumentError if a trial has other settings, such as another direction of RegDB."""
     wanted = rankings[0].protocol.settings
     for files, ranking in zip(sources, rankings, strict=True):
         for name, value in ranking.protocol.settings.items():

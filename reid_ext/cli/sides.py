@@ -1,11 +1,11 @@
-"""Query and gallery of a command: its arguments, the files, and rows that are not finite."""
+"""Query and gallery files: their arguments, their content, and rows that are not finite."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
-from reid_ext.cli.command import warn
+from reid_ext.cli.command import add_device, warn
 from reid_ext.features import FeatureSet, load_pair
 from reid_ext.ops import METRICS
 
@@ -27,7 +27,7 @@ class NotFinite(NamedTuple):
 
 
 class Sides(NamedTuple):
-    """The sets of a query and a gallery file, and which of their rows are not finite."""
+    """The features of queries and gallery, and their rows that are not finite."""
 
     query: FeatureSet
     gallery: FeatureSet | None  # None: galleries are drawn from the queries
@@ -40,33 +40,32 @@ class Sides(NamedTuple):
 
 
 def add_files(parser: Any) -> None:
-    """Add the arguments QUERY and GALLERY to a parser or a group."""
-    what = "feature file of the queries: .npz, .npy or .mat"
+    """Add the positional arguments QUERY and GALLERY to a group."""
+    what = "feature file of the queries (.npz, .npy or .mat)"
     parser.add_argument("query", metavar="QUERY.npz", type=Path, help=what)
-    what = "feature file of the gallery; leave it out where QUERY.npz holds both"
+    what = "feature file of the gallery (default: QUERY.npz holds both)"
     parser.add_argument("gallery", metavar="GALLERY.npz", type=Path, nargs="?", help=what)
 
 
 def add_metric(parser: Any, default: str) -> None:
-    """Add ``--metric`` and ``--device``; None where no metric is given.
+    """Add ``--metric`` and ``--device`` to a group; the metric is None if it is not given.
 
     ``default`` is for the help text.
     """
     what = f"distance between features (default: {default})"
     parser.add_argument("--metric", choices=METRICS, help=what)
-    what = "cpu, cuda or cuda:N (default: cpu)"
-    parser.add_argument("--device", default="cpu", help=what)
+    add_device(parser)
 
 
 def read_sides(query: Path, gallery: Path | None, device: torch.device) -> Sides:
-    """Read two files, or one that holds both; raises as :meth:`FeatureSet.load` does."""
+    """Read two files, or one file with both sides; errors are those of FeatureSet.load."""
     _check_files(query, *([] if gallery is None else [gallery]))
     sets = load_pair(query, gallery)
     files = query, gallery or query
     if _look_alike(*sets):
         warn(
             f"query and gallery have the same features, got {files[0]} and {files[1]}; each query "
-            "finds itself where the protocol does not make it junk"
+            "finds itself unless the protocol treats it as junk"
         )
     found = [
         _not_finite(file, side, of)
@@ -87,13 +86,13 @@ def read_one_set(file: Path, device: torch.device) -> Sides:
 def _check_files(*paths: Path) -> None:
     for path in paths:
         if not path.is_file():
-            got = "got a folder; name a file in it" if path.is_dir() else "but there is none"
-            raise FileNotFoundError(f"{path} must be a feature file (.npz), {got}")
+            got = "a folder; give a file in it" if path.is_dir() else "a path that does not exist"
+            raise FileNotFoundError(f"{path} must be a feature file (.npz), got {got}")
 
 
 def _look_alike(query: FeatureSet, gallery: FeatureSet) -> bool:
     q, g = query.tensor(), gallery.tensor()
-    few = slice(None, None, max(1, len(q) // 1000))  # rows that are compared
+    few = slice(None, None, max(1, len(q) // 1000))  # compare about 1,000 rows
     return q.shape == g.shape and q.dtype == g.dtype and torch.equal(q[few], g[few])
 
 
@@ -105,7 +104,7 @@ def _not_finite(file: Path, side: str, of: FeatureSet) -> NotFinite | None:
 
 
 def warn_not_finite(found: list[NotFinite]) -> None:
-    """Warn of each: an evaluation goes on, since one damaged image need not stop it."""
+    """Print a warning for each file; the evaluation continues despite a damaged image."""
     ranks = {
         "gallery": "these images rank last",
         "query": "for these queries the gallery keeps its input order",

@@ -1,4 +1,4 @@
-"""Printing a result: plain lines in a pipe, tables of rich on a terminal where it is installed."""
+"""Prints a result: plain lines in a pipe, rich tables on a terminal if rich is installed."""
 
 import os
 import sys
@@ -15,14 +15,14 @@ def show(lines: Iterable[str | Table]) -> None:
     for line in lines:
         if console is not None and isinstance(line, Table):
             console.print(_rich_table(line))
-            rest = (line.plain or "").split("\n")[2:]  # a ranking's words below its figures
+            rest = (line.plain or "").split("\n")[2:]  # the text of a ranking below its table
             print(harmless("\n".join(rest)), end="\n" * bool(rest))
         else:
             print(harmless(str(line)), flush=console is not None)
 
 
 def _console() -> Any:
-    """rich's console on a terminal; None in a pipe, on a dumb terminal or without rich."""
+    """A console of rich on a terminal; None in a pipe, on a dumb terminal or without rich."""
     if not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
         return None
     try:
@@ -40,6 +40,6 @@ def _rich_table(table: Table) -> Any:
     for index, name in enumerate(table.columns):
         drawn.add_column(Text(name), justify="right" if index else "left")
     for row in table.rows:
-        # Text: brackets of a name are no markup
+        # Text, because rich would read brackets in a name as markup
         drawn.add_row(*(Text(harmless(cell)) for cell in row))
     return drawn

@@ -1,4 +1,4 @@
-"""Training: a whole run by :func:`run`, or its parts for a loop of your own.
+"""Training: complete runs with :func:`run`, or parts of a run for a loop of your own.
 
 The parts are recipes, objectives, the loop with its checkpoints, and feature extraction.
 """

@@ -1,4 +1,4 @@
-"""The exponential moving average of a network's parameters, often better than the last ones."""
+"""The exponential moving average of the parameters, which often ranks better than the last ones."""
 
 import torch
 from torch import nn
@@ -6,7 +6,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 
 def moving_average(model: nn.Module, decay: float) -> AveragedModel | None:
-    """Return a model that is to hold the average of ``model``, or None if ``decay`` is 0.
+    """Return a model for the average of ``model``, or None if ``decay`` is 0.
 
     The running statistics of batch norms are averages already and are copied from the model.
     """
@@ -17,6 +17,6 @@ def moving_average(model: nn.Module, decay: float) -> AveragedModel | None:
 
 @torch.no_grad()
 def take_over(model: nn.Module, average: AveragedModel | None) -> None:
-    """Give ``model`` the averaged parameters if there is an average."""
+    """Copy the averaged parameters to ``model`` if there is an average."""
     if average is not None and average.n_averaged > 0:
         model.load_state_dict(average.module.state_dict())

@@ -1,7 +1,7 @@
-"""Checkpoints: one file from which a run continues bit for bit, and from which a model is loaded.
+"""Checkpoints: the complete state of a run in one file, for resuming and for loading the model.
 
 A checkpoint holds only tensors, numbers and strings, so it loads with ``weights_only=True`` and
-cannot run code. It is written to another file and then renamed, so it is complete or absent.
+cannot run code. It is written to a temporary file that is then renamed, so it is never incomplete.
 """
 
 import zipfile
@@ -19,7 +19,7 @@ from reid_ext.training.objective import Objective
 from reid_ext.training.optimizer import Optimizers
 
 FORMAT = "reid_ext checkpoint"
-VERSION = 4  # 4 adds the seconds that the training took
+VERSION = 4  # 4 adds the duration of the training in seconds
 _KEYS = {
     "iteration",
     "seconds",
@@ -36,7 +36,7 @@ _KEYS = {
 
 
 class Stateful(Protocol):
-    """Anything with a state that can be saved."""
+    """An object whose state can be saved and restored."""
 
     def state_dict(self) -> dict[str, Any]: ...
 
@@ -47,8 +47,40 @@ class Stateful(Protocol):
 class TrainingState:
     """The complete state of a run between two iterations.
 
-    ``settings`` map names to numbers, strings, None or tuples of these. They must be the same
-    when the run is continued.
+    Attributes:
+        model: Network that is trained.
+        objective: Losses of the run, whose parameters are part of the state.
+        optimizer: Optimisers of the run.
+        scaler: Gradient scaler of mixed precision. A disabled scaler has no state.
+        sampler: Sampler of the loader.
+        settings: Maps names to numbers, strings, None or tuples of these. A run can be resumed
+            only with equal settings.
+        average: Moving average of the parameters. Default: None, no average.
+        iteration: Number of finished iterations. Default: 0.
+        seconds: Duration of the training in all calls up to this iteration. Default: 0.
+        best: Highest validation score so far. Default: None, no validation yet.
+        position: State of the sampler after this iteration.
+
+    Examples:
+        >>> import tempfile
+        >>> import torch
+        >>> from reid_ext import data, models, training
+        >>> model = models.TwoStream("small", num_identities=2)
+        >>> recipe = training.EMBEDDED_VISIBLE
+        >>> objective = training.build_objective("softmax", recipe, model)
+        >>> optimizer = training.Optimizers(model, objective, recipe)
+        >>> scaler = torch.amp.GradScaler("cpu", enabled=False)
+        >>> samples = [data.Sample("", identity, camera=0) for identity in (0, 0, 1, 1)]
+        >>> sampler = data.IdentityBatches(samples, identities=2, images=2)
+        >>> settings = {"seed": 0}
+        >>> state = training.TrainingState(model, objective, optimizer, scaler, sampler, settings)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     state.advance()
+        ...     state.save(f"{folder}/checkpoint.pt")
+        ...     state.iteration = 99
+        ...     state.restore(f"{folder}/checkpoint.pt")
+        >>> state.iteration
+        1
     """
 
     model: nn.Module
@@ -59,20 +91,20 @@ class TrainingState:
     settings: dict[str, Any]
     average: AveragedModel | None = None
     iteration: int = 0
-    seconds: float = 0.0  # of training, in all calls up to this iteration
-    best: float | None = None  # highest score of a validation so far
-    position: dict[str, Any] = field(init=False)  # of the sampler, after that iteration
+    seconds: float = 0.0
+    best: float | None = None
+    position: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
         self.position = self.sampler.state_dict()
 
     def advance(self) -> None:
-        """Count an iteration. A batch that the loader has prepared but not used does not count."""
+        """Count one iteration, without batches that are prepared but not used."""
         self.iteration += 1
         self.position = self.sampler.state_dict()
 
     def save(self, path: str | Path) -> None:
-        """Write the state to ``path`` atomically."""
+        """Write the state to ``path``; the file is complete or unchanged."""
         content = {
             "format": FORMAT,
             "version": VERSION,
@@ -91,12 +123,12 @@ class TrainingState:
         write_atomically(content, Path(path))
 
     def restore(self, path: str | Path) -> None:
-        """Take over the state in ``path``.
+        """Load the state in ``path``.
 
         Raises:
             FileNotFoundError: the file does not exist.
-            ValueError: the file is not a complete checkpoint of this version, or its settings
-                differ.
+            ValueError: the file is not a complete checkpoint of this version, or it was written
+                with other settings.
         """
         content = read_checkpoint(path)
         _check_settings(content["settings"], self.settings, path)
@@ -115,45 +147,72 @@ class TrainingState:
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Return the content of a checkpoint, on the CPU: settings, model, iteration and the rest.
+    """Return the content of a checkpoint with its tensors on the CPU.
+
+    Args:
+        path: Checkpoint that a training wrote.
+
+    Returns:
+        A dict with the keys "settings", "model", "iteration", "seconds" and others. It never runs
+        code from the file.
 
     Raises:
         FileNotFoundError: the file does not exist.
-        ValueError: the file is truncated, damaged, or of another program or version.
+        ValueError: the file is truncated, damaged, or from another program or version.
+
+    Examples:
+        >>> import tempfile
+        >>> import torch
+        >>> from reid_ext import data, models, training
+        >>> model = models.TwoStream("small", num_identities=2)
+        >>> recipe = training.EMBEDDED_VISIBLE
+        >>> objective = training.build_objective("softmax", recipe, model)
+        >>> optimizer = training.Optimizers(model, objective, recipe)
+        >>> scaler = torch.amp.GradScaler("cpu", enabled=False)
+        >>> samples = [data.Sample("", identity, camera=0) for identity in (0, 0, 1, 1)]
+        >>> sampler = data.IdentityBatches(samples, identities=2, images=2)
+        >>> settings = {"seed": 0}
+        >>> state = training.TrainingState(model, objective, optimizer, scaler, sampler, settings)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     state.save(f"{folder}/checkpoint.pt")
+        ...     content = training.read_checkpoint(f"{folder}/checkpoint.pt")
+        >>> content["settings"], content["iteration"]
+        ({'seed': 0}, 0)
     """
     if not Path(path).is_file():
-        is_not = "is not there; train first, or name that of an earlier run"
+        is_not = "does not exist; train first, or give the checkpoint of an earlier run"
         if Path(path).is_dir():
             is_not = "is a folder; give the checkpoint.pt in it"
         raise FileNotFoundError(f"checkpoint: path must be a file, got {path}, which {is_not}")
     try:
         _check_archive(Path(path))
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # zipfile, pickle and torch each have errors of their own
+    except Exception as error:  # zipfile, pickle and torch raise many types
         raise ValueError(
-            f"checkpoint: path must be a whole checkpoint, got {path}, which is cut, damaged or "
-            f"of another program ({type(error).__name__}); give another, or train again"
+            f"checkpoint: path must be a complete checkpoint, got {path}, which is truncated, "
+            f"damaged or from another program ({type(error).__name__}); give another checkpoint, "
+            "or train again"
         ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(
             f"checkpoint: path must be a checkpoint of reid_ext, got {path}, a file of another "
-            "program; as ImageNet weights it would go to build_backbone(weights=...)"
+            "program; pass ImageNet weights to build_backbone(weights=...)"
         )
     if content.get("version") != VERSION:
         raise ValueError(
-            f"checkpoint: path must have format version {VERSION}, got {path} with "
-            f"{str(content.get('version'))[:20]}; load it with the reid_ext that wrote it, or "
-            "train again"
+            f"checkpoint: path must have format version {VERSION}, got {path} with version "
+            f"{str(content.get('version'))[:20]}; load it with the version of reid_ext that wrote "
+            "it, or train again"
         )
     if missing := sorted(_KEYS - content.keys()):
         raise ValueError(
-            f"checkpoint: path must hold {', '.join(missing)}, got {path} without; train again"
+            f"checkpoint: path must hold {', '.join(missing)}, got {path} without them; train again"
         )
     return content
 
 
 def _check_archive(path: Path) -> None:
-    """Raise unless the archive is uncompressed, as torch writes it, so it cannot unpack to more."""
+    """Raise if the archive is compressed: torch never compresses, and it could fill the memory."""
     with zipfile.ZipFile(path) as archive:
         unpacked = sum(info.file_size for info in archive.infolist())
     if unpacked > path.stat().st_size:
@@ -161,13 +220,42 @@ def _check_archive(path: Path) -> None:
 
 
 def load_model(path: str | Path, model: nn.Module) -> dict[str, Any]:
-    """Load the parameters in ``path`` into ``model`` and return the settings they came from.
+    """Load the parameters of a checkpoint into a model.
 
-    If the run averages its parameters, the averaged ones are loaded.
+    If the run averages its parameters, the averaged parameters are loaded.
+
+    Args:
+        path: Checkpoint that a training wrote.
+        model: Network of the same structure, changed in place.
+
+    Returns:
+        The settings of the run that wrote the checkpoint.
 
     Raises:
-        FileNotFoundError, ValueError: as :func:`read_checkpoint`; also ValueError if the
-            parameters belong to another model.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is not a complete checkpoint of this version, or its parameters do
+            not fit the model.
+
+    Examples:
+        >>> import tempfile
+        >>> import torch
+        >>> from reid_ext import data, models, training
+        >>> model = models.TwoStream("small", num_identities=2)
+        >>> recipe = training.EMBEDDED_VISIBLE
+        >>> objective = training.build_objective("softmax", recipe, model)
+        >>> optimizer = training.Optimizers(model, objective, recipe)
+        >>> scaler = torch.amp.GradScaler("cpu", enabled=False)
+        >>> samples = [data.Sample("", identity, camera=0) for identity in (0, 0, 1, 1)]
+        >>> sampler = data.IdentityBatches(samples, identities=2, images=2)
+        >>> settings = {"seed": 0}
+        >>> state = training.TrainingState(model, objective, optimizer, scaler, sampler, settings)
+        >>> other = models.TwoStream("small", num_identities=2)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     state.save(f"{folder}/checkpoint.pt")
+        ...     training.load_model(f"{folder}/checkpoint.pt", other)
+        {'seed': 0}
+        >>> torch.equal(other.classifier.weight, model.classifier.weight)
+        True
     """
     content = read_checkpoint(path)
     _load(model, parameters(content), path)
@@ -175,7 +263,22 @@ def load_model(path: str | Path, model: nn.Module) -> dict[str, Any]:
 
 
 def parameters(content: dict[str, Any]) -> dict[str, Any]:
-    """Return the model's state dict of a checkpoint's content: the averaged one if there is one."""
+    """Return the state dict of the network in a checkpoint.
+
+    Args:
+        content: Content of the checkpoint, from :func:`read_checkpoint`.
+
+    Returns:
+        The averaged parameters if the run averages them, else the last ones.
+
+    Examples:
+        >>> from reid_ext import training
+        >>> training.parameters({"model": {"weight": 1.0}, "average": None})
+        {'weight': 1.0}
+        >>> average = {"n_averaged": 3, "module.weight": 2.0}
+        >>> training.parameters({"model": {"weight": 1.0}, "average": average})
+        {'weight': 2.0}
+    """
     if content["average"] is None:
         return content["model"]
     prefix = "module."
@@ -202,10 +305,10 @@ def _write_atomically(write: Callable[[BinaryIO], Any], path: Path) -> None:
     try:
         with whole_file(path) as part, part.open("wb") as file:
             write(file)
-    except RuntimeError as error:  # torch raises it for a write that failed
+    except RuntimeError as error:  # torch raises it if a write fails
         raise OSError(
-            f"checkpoint: path must be on a disk with room for it, got {path}, which could not be "
-            f"written to its end ({error.__context__ or error}); free some space"
+            f"checkpoint: path must be on a disk with enough space, got {path}, which could not be "
+            f"written completely ({error.__context__ or error}); free some space"
         ) from error
 
 
@@ -215,25 +318,25 @@ def _load(model: nn.Module, state: dict[str, Any], path: str | Path) -> None:
     except RuntimeError as error:
         reason = str(error).split("\n")[1:2] or [str(error)]
         raise ValueError(
-            f"checkpoint: path must hold the parameters of this model, got {path} with others "
-            f"({reason[0].strip()}); build the model with the settings of that run"
+            f"checkpoint: path must hold the parameters of this model, got {path} with other "
+            f"parameters ({reason[0].strip()}); build the model with the settings of that run"
         ) from error
 
 
 def _check_settings(saved: dict[str, Any], own: dict[str, Any], path: str | Path) -> None:
-    """Raise if a run would be continued with other settings."""
+    """Raise ValueError if the settings of the checkpoint and of this run differ."""
     keys = sorted(saved.keys() | own.keys())
     differ = [k for k in keys if _plain(saved.get(k)) != _plain(own.get(k))]
     if differ:
         shown = ", ".join(f"{k} = {saved.get(k)!r} (now {own.get(k)!r})" for k in differ[:5])
         raise ValueError(
-            f"checkpoint: path must be of a run with these settings, got {path} with {shown}; "
-            "resume with the settings of that run, or start a new one in another folder"
+            f"checkpoint: path must be of a run with the same settings, got {path} with {shown}; "
+            "resume with the settings of that run, or start a new run in another folder"
         )
 
 
 def _plain(value: Any) -> Any:
-    """Lists and tuples compare alike."""
+    """The value with lists as tuples, so that both compare equal."""
     return tuple(map(_plain, value)) if isinstance(value, (list, tuple)) else value
 
 

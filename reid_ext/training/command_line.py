@@ -1,8 +1,8 @@
-"""The command line of the training scripts: flags from the fields of ``RunOptions``.
+"""The command line of the training scripts, whose flags are the fields of ``RunOptions``.
 
     command_line.main(__doc__, "market1501")
 
-reads the flags, trains, and ends with one line for an error that the user can correct.
+reads the flags and trains. An error that the user can correct is printed as one line.
 """
 
 import argparse
@@ -28,14 +28,14 @@ from reid_ext.training.setups import SETUPS, Setup, SplitOption
 INTERRUPTED = 130  # exit status, as a shell reports Ctrl-C
 _NO_FLAG = ("dataset", "split")  # each script has one dataset; each split option has a flag
 _OF_ONE_GALLERY = ("by_viewpoint",)
-_CONFIG = "options of a run in a TOML file, such as OUT/config.toml; flags take precedence"
+_CONFIG = "TOML file with options, such as OUT/config.toml, over which flags take precedence"
 
 
 def main(description: str, dataset: str) -> None:
-    """Carry out the run that the command line asks for.
+    """Parse the command line and carry out the run.
 
     Args:
-        description: The script's docstring; ``--help`` shows it.
+        description: Docstring of the script, which ``--help`` shows.
         dataset: A key of ``SETUPS``.
     """
     with one_line_errors():
@@ -43,16 +43,17 @@ def main(description: str, dataset: str) -> None:
 
 
 def parse(description: str, dataset: str, arguments: Sequence[str] | None = None) -> RunOptions:
-    """Return the options that the command line gives.
+    """Return the options of the command line.
 
     Args:
         description: As for :func:`main`.
         dataset: As for :func:`main`.
-        arguments: The words of the command line; None: those of this process.
+        arguments: Words of the command line. Default: None, those of this process.
 
     Raises:
-        SystemExit: ``--help``, or a wrong flag (status 2).
-        ValueError, OSError: a configuration file or a setting of the recipe that is wrong.
+        SystemExit: ``--help`` was given, or a flag is invalid (status 2).
+        ValueError: the configuration file or a setting of the recipe is invalid.
+        OSError: the configuration file cannot be read.
     """
     setup = SETUPS[dataset]
     parser = _parser(description, setup)
@@ -78,9 +79,9 @@ def parse(description: str, dataset: str, arguments: Sequence[str] | None = None
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """End the script with one line, not a traceback, for an error that its user can correct.
+    """End the script with one line instead of a traceback if the user can correct the error.
 
-    REID_EXT_TRACEBACK=1 shows the traceback instead.
+    REID_EXT_TRACEBACK=1 shows the traceback.
     """
     try:
         yield
@@ -98,7 +99,7 @@ def one_line_errors() -> Iterator[None]:
 
 
 def known_device(text: str) -> str:
-    """Return ``cpu``, ``cuda`` or ``cuda:N``: a type for argparse that rejects other devices."""
+    """Return ``cpu``, ``cuda`` or ``cuda:N``; a type for argparse that rejects other devices."""
     try:
         return str(named_device(text))
     except ValueError as error:
@@ -106,12 +107,12 @@ def known_device(text: str) -> str:
 
 
 def _is_of_the_machine(error: RuntimeError) -> bool:
-    """Whether more memory would help; any other RuntimeError is a fault of the program."""
+    """Whether the machine ran out of memory; any other RuntimeError is a bug."""
     return isinstance(error, torch.OutOfMemoryError) or is_out_of_memory(error)
 
 
 def _in_flags(error: ArgumentError) -> str:
-    """An error of the options with their flags as names; any other as it is."""
+    """The text of an error, with flags instead of option names."""
     if error.function not in ("run", RunOptions.__name__, read_config.__name__):
         return in_words(error)
     return in_words(ValueError(_without_function(error.named("", **_flags(error.argument)))))
@@ -123,13 +124,13 @@ def _without_function(error: ArgumentError) -> str:
 
 
 def _flags(argument: str) -> dict[str, str]:
-    """The name of an option on the command line; of a part of one such as ``settings.size``."""
+    """Map an option, or a part of one such as ``settings.size``, to its flag."""
     option, _, part = argument.partition(".")
     if option == "settings" and part:
         return {argument: f"--set: {part}"}
     if option == "split" and part:
         return {argument: _flag(part)}
-    if option in ("path", "keys"):  # of the configuration file
+    if option in ("path", "keys"):  # errors about the configuration file
         return {argument: f"--config: {option}"}
     return {argument: _flag(option)}
 
@@ -142,7 +143,7 @@ def _from_config(path: str, dataset: str) -> dict[str, Any]:
     options = read_config(path)
     if options.setdefault("dataset", dataset) != dataset:
         raise ValueError(
-            f"--config must be a file of a run on {dataset}, got {path} of a run on "
+            f"--config must be the file of a run on {dataset}, got {path} of a run on "
             f"{options['dataset']!s:.80}; use the script of that dataset"
         )
     for table in ("settings", "split"):
@@ -152,13 +153,13 @@ def _from_config(path: str, dataset: str) -> dict[str, Any]:
 
 
 def _parser(description: str, setup: Setup) -> argparse.ArgumentParser:
-    """All flags in groups; flags that are not given leave no attribute behind."""
+    """All flags in groups; a flag that is not given sets no attribute."""
     parser = argparse.ArgumentParser(
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
     )
-    parser.add_argument("--config", metavar="FILE", help=_CONFIG)
+    parser.add_argument("--config", metavar="FILE", help=_with_default(_CONFIG, "none"))
     hints = get_type_hints(RunOptions)
     for group in GROUPS:
         flags = parser.add_argument_group(group)
@@ -167,7 +168,10 @@ def _parser(description: str, setup: Setup) -> argparse.ArgumentParser:
                 item.name in _OF_ONE_GALLERY and not setup.one_gallery
             )
             if item.metadata["group"] == group and not left_out:
-                flags.add_argument(_flag(item.name), **_keywords(item, hints[item.name]))
+                keywords = _keywords(item, hints[item.name])
+                if item.name == "data" and setup.synthetic_recipe is None:
+                    keywords["help"] = f"{setup.data_is} (required)"
+                flags.add_argument(_flag(item.name), **keywords)
         if group == "data":
             for name, option in setup.split.items():
                 flags.add_argument(_flag(name), **_keywords_of_split(option))
@@ -175,8 +179,11 @@ def _parser(description: str, setup: Setup) -> argparse.ArgumentParser:
 
 
 def _keywords(item: Field, hint: Any) -> dict[str, Any]:
-    """The arguments of ``add_argument`` for an option; ``RunOptions`` checks the values."""
-    help = _with_default(item.metadata["help"], default_of(item.name))
+    """The arguments of ``add_argument`` for an option, whose values ``RunOptions`` checks."""
+    help = item.metadata["help"]
+    if "choices" in item.metadata and "metavar" in item.metadata:  # too many for the usage line
+        help = f"{help}: {', '.join(item.metadata['choices'])}"
+    help = _with_default(help, default_of(item.name))
     keywords: dict[str, Any] = {"dest": item.name, "help": help}
     kinds = get_args(hint) or (hint,)
     if hint is bool:
@@ -196,7 +203,7 @@ def _keywords(item: Field, hint: Any) -> dict[str, Any]:
 
 
 def _keywords_of_split(option: SplitOption) -> dict[str, Any]:
-    keywords: dict[str, Any] = {"help": _with_default(option.help, option.default)}
+    keywords: dict[str, Any] = {"help": _with_default(option.help, option.unset or option.default)}
     if option.metavar is not None:
         keywords["metavar"] = option.metavar
     if option.choices is not None:
@@ -207,12 +214,11 @@ def _keywords_of_split(option: SplitOption) -> dict[str, Any]:
 
 
 def _with_default(help: str, default: Any) -> str:
-    shown = default is not None and default is not False and default != "" and default != {}
-    return (f"{help} (default: {default})" if shown else help).replace("%", "%%")
+    return f"{help} (default: {default})".replace("%", "%%")
 
 
 def _reader(kind: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Read a number; any other text stays a text, which RunOptions rejects."""
+    """Read a number; RunOptions rejects any other text."""
 
     def read(text: str) -> Any:
         try:
@@ -224,7 +230,7 @@ def _reader(kind: Callable[[str], Any]) -> Callable[[str], Any]:
 
 
 def _batch(text: str) -> Any:
-    """Read PxK; any other text stays a text, which RunOptions rejects."""
+    """Read PxK; RunOptions rejects any other text."""
     identities, _, images = text.partition("x")
     if identities.isdecimal() and images.isdecimal():
         return int(identities), int(images)

@@ -1,4 +1,4 @@
-"""The options of a run in a TOML file: a key per option, tables for ``settings`` and ``split``."""
+"""Options of a run in a TOML file, with tables for ``settings`` and ``split``."""
 
 import difflib
 import json
@@ -24,17 +24,35 @@ _LEFT_OUT = ("resume",)  # belongs to one call, not to the run
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
-    """Return the options in ``path``, for ``RunOptions(**read_config(path))``.
+    """Read the options of a run from a TOML file.
+
+    Args:
+        path: File that :func:`write_config` wrote, or one with any of the fields of
+            :class:`RunOptions` as keys.
+
+    Returns:
+        The options as keyword arguments: ``RunOptions(**read_config(path))``.
 
     Raises:
         FileNotFoundError: the file does not exist.
         ArgumentError: the file is not valid TOML, or a key is not an option.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from reid_ext.training import RunOptions, read_config
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "config.toml")
+        ...     _ = path.write_text('dataset = "market1501"\\nseed = 3')
+        ...     options = RunOptions(**read_config(path))
+        >>> options.dataset, options.seed
+        ('market1501', 3)
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"read_config: path must be a file, got {path}")
     try:
         options = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:  # of TOML, or of UTF-8
+    except ValueError as error:  # invalid TOML or invalid UTF-8
         raise ArgumentError("read_config", "path", "be valid TOML", f"{path}: {error}") from error
     for names, given in ((_NAMES, options), (SETTINGS, options.get("settings", {}))):
         for key in given if isinstance(given, Mapping) else ():
@@ -48,9 +66,22 @@ def read_config(path: str | Path) -> dict[str, Any]:
 
 
 def write_config(options: RunOptions, path: str | Path) -> None:
-    """Write the options to ``path``, so that ``--config`` with it repeats the run.
+    """Write the options of a run to a TOML file, with which ``--config`` repeats the run.
 
     Paths are made absolute. ``resume`` is left out, because it belongs to one call.
+
+    Args:
+        options: Options to write. An option whose value is None is left out.
+        path: File to write. It is complete or unchanged.
+
+    Examples:
+        >>> import tempfile
+        >>> from reid_ext.training import RunOptions, read_config, write_config
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_config(RunOptions(dataset="regdb", loss="fidi"), f"{folder}/config.toml")
+        ...     options = read_config(f"{folder}/config.toml")
+        >>> options["dataset"], options["loss"]
+        ('regdb', 'fidi')
     """
     lines = ["# To repeat this run, pass this file to the training script as --config.", ""]
     tables = []
@@ -74,5 +105,5 @@ def _toml(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_toml, value))}]"
     text = str(value.absolute()) if isinstance(value, Path) else str(value)
-    # JSON strings are valid in TOML once this control character is escaped, too.
+    # JSON strings are valid in TOML if this control character is escaped as well.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,4 +1,4 @@
-"""Features of images, in order."""
+"""Feature extraction: one row of features for each image, in the order of the images."""
 
 import torch
 from torch import Tensor, nn
@@ -22,22 +22,42 @@ def extract(
     workers: int = 0,
     progress: Progress | None = None,
 ) -> Tensor:
-    """Return the features that ``model`` computes for every image, in evaluation mode.
+    """Compute the features of images in evaluation mode.
 
     Args:
         model: A :class:`TwoStream`, or a module with the same call and ``feature_dim``. It is
-            moved to ``device``; its training mode is restored afterwards.
-        images: Transformed for evaluation.
-        batch_size: Images per forward pass; it may change the last bits of the result.
-        device: Where the network runs.
-        precision: As in :func:`train`.
-        flip: Average each image's result with that of its mirror image.
-        output: ``"features"`` (after the neck) or ``"pooled"`` (before).
-        workers: Processes that read images; 0: this process reads them.
-        progress: Counts the images; entered and left by the caller.
+            moved to ``device``, and its training mode is restored afterwards.
+        images: Images with the transform for evaluation.
+        batch_size: Images per forward pass, at least 1. It may change the last bits of the result.
+            Default: 128.
+        device: Device to compute on. Default: "cpu".
+        precision: ``"float32"``, ``"bfloat16"`` or ``"float16"`` (CUDA only), for the products in
+            the network. Default: "float32".
+        flip: Whether to average the features of each image and its mirror image. Default: False.
+        output: ``"features"`` (after the neck) or ``"pooled"`` (before the neck). Default:
+            "features".
+        workers: Processes that read images. Default: 0, the main process reads them.
+        progress: Progress bar that counts the images. The caller enters and leaves it. Default:
+            None, no progress.
 
     Returns:
-        float32 on the CPU, shape (len(images), model.feature_dim).
+        Features of shape (len(images), model.feature_dim), float32 on the CPU.
+
+    Raises:
+        ArgumentError: an argument is invalid.
+
+    Examples:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from reid_ext import data, models, training, viz
+        >>> model = models.TwoStream("small", num_identities=2)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     viz.save_image(f"{folder}/0001.png", np.zeros((32, 16, 3), np.uint8))
+        ...     samples = [data.Sample(f"{folder}/0001.png", identity=1, camera=1)]
+        ...     images = data.Images(samples, data.EvaluationTransform(size=(32, 16)))
+        ...     features = training.extract(model, images)
+        >>> features.shape
+        torch.Size([1, 576])
     """
     choice("extract", "output", output, ("features", "pooled"))
     device = torch.device(device)

@@ -1,9 +1,9 @@
 """Batches that do not fit into memory: embedded in parts, with one loss over the whole batch.
 
-Pairwise losses look for the hardest pairs of the whole batch, so summing the gradients of smaller
+Pairwise losses use the hardest pairs of the whole batch, so summing the gradients of smaller
 batches would minimise another loss. Here the activations of each part are discarded and computed
-again in the backward pass (Gao et al. 2021, arXiv:2101.06983, call it gradient caching), which
-costs a second forward pass.
+again in the backward pass, which costs a second forward pass. Gao et al. 2021, arXiv:2101.06983,
+call this gradient caching.
 """
 
 from collections.abc import Iterator
@@ -18,14 +18,15 @@ from reid_ext.models import Embedding, TwoStream
 
 
 class InParts(nn.Module):
-    """A network that holds the activations of one part of its batch at a time.
+    """A network that keeps the activations of only one part of its batch in memory.
 
     The neck sees the whole batch. The batch norms of the backbone see one part, so the result
     differs slightly from that of one pass over all images. A part consists of every ``parts``-th
     image, so it has all identities and modalities.
 
     Args:
-        model: The network; its parameters, buffers and random numbers are used as without parts.
+        model: Network to wrap. Its parameters, buffers and random numbers are used in the same
+            way as without parts.
         parts: Number of parts, at least 1.
     """
 
@@ -35,7 +36,7 @@ class InParts(nn.Module):
         self.parts = parts
 
     def forward(self, images: Tensor, modalities: Tensor) -> Embedding:
-        parts = min(self.parts, max(1, len(images) // 2))  # a norm needs two images
+        parts = min(self.parts, max(1, len(images) // 2))  # a batch norm needs two images
         pooled = [
             checkpoint(
                 self.model.pooled,

@@ -1,4 +1,4 @@
-"""Ctrl-C takes effect only between iterations, so that no update of parameters is cut short."""
+"""Defers Ctrl-C to the end of an iteration, so that every parameter update is complete."""
 
 import signal
 import threading
@@ -9,9 +9,9 @@ from types import FrameType
 
 @contextmanager
 def interrupts_deferred() -> Iterator[None]:
-    """Defer Ctrl-C until the body has run; then it does what it did before.
+    """Defer Ctrl-C until the end of the block, where the previous handler receives it.
 
-    Only the main thread receives Ctrl-C; in other threads this does nothing.
+    Only the main thread receives Ctrl-C, so this does nothing in other threads.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,6 +1,6 @@
-"""A job: one training with its samples, its recipe and its batches, made ready from the options.
+"""A job: one training with its samples, recipe and batches, prepared from the options.
 
-Most runs are one job. A run of RegDB is one job per trial.
+Most runs consist of one job. A run on RegDB has one job per trial.
 """
 
 import sys
@@ -22,9 +22,9 @@ from reid_ext.training.resources import cache_folder
 from reid_ext.training.schedule import stretched, summary
 from reid_ext.training.setups import Setup
 
-SYNTHETIC_SEED = 1  # the people of the tables in the docs
+SYNTHETIC_SEED = 1  # the synthetic dataset of the tables in the documentation
 QUICK_ITERATIONS = 30
-QUICK_PART = 4  # of the height and width of real images
+QUICK_PART = 4  # --quick divides the height and width of real images by this
 
 Batches = data.TwoModalityBatches | data.IdentityBatches | distributed.ShareOfBatches
 
@@ -34,13 +34,13 @@ class Job:
     """One training.
 
     Attributes:
-        options: Of the run, with no value left open.
+        options: Options of the run, all of them resolved.
         root: Folder of the dataset.
-        dataset: The samples; ``train`` is what is trained on.
-        recipe: What is followed, with all changes that the options make.
-        batches: Draws the samples of each batch.
-        folder: Where the checkpoint goes.
-        trial: Of datasets that have trials.
+        dataset: Samples to train and evaluate on.
+        recipe: Recipe with all changes that the options make.
+        batches: Sampler that draws the samples of each batch.
+        folder: Folder of the checkpoint.
+        trial: Trial of the dataset. Default: None, the dataset has no trials.
     """
 
     options: RunOptions
@@ -69,8 +69,8 @@ class Job:
     def resumes(self) -> bool:
         """Whether to continue from the checkpoint.
 
-        A later trial that was not begun has nothing to continue from. Processes that torchrun has
-        restarted continue from the checkpoint they left.
+        A later trial without a checkpoint starts from the beginning. Processes that torchrun has
+        restarted continue from their last checkpoint.
         """
         checkpoint = self.folder / "checkpoint.pt"
         if is_under_way(checkpoint):
@@ -85,23 +85,23 @@ def is_under_way(checkpoint: Path) -> bool:
 
 
 def jobs(options: RunOptions) -> Iterator[Job]:
-    """Make the jobs of a run ready, one after the other; no value of ``options`` is left open."""
+    """Prepare the jobs of a run, one after the other, from options that are all resolved."""
     root = dataset_root(options)
     for trial in _trials(options):
         yield _job(options, root, trial)
 
 
 def dataset_root(options: RunOptions) -> Path:
-    """Return the folder of the dataset; the synthetic one is rendered if it is not there yet.
+    """Return the folder of the dataset, after rendering the synthetic one if it is missing.
 
     Raises:
-        ArgumentError: no data, and no synthetic dataset in the dataset's layout.
+        ArgumentError: ``data`` is None and the dataset has no synthetic version.
     """
     if options.data is not None:
         return Path(options.data)
     setup = options.setup
     if setup.synthetic_recipe is None:
-        advice = f"there is no synthetic dataset in the layout of {setup.dataset}"
+        advice = f"the package has no synthetic dataset in the layout of {setup.dataset}"
         raise ArgumentError("run", "data", f"be {setup.data_is}", "None", advice)
     root = synthetic_root(setup.dataset, options.quick)
     print(
@@ -123,7 +123,7 @@ def _preset(quick: bool) -> str:
 
 
 def _trials(options: RunOptions) -> list[Any]:
-    """The trials to train; [None] for a dataset without trials."""
+    """The trials to train, or [None] for a dataset without trials."""
     trials = options.setup.trials
     if not trials:
         return [None]
@@ -146,7 +146,7 @@ def _job(options: RunOptions, root: Path, trial: int | None) -> Job:
 
 
 def _recipe(options: RunOptions, dataset: data.Dataset) -> tuple[Recipe, float]:
-    """The recipe with the changes of the options, and the factor of its length for the dataset."""
+    """The recipe with the changes of the options, and the factor by which to scale its length."""
     setup = options.setup
     if options.data is None and setup.synthetic_recipe is not None:
         recipe, images = setup.synthetic_recipe, None
@@ -174,9 +174,9 @@ def _with_small_images(recipe: Recipe) -> Recipe:
 
 
 def _of_length(options: RunOptions, recipe: Recipe, factor: float, epoch: int) -> Recipe:
-    """The recipe with its settings and its length; ``epoch`` is a number of iterations.
+    """The recipe with the requested length; ``epoch`` is the number of iterations per epoch.
 
-    A length that is asked for brings the schedule with it; that of ``quick`` only stops early.
+    The schedule scales with a length that the user sets. With ``quick`` the run only stops early.
     """
     length = options.settings.get("iterations")
     if options.epochs is not None:
@@ -190,7 +190,7 @@ def _of_length(options: RunOptions, recipe: Recipe, factor: float, epoch: int) -
 
 
 def _of_options(options: RunOptions, dataset: data.Dataset) -> data.Dataset:
-    """The dataset with the view labels, and the share of the training set, that were asked for."""
+    """The dataset with the requested view labels and share of the training set."""
     if options.views is not None:
         path = Path(options.views)
         if not path.exists():
@@ -205,7 +205,7 @@ def _of_options(options: RunOptions, dataset: data.Dataset) -> data.Dataset:
     if options.loss.startswith("va") and all(s.view is None for s in dataset.train):
         sys.stderr.write(
             f"warning: the loss {options.loss} needs view labels, and no training image has one, "
-            "so only identities count; give view labels with --views FILE\n"
+            "so the loss uses identities only; give view labels with --views FILE\n"
         )
     train = data.fraction(
         dataset.train, options.fraction, of=options.fraction_of, seed=options.seed
@@ -220,7 +220,7 @@ def _batches(options: RunOptions, dataset: data.Dataset, recipe: Recipe) -> Batc
     p, k = recipe.identities_per_batch, recipe.images_per_modality
     identities = len({s.identity for s in dataset.train})
     if p > identities:
-        requirement = f"have at most {identities} identities, those of the training set"
+        requirement = f"have at most {identities} identities, as many as the training set"
         raise ArgumentError("run", "batch", requirement, f"{p}x{k}", f"use {identities}x{k}")
     if recipe.modalities * k < 2 and any(term.ramped for term in method(options.loss).terms):
         requirement = f"have at least two images of an identity for the loss {options.loss}"
@@ -231,7 +231,7 @@ def _batches(options: RunOptions, dataset: data.Dataset, recipe: Recipe) -> Batc
 
 
 def shown_views(dataset: data.Dataset, labels: Mapping[int, int]) -> Tensor | None:
-    """Return the views that each training identity has; None if no view is known."""
+    """Return the views of each training identity, or None if no view is known."""
     known = [s for s in dataset.train if s.view is not None]
     if not known:
         return None

@@ -1,4 +1,4 @@
-"""Scalars for TensorBoard if it is installed, and for Weights & Biases if a project is given."""
+"""Writes scalars to TensorBoard if it is installed, and to Weights & Biases on request."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,12 +9,15 @@ from reid_ext import distributed
 
 
 class ScalarLog:
-    """Write scalars to event files in ``folder``. Without TensorBoard or a folder, do nothing.
+    """Writes the curves of a training.
 
     Args:
-        folder: Folder of the event files.
-        wandb_project: A project of Weights & Biases to log to as well. Only the first process
-            logs. Raises ImportError if wandb is not installed.
+        folder: Folder of the TensorBoard event files. None, or a missing TensorBoard: no files.
+        wandb_project: Project of Weights & Biases to log to as well, from the first process only.
+            Default: None, no project.
+
+    Raises:
+        ImportError: ``wandb_project`` is given and wandb is not installed.
     """
 
     def __init__(self, folder: str | Path | None, wandb_project: str | None = None):
@@ -59,6 +62,6 @@ def _wandb_run(project: str, folder: str | Path | None) -> Any:
     except ImportError:
         raise ImportError(
             "train: wandb_project needs wandb, which is not installed; install it with "
-            "pip install wandb, or leave the project out"
+            "pip install wandb, or leave wandb_project out"
         ) from None
     return wandb.init(project=project, dir=folder and str(folder))

@@ -1,4 +1,4 @@
-"""The training loop: recipe, objective, checkpoints and progress; Ctrl-C stops it cleanly."""
+"""The training loop with schedule, checkpoints, validation, logs and a clean stop on Ctrl-C."""
 
 import math
 import time
@@ -27,15 +27,29 @@ from reid_ext.training.profile import Profile
 from reid_ext.training.recipe import Recipe
 from reid_ext.training.schedule import learning_rate_factor, ramp, set_learning_rates
 
-REPORT_EVERY = 10  # iterations; reading a loss waits for the device
+REPORT_EVERY = 10  # iterations, because reading a loss waits for the device
 
 
 class Outcome(NamedTuple):
-    """The result of a call of :func:`train`; the losses are those of the last report."""
+    """The result of a call of :func:`train`.
 
-    iterations: int  # of this call, so 0 for a finished run that is resumed
-    seconds: float  # of the whole training, with the calls before this one
-    images_per_second: float  # in this call
+    Attributes:
+        iterations: Iterations of this call, 0 if the resumed run was finished.
+        seconds: Duration of the whole training, including earlier calls.
+        images_per_second: Training images per second in this call.
+        losses: Unweighted loss values of the last report, with the names of the terms as keys.
+        seconds_of_call: Duration of this call. Default: 0.
+
+    Examples:
+        >>> from reid_ext import training
+        >>> outcome = training.Outcome(100, 50.0, 128.0, {"id": 0.5})
+        >>> outcome.iterations / outcome.seconds
+        2.0
+    """
+
+    iterations: int
+    seconds: float
+    images_per_second: float
     losses: dict[str, float]
     seconds_of_call: float = 0.0
 
@@ -52,26 +66,44 @@ def train(
     records: Records = Records(),  # noqa: B008  (immutable)
     validation: Validation | None = None,
 ) -> Outcome:
-    """Train ``model`` in place for ``recipe.iterations`` iterations in all.
+    """Train a network in place up to iteration ``recipe.iterations``.
 
     Args:
-        model: Moved to the device, left in training mode.
-        loader: From ``data.loader``; one iteration over it is one epoch. Its labels are in
-            [0, num_identities).
-        objective: From :func:`build_objective`, for this model.
-        recipe: Optimiser, schedule and lengths.
-        sampler: The sampler of the loader; its position in the epoch is part of the checkpoint.
-        execution: Device and precision.
-        saving: The checkpoint to write, and whether to continue from it; None: no checkpoint.
-        records: What to log.
-        validation: Scores the network during the training.
+        model: Network to train. It is moved to the device and left in training mode.
+        loader: Batches from ``data.loader``, with labels in [0, num_identities). One pass over the
+            loader is one epoch.
+        objective: Losses to minimise, from :func:`build_objective` for this model.
+        recipe: Optimiser, schedule and number of iterations.
+        sampler: Sampler of the loader. Its position in the epoch is part of the checkpoint.
+        execution: Device and precision. Default: the CPU in float32.
+        saving: Checkpoint to write, and whether to continue from it. Default: None, no checkpoint.
+        records: Logs to write. Default: no logs.
+        validation: Score of the network during the training. Default: None, no validation.
+
+    Returns:
+        Number of iterations, duration, speed and last losses.
 
     Raises:
-        FileNotFoundError: the run is to be resumed and the checkpoint does not exist.
-        ValueError: the checkpoint is damaged, of another program or of other settings; or a loss
-            is no longer finite.
-        KeyboardInterrupt: after Ctrl-C and the end of the current iteration. The message has the
-            number of finished iterations.
+        FileNotFoundError: the run is resumed and the checkpoint does not exist.
+        ValueError: the checkpoint is damaged, from another program or written with other settings,
+            the loader yields no batch, or a loss is no longer finite.
+        KeyboardInterrupt: Ctrl-C was pressed. The current iteration is finished and the checkpoint
+            is saved first, and the message has the number of finished iterations.
+
+    Examples:
+        >>> import torch
+        >>> from dataclasses import replace
+        >>> from reid_ext import data, models, training
+        >>> labels, zeros = torch.tensor([0, 0, 1, 1]), torch.zeros(4, dtype=torch.int64)
+        >>> batch = data.Batch(torch.rand(4, 3, 32, 16), labels, zeros, zeros, zeros - 1, zeros)
+        >>> samples = [data.Sample("", identity, camera=0) for identity in (0, 0, 1, 1)]
+        >>> sampler = data.IdentityBatches(samples, identities=2, images=2)
+        >>> model = models.TwoStream("small", num_identities=2)
+        >>> recipe = replace(training.EMBEDDED_VISIBLE, iterations=2)
+        >>> objective = training.build_objective("softmax", recipe, model)
+        >>> outcome = training.train(model, [batch], objective, recipe, sampler=sampler)
+        >>> outcome.iterations, list(outcome.losses)
+        (2, ['id'])
     """
     device = torch.device(execution.device)
     model.to(device).train()
@@ -98,20 +130,20 @@ def train(
         take_over(model, average)
         return outcome
     except KeyboardInterrupt:
-        saved = f"; {checkpoint} continues from there" if run.save() else ""
+        saved = f"; resume from {checkpoint}" if run.save() else ""
         done = f"train: stopped after iteration {state.iteration} of {recipe.iterations}{saved}"
         raise KeyboardInterrupt(done) from None
 
 
 def _network(model: TwoStream, recipe: Recipe, execution: Execution) -> nn.Module:
-    """The model as the forward pass uses it: in parts, in several processes, compiled."""
+    """The model for the forward pass: in parts, for several processes, or compiled."""
     network: nn.Module = InParts(model, recipe.parts) if recipe.parts > 1 else model
     network = distributed.data_parallel(network)
     return cast(nn.Module, torch.compile(network)) if execution.compiled else network
 
 
 class _Run:
-    """One call of :func:`train`: the step, and the work between steps."""
+    """One call of :func:`train`: its steps and the work between them."""
 
     def __init__(
         self,
@@ -129,7 +161,7 @@ class _Run:
         self.checkpoint = checkpoint
         self.validation = validation
         self.first = state.iteration
-        self.counted = time.perf_counter()  # up to when state.seconds goes
+        self.counted = time.perf_counter()  # end of the time that state.seconds counts
         self.losses: dict[str, float] = {}
         self.images = 0
 
@@ -168,8 +200,9 @@ class _Run:
         known = (batch.labels, batch.modalities, batch.views)
         targets = Targets(*(t.to(device, non_blocking=True) for t in known))
         with self.amp.autocast():
-            embedding = self.network(images, batch.modalities)  # on the host: see TwoStream
-        if distributed.world_size() > 1:  # the loss is that of the batches of all processes
+            # TwoStream needs the modalities on the host
+            embedding = self.network(images, batch.modalities)
+        if distributed.world_size() > 1:  # the loss uses the batches of all processes
             embedding = Embedding(*map(distributed.gather_rows, embedding))
             targets = Targets(*map(distributed.gather_rows, targets))
         self.images += len(embedding.features)
@@ -199,7 +232,7 @@ class _Run:
     def validate(self, validation: Validation, log: ScalarLog) -> None:
         """Score the network, with averaged parameters if there are any, and keep the best one."""
         state = self.state
-        with torch.random.fork_rng():  # a run has the same bits with and without validation
+        with torch.random.fork_rng():  # validation must not change the bits of the run
             score = validation.score(state.average.module if state.average else state.model)
         log.write({"validation": score}, state.iteration)
         print(f"iteration {state.iteration}: {validation.name} {score:.4f}", flush=True)
@@ -212,7 +245,7 @@ class _Run:
     def save(self) -> bool:
         """Write the checkpoint if there is a path and a new iteration; return whether it did.
 
-        Of several processes only the first writes it, because all are in the same state.
+        Only the first process writes it, because all processes are in the same state.
         """
         nothing_new = self.state.iteration == self.first
         if self.checkpoint is None or nothing_new or not distributed.is_main():
@@ -222,7 +255,7 @@ class _Run:
         return True
 
     def count_time(self) -> None:
-        """Bring the time that the training took up to date."""
+        """Add the time since the last call to the duration of the training."""
         now = time.perf_counter()
         self.state.seconds += now - self.counted
         self.counted = now
@@ -231,9 +264,9 @@ class _Run:
 def _endless(loader: Iterable[Batch], number: int) -> Iterator[Batch]:
     """Yield ``number`` batches, over as many epochs as necessary."""
     empty = 0
-    while empty < 2:  # a run saved at the end of an epoch continues with an empty one
+    while empty < 2:  # a run resumed at the end of an epoch starts with an empty epoch
         epoch = iter(loader)
-        with torch.random.fork_rng(devices=[]):  # here torch draws a seed for the workers
+        with torch.random.fork_rng(devices=[]):  # torch draws a seed for the workers here
             batch = next(epoch, None)
         empty += 1
         while batch is not None:
@@ -243,6 +276,6 @@ def _endless(loader: Iterable[Batch], number: int) -> Iterator[Batch]:
                 return
             batch = next(epoch, None)
     raise ValueError(
-        "train: loader must yield batches, got none in a whole epoch; check that the training "
-        "samples have identities with images of both modalities"
+        "train: loader must yield batches, got an empty epoch; check that the training samples "
+        "have identities with images of both modalities"
     )

@@ -1,4 +1,4 @@
-"""Arguments of :func:`reid_ext.training.train`: where it computes, what it saves and records."""
+"""Arguments of :func:`reid_ext.training.train`: execution, saving, records and validation."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,13 +10,19 @@ from torch import nn
 
 
 class Execution(NamedTuple):
-    """How the network is computed.
+    """Device and precision of a training.
 
     Attributes:
-        device: Where to train.
+        device: Device to train on. Default: "cpu".
         precision: ``"float32"``, ``"bfloat16"`` or ``"float16"`` (CUDA only), for the products in
-            the network. Parameters, neck and losses are float32.
-        compiled: Whether to compile the network with torch.compile, which takes minutes.
+            the network. Parameters, neck and losses are float32. Default: "float32".
+        compiled: Whether to compile the network with torch.compile, which takes minutes. Default:
+            False.
+
+    Examples:
+        >>> from reid_ext import training
+        >>> training.Execution(device="cuda", precision="bfloat16").compiled
+        False
     """
 
     device: str | torch.device = "cpu"
@@ -29,9 +35,15 @@ class Saving(NamedTuple):
 
     Attributes:
         checkpoint: File to write every ``recipe.save_every`` iterations, at the end and on Ctrl-C.
-        resume: Continue from ``checkpoint``; on a CPU the result has the same bits as a run that
-            was never stopped.
-        settings: Further values that must be the same on resume, such as seed and dataset.
+        resume: Whether to continue from ``checkpoint``. On a CPU the result has the same bits as
+            that of an uninterrupted run. Default: False.
+        settings: Further values that must be equal on resume, such as seed and dataset. Default:
+            empty.
+
+    Examples:
+        >>> from reid_ext import training
+        >>> training.Saving("runs/a/checkpoint.pt", settings={"seed": 0}).resume
+        False
     """
 
     checkpoint: str | Path
@@ -40,12 +52,18 @@ class Saving(NamedTuple):
 
 
 class Records(NamedTuple):
-    """What a training writes down besides its checkpoint.
+    """Logs of a training besides its checkpoint.
 
     Attributes:
-        folder: Folder for TensorBoard, if it is installed.
-        wandb_project: A project of Weights & Biases to log to; wandb must be installed.
-        trace: File for a trace of a few iterations, for chrome://tracing; a table is printed.
+        folder: Folder for TensorBoard, if TensorBoard is installed. Default: None, no events.
+        wandb_project: Project of Weights & Biases to log to, which needs wandb. Default: None.
+        trace: JSON file for a trace of ten iterations, to open in chrome://tracing. A table of the
+            slowest operators is printed as well. Default: None, no trace.
+
+    Examples:
+        >>> from reid_ext import training
+        >>> training.Records(folder="runs/a", trace="runs/a/trace.json").folder
+        'runs/a'
     """
 
     folder: str | Path | None = None
@@ -54,13 +72,19 @@ class Records(NamedTuple):
 
 
 class Validation(NamedTuple):
-    """How a network is scored during its training.
+    """Score of a network during its training.
 
     Attributes:
-        every: Iterations from one score to the next; the network is also scored at the end.
-        score: Returns the score of a network; larger is better.
-        name: Of the score, for the log.
-        keep: Path of the checkpoint with the best score.
+        every: Iterations between two scores. The network is also scored at the end.
+        score: Function that returns the score of a network. Larger is better.
+        name: Name of the score in the log. Default: "validation".
+        keep: Checkpoint to write for the best score. Default: None, no such checkpoint.
+
+    Examples:
+        >>> from reid_ext import models, training
+        >>> validation = training.Validation(every=100, score=lambda model: model.feature_dim)
+        >>> validation.score(models.TwoStream("small", num_identities=2))
+        576
     """
 
     every: int

@@ -1,7 +1,7 @@
-"""Objectives: weighted sums of losses over one embedded batch, by the name of the method.
+"""Objectives: weighted sums of losses over the embeddings of one batch.
 
-A new method is one entry of ``OBJECTIVES``: the terms of its sum. Each term has a loss, the part of
-the batch that the loss is applied to, and its weight in a recipe.
+To add a method, add one entry with the terms of its sum to ``OBJECTIVES``. Each term has a loss,
+the part of the batch that the loss is applied to, and its weight in a recipe.
 """
 
 from collections.abc import Callable
@@ -28,46 +28,60 @@ from reid_ext.training.schedule import ramp
 
 
 class Targets(NamedTuple):
-    """The labels of the N images of a batch, each of shape (N,), int64."""
+    """The labels of the N images of a batch, each of shape (N,), int64.
 
-    labels: Tensor  # in [0, num_identities)
-    modalities: Tensor  # 0 visible, 1 infrared
-    views: Tensor  # 0 front, 1 side, 2 back; -1 if unknown
+    Attributes:
+        labels: Training labels in [0, num_identities).
+        modalities: 0 for visible and 1 for infrared images.
+        views: 0 for front, 1 for side, 2 for back, -1 if unknown.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext import training
+        >>> labels = torch.tensor([0, 0, 1, 1])
+        >>> targets = training.Targets(labels, torch.zeros(4).long(), views=torch.full((4,), -1))
+        >>> targets.views.tolist()
+        [-1, -1, -1, -1]
+    """
+
+    labels: Tensor
+    modalities: Tensor
+    views: Tensor
 
 
 class Setting(NamedTuple):
-    """The recipe, head and views that a loss is built for."""
+    """The recipe, head and views for which a loss is built."""
 
     recipe: Recipe
     head: TwoStream | Stripe
-    present: Tensor | None  # (num_identities, 3) bool: the views that each identity has
+    present: Tensor | None  # (num_identities, 3) bool: the views of each identity
 
 
 class Term(NamedTuple):
-    """A loss of a sum: how it is built, what it is applied to, and its weight."""
+    """One loss of a sum: how to build it, what to apply it to, and its weight."""
 
     name: str
     build: Callable[[Setting], nn.Module]
     apply: Callable[[nn.Module, Embedding, Targets], Tensor]
     weight: Callable[[Recipe], float]
-    ramped: bool = True  # whether the weight grows in from 0, by the recipe's metric_ramp
+    ramped: bool = True  # whether the weight grows from 0, by the metric_ramp of the recipe
 
 
 class Method(NamedTuple):
-    """The terms of a sum, and the network they need where it differs from the recipe's."""
+    """The terms of a sum, and the changes to the network of the recipe that they need."""
 
     terms: tuple[Term, ...]
     neck: str | None = None
-    stripes: int | None = None  # local branches, each of which minimises the same sum
+    stripes: int | None = None  # number of local branches, which minimise the same sum each
 
     def network(self, recipe: Recipe) -> Recipe:
-        """The recipe with the network that this method needs."""
+        """Return the recipe with the network that this method needs."""
         stripes = recipe.stripes if self.stripes is None else self.stripes
         return replace(recipe, neck=self.neck or recipe.neck, stripes=stripes)
 
 
 class IdentityLoss(nn.Module):
-    """Softmax over the training identities, by the model's own classifier."""
+    """Softmax cross-entropy over the training identities, with the classifier of the model."""
 
     def __init__(self, setting: Setting):
         super().__init__()
@@ -81,7 +95,7 @@ class IdentityLoss(nn.Module):
 
 
 class ModalitiesLoss(nn.Module):
-    """expAT from each modality to the other, or within one modality if the recipe has only one."""
+    """expAT from each modality to the other, or within the modality if the recipe has only one."""
 
     def __init__(self, setting: Setting):
         super().__init__()
@@ -93,7 +107,7 @@ class ModalitiesLoss(nn.Module):
 
 
 def _viewpoint_aware(setting: Setting) -> nn.Module:
-    """The loss of VA-reID, whose identity centres W are the rows of the model's classifier."""
+    """The loss of VA-reID; its identity centres W are the rows of the classifier of the model."""
     classifier = setting.head.classifier
     loss = ViewpointAwareLoss(
         classifier.out_features,
@@ -109,7 +123,7 @@ def _viewpoint_aware(setting: Setting) -> nn.Module:
 
 
 def _before_the_neck(name: str, build: Callable[[Setting], nn.Module]) -> Term:
-    """A loss over pairs of pooled features, of both modalities alike."""
+    """A loss over pairs of pooled features, which ignores the modalities."""
     return Term(
         name,
         build,
@@ -158,7 +172,7 @@ VIEWPOINT_AWARE = Term(
     ramped=False,
 )
 
-LOCAL_STRIPES = 3  # top, middle and bottom, as the crops of VA-reID's released code
+LOCAL_STRIPES = 3  # top, middle and bottom, as in the crops of VA-reID's released code
 
 OBJECTIVES: dict[str, Method] = {
     "softmax": Method((IDENTITY,)),
@@ -169,7 +183,7 @@ OBJECTIVES: dict[str, Method] = {
     "multi_similarity": Method(
         (IDENTITY, _after_the_neck("multi_similarity", lambda s: MultiSimilarityLoss()))
     ),
-    "fidi": Method((IDENTITY, FIDI)),  # bnneck with FIDI in the place of the triplet loss
+    "fidi": Method((IDENTITY, FIDI)),  # bnneck with FIDI instead of the triplet loss
     "fidi_local": Method((IDENTITY, FIDI), stripes=LOCAL_STRIPES),
     "va": Method((VIEWPOINT_AWARE,)),
     "va_local": Method((VIEWPOINT_AWARE,), stripes=LOCAL_STRIPES),
@@ -181,23 +195,38 @@ OBJECTIVES: dict[str, Method] = {
 
 
 class Losses(NamedTuple):
-    """The value to minimise, and its parts by name, unweighted and detached."""
+    """The value to minimise, and the unweighted, detached value of each term."""
 
     total: Tensor
     parts: dict[str, Tensor]
 
 
 class Objective(nn.Module):
-    """The weighted sum of a method's losses over one batch; for several heads, their mean.
+    """The weighted sum of the losses of a method over one batch.
 
-    ``parameters()`` are those of the losses, and the model's classifier where a loss uses it.
+    For a network with several heads, the value is the mean over the heads. ``parameters()`` are
+    those of the losses and, if a loss uses it, of the classifier of the model.
 
     Args:
-        name: A key of ``OBJECTIVES``; ``"softmax"`` is the identity loss alone.
+        name: Name of the method, a key of ``OBJECTIVES``.
         recipe: Weights, ramp and settings of the losses.
-        model: The network that computes the embeddings.
-        present: Bool of shape (num_identities, 3): the views that each training identity has, for
-            ``"va"``. None: all views.
+        model: Network that computes the embeddings.
+        present: Views of each training identity, bool of shape (num_identities, 3), for the method
+            ``"va"``. Default: None, every identity has all views.
+
+    Raises:
+        ArgumentError: ``name`` is not a method.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext import models, training
+        >>> model = models.TwoStream("small", num_identities=2)
+        >>> objective = training.build_objective("expat", training.EMBEDDED_VISIBLE, model)
+        >>> labels, zeros = torch.tensor([0, 0, 1, 1]), torch.zeros(4, dtype=torch.int64)
+        >>> targets = training.Targets(labels, modalities=zeros, views=zeros - 1)
+        >>> losses = objective(model(torch.rand(4, 3, 32, 16), zeros), targets, iteration=0)
+        >>> list(losses.parts), losses.total.shape
+        (['id', 'expat'], torch.Size([]))
     """
 
     def __init__(self, name: str, recipe: Recipe, model: TwoStream, present: Tensor | None = None):
@@ -238,17 +267,59 @@ class Objective(nn.Module):
 
     @property
     def center_losses(self) -> list[CenterLoss]:
-        """The losses whose centres have an optimiser of their own."""
+        """The losses whose centres have their own optimiser."""
         return [loss for loss in self.modules() if isinstance(loss, CenterLoss)]
 
 
 def method(name: str) -> Method:
-    """Return the entry ``name`` of ``OBJECTIVES``; ArgumentError for an unknown name."""
+    """Return the definition of a method.
+
+    Args:
+        name: A key of ``OBJECTIVES``.
+
+    Returns:
+        The terms of its sum, and the neck and stripes that its network needs.
+
+    Raises:
+        ArgumentError: ``name`` is not a method.
+
+    Examples:
+        >>> from reid_ext import training
+        >>> [term.name for term in training.method("expat_center").terms]
+        ['id', 'expat', 'center']
+        >>> training.method("va_local").stripes
+        3
+    """
     return OBJECTIVES[choice("build_objective", "name", name, OBJECTIVES)]
 
 
 def build_objective(
     name: str, recipe: Recipe, model: TwoStream, present: Tensor | None = None
 ) -> Objective:
-    """Return the objective ``name``, a key of ``OBJECTIVES``, over the embeddings of ``model``."""
+    """Build the objective of a method for a network.
+
+    Args:
+        name: Name of the method, a key of ``OBJECTIVES``.
+        recipe: Weights, ramp and settings of the losses.
+        model: Network that computes the embeddings.
+        present: Views of each training identity, bool of shape (num_identities, 3), for the method
+            ``"va"``. Default: None, every identity has all views.
+
+    Returns:
+        A module that maps an embedding, its targets and the iteration to the losses.
+
+    Raises:
+        ArgumentError: ``name`` is not a method.
+
+    Examples:
+        >>> import torch
+        >>> from reid_ext import models, training
+        >>> model = models.TwoStream("small", num_identities=2)
+        >>> objective = training.build_objective("expat", training.EMBEDDED_VISIBLE, model)
+        >>> labels, zeros = torch.tensor([0, 0, 1, 1]), torch.zeros(4, dtype=torch.int64)
+        >>> targets = training.Targets(labels, modalities=zeros, views=zeros - 1)
+        >>> losses = objective(model(torch.rand(4, 3, 32, 16), zeros), targets, iteration=0)
+        >>> list(losses.parts), losses.total.shape
+        (['id', 'expat'], torch.Size([]))
+    """
     return Objective(name, recipe, model, present)

@@ -1,4 +1,4 @@
-"""Checks of single values of :class:`RunOptions`: each returns the value in its plain form."""
+"""Checks of single values of :class:`RunOptions`; each returns the value in its plain type."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -11,7 +11,7 @@ from reid_ext._runtime.arguments import ArgumentError, choice, described, flag, 
 from reid_ext._runtime.device import named_device
 
 WHERE = "RunOptions"
-Check = Callable[[str, Any], Any]  # the option's name and its value
+Check = Callable[[str, Any], Any]  # takes the name of the option and its value
 
 
 def boolean(name: str, value: Any) -> bool:
@@ -19,7 +19,7 @@ def boolean(name: str, value: Any) -> bool:
 
 
 def whole(least: int) -> Check:
-    """An integer from ``least`` on."""
+    """A check for integers of at least ``least``."""
     return lambda name, value: integer(WHERE, name, value, least)
 
 
@@ -45,7 +45,7 @@ def path(name: str, value: Any) -> Path:
 
 
 def batch(name: str, value: Any) -> tuple[int, int]:
-    """P identities with K images of each modality."""
+    """Number of identities P, and number of images K of each modality per identity."""
     pair = tuple(value) if isinstance(value, list | tuple) else ()
     if len(pair) == 2 and all(type(count) is int and count > 0 for count in pair):
         return pair
@@ -67,7 +67,7 @@ def device(name: str, value: Any) -> str:
 
 
 def tables(name: str, value: Any) -> dict[str, Any]:
-    """A dictionary with names as keys."""
+    """A dict with strings as keys."""
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise ArgumentError(WHERE, name, "be a dict with strings as keys", described(value))
     return dict(value)

@@ -1,11 +1,11 @@
-"""All options of a training run, with their defaults and their meaning, in one place.
+"""``RunOptions``: all options of a training run with their meaning and defaults.
 
-The command line, the configuration file and the documentation read them from ``RunOptions``.
+The command line, the configuration file and the documentation use these definitions.
 """
 
 # ruff: noqa: RUF009  (the functions called in the defaults return dataclasses.field)
 
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,28 @@ from reid_ext.training.setups import SETUPS, Setup, SplitOption
 GROUPS = ("data", "model", "loss", "training", "evaluation", "output")
 
 
-def _option(group: str, default: Any, check: values.Check, help: str, **more: Any) -> Any:
-    """A field; ``more`` holds its ``choices`` or its ``metavar`` on the command line."""
-    metadata = {"group": group, "check": check, "help": help, **more}
+def _option(
+    group: str,
+    default: Any,
+    check: values.Check,
+    help: str,
+    *,
+    unset: str | None = None,
+    **more: Any,
+) -> Any:
+    """Return a field of ``RunOptions``.
+
+    ``unset`` says in words what the default does if it is None or empty. ``more`` holds the
+    ``choices`` or the ``metavar`` of the flag.
+    """
+    metadata = {"group": group, "check": check, "help": help, "unset": unset, **more}
     if callable(default):
         return field(default_factory=default, metadata=metadata)
     return field(default=default, metadata=metadata)
 
 
-def _choice(group: str, default: Any, choices: Any, help: str) -> Any:
-    return _option(group, default, values.one_of(choices), help, choices=tuple(choices))
+def _choice(group: str, default: Any, choices: Any, help: str, **more: Any) -> Any:
+    return _option(group, default, values.one_of(choices), help, choices=tuple(choices), **more)
 
 
 def _switch(group: str, help: str) -> Any:
@@ -38,9 +50,9 @@ def _switch(group: str, help: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """Everything that a training run depends on; :func:`run` carries it out.
+    """All options of a training run, which :func:`run` carries out.
 
-    Invalid values raise ``ArgumentError``, which names the option.
+    The constructor checks every value. Only ``dataset`` is required.
     """
 
     dataset: str = field(
@@ -54,72 +66,87 @@ class RunOptions:
         "data",
         None,
         values.path,
-        "folder of the real dataset; default: a built-in synthetic dataset in its layout",
+        "folder of the real dataset",
+        unset="a built-in synthetic dataset in its layout",
         metavar="ROOT",
     )
     split: dict[str, Any] = _option(
-        "data", dict, values.tables, "options of one dataset, such as the trials of RegDB"
+        "data",
+        dict,
+        values.tables,
+        "options of one dataset, such as the trials of RegDB",
+        unset="none",
     )
     views: str | Path | None = _option(
         "data",
         None,
         values.path,
-        "file with viewpoint labels of the images, for the loss va",
+        "file with viewpoint labels of the images, for the losses va and va_local",
+        unset="the labels of the dataset, if it has any",
         metavar="FILE",
     )
     fraction: float = _option(
         "data", 1.0, values.share, "share of the training set to train on", metavar="F"
     )
     fraction_of: str = _choice(
-        "data", "identities", PARTS, "part taken by the fraction: identities, or images of each"
+        "data",
+        "identities",
+        PARTS,
+        "what the share counts: the identities, or the images of each identity",
     )
     cache: str | Path | None = _option(
         "data",
         None,
         values.path,
-        "folder in which decoded images are kept; default: synthetic images are kept in memory, "
-        "others are decoded again",
+        "folder in which decoded images are kept",
+        unset="synthetic images are kept in memory, real images are decoded each time",
         metavar="FOLDER",
     )
     quick: bool = _switch(
         "data",
-        "try the script out: a tiny synthetic dataset, or small images where there is none; a few "
-        "iterations",
+        "try the script in a few iterations, on a tiny synthetic dataset or, if there is none, on "
+        "smaller images",
     )
     backbone: str | None = _option(
         "model",
         None,
         values.text,
-        "'small' or the name of a timm model; default: that of the recipe",
+        "'small' or the name of a timm model",
+        unset="that of the recipe",
         metavar="NAME",
     )
     weights: str | None = _option(
         "model",
         None,
         values.text,
-        "initial weights: 'imagenet', 'none' or a file; default: imagenet for timm models",
+        "initial weights: 'imagenet', 'none' or a file",
+        unset="imagenet for timm models, none for small",
     )
-    loss: str = _choice("loss", "expat", OBJECTIVES, "method, the sum of losses that is minimised")
+    loss: str = _choice(
+        "loss", "expat", OBJECTIVES, "method, the sum of losses to minimise", metavar="NAME"
+    )
     settings: dict[str, Any] = _option(
         "training",
         dict,
         values.tables,
-        "settings of the recipe to change; metrics.json lists all of them",
+        "settings of the recipe to change, all of which metrics.json lists",
+        unset="none",
         metavar="KEY=VALUE",
     )
     epochs: int | None = _option(
         "training",
         None,
         values.whole(1),
-        "length as passes over the training identities, with the schedule in proportion; default: "
-        "the iterations of the recipe",
+        "passes over the training identities, with the schedule in proportion",
+        unset="the iterations of the recipe",
         metavar="N",
     )
     batch: tuple[int, int] | None = _option(
         "training",
         None,
         values.batch,
-        "identities per batch and images of each modality per identity; default: the recipe's",
+        "identities per batch and images of each modality per identity",
+        unset="those of the recipe",
         metavar="PxK",
     )
     seed: int = _option(
@@ -133,38 +160,40 @@ class RunOptions:
         "training",
         None,
         values.device,
-        "device to train on: cpu, cuda or cuda:N; default: cuda if torch finds a GPU, else cpu",
+        "device to train on: cpu, cuda or cuda:N",
+        unset="cuda if torch finds a GPU, else cpu",
     )
     precision: str | None = _choice(
         "training",
         None,
         PRECISIONS,
-        "of the products in the network; parameters and losses stay float32; default: the fastest "
-        "of the device",
+        "precision of the products in the network, with parameters and losses in float32",
+        unset="the fastest of the device",
     )
     workers: int | None = _option(
         "training",
         None,
         values.whole(0),
-        "processes that read images; default: by the number of cores",
+        "processes that read images",
+        unset="chosen by the number of cores",
         metavar="N",
     )
     compile: bool = _switch(
         "training",
-        "compile the network with torch.compile, which takes minutes and pays in long runs",
+        "compile the network with torch.compile, which takes minutes and pays off in long runs",
     )
     evaluate_on: str = _choice(
         "evaluation",
         "test",
         ("test", "val"),
-        "test images, or training identities that are held out to choose settings by",
+        "test images, or training identities that are held out to choose settings",
     )
     validate_every: int | None = _option(
         "evaluation",
         None,
         values.whole(1),
-        "also evaluate every N epochs; with validation images (val) the best network is kept as "
-        "OUT/best.pt",
+        "also evaluate every N epochs, and keep the network that is best on val as OUT/best.pt",
+        unset="never",
         metavar="N",
     )
     rerank: bool = _switch("evaluation", "also evaluate and draw after k-reciprocal re-ranking")
@@ -173,28 +202,31 @@ class RunOptions:
     )
     angles: bool = _switch(
         "evaluation",
-        "also draw histograms of the angles between features, OUT/angles.png; needs matplotlib",
+        "also draw histograms of the angles between features as OUT/angles.png, which needs "
+        "matplotlib",
     )
     out: str | Path | None = _option(
         "output",
         None,
         values.path,
-        "output folder; default: runs/DATASET-LOSS-SEED",
+        "output folder",
+        unset="runs/DATASET-LOSS-SEED",
         metavar="OUT",
     )
     resume: bool = _switch(
         "output",
-        "continue from OUT/checkpoint.pt; on a CPU with the same bits as a run that was never "
-        "stopped",
+        "continue from OUT/checkpoint.pt, on a CPU with the same bits as an uninterrupted run",
     )
     profile: bool = _switch(
-        "output", "write a trace of ten iterations to OUT/trace.json and print where the time went"
+        "output",
+        "write a trace of ten iterations to OUT/trace.json and print the slowest operators",
     )
     wandb: str | None = _option(
         "output",
         None,
         values.text,
-        "project of Weights & Biases to log to; TensorBoard is written where it is installed",
+        "project of Weights & Biases to log to, besides TensorBoard if that is installed",
+        unset="none",
         metavar="PROJECT",
     )
 
@@ -208,28 +240,34 @@ class RunOptions:
         object.__setattr__(self, "split", _checked_split(self.setup, self.split))
         if self.epochs is not None and "iterations" in self.settings:
             given = f"{self.epochs} and iterations={self.settings['iterations']}"
-            requirement = "be left out where settings has iterations"
-            raise ArgumentError(values.WHERE, "epochs", requirement, given, "give only one")
+            requirement = "be left out if settings has iterations"
+            raise ArgumentError(values.WHERE, "epochs", requirement, given, "set only one")
         if self.by_viewpoint and not self.setup.one_gallery:
             requirement = f"be False for {self.dataset}, whose queries do not search one gallery"
             raise ArgumentError(values.WHERE, "by_viewpoint", requirement, "True")
 
     @property
     def setup(self) -> Setup:
-        """What the dataset says about its training."""
+        """The recipe, reader and protocol of the dataset."""
         return SETUPS[self.dataset]
 
 
-def default_of(name: str) -> Any:
-    """The default of the option ``name``; MISSING if it is required."""
+def default_of(name: str) -> str | None:
+    """Return the default of the option ``name`` in words, or None if the option is required."""
     item = next(item for item in fields(RunOptions) if item.name == name)
-    if item.default_factory is not MISSING:
-        return item.default_factory()
-    return item.default
+    if item.metadata.get("unset") is not None:
+        return item.metadata["unset"]
+    if item.default is MISSING:
+        return None
+    return "off" if item.default is False else str(item.default)
 
 
 def _checked_split(setup: Setup, split: dict[str, Any]) -> dict[str, Any]:
-    """The given options of the reader; ArgumentError for one that it lacks, or a wrong value."""
+    """Return the given options of the reader.
+
+    Raises:
+        ArgumentError: The reader does not have the option, or its value is invalid.
+    """
     for name, value in split.items():
         if name not in setup.split:
             known = ", ".join(setup.split) or "none"
@@ -252,12 +290,36 @@ def _check_split_value(name: str, option: SplitOption, value: Any) -> None:
 
 
 def _described_options() -> str:
-    """The options and their meaning, for ``help(RunOptions)``."""
-    lines = [
-        f"        {f.name}: {f.metadata['help'][0].upper()}{f.metadata['help'][1:]}."
-        for f in fields(RunOptions)
-    ]
-    return "\n    Attributes:\n" + "\n".join(lines) + "\n    "
+    """The options with their meaning and defaults, for ``help(RunOptions)``."""
+    lines = []
+    for item in fields(RunOptions):
+        text = item.metadata["help"]
+        shown = "Required." if item.name == "dataset" else _default_in_python(item)
+        lines.append(f"        {item.name}: {text[0].upper()}{text[1:]}. {shown}")
+    return "\n\n    Attributes:\n" + "\n".join(lines) + f"\n{_RAISES_AND_EXAMPLES}"
 
 
-RunOptions.__doc__ = f"{RunOptions.__doc__}{_described_options()}"
+def _default_in_python(item: Field) -> str:
+    unset = item.metadata["unset"]
+    if unset in (None, "none"):
+        value = item.default_factory() if callable(item.default_factory) else item.default
+        return f"Default: {value!r}."
+    return f"Default: None, {unset}."
+
+
+_RAISES_AND_EXAMPLES = """
+    Raises:
+        ArgumentError: a value is invalid, or two options exclude each other.
+
+    Examples:
+        >>> from reid_ext.training import RunOptions
+        >>> options = RunOptions(dataset="market1501", loss="fidi", settings={"size": [128, 64]})
+        >>> options.settings, options.seed
+        ({'size': (128, 64)}, 0)
+        >>> try:
+        ...     RunOptions(dataset="market1501", seed=-1)
+        ... except ValueError as error:
+        ...     print(error)
+        RunOptions: seed must be an integer >= 0, got -1
+    """
+RunOptions.__doc__ = f"{(RunOptions.__doc__ or '').rstrip()}{_described_options()}"

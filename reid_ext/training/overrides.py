@@ -1,4 +1,4 @@
-"""Changes to single settings of a recipe: ``{"learning_rate": 1e-3, "size": (256, 128)}``."""
+"""Changes to settings of a recipe, such as ``{"learning_rate": 1e-3, "size": (256, 128)}``."""
 
 import difflib
 import math
@@ -17,10 +17,10 @@ SETTINGS = tuple(field.name for field in fields(Recipe) if field.name in _KINDS)
 
 
 def checked_settings(settings: Any) -> dict[str, Any]:
-    """Return ``settings`` with every value in the type that the recipe holds it in.
+    """Return ``settings`` with every value in the type of the recipe.
 
     Raises:
-        ArgumentError: an unknown key, a value of another type, or a value out of range.
+        ArgumentError: a key is unknown, or a value has another type or is out of range.
     """
     if not isinstance(settings, Mapping):
         raise ArgumentError(_WHERE, "settings", "be a dict", described(settings))
@@ -35,10 +35,10 @@ def checked_settings(settings: Any) -> dict[str, Any]:
 
 
 def settings_from_text(assignments: Iterable[str]) -> dict[str, Any]:
-    """Return the values of ``KEY=VALUE`` texts; the last assignment to a key counts.
+    """Read ``KEY=VALUE`` texts; the last assignment to a key counts.
 
-    A tuple is written with ``,`` or ``x`` between its numbers. A text that is not of the setting's
-    type stays a text, which :func:`checked_settings` rejects.
+    A tuple has ``,`` or ``x`` between its numbers. A text of another type stays a text, which
+    :func:`checked_settings` rejects.
     """
     values: dict[str, Any] = {}
     for assignment in assignments:

@@ -1,6 +1,6 @@
-"""A training run from its options to its metrics: train, extract features, evaluate, draw, write.
+"""A training run: train, extract features, evaluate, draw figures and write the metrics.
 
-Every dataset goes through these steps; :mod:`reid_ext.training.setups` holds what differs.
+All datasets go through these steps. Their differences are in :mod:`reid_ext.training.setups`.
 """
 
 import json
@@ -31,32 +31,51 @@ from reid_ext.viz import need_matplotlib
 
 
 class Trained(NamedTuple):
-    """A job that was done: the network, how the training went, and the test features."""
+    """The result of a job: the network, the outcome of the training and the test features."""
 
     job: Job
     model: models.TwoStream
     outcome: Outcome
     query: FeatureSet
-    gallery: FeatureSet | None  # None where the protocol draws it from the queries
+    gallery: FeatureSet | None  # None if the protocol draws it from the queries
 
 
 def run(options: RunOptions) -> dict[str, Any]:
     """Train and evaluate a network, draw the figures, and return the metrics.
 
-    The output folder gets metrics.json with the returned metrics, config.toml with the options
-    that repeat the run, checkpoint.pt, figures and, if it is installed, TensorBoard's events.
-    Progress goes to the standard error. ``options.seed`` seeds torch's random numbers.
+    The function writes metrics.json with the returned metrics, config.toml with the options,
+    checkpoint.pt, figures and, if TensorBoard is installed, its events to the output folder. It
+    prints the results on stdout and the progress on stderr. ``options.seed`` seeds the random
+    numbers of torch.
 
     Args:
-        options: What to train on, with which loss, and how to evaluate.
+        options: Dataset, loss, and all other options of the run.
 
     Returns:
-        The content of metrics.json: results as fractions by evaluation, and all settings.
+        The content of metrics.json: the results of each evaluation as fractions, and all settings.
 
     Raises:
-        ArgumentError: options that do not fit the dataset, such as a batch that is too large.
-        FileNotFoundError, ValueError: a dataset or a checkpoint that cannot be read.
-        KeyboardInterrupt: after Ctrl-C; the checkpoint is saved and ``resume`` continues from it.
+        ArgumentError: an option does not fit the dataset, such as a batch that is too large.
+        FileNotFoundError: the dataset or the checkpoint does not exist.
+        ValueError: the dataset or the checkpoint is invalid.
+        KeyboardInterrupt: Ctrl-C was pressed. The checkpoint is saved first, and ``resume``
+            continues from it.
+
+    Examples:
+        A run of a few seconds on a tiny synthetic dataset:
+
+        >>> from reid_ext.training import RunOptions, run
+        >>> metrics = run(RunOptions(dataset="market1501", quick=True))  # doctest: +SKIP
+        >>> round(metrics["rank1"], 2), round(metrics["mAP"], 2)  # doctest: +SKIP
+        (0.58, 0.46)
+
+        A dataset without a synthetic version needs its folder:
+
+        >>> try:
+        ...     run(RunOptions(dataset="llcm", device="cpu"))
+        ... except ValueError as error:
+        ...     print(str(error).partition(", got")[0])
+        run: data must be the folder of LLCM
     """
     start = time.perf_counter()
     rankings: dict[str, list[Ranking]] = {}
@@ -80,13 +99,13 @@ def run(options: RunOptions) -> dict[str, Any]:
 
 
 def trainings(options: RunOptions) -> Iterator[Trained]:
-    """Do the jobs of a run, of which each trial of a dataset with trials is one.
+    """Carry out the jobs of a run; each trial of a dataset with trials is one job.
 
     Args:
         options: From :func:`reid_ext.training.resources.allocated`.
     """
     if options.angles:
-        need_matplotlib("angles")  # before the work
+        need_matplotlib("angles")  # fail before the training
     for job in jobs(options):
         _make_folder(job.out)
         if distributed.is_main():
@@ -100,7 +119,7 @@ def trainings(options: RunOptions) -> Iterator[Trained]:
 
 
 def fit(job: Job) -> tuple[models.TwoStream, Outcome]:
-    """Return the trained network and how the training went."""
+    """Train the network of a job, and return it with the outcome of the training."""
     options, recipe = job.options, job.recipe
     device, is_main = str(options.device), distributed.is_main()
     trace = job.folder / "trace.json" if options.profile and is_main else None
@@ -125,9 +144,9 @@ def fit(job: Job) -> tuple[models.TwoStream, Outcome]:
 
 
 def test_features(job: Job, model: models.TwoStream) -> tuple[FeatureSet, FeatureSet | None]:
-    """Return the features of queries and gallery; None for a gallery drawn from the queries.
+    """Return the features of queries and gallery, or None if the gallery is drawn from the queries.
 
-    Each of several processes extracts its share; then all of them have all features.
+    Each process extracts its share of the images, and then receives the features of all images.
     """
     options = job.options
     device, precision = str(options.device), str(options.precision)
@@ -158,7 +177,7 @@ def _network(job: Job) -> models.TwoStream:
 
 
 def _images(job: Job) -> data.Images:
-    """The training images; synthetic ones are few enough to be kept in memory."""
+    """The training images; synthetic images are few enough to be kept in memory."""
     transform, _ = transforms(job.recipe)
     cache = job.options.cache or job.options.data is None
     return data.Images(
@@ -169,7 +188,7 @@ def _images(job: Job) -> data.Images:
 def _validation(job: Job) -> Validation | None:
     """The evaluation during the training.
 
-    The best network on test images is not kept, for that would be choosing by the test images.
+    The best network on test images is not kept, because test images must not select a network.
     """
     options = job.options
     if options.validate_every is None:
@@ -185,7 +204,7 @@ def _validation(job: Job) -> Validation | None:
 
 
 def _share(samples: Sequence[data.Sample]) -> Sequence[data.Sample]:
-    """The samples that this process extracts, a stretch of all."""
+    """The contiguous share of the samples that this process extracts."""
     first, end = (
         len(samples) * part // distributed.world_size()
         for part in (distributed.rank(), distributed.rank() + 1)
@@ -198,12 +217,12 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         value, advice = f"{folder} ({error.strerror})", "choose another folder"
-        requirement = "be a folder that can be written"
+        requirement = "be a writable folder"
         raise ArgumentError("run", "out", requirement, value, advice) from error
 
 
 def _total(outcomes: list[Outcome]) -> Outcome:
-    """The trainings of all trials as one; the losses are those of the last."""
+    """The sum over the trials, with the losses of the last trial."""
     seconds = sum(outcome.seconds_of_call for outcome in outcomes)
     images = sum(o.images_per_second * o.seconds_of_call for o in outcomes)
     return outcomes[-1]._replace(
@@ -215,7 +234,7 @@ def _total(outcomes: list[Outcome]) -> Outcome:
 
 
 def _metrics(job: Job, rankings: Mapping[str, Ranking], outcome: Outcome) -> dict[str, Any]:
-    """The content of metrics.json, whose headline is the first ranking."""
+    """The content of metrics.json, with the first ranking at the top level."""
     options, name = job.options, job.dataset.name
     return {
         "dataset": name if options.data else f"{name} (embedded)",

@@ -1,4 +1,4 @@
-"""Automatic mixed precision: the type that the network computes in, and gradient scaling."""
+"""Automatic mixed precision: the dtype of the network's products, and gradient scaling."""
 
 import torch
 
@@ -8,9 +8,20 @@ PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.floa
 
 
 def fastest_precision(device: str | torch.device) -> str:
-    """Return ``"bfloat16"`` where the device multiplies it in hardware, else ``"float32"``.
+    """Return the fastest precision of a device.
 
-    A CPU without such instructions emulates bfloat16, which is slower than float32.
+    A CPU without bfloat16 instructions emulates them, which is slower than float32.
+
+    Args:
+        device: Device to compute on.
+
+    Returns:
+        ``"bfloat16"`` if the device has bfloat16 instructions, else ``"float32"``.
+
+    Examples:
+        >>> from reid_ext import training
+        >>> training.fastest_precision("cpu") in ("float32", "bfloat16")
+        True
     """
     if torch.device(device).type == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
@@ -24,8 +35,12 @@ class Precision:
     """The autocast context and the gradient scaler of one run.
 
     Args:
-        name: ``"float32"`` (neither), ``"bfloat16"``, or ``"float16"`` (CUDA only).
-        device: Where the network runs.
+        name: ``"float32"`` (no autocast and no scaling), ``"bfloat16"``, or ``"float16"`` (CUDA
+            only).
+        device: Device of the network.
+
+    Raises:
+        ArgumentError: the name is unknown, or the device does not support the precision.
     """
 
     def __init__(self, name: str, device: torch.device):
@@ -42,6 +57,6 @@ class Precision:
         self.scaler = torch.amp.GradScaler(device.type, enabled=name == "float16")
 
     def autocast(self) -> torch.autocast:
-        """A context for the forward pass of the network."""
+        """Return a context for the forward pass of the network."""
         dtype = PRECISIONS[self.name]
         return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)

@@ -5,7 +5,20 @@ from reid_ext.training.recipe import Recipe
 
 
 def transforms(recipe: Recipe) -> tuple[TrainingTransform, EvaluationTransform]:
-    """Return the transform for training and the one for feature extraction."""
+    """Return the image transforms of a recipe.
+
+    Args:
+        recipe: Image size and augmentation.
+
+    Returns:
+        The transform for training and the one for feature extraction.
+
+    Examples:
+        >>> from reid_ext import training
+        >>> train, evaluate = training.transforms(training.SYSU)
+        >>> evaluate.size, train.erase
+        ((384, 128), 0.5)
+    """
     train = TrainingTransform(
         size=recipe.size,
         flip=recipe.flip,

@@ -1,4 +1,4 @@
-"""The profile of a training: a trace of some iterations, and a table of their operators."""
+"""The profile of a training: a trace of ten iterations, and a table of the slowest operators."""
 
 from pathlib import Path
 from types import TracebackType
@@ -7,17 +7,18 @@ from typing import Any
 import torch
 from torch import profiler
 
-SKIPPED = 10  # iterations in which workers start, memory is allocated and kernels are chosen
+SKIPPED = 10  # iterations while workers start, memory is allocated and kernels are chosen
 TRACED = 10
 ROWS = 15
 
 
 class Profile:
-    """Trace a few iterations into ``file`` and print a table; without a file, do nothing.
+    """Traces ten iterations to a file and prints a table of the slowest operators.
 
     Args:
-        file: A JSON file for chrome://tracing or Perfetto, written when the trace is complete.
-        device: Where the network runs.
+        file: JSON file for chrome://tracing or Perfetto, written when the trace is complete. None:
+            no trace and no table.
+        device: Device of the network.
     """
 
     def __init__(self, file: str | Path | None, device: torch.device):
@@ -40,7 +41,7 @@ class Profile:
         return self
 
     def step(self) -> None:
-        """Count an iteration."""
+        """Count one iteration."""
         if self._profiler is not None:
             self._profiler.step()
 

@@ -1,9 +1,9 @@
-"""Recipes: every number that a training run depends on, with its source.
+"""Recipes: all numbers of a training run, with their sources.
 
 ``SYSU``, ``MARKET1501`` and ``DUKEMTMC`` follow the released code of expAT (Ye et al. 2020,
-arXiv:2006.00878), whose schedule counts iterations for two modalities and epochs for one. The other
-datasets use the same values. ``EMBEDDED`` and ``EMBEDDED_VISIBLE`` train the small network on the
-synthetic datasets, on a CPU.
+arXiv:2006.00878), whose schedule counts iterations for two modalities and epochs for one modality.
+The recipes of other datasets use the same values. ``EMBEDDED`` and ``EMBEDDED_VISIBLE`` train the
+small network on the synthetic datasets, on a CPU.
 """
 
 from dataclasses import dataclass, replace
@@ -13,18 +13,78 @@ from reid_ext._runtime.arguments import ArgumentError
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings of a run; ``dataclasses.replace`` makes a variant. Counts are iterations."""
+    """Settings of a training run.
+
+    Use ``dataclasses.replace`` to change values. Lengths of the schedule are numbers of iterations.
+
+    Attributes:
+        name: Name of the recipe.
+        backbone: ``"small"`` or the name of a timm model.
+        neck: ``"shared"`` or ``"per_modality"``. A method may replace it by ``"none"``.
+        stripes: Number of local branches. A method may change it.
+        modalities: 2 for visible and infrared images, 1 for visible images only.
+        metric: Metric of the evaluation, such as ``"cosine"``.
+        size: Height and width of the images in pixels.
+        part: Part of the image: ``"whole"``, or ``"top"``, ``"middle"`` or ``"bottom"`` third.
+        flip: Probability of a horizontal flip in training.
+        pad: Largest vertical and horizontal shift of the image in training, in pixels.
+        erase: Probability of random erasing.
+        mix: Probability that a random average replaces the three colour channels.
+        gain: Standard deviation of the logarithm of the contrast factor.
+        offset: Standard deviation of the brightness change, in units of ImageNet's deviation.
+        identities_per_batch: Number of identities P.
+        images_per_modality: Number of images K of each modality per identity. A batch has
+            modalities x P x K images.
+        iterations: Length of the training.
+        learning_rate: Base learning rate of Adam.
+        weight_decay: Weight decay of all parameters except biases.
+        bias_learning_rate_factor: Learning rate of biases relative to the base.
+        bias_weight_decay: Weight decay of biases.
+        warmup: Iterations of linear warm-up.
+        warmup_start: Share of the learning rate at iteration 0.
+        schedule: ``"multi_step"`` or ``"cosine"``.
+        milestones: Iterations at which a multi-step schedule multiplies the rate by ``decay``.
+        decay: Factor at each milestone, or the final share of the learning rate of the cosine
+            schedule.
+        save_every: Iterations between two checkpoints.
+        parts: Number of parts of a batch that pass through the network one after the other.
+        average: Decay of the moving average of the parameters that is evaluated. 0: no average.
+        label_smoothing: Label smoothing of the identity loss.
+        id_weight: Weight of the identity loss.
+        metric_weight: Weight of every metric loss except those of expAT.
+        expat_weight: Weight of expAT.
+        expat_weight_with_center: Weight of expAT together with the center loss.
+        center_weight: Weight of the center loss.
+        center_learning_rate: Learning rate of the SGD over the centres.
+        view_alpha: Scale of the adaptive labels of VA-reID, in [0, 0.5].
+        view_gamma: Weight of the viewpoint softmax of VA-reID.
+        view_beta: Weight of the angular regularisation of VA-reID.
+        view_labels: Labels of the viewpoint softmax: ``"adaptive"``, ``"fixed"`` or ``"hard"``.
+        metric_ramp: Iterations between which the weight of the metric losses grows from 0 to 1.
+        aggregation: Aggregation of the expAT loss: ``"mean_of_exp"`` or ``"exp_of_mean"``.
+        triplet_margin: Margin of the triplet loss.
+
+    Raises:
+        ArgumentError: a value is out of range.
+
+    Examples:
+        >>> from dataclasses import replace
+        >>> from reid_ext import training
+        >>> recipe = replace(training.MARKET1501, images_per_modality=2)
+        >>> training.MARKET1501.batch_size, recipe.batch_size
+        (64, 32)
+    """
 
     name: str
     backbone: str
-    neck: str  # "shared" | "per_modality"; a method may ask for "none"
-    stripes: int  # local branches; a method may ask for some
-    modalities: int  # 2: visible and infrared; 1: visible alone
-    metric: str  # of the evaluation
+    neck: str
+    stripes: int
+    modalities: int
+    metric: str
 
-    size: tuple[int, int]  # height, width in pixels
-    part: str  # of the image: "whole", or one third of it: "top" | "middle" | "bottom"
-    flip: float  # this and the next five: arguments of data.TrainingTransform
+    size: tuple[int, int]
+    part: str
+    flip: float
     pad: tuple[int, int]
     erase: float
     mix: float
@@ -32,7 +92,7 @@ class Recipe:
     offset: float
 
     identities_per_batch: int
-    images_per_modality: int  # of each identity, so a batch has modalities x P x K images
+    images_per_modality: int
 
     iterations: int
     learning_rate: float
@@ -40,27 +100,27 @@ class Recipe:
     bias_learning_rate_factor: float
     bias_weight_decay: float
     warmup: int
-    warmup_start: float  # share of the learning rate at iteration 0
-    schedule: str  # "multi_step" | "cosine"
-    milestones: tuple[int, ...]  # multi_step: where decay multiplies the learning rate
-    decay: float  # multi_step: that factor; cosine: share of the learning rate at the end
+    warmup_start: float
+    schedule: str
+    milestones: tuple[int, ...]
+    decay: float
     save_every: int
-    parts: int  # of a batch; activations of one part at a time are in memory; 1: all at once
-    average: float  # decay of the average of the parameters that is evaluated; 0: no average
+    parts: int
+    average: float
 
     label_smoothing: float
     id_weight: float
-    metric_weight: float  # of every metric loss except those of expAT
+    metric_weight: float
     expat_weight: float
     expat_weight_with_center: float
     center_weight: float
-    center_learning_rate: float  # of the centres' own SGD
-    view_alpha: float  # of the adaptive labels of VA-reID
-    view_gamma: float  # of its viewpoint softmax
-    view_beta: float  # of its angular regularisation
-    view_labels: str  # of its viewpoint softmax: "adaptive" | "fixed" | "hard"
-    metric_ramp: tuple[int, int]  # the metric loss's weight grows from 0 to full between these
-    aggregation: str  # of the expAT loss
+    center_learning_rate: float
+    view_alpha: float
+    view_gamma: float
+    view_beta: float
+    view_labels: str
+    metric_ramp: tuple[int, int]
+    aggregation: str
     triplet_margin: float
 
     def __post_init__(self) -> None:
@@ -73,6 +133,7 @@ class Recipe:
 
     @property
     def batch_size(self) -> int:
+        """Number of images in a batch."""
         return self.modalities * self.identities_per_batch * self.images_per_modality
 
 
@@ -106,7 +167,7 @@ SYSU = Recipe(
     iterations=30_000,
     learning_rate=3e-4,
     weight_decay=5e-4,
-    bias_learning_rate_factor=2.0,  # parameters with "bias" in their name
+    bias_learning_rate_factor=2.0,  # for parameters with "bias" in their name
     bias_weight_decay=0.0,
     warmup=500,
     warmup_start=1 / 3,
@@ -124,10 +185,10 @@ SYSU = Recipe(
     center_weight=5e-4,
     center_learning_rate=0.5,
     view_alpha=0.25,  # released code of VA-reID
-    view_gamma=1.0,  # eq.; the released code lowers it to 0.3 on the way
-    view_beta=1.0,  # no source gives it
-    view_labels="adaptive",  # the poster; the released code has fixed ones
-    metric_ramp=(0, 0),  # none in the released code
+    view_gamma=1.0,  # equation of the paper; the released code lowers it to 0.3 while it trains
+    view_beta=1.0,  # our choice, because no source gives a value
+    view_labels="adaptive",  # as on the poster; the released code has fixed labels
+    metric_ramp=(0, 0),  # the released code has no ramp
     aggregation="mean_of_exp",  # eq. 10; the released code has "exp_of_mean"
     triplet_margin=0.3,  # of the visible-only baselines
 )
@@ -137,7 +198,7 @@ REGDB = replace(SYSU, name="regdb")
 
 
 def _in_epochs(name: str, training_images: int) -> Recipe:
-    """The released code's recipe for visible images: 120 epochs, warm-up 10, steps at 40 and 70."""
+    """The released recipe for visible images: 120 epochs, warm-up 10, steps at 40 and 70."""
     identities, images = 16, 4
     epoch = -(-training_images // (identities * images))  # batches that see every image once
     return replace(
@@ -165,12 +226,12 @@ def _in_epochs(name: str, training_images: int) -> Recipe:
 
 MARKET1501 = _in_epochs("market1501", 12_936)
 DUKEMTMC = _in_epochs("dukemtmc", 16_522)
-# There is no released recipe for these: the same one with the same number of epochs.
+# These datasets have no released recipe, so they use the same one and as many epochs.
 CUHK03 = _in_epochs("cuhk03", 7_365)
 MSMT17 = _in_epochs("msmt17", 30_248)
-VERI776 = replace(_in_epochs("veri776", 37_778), size=(256, 256))  # wide vehicles
+VERI776 = replace(_in_epochs("veri776", 37_778), size=(256, 256))  # vehicles are wide
 
-# For the small network on the rendered data set: 1,200 iterations fit in minutes on a CPU.
+# For the small network on the synthetic datasets: 1,200 iterations take minutes on a CPU.
 EMBEDDED = Recipe(
     name="embedded",
     backbone="small",
@@ -181,9 +242,9 @@ EMBEDDED = Recipe(
     size=(96, 48),
     part="whole",
     flip=0.5,
-    pad=(4, 2),  # larger moves slow the learning at this size
+    pad=(4, 2),  # larger shifts slow down learning at this image size
     erase=0.0,
-    mix=0.6,  # otherwise the network learns one shortcut per modality, colour and reflectance
+    mix=0.6,  # without it the network learns a shortcut per modality: colour, reflectance
     gain=0.15,
     offset=0.15,
     identities_per_batch=8,
@@ -212,12 +273,12 @@ EMBEDDED = Recipe(
     view_gamma=1.0,
     view_beta=1.0,
     view_labels="adaptive",
-    metric_ramp=(60, 200),  # from iteration 0 expAT can collapse: every cosine 1
+    metric_ramp=(60, 200),  # without a ramp, expAT can collapse: every cosine becomes 1
     aggregation="mean_of_exp",
     triplet_margin=0.3,
 )
 
-# The same for visible images only, where colour helps, so it is not mixed away.
+# The same for visible images only, where colour helps, so mix is 0.
 EMBEDDED_VISIBLE = replace(
     EMBEDDED,
     name="embedded_visible",

@@ -1,4 +1,4 @@
-"""The part of the machine that a run uses: its device, precision, reading processes and threads."""
+"""Resources of a run: device, precision, reading processes and threads."""
 
 import os
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from reid_ext.training.precision import fastest_precision
 
 
 def with_defaults(options: RunOptions) -> RunOptions:
-    """Return the options with the values that None stands for on this machine."""
+    """Return the options with all values that depend on this machine filled in."""
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     name = f"{options.setup.short_name}-{options.loss}-{options.seed}"
     return replace(
@@ -28,11 +28,11 @@ def with_defaults(options: RunOptions) -> RunOptions:
 
 @contextmanager
 def allocated(options: RunOptions) -> Iterator[RunOptions]:
-    """Join the processes that torchrun started; on a CPU share the cores with the workers.
+    """Join the processes that torchrun started, and divide the cores of a CPU.
 
-    Yields the options of this process, with no value left open. On a CPU the network runs in as
-    many threads as the workers leave cores, for more would wait for each other actively. After
-    the block torch has as many threads as before.
+    Yields the options of this process, with all values filled in. On a CPU the network runs in as
+    many threads as the workers leave cores, because more threads would wait for each other
+    actively. After the block, torch has as many threads as before.
     """
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     options = with_defaults(replace(options, device=distributed.join(device)))
@@ -46,7 +46,7 @@ def allocated(options: RunOptions) -> Iterator[RunOptions]:
 
 
 def cache_folder() -> Path:
-    """Return the folder of rendered datasets: $REID_EXT_CACHE, or reid_ext in the user's cache."""
+    """Return the folder of synthetic datasets: $REID_EXT_CACHE, or reid_ext in the user's cache."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("REID_EXT_CACHE") or Path(base) / "reid_ext")
 

@@ -1,4 +1,4 @@
-"""What a run shows of its evaluation: a table, a CMC figure, ranked lists, and metrics.json."""
+"""The outputs of an evaluation: a table, a CMC figure, ranked lists and metrics.json."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,19 +15,19 @@ from reid_ext.features import FeatureSet
 from reid_ext.ops import cosine_matrix
 
 RANKS = (1, 5, 10, 20)
-LISTED = 10  # gallery images of a ranked list
-ANGLE_QUERIES = 500  # times 20,000 images are 40 MB of angles
+LISTED = 10  # gallery images in a ranked list
+ANGLE_QUERIES = 500  # with 20,000 gallery images these are 40 MB of angles
 
 
 def metrics(ranking: Ranking) -> dict[str, Any]:
-    """Rank-1, -5, -10, -20, mAP and mINP as fractions, and how they were made."""
+    """Rank-1, -5, -10, -20, mAP and mINP as fractions, with the protocol that gave them."""
     ranks = {f"rank{k}": ranking.rank(k) for k in RANKS}
     made = {"protocol": str(ranking.protocol), "provenance": ranking.protocol.to_dict()}
     return {**made, **ranks, "mAP": ranking.mAP, "mINP": ranking.mINP}
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write ``content`` to ``path``, whole or not at all; of several processes the first does."""
+    """Write ``content`` to ``path`` in the first process; the file is complete or unchanged."""
     if not distributed.is_main():
         return
     with whole_file(path) as part:
@@ -46,7 +46,7 @@ def table(rankings: Mapping[str, Ranking]) -> str:
 
 
 def plot_cmc(rankings: Mapping[str, Ranking], path: Path, title: str) -> None:
-    """Draw the CMC of each evaluation into one figure; of several processes the first does."""
+    """Draw the CMC of each evaluation into one figure, in the first process only."""
     if not distributed.is_main():
         return
     curves = {name: ranking.cmc.numpy() for name, ranking in rankings.items()}
@@ -60,10 +60,10 @@ def draw_ranked_lists(
     path: Path,
     title: str,
 ) -> None:
-    """Draw each query of the lists with its gallery images, right and wrong.
+    """Draw each query of the lists with its gallery images, marked as right or wrong.
 
-    ``query`` and ``gallery`` are the samples whose rows the lists name. Of several processes the
-    first draws.
+    ``query`` and ``gallery`` are the samples to which the rows in the lists refer. Only the first
+    process draws.
     """
     if not distributed.is_main():
         return
@@ -82,19 +82,20 @@ def draw_ranked_lists(
 
 
 def draw_angles(query: FeatureSet, gallery: FeatureSet | None, folder: Path, title: str) -> None:
-    """Write angles.png, histograms within and between identities, and angles.json, their medians.
+    """Write histograms of angles to angles.png and their medians to angles.json.
 
-    Of queries and gallery images; with many, of a part of the queries. Needs matplotlib. Of
-    several processes the first does it.
+    The angles are those between queries and gallery images, within and between identities. If
+    there are many queries, a part of them is used. The function needs matplotlib. Only the first
+    process writes.
 
     Source:
-        Ye et al. 2020, arXiv:2006.00878: the angles that expAT acts on.
+        Ye et al. 2020, arXiv:2006.00878, whose loss expAT acts on these angles.
     """
     if not distributed.is_main():
         return
     rows = torch.linspace(0, len(query) - 1, min(len(query), ANGLE_QUERIES)).long()
     itself = torch.tensor(False)
-    if gallery is None:  # drawn from the queries
+    if gallery is None:  # the protocol draws it from the queries
         gallery = query
         itself = rows[:, None] == torch.arange(len(query))
     some = query[rows]

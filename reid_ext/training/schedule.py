@@ -1,6 +1,6 @@
 """The schedule of a run: learning rate and weight of the metric losses at each iteration.
 
-Both are functions of the iteration alone, so a resumed run needs only its number.
+Both depend on the number of the iteration only, so a resumed run needs no further state.
 """
 
 import math
@@ -19,8 +19,9 @@ SCHEDULES = ("multi_step", "cosine")
 def learning_rate_factor(recipe: Recipe, iteration: int) -> float:
     """Return the share of the base learning rate at ``iteration``, counted from 0.
 
-    Linear from ``warmup_start`` to 1 over ``warmup`` iterations, times ``decay`` at every
-    milestone passed ("multi_step") or a half cosine from 1 to ``decay`` over the run ("cosine").
+    The share grows linearly from ``warmup_start`` to 1 over ``warmup`` iterations. It is multiplied
+    by ``decay`` at every milestone ("multi_step"), or by a half cosine from 1 to ``decay`` over the
+    run ("cosine").
     """
     if recipe.schedule == "multi_step":
         factor = recipe.decay ** sum(iteration >= m for m in recipe.milestones)
@@ -36,7 +37,7 @@ def learning_rate_factor(recipe: Recipe, iteration: int) -> float:
 
 
 def ramp(recipe: Recipe, iteration: int) -> float:
-    """Return the share of a metric loss's weight: 0 up to the ramp, then linear to 1."""
+    """Return the share of the weight of a metric loss: 0 before the ramp, then linear to 1."""
     start, end = recipe.metric_ramp
     if iteration >= end:
         return 1.0
@@ -46,8 +47,9 @@ def ramp(recipe: Recipe, iteration: int) -> float:
 def stretched(recipe: Recipe, factor: float, kept: Container[str] = ()) -> Recipe:
     """Return the recipe with ``factor`` times its iterations, and its schedule in proportion.
 
-    Warm-up, milestones, the ramp of the metric losses and the distance between checkpoints change
-    with the length. Settings named in ``kept`` stay. A count of 0 stays 0, any other is at least 1.
+    Warm-up, milestones, the ramp of the metric losses and the distance between checkpoints scale
+    with the length. Settings named in ``kept`` stay unchanged. A count of 0 stays 0, and any other
+    count is at least 1.
     """
 
     def scaled(count: int) -> int:
@@ -65,7 +67,7 @@ def stretched(recipe: Recipe, factor: float, kept: Container[str] = ()) -> Recip
 
 
 def summary(recipe: Recipe) -> str:
-    """Return one line that says what happens at which iteration."""
+    """Return one line that describes the schedule."""
     parts = [f"{recipe.iterations} iterations", f"warm-up {recipe.warmup}"]
     if recipe.schedule == "cosine":
         parts.append(f"cosine decay of the learning rate to {recipe.decay:g} of its start")

@@ -1,7 +1,7 @@
-"""The evaluation of a job: its rankings, and the figures that show them.
+"""The evaluation of a job: its rankings and their figures.
 
-All calls of :mod:`reid_ext.evaluation` by the training are here. A figure is drawn with the very
-arguments that a ranking was made with.
+All calls of :mod:`reid_ext.evaluation` by the training are here. Rankings and figures use the same
+arguments.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,9 +35,9 @@ def protocol_of(job: Job) -> Protocol:
 
 
 def rank(job: Job, query: FeatureSet, gallery: FeatureSet | None) -> dict[str, Ranking]:
-    """Return the rankings by their labels; the first gives the headline.
+    """Return the rankings by their labels; the first gives the main result.
 
-    ``query`` and ``gallery`` are the features of the samples of ``job.dataset``; the gallery is
+    ``query`` and ``gallery`` are the features of the samples of ``job.dataset``. The gallery is
     None for protocols that draw it from the queries.
     """
     rankings = {}
@@ -54,9 +54,9 @@ def rank(job: Job, query: FeatureSet, gallery: FeatureSet | None) -> dict[str, R
 def draw(
     job: Job, rankings: Mapping[str, Ranking], query: FeatureSet, gallery: FeatureSet | None
 ) -> None:
-    """Draw cmc.png, and ranked_list.png of a few queries in the order that was scored.
+    """Draw cmc.png, and ranked_list.png with the ranking of a few queries.
 
-    With re-ranking also ranked_list_reranked.png, of the same queries.
+    With re-ranking, ranked_list_reranked.png shows the same queries.
     """
     options, dataset = job.options, job.dataset
     plot_cmc(rankings, job.out / "cmc.png", f"{dataset.name} protocol, {options.loss}")
@@ -78,7 +78,7 @@ def draw(
 
 
 def of_all_trials(job: Job, rankings: Sequence[Ranking]) -> Ranking:
-    """Return the mean of the rankings of all trials; of a dataset without trials the only one."""
+    """Return the mean of the rankings of all trials, or the only ranking without trials."""
     return mean_of_trials(rankings) if job.setup.trials else rankings[0]
 
 
@@ -94,7 +94,7 @@ def _sides(
 
 
 def _arguments(job: Job, result: Reported) -> dict[str, Any]:
-    """The keywords of :func:`evaluate` besides the features."""
+    """The keyword arguments of :func:`evaluate` besides the features."""
     return {
         "protocol": protocol_of(job),
         "metric": job.recipe.metric,
@@ -104,12 +104,12 @@ def _arguments(job: Job, result: Reported) -> dict[str, Any]:
 
 
 def _by_viewpoint(job: Job, query: FeatureSet, gallery: FeatureSet | None) -> dict[str, Ranking]:
-    """The rankings of all test images with a known view; distractors have none."""
+    """The rankings of all test images with a known view, which distractors do not have."""
     both = query if gallery is None else query.concat(gallery)
     known = both[both.columns["views"] >= 0]
     if not len(known):
         requirement = "be used with test images that have view labels"
-        raise ArgumentError("run", "by_viewpoint", requirement, "none", "give them as views")
+        raise ArgumentError("run", "by_viewpoint", requirement, "no labels", "set views")
     return {
         f"{kind}-viewpoint, {name}": evaluate_viewpoint(
             known,

@@ -1,6 +1,6 @@
-"""What a training run takes from its dataset: recipe, ways to read it, and how it is evaluated.
+"""The setups of the datasets: recipe, reader and evaluation of each.
 
-Everything that differs from dataset to dataset is in the ``Setup`` of that dataset.
+All differences between the datasets are in these setups.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,38 +25,42 @@ from reid_ext.training.recipe import (
 
 @dataclass(frozen=True)
 class SplitOption:
-    """An option of a dataset's reader, such as the trial; a flag of its training script."""
+    """An option of the reader of a dataset, such as the trial, and a flag of its script."""
 
     default: Any
     help: str
     choices: tuple[Any, ...] | None = None  # None: any string
     several: bool = False  # whether the value is a list of choices
     metavar: str | None = None
+    unset: str | None = None  # what the default does, in words; None: the default itself
 
 
 class Sized(NamedTuple):
-    """A recipe, and the number of training images that its length is meant for."""
+    """A recipe, and the number of training images for which its length is meant."""
 
     recipe: Recipe
-    images: int | None = None  # None: the length is the same for every number of images
+    images: int | None = None  # None: the length does not depend on the number of images
 
 
 @dataclass(frozen=True)
 class Setup:
-    """A dataset as a training run sees it.
+    """Recipe, reader and evaluation of a dataset.
 
     Attributes:
-        dataset: Name in ``data.load``, and in ``data.synthesize`` where there is a layout.
+        dataset: Name in ``data.load`` and, if the package can render the layout, in
+            ``data.synthesize``.
         short_name: First part of the name of the default output folder.
-        recipe: Chooses the recipe for the real dataset, by the samples that were read.
-        protocol: Names the protocol, by the samples that were read.
-        settings: Settings of the protocol, by the dataset's folder and the trial.
-        synthetic_recipe: For the built-in synthetic dataset; None if none has this layout.
-        data_is: What ``data`` must be.
+        recipe: Returns the recipe for the samples of the real dataset.
+        synthetic_recipe: Recipe for the synthetic dataset. Default: None, there is no synthetic
+            dataset in this layout.
+        protocol: Returns the name of the protocol for the samples.
+        settings: Returns the settings of the protocol for the folder and the trial.
+        data_is: Description of ``data`` for error messages and help.
         split: Options that are passed to ``read``.
-        read: Reads the dataset: root, evaluate_on and the split options.
-        trials: All trials, if each divides the identities anew and trains a model of its own.
-        one_gallery: Whether all queries search one gallery, so ``by_viewpoint`` is available.
+        read: Reads the dataset from root, evaluate_on and the split options. Default: None,
+            ``data.load`` reads it.
+        trials: All trials, if each trial divides the identities anew and trains its own model.
+        one_gallery: Whether all queries search one gallery, so that ``by_viewpoint`` is available.
     """
 
     dataset: str
@@ -96,7 +100,7 @@ def _one_gallery(
 
 
 def _sysu_settings(root: Path, trial: int | None) -> dict[str, Any]:
-    """The official draw of the galleries, where the dataset has its files."""
+    """The official draw of the galleries, if the dataset has the files of it."""
     return {"permutations": data.sysu.load_permutations(root)}
 
 
@@ -105,7 +109,7 @@ def _regdb_settings(root: Path, trial: int | None) -> dict[str, Any]:
 
 
 def _read_vehicleid(root: Path, **split: Any) -> data.Dataset:
-    """Its galleries are drawn from the test images, all of which are listed as queries."""
+    """VehicleID with all test images as queries, from which the protocol draws the galleries."""
     return data.load("vehicleid", root, **split)._replace(gallery=[])
 
 
@@ -122,7 +126,7 @@ def _own_recipe(dataset: data.Dataset) -> Sized:
 
 
 def _own_protocol(dataset: data.Dataset) -> str:
-    """Images of the query's camera are junk if the images come from more than one camera."""
+    """The protocol with junk by camera if the images come from several cameras."""
     cameras = {sample.camera for sample in [*dataset.query, *dataset.gallery]}
     return "dukemtmc-reid" if len(cameras) > 1 else "generic"
 
@@ -145,10 +149,11 @@ _ALL = (
         split={
             "trials": SplitOption(
                 None,
-                "trials to train and average; default: all ten of the real dataset, the first of "
-                "the synthetic one",
+                "trials to train and average, from 1 to 10",
                 data.regdb.TRIALS,
                 several=True,
+                metavar="N",
+                unset="all trials of the real dataset, trial 1 of the synthetic one",
             )
         },
         trials=data.regdb.TRIALS,
@@ -156,7 +161,7 @@ _ALL = (
     Setup(
         "llcm",
         "llcm",
-        _always(replace(SYSU, name="llcm")),  # it has the same two modalities
+        _always(replace(SYSU, name="llcm")),  # LLCM has the same two modalities
         data_is="the folder of LLCM",
     ),
     _one_gallery("market1501", "market1501", MARKET1501),
@@ -174,7 +179,7 @@ _ALL = (
         "vehicleid",
         _always(replace(VERI776, name="vehicleid"), images=37_778),
         data_is="the folder of VehicleID",
-        split={"size": SplitOption(800, "vehicles of the test list", data.vehicleid.SIZES)},
+        split={"size": SplitOption(800, "vehicles in the test list", data.vehicleid.SIZES)},
         read=_read_vehicleid,
     ),
     Setup(
@@ -186,8 +191,9 @@ _ALL = (
         split={
             "camera": SplitOption(
                 "",
-                "regular expression whose group is the camera in a file name; for folders",
+                "regular expression whose group is the camera in a file name, for folders",
                 metavar="REGEX",
+                unset="no camera",
             )
         },
         read=_read_own_images,

@@ -105,7 +105,7 @@ def _cmc(ranks: Tensor, max_rank: int) -> Tensor:
     return at_rank[1 : max_rank + 1].cumsum(0).double() / len(ranks)
 
 
-DRAWS = Setting("draws", None, "random galleries per query (default: exact expectation)", least=1)
+DRAWS = Setting("draws", None, "random galleries per query (default: their expectation)", least=1)
 PROTOCOL = Cuhk03Classic(
     name="cuhk03-classic",
     title="CUHK03 (classic protocol)",

@@ -67,7 +67,7 @@ PROTOCOL = RegDB(
         Setting(
             "direction",
             None,
-            "modality of queries and gallery (default: that of the files)",
+            "modality of queries and gallery (default: as in the files)",
             DIRECTIONS,
         ),
         Setting("trial", None, "number of the trial that is evaluated", NUMBERS, code_only=True),

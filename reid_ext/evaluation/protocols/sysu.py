@@ -187,7 +187,7 @@ PROTOCOL = Sysu(
         Setting(
             "cmc",
             "official",
-            "official: rank identities by their nearest image; per_image: rank every image",
+            "rank identities by their nearest image (official) or every image (per_image)",
             ("official", "per_image"),
         ),
         Setting("permutations", None, "the official permutations of rand_perm_cam.mat"),
