@@ -1,4 +1,4 @@
-"""Finds wording that readers have to read twice, in documentation, docstrings, comments and strings.
+"""Finds wording that readers have to read twice, in pages, docstrings, comments and strings.
 
     python tools/check_prose.py           # exit status 1 and one line for each hit
     python tools/check_prose.py FILE...
@@ -7,6 +7,7 @@ The list is short on purpose: each entry was common here and is hard to understa
 knows the field but not this project. The second column is what to write.
 """
 
+import argparse
 import ast
 import io
 import re
@@ -32,7 +33,7 @@ BANNED = {
     r"\bbecame of\b": "how reid_ext handles …",
     r"\btroubles?\b": "problem",
     r"\bmust come with\b": "is required when …",
-    r"\bgot none\b": "got None, or: is missing",
+    r"\bgot (?-i:none)\b": "got None, or: is missing",
     r"\bNone has\b:": "if no …",
     r"\bso long as\b": "while, or: if",
     r"\bwhoever\b|\bwhatever\b|\bwherever\b": "name the thing",
@@ -96,9 +97,13 @@ def files() -> Iterator[Path]:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("file", nargs="*", type=Path, help="default: every file of the project")
     total = 0
-    for path in [Path(name).resolve() for name in sys.argv[1:]] or files():
-        name = path.relative_to(ROOT).as_posix()
+    for path in parser.parse_args().file or files():
+        name = path.resolve().relative_to(ROOT).as_posix()
         if name in SKIPPED:
             continue
         for hit in hits(name, path.read_text()):

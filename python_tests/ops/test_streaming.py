@@ -347,8 +347,8 @@ def test_streaming_runs_in_float32_under_autocast(device):
     [
         (lambda g: iter(cut(g, 9)), "gallery must be iterable twice, got list_iterator"),
         (lambda g: (b for b in cut(g, 9)), "must be iterable twice, got generator.*starts again"),
-        (lambda g: cut(g, 9)[:1], "have 400 rows in its blocks, as many as there are labels, got 9"),
-        (lambda g: [g, g[:1]], "have 400 rows in its blocks, as many as there are labels, got more"),
+        (lambda g: cut(g, 9)[:1], "have 400 rows in its blocks, as many as .* labels, got 9"),
+        (lambda g: [g, g[:1]], "have 400 rows in its blocks, as many as .* labels, got more"),
         (lambda g: [g[:9], g[9:, :2]], "gallery must have feature length 4 like query, got 2"),
         (lambda g: [g[:9], g[9:].float()], "gallery must have dtype torch.float64 like query"),
         (lambda g: [g[:9], g[9:].long()], "gallery must be float32, float64.* got torch.int64"),

@@ -1,7 +1,7 @@
 """The options of a run: checks, flags and configuration file."""
 
 import re
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, fields, replace
 from pathlib import Path
 
 import pytest
@@ -232,3 +232,18 @@ def test_invalid_flag_is_named(flags, code, message, capsys):
 
 def test_training_exports_the_run_functions():
     assert {"RunOptions", "run", "read_config", "write_config"} <= set(training.__all__)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "message"),
+    [
+        ("learning_rate", 0.0, "Recipe: learning_rate must be above 0, got 0.0"),
+        ("images_per_modality", -1, "Recipe: images_per_modality must be above 0, got -1"),
+        ("flip", 1.5, r"Recipe: flip must be in \[0, 1\], got 1.5"),
+        ("flip", float("nan"), r"Recipe: flip must be in \[0, 1\], got nan"),
+    ],
+)
+def test_recipe_raises_for_values_out_of_range(setting, value, message):
+    assert isinstance(training.MARKET1501, training.Recipe)
+    with pytest.raises(ArgumentError, match=message):
+        replace(training.MARKET1501, **{setting: value})

@@ -5,6 +5,7 @@ the first few dimensions of the features.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -110,19 +111,20 @@ def of_ranks(ranks: Lists, gallery: int, junk: Lists) -> list[Finding]:
     return []
 
 
-class Rows(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Rows:
     """Some rows of a matrix (N, D), without a copy of it."""
 
     matrix: Tensor
     chosen: Tensor | None = None  # row numbers; None: all
 
     def start(self) -> Tensor:
-        """The first dimensions of the rows, float64."""
+        """Return the first dimensions of the rows as float64."""
         x = self.matrix.detach()[:, :LOOKED_AT]
         return (x if self.chosen is None else x[self.chosen.to(x.device)]).double()
 
-    def __getitem__(self, rows: Tensor) -> Tensor:
-        """All dimensions of a few of the rows, float64."""
+    def take(self, rows: Tensor) -> Tensor:
+        """Return all dimensions of a few of the rows as float64."""
         if self.chosen is not None:
             rows = self.chosen.to(rows.device)[rows]
         return self.matrix.detach()[rows.to(self.matrix.device)].double()
@@ -147,7 +149,7 @@ def of_features(query: Rows, gallery: Rows, positives: Lists) -> list[Finding]:
 
 def _of_values(g: Tensor, gallery: Rows) -> list[Finding]:
     zero = (g == 0).all(1).nonzero()[:, 0]
-    zero = zero[(gallery[zero] == 0).all(1)]
+    zero = zero[gallery.take(zero).eq(0).all(1)]
     if len(zero) > 0:
         text = f"{len(zero)} of {len(g)} gallery features are zero; check the images of those rows"
         return [Finding("zero-features", text, len(zero) > FEW * len(g))]
@@ -181,7 +183,7 @@ def _of_copies(q: Tensor, g: Tensor, query: Rows, gallery: Rows, positives: List
         row = order[neighbour]
         size = q.norm(dim=1)
         near = ((q - g[row]).norm(dim=1) <= NEAR_COPY * size).nonzero()[:, 0]
-        a, b = query[near], gallery[row[near]]
+        a, b = query.take(near), gallery.take(row[near])
         near = near[(a - b).norm(dim=1) <= NEAR_COPY * a.norm(dim=1)]
         matched = torch.isin(near * len(g) + row[near], keys.to(near.device))
         copies[near[matched]] = True
