@@ -5,8 +5,9 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
-from reid_ext import FeatureSet, cli, evaluate
+from reid_ext import ArgumentError, FeatureSet, cli, evaluate
 
 RANDOM = np.random.default_rng(0)
 QUERY = RANDOM.standard_normal((6, 4), dtype=np.float32)
@@ -188,3 +189,104 @@ def test_load_decodes_byte_paths_and_checks_their_number(tmp_path):
         match=r"b\.npz: paths must have shape \(6,\), one for each row of features, got \(5,\)",
     ):
         FeatureSet.load(tmp_path / "b.npz", side="query")
+
+
+def same_as_query(path, **hints):
+    found = FeatureSet.load(path, **hints)
+    np.testing.assert_allclose(np.asarray(found.features, np.float32), QUERY, rtol=1e-6)
+    return found.identities.tolist() == LABELS["query_ids"].tolist() and found.cameras is not None
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("embeddings", "pid", "camid"),
+        ("embs", "targets", "cam_ids"),
+        ("Features", "IDs", "Cameras"),
+        ("feat", "person_id", "camera"),
+    ],
+)
+def test_load_knows_the_names_of_other_programs(names, tmp_path):
+    arrays = dict(zip(names, (QUERY, LABELS["query_ids"], LABELS["query_cameras"]), strict=True))
+    np.savez(tmp_path / "a.npz", **arrays)
+    assert same_as_query(tmp_path / "a.npz")
+
+
+def test_load_flattens_features_of_a_pooling_layer(tmp_path):
+    labels = {"ids": LABELS["query_ids"][:, None], "cams": LABELS["query_cameras"]}
+    np.savez(tmp_path / "a.npz", features=QUERY[:, :, None, None], **labels)
+    assert same_as_query(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".pth", ".PT"])
+def test_load_reads_a_dict_of_tensors(suffix, tmp_path):
+    labels = {"ids": torch.from_numpy(LABELS["query_ids"]), "cams": [0] * 6}
+    torch.save({"features": torch.from_numpy(QUERY), **labels}, tmp_path / f"a{suffix}")
+    assert same_as_query(tmp_path / f"a{suffix}")
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("header", ["f0 f1 f2 f3", "dim_1 dim_2 dim_3 dim_4", "0 1 2 3"])
+def test_load_reads_a_table(separator, encoding, header, tmp_path):
+    rows = [["path", "ID", *header.split(), "camera"]]
+    for i, (row, identity) in enumerate(zip(QUERY, LABELS["query_ids"], strict=True)):
+        rows.append([f"{i}.jpg", str(identity), *map(repr, row.tolist()), "0.0"])
+    text = "\n".join(separator.join(row) for row in rows)
+    (tmp_path / "a.csv").write_text(text, encoding=encoding)
+    assert same_as_query(tmp_path / "a.csv")
+    assert FeatureSet.load(tmp_path / "a.csv").columns["paths"][2] == "2.jpg"
+
+
+def test_load_reads_parquet(tmp_path):
+    arrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    columns = {"embedding": QUERY.tolist(), "person": LABELS["query_ids"], "camera": [0] * 6}
+    parquet.write_table(arrow.table(columns), tmp_path / "a.parquet")
+    assert same_as_query(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize(
+    ("name", "arrays", "message"),
+    [
+        ("a.npz", {"arr_0": QUERY, "arr_1": np.arange(6)}, "among arr_0, arr_1; name them"),
+        ("a.npz", {"features": QUERY.T, "ids": np.arange(6)}, "for 6 labels; transpose them"),
+        ("a.npz", {"features": np.ones((6, 4), np.int8), "ids": np.arange(6)}, "int8; convert"),
+        ("a.pkl", {}, "a pickle, which can run code"),
+        ("a.h5", {}, "an HDF5 file, .* save features and labels with numpy.savez"),
+    ],
+)
+def test_load_says_what_to_do_with_other_files(name, arrays, message, tmp_path):
+    if arrays:
+        np.savez(tmp_path / name, **arrays)
+    else:
+        (tmp_path / name).write_bytes(b"content")
+    with pytest.raises(ArgumentError, match=message):
+        FeatureSet.load(tmp_path / name)
+
+
+def test_load_does_not_run_code_of_a_torch_file(tmp_path):
+    class Bad:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    torch.save({"features": Bad()}, tmp_path / "a.pt")
+    with pytest.raises(ArgumentError, match="weights_only"):
+        FeatureSet.load(tmp_path / "a.pt")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("rows", [131_057, 131_073, 200_000])
+def test_load_reads_labels_that_compress_to_almost_nothing(rows, tmp_path):
+    features = np.random.default_rng(0).standard_normal((rows, 2), np.float32)
+    labels = {"identities": np.arange(rows) // 50, "cameras": np.zeros(rows, int)}
+    np.savez_compressed(tmp_path / "a.npz", features=features, **labels)
+    found = FeatureSet.load(tmp_path / "a.npz")
+    assert len(found) == rows and found.identities[-1] == (rows - 1) // 50
+
+
+def test_load_asks_about_a_misspelt_column(tmp_path):
+    np.savez(tmp_path / "a.npz", features=QUERY, ids=np.arange(6), camerras=np.arange(6))
+    with pytest.warns(UserWarning, match="camerras, which no protocol uses; did you mean camera"):
+        FeatureSet.load(tmp_path / "a.npz")

@@ -1,4 +1,4 @@
-"""Reads identities, cameras and other labels as int64 wherever nothing is lost by it."""
+"""Reads identities, cameras and other labels as int64, if nothing is lost by it."""
 
 import hashlib
 from typing import Any
@@ -35,7 +35,7 @@ def read_labels(function: str, argument: str, values: Any, *, words: bool) -> Te
     if words and isinstance(x, np.ndarray) and x.dtype.kind in "USO" and x.size > 0:
         return _of_text(function, argument, x)
     _check_unsigned(function, argument, x)
-    if isinstance(x, np.ndarray) and x.dtype in (np.float32, np.float64):
+    if isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.dtype.itemsize in (4, 8):
         x = arguments.shared(x.astype(x.dtype.newbyteorder("=")))
     if isinstance(x, Tensor) and x.dtype in EXACT and x.numel() > 0:
         return _of_floats(function, argument, x)
