@@ -121,7 +121,7 @@ def test_evaluate_names_the_file_with_another_feature_length(run, files):
     np.savez(files[1], features=ONES[:, :4], identities=np.arange(3), cameras=np.arange(3))
     status, _, err = run("evaluate", *files)
     assert status == 1
-    assert f"reid-ext evaluate: {files[1]} must have feature length 6 like query, got 4" in err
+    assert f"reid-ext evaluate: {files[1]} must have feature dimension 6 like query, got 4" in err
 
 
 def test_evaluate_warns_when_query_and_gallery_are_equal(run, files):
@@ -134,7 +134,7 @@ def test_evaluate_warns_when_query_and_gallery_are_equal(run, files):
 def test_error_about_a_text_file_does_not_mention_pickle(content, run, files):
     files[0].write_bytes(content)
     status, _, err = run("evaluate", *files)
-    assert status == 1 and "got another or an incomplete file" in err
+    assert status == 1 and "got a file of another kind, or an incomplete one" in err
     assert "pickle" not in err
 
 

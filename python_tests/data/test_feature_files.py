@@ -133,7 +133,10 @@ def test_load_runs_no_pickled_code(tmp_path, capsys):
 @pytest.mark.parametrize(
     "content, got",
     [
-        (b"no matlab file at all" * 20, "another or an incomplete file (ValueError)"),
+        (
+            b"no matlab file at all" * 20,
+            "a file of another kind, or an incomplete one (ValueError)",
+        ),
         (
             b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM" + bytes(384),
             "a MATLAB file of version 7.3; save it with -v7 or scipy.io.savemat",

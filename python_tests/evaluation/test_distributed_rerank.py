@@ -131,7 +131,7 @@ def test_all_processes_raise_for_invalid_arguments_of_one(in_processes):
         assert set(said) == {"metric", "length", "places", "finite"}
         where = "distributed.rerank: "
         assert said["places"].startswith(where + "gallery must have gallery_rows in every")
-        own = {"metric": "metric must be one of", "length": "gallery must have feature length 8"}
+        own = {"metric": "metric must be one of", "length": "gallery must have feature dimension 8"}
         own["finite"] = "query must be finite"
         others = "arguments must be valid in every process, got an error in process 1"
         for name, message in own.items():

@@ -253,7 +253,7 @@ def arguments(**changed):
     [
         ({"query": torch.ones(3)}, r"query must have shape .* got shape \(3,\)"),
         ({"gallery": torch.ones(0, 4)}, r"gallery must have shape .* got shape \(0, 4\)"),
-        ({"gallery": torch.ones(4, 5)}, "gallery must have feature length 4 like query, got 5"),
+        ({"gallery": torch.ones(4, 5)}, "gallery must have feature dimension 4 like query, got 5"),
         ({"gallery": torch.eye(4).double()}, "gallery must have dtype .*32 like query, got .*64"),
         (
             {"gallery": torch.eye(4, device="meta")},

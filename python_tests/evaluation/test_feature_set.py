@@ -74,7 +74,7 @@ def test_concat_joins_sets_of_one_model():
     assert torch.equal(both.identities, torch.cat([one.identities, two.identities]))
     with pytest.raises(ArgumentError, match="other must have the columns cameras, identities"):
         one.concat(FeatureSet(two.tensor(), identities=two.identities))
-    with pytest.raises(ArgumentError, match="must have feature length 4"):
+    with pytest.raises(ArgumentError, match="must have feature dimension 4"):
         one.concat(feature_set(3, 5, source={"model": "m"}))
 
 

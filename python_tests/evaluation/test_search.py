@@ -55,7 +55,11 @@ def test_search_result_does_not_depend_on_the_source(tmp_path, monkeypatch):
         (2.0, {}, "k must be an integer >= 1, got 2.0"),
         (51, {}, "k must be .* at most 50 .* rows.*, got 51"),
         (51, {"gallery": list(torch.ones(50, 3).split(20))}, "k must be .* at most 50 .*, got 51"),
-        (1, {"gallery": torch.ones(50, 4)}, "gallery must have feature length 3 like query, got 4"),
+        (
+            1,
+            {"gallery": torch.ones(50, 4)},
+            "gallery must have feature dimension 3 like query, got 4",
+        ),
         (1, {"gallery": iter([torch.ones(50, 3)])}, "gallery must be iterable twice"),
         (
             1,

@@ -109,7 +109,7 @@ def test_update_raises_for_invalid_arguments(changed, message):
 @pytest.mark.parametrize(
     "features, message",
     [
-        (torch.ones(120, 5), "feature length 4 like the batches before, got 5"),
+        (torch.ones(120, 5), "feature dimension 4 like the batches before, got 5"),
         (
             torch.ones(120, 4).double(),
             "dtype torch.float32 like the batches before, got",

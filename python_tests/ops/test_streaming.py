@@ -294,7 +294,7 @@ def test_evaluate_accepts_queries_in_blocks():
     for blocks_of in (cut(query, 7), [q.numpy() for q in cut(query, 7)], iter(cut(query, 3))):
         assert same(evaluate(blocks_of, gallery, **labels), want)
     with pytest.raises(
-        ValueError, match="evaluate: query must have blocks with the same feature length"
+        ValueError, match="evaluate: query must have blocks with the same feature dimension"
     ):
         evaluate([query[:3], query[3:].double()], gallery, **labels)
 
@@ -349,7 +349,7 @@ def test_streaming_runs_in_float32_under_autocast(device):
         (lambda g: (b for b in cut(g, 9)), "must be iterable twice, got generator.*starts again"),
         (lambda g: cut(g, 9)[:1], "have 400 rows in its blocks, as many as .* labels, got 9"),
         (lambda g: [g, g[:1]], "have 400 rows in its blocks, as many as .* labels, got more"),
-        (lambda g: [g[:9], g[9:, :2]], "gallery must have feature length 4 like query, got 2"),
+        (lambda g: [g[:9], g[9:, :2]], "gallery must have feature dimension 4 like query, got 2"),
         (lambda g: [g[:9], g[9:].float()], "gallery must have dtype torch.float64 like query"),
         (lambda g: [g[:9], g[9:].long()], "gallery must be float32, float64.* got torch.int64"),
         (lambda g: [g[:0], g], r"gallery must have shape .* got shape \(0, 4"),

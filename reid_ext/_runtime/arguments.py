@@ -248,9 +248,9 @@ def boolean_mask(
 
 
 def alike(function: str, argument: str, x: Tensor, like_argument: str, like: Tensor) -> None:
-    """Raise unless two matrices (N, D) have the same feature length, dtype and device."""
+    """Raise unless two matrices (N, D) have the same feature dimension, dtype and device."""
     for of, got, want in (
-        ("feature length", x.shape[1], like.shape[1]),
+        ("feature dimension", x.shape[1], like.shape[1]),
         ("dtype", x.dtype, like.dtype),
         ("device", x.device, like.device),
     ):

@@ -117,7 +117,10 @@ def _check_confidence(args: argparse.Namespace) -> None:
     if not args.confidence:
         return
     if args.trial:
-        raise WrongUse("--confidence must be left out with --trial, which prints a range of trials")
+        raise WrongUse(
+            "--confidence must be left out with --trial, which prints the lowest and the highest "
+            "result of the trials"
+        )
     takers = [p for p in PROTOCOLS.values() if p.cmc_of_first_matches and not p.draws]
     if PROTOCOLS[args.protocol] not in takers:
         raise WrongUse(

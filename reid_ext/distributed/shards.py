@@ -85,7 +85,7 @@ class Shard:
         """Agree with the other processes on the order of all rows.
 
         Raises:
-            ValueError: In all processes, if feature lengths, dtypes or the presence of arguments
+            ValueError: In all processes, if feature dimensions, dtypes or the presence of arguments
                 differ.
         """
         x = self.features
@@ -112,7 +112,7 @@ class Shard:
         facts = [len(x), x.shape[1], _DTYPES.index(x.dtype), *self.given.values()]
         everywhere = gather_rows(torch.tensor([facts], device=x.device), group).tolist()
         counts, lengths, dtypes, *given = zip(*everywhere, strict=True)
-        self._check_same("have the same feature length in every process", lengths)
+        self._check_same("have the same feature dimension in every process", lengths)
         kinds = [_DTYPES[code] for code in dtypes]
         self._check_same("have the same dtype in every process", kinds)
         for name, values in zip(self.given, given, strict=True):
@@ -153,5 +153,5 @@ class Shard:
 
 
 def check_alike(query: Shard, gallery: Shard) -> None:
-    """Raise if gallery and queries of this process differ in feature length, dtype or device."""
+    """Raise if gallery and queries of this process differ in feature dimension, dtype or device."""
     alike(query.where, "gallery", gallery.features, "query", query.features)

@@ -48,7 +48,10 @@ def merged(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 def of_pairs(
     query: Side, gallery: Side, matches: Matches, same: tuple[str, ...], rule: str
 ) -> list[Finding]:
-    """Signs in the labels: queries without a match, a junk rule without effect, camera numbers.
+    """Return findings about the labels.
+
+    They are too few queries with a match, a junk rule that leaves out no pair or almost all pairs,
+    and cameras that queries and gallery count from different numbers.
 
     ``same`` are the columns of the protocol's junk rule, ``rule`` is that rule in words.
     """
@@ -88,7 +91,7 @@ def _of_cameras(query: Tensor, gallery: Tensor) -> list[Finding]:
 
 
 def of_ranks(ranks: Lists, gallery: int, junk: Lists) -> list[Finding]:
-    """Signs in the ranks: matches as far away as other images, or farther.
+    """Return findings about the ranks: matches as far away as other images, or farther.
 
     Args:
         ranks: Of each query's matches, 1-based.
@@ -131,7 +134,9 @@ class Rows:
 
 
 def of_features(query: Rows, gallery: Rows, positives: Lists) -> list[Finding]:
-    """Signs in the features: images that find themselves, equal or zero rows, a common offset.
+    """Return findings about the features.
+
+    They are queries that match a copy of themselves, equal or zero rows, and a common offset.
 
     Args:
         query: The features of the queries.

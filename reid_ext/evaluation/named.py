@@ -38,8 +38,9 @@ def evaluate_sysu(
 
     This is ``evaluate(..., protocol="sysu-mm01")``. For each query, gallery images of the query's
     own location are junk. Cameras 2 and 3 share a location, so a query of camera 3 ranks no image
-    of camera 2, regardless of identity. The function stores the distances from the queries to all
-    images of any trial (3803 x 6775 in float32: 103 MB) and to the images of one trial.
+    of camera 2, regardless of identity. The function holds two distance matrices in memory: from
+    the queries to every gallery image that occurs in at least one trial (at most 3803 x 6775, which
+    is 103 MB in float32), and to the gallery of the current trial.
 
     Args:
         query: Features of all infrared images, (Q, D), as in :func:`evaluate`.

@@ -144,7 +144,7 @@ def _read_rates(function: str, values: Sequence[float]) -> Tensor:
     except (TypeError, ValueError, RuntimeError):
         rates = torch.empty(0, device="cpu")
     if rates.ndim != 1 or len(rates) == 0 or not bool(((rates >= 0) & (rates < 1)).all()):
-        requirement = "be a list of numbers in [0, 1)"
+        requirement = "be a list of at least one number in [0, 1)"
         raise ArgumentError(function, "false_positive_rates", requirement, described(values))
     return rates
 

@@ -54,7 +54,9 @@ def _read_npz(path: Path) -> Arrays:
     if not zipfile.is_zipfile(path):  # NumPy would treat it as a pickle and advise to load that
         with path.open("rb") as file:
             one_array = file.read(len(MAGIC)) == MAGIC
-        raise ValueError("a single array" if one_array else "another or an incomplete file")
+        raise ValueError(
+            "a single array" if one_array else "a file of another kind, or an incomplete one"
+        )
     _check_sizes(path)
     arrays = np.load(path, allow_pickle=False)
     return {name: partial(arrays.__getitem__, name) for name in arrays.files}
@@ -121,7 +123,9 @@ def _read_parquet(path: Path) -> Arrays:
     try:
         table = parquet.read_table(path)
     except Exception as error:  # pyarrow has several error types for damaged files
-        raise ValueError(f"another or an incomplete file ({type(error).__name__})") from error
+        raise ValueError(
+            f"a file of another kind, or an incomplete one ({type(error).__name__})"
+        ) from error
     names = feature_columns(table.column_names)
 
     def column(name: str) -> np.ndarray:
@@ -158,7 +162,9 @@ def _read_mat(path: Path) -> Arrays:
     except MemoryError:
         raise
     except Exception as error:  # an error of SciPy, zlib, struct or others, depending on the file
-        raise ValueError(f"another or an incomplete file ({type(error).__name__})") from error
+        raise ValueError(
+            f"a file of another kind, or an incomplete one ({type(error).__name__})"
+        ) from error
 
     def column(name: str) -> np.ndarray:
         array = np.asarray(arrays[name])
@@ -191,10 +197,14 @@ def _check_sizes(path: Path) -> None:
                 most = max(most, rows * MOST_PER_ROW)
             if info.file_size > most:
                 raise ValueError(
-                    f"{info.filename} of {info.file_size} bytes, compressed to {info.compress_size}"
+                    f"an array {info.filename} that grows from {info.compress_size} to "
+                    f"{info.file_size} bytes, more than features or labels can"
                 )
             if size > info.file_size:
-                raise ValueError(f"{info.filename} of {info.file_size} bytes for shape {shape}")
+                raise ValueError(
+                    f"an array {info.filename} with {info.file_size} bytes, too few for its shape "
+                    f"{shape}"
+                )
 
 
 def _declared(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[tuple[int, ...], int]:

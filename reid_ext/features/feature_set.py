@@ -158,7 +158,7 @@ class FeatureSet:
         pieces = [arguments.matrix(self._function, called, block) for block in blocks]
         kinds = {(p.shape[1], p.dtype, p.device) for p in pieces}
         if len(kinds) != 1:
-            requirement = "have blocks with the same feature length, dtype and device"
+            requirement = "have blocks with the same feature dimension, dtype and device"
             value = "no blocks" if not kinds else f"{len(kinds)} different kinds of blocks"
             raise ArgumentError(self._function, called, requirement, value)
         with torch.autocast(pieces[0].device.type, enabled=False):
@@ -209,7 +209,7 @@ class FeatureSet:
         """Return the rows of both sets.
 
         Raises:
-            ArgumentError: the sets differ in columns, feature length, dtype, device or model.
+            ArgumentError: the sets differ in columns, feature dimension, dtype, device or model.
         """
         if not isinstance(other, FeatureSet):
             got = arguments.described(other)

@@ -203,5 +203,5 @@ def _source(arrays: Arrays) -> dict[str, Any]:
         return {}  # a column of another program
     source = json.loads(str(text))
     if not isinstance(source, dict):
-        raise ValueError("a source that is not a JSON object")
+        raise ValueError("an array 'source' that does not contain a JSON object")
     return source

@@ -71,7 +71,7 @@ class Person:
 
 
 def draw_person(seed: Sequence[int], cloths: Sequence[palette.Colour] = palette.CLOTH) -> Person:
-    """The person of a seed, the same on every machine and in every process."""
+    """Draw a random person; the same arguments give the same person on every machine."""
     rng = np.random.default_rng(seed)
     shape = _draw_shape(rng)
     outfit = _draw_outfit(rng)

@@ -243,7 +243,9 @@ class RunOptions:
             requirement = "be left out if settings has iterations"
             raise ArgumentError(values.WHERE, "epochs", requirement, given, "set only one")
         if self.by_viewpoint and not self.setup.one_gallery:
-            requirement = f"be False for {self.dataset}, whose queries do not search one gallery"
+            requirement = (
+                f"be False for {self.dataset}, whose queries are evaluated on several galleries"
+            )
             raise ArgumentError(values.WHERE, "by_viewpoint", requirement, "True")
 
     @property

@@ -105,7 +105,8 @@ def read_mat(name: str, path: Path) -> dict[str, np.ndarray]:
     except Exception as error:  # scipy has no common class for errors of invalid content
         got = f"a file that scipy cannot read ({str(error)[:80]})"
         requirement = "be a .mat file of version 5"
-        raise ArgumentError(name, str(path), requirement, got, "copy the file again") from error
+        advice = "copy the file again, or save it with -v7"
+        raise ArgumentError(name, str(path), requirement, got, advice) from error
     return {key: value for key, value in content.items() if not key.startswith("__")}
 
 
