@@ -42,7 +42,7 @@ def test_synthesize_makes_a_dataset_that_check_accepts(run, tmp_path):
     [
         ("sysu-mm01", ["sysu-mm01, all, 1-shot: 6 queries x 12 gallery images in each trial"]),
         ("regdb", ["visible to thermal: 9 queries x 3 gallery", "3 queries x 9 gallery images"]),
-        ("market1501", ["; 18 queries have a match", "gallery identity -1"]),
+        ("market1501", ["; 18 queries have a match", "junk: same identity and camera"]),
     ],
 )
 def test_check_prints_the_evaluation_plan(name, lines, run, whole):

@@ -125,9 +125,14 @@ def test_evaluate_names_the_file_with_another_feature_length(run, files):
 
 
 def test_evaluate_warns_when_query_and_gallery_are_equal(run, files):
-    status, _, err = run("evaluate", files[0], files[0], "--protocol", "generic")
-    assert status == 0 and "warning: query and gallery have the same features, got" in err
-    assert run("evaluate", *files)[2] == ""
+    command = ("evaluate", files[0], files[0], "--protocol", "generic")
+    status, out, _ = run(*command)
+    assert status == 0 and "warning (finds-itself): 20 of 20 queries match a copy" in out
+    status, out, _ = run(*command, "--strict")
+    assert status == 1 and "warning (finds-itself)" in out
+    content = json.loads(run(*command, "--strict", "--json")[1])
+    assert not content["ok"] and content["findings"][0]["code"] == "finds-itself"
+    assert run("evaluate", *files, "--strict")[0] == 0
 
 
 @pytest.mark.parametrize("content", [b"hello", b"", b"PK\x03\x04"])

@@ -74,12 +74,12 @@ JUNK = {
 @pytest.mark.parametrize(
     "protocol, ranks",
     [
-        ("generic", [1, 5, 6, 8]),
-        ("dukemtmc-reid", [4, 6]),  # without rows 0 and 5
-        ("cuhk03-np", [4, 6]),
-        ("msmt17", [4, 6]),
-        ("veri776", [4, 6]),
-        ("market1501", [3, 5]),  # also without row 1; the distractor stays
+        ("generic", [1, 4, 5, 7]),  # without row 1, identity -1; the distractor stays
+        ("dukemtmc-reid", [3, 5]),  # also without rows 0 and 5
+        ("cuhk03-np", [3, 5]),
+        ("msmt17", [3, 5]),
+        ("veri776", [3, 5]),
+        ("market1501", [3, 5]),
     ],
 )
 def test_junk_of_each_protocol(protocol, ranks, device):
@@ -101,6 +101,16 @@ def test_junk_of_each_protocol(protocol, ranks, device):
         assert got.mAP == pytest.approx(want)
         assert got.mINP == pytest.approx(len(ranks) / ranks[-1])
         assert got.cmc[ranks[0] - 1] == 1 and got.cmc[: ranks[0] - 1].sum() == 0
+
+
+@pytest.mark.parametrize("protocol", ["market1501", "msmt17", "generic"])
+def test_queries_labelled_as_junk_have_no_match(protocol):
+    cameras = {"query_cameras": [1, 1], "gallery_cameras": [2, 2, 2], "protocol": protocol}
+    got = evaluate(
+        torch.eye(3)[:2], torch.eye(3), query_ids=[-1, 1], gallery_ids=[-1, 1, 2], **cameras
+    )
+    assert got.num_valid == 1 and got.unmatched.junk == 1 and got.unmatched.no_image == 0
+    assert "1 labelled as junk (identity -1)" in str(got) and got.protocol.ignored == 1
 
 
 def test_query_without_match_does_not_count():

@@ -84,7 +84,7 @@ def test_result_counts_unmatched_queries_by_reason():
     junk = np.zeros((4, 3), bool)
     junk[2, 2] = True  # of query 3; query 2's match is from its camera, 4 has no match
     got = evaluate_distances(np.ones((4, 3)), **labels, junk=junk)
-    assert got.num_valid == 1 and tuple(got.unmatched) == (1, 1, 1)
+    assert got.num_valid == 1 and tuple(got.unmatched) == (1, 1, 1, 0)
     assert (
         "1 of 4 queries have a match; 1 with no gallery image of their identity, 1 with only junk "
         "matches by the protocol, 1 with all matches excluded by junk or candidates"

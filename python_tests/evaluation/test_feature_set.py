@@ -153,3 +153,19 @@ def test_repr_shows_size_columns_and_source():
     assert text == (
         "FeatureSet(6 x 4 float32; columns: identities, cameras; source: {'model': 'm'})"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "mine", "theirs"),
+    [
+        ("model", "a.pt", "b.pt"),
+        ("weights", "imagenet", "none"),
+        ("preprocessing", {"size": [256, 128]}, {"size": [384, 128]}),
+    ],
+)
+def test_evaluate_raises_for_features_of_two_networks(name, mine, theirs):
+    labels = {"identities": [1, 2, 3], "cameras": [1, 2, 3]}
+    sets = [FeatureSet(torch.eye(3), source={name: of}, **labels) for of in (mine, theirs)]
+    with pytest.raises(ArgumentError, match=f"gallery must hold features of the same {name}"):
+        evaluate(*sets, protocol="generic")
+    assert evaluate(sets[0], FeatureSet(torch.eye(3), **labels), protocol="generic").mAP == 1

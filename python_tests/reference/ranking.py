@@ -21,13 +21,12 @@ class Scores(NamedTuple):
 def ranked_pairs(protocol, query_ids, gallery_ids, query_cameras, gallery_cameras) -> np.ndarray:
     """A mask (Q, G) of the gallery images that each query ranks.
 
-    All protocols except `generic` remove images of the query's identity and camera. Market-1501
-    also removes identity -1. Distractors (identity 0) are ranked.
+    All protocols except `generic` remove images of the query's identity and camera. All remove
+    identity -1. Distractors (identity 0) are ranked.
     """
     query_ids, gallery_ids = np.asarray(query_ids), np.asarray(gallery_ids)
     ranked = np.ones((len(query_ids), len(gallery_ids)), bool)
-    if protocol == "market1501":
-        ranked &= gallery_ids != -1
+    ranked &= gallery_ids != -1
     if protocol != "generic":
         same_camera = np.asarray(query_cameras)[:, None] == np.asarray(gallery_cameras)
         ranked &= ~(same_pairs(query_ids, gallery_ids) & same_camera)

@@ -49,6 +49,8 @@ def add_commands(groups: Any) -> None:
     group.add_argument("--name", help="name of this run in the report (default: this run)")
     what = "also print 95 %% confidence intervals, by bootstrap over the queries"
     group.add_argument("--confidence", action="store_true", help=what)
+    what = "fail if a warning says that the metrics are probably meaningless"
+    group.add_argument("--strict", action="store_true", help=what)
     add_json(parser)
 
 
@@ -92,7 +94,9 @@ def _evaluate(args: argparse.Namespace) -> Result:
             write_report(args.report, [one.run for one in found])
         lines.append(f"report: {args.report}")
         facts["report"] = str(args.report)
-    return Result(lines, facts)
+    warnings = [f for one in found for f in one.run.ranking.findings if f.is_warning]
+    facts["ok"] = not (args.strict and warnings)
+    return Result(lines, facts, facts["ok"])
 
 
 def _reranking(args: argparse.Namespace) -> dict[str, Any] | bool:

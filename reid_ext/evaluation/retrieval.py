@@ -395,7 +395,7 @@ class Evaluation:
     ) -> Provenance:
         p = self.protocol
         junk = [p.junk] * bool(p.junk)
-        if p.ignored_identity is not None:
+        if one.matches.ignored:
             junk.append(f"gallery identity {p.ignored_identity}")
         if self.rules.given:
             junk.append(f"user-supplied {' and '.join(self.rules.given)}")
@@ -459,13 +459,25 @@ def read_sets(task: Evaluation, query: Given, gallery: Given) -> tuple[FeatureSe
         if gallery[0] is None:
             requirement = f"be given for protocol {task.protocol.name!r}"
             raise ArgumentError(task.function, "gallery", requirement, "None")
-        return q, _read_set(task.function, "gallery", *gallery)
+        g = _read_set(task.function, "gallery", *gallery)
+        _check_sources(task.function, q, g)
+        return q, g
     if any(value is not None for value in gallery):
         requirement = f"be left out for protocol {task.protocol.name!r}"
         got = arguments.described(gallery[0])
         advice = "this protocol draws its galleries from the queries"
         raise ArgumentError(task.function, "gallery", requirement, got, advice)
     return q, q
+
+
+def _check_sources(function: str, query: FeatureSet, gallery: FeatureSet) -> None:
+    """Raise ArgumentError if both sets name their network and preprocessing, and these differ."""
+    for name in ("model", "weights", "preprocessing"):
+        of_query, of_gallery = query.source.get(name), gallery.source.get(name)
+        if of_query is not None and of_gallery is not None and of_query != of_gallery:
+            requirement = f"hold features of the same {name} as query ({of_query})"
+            advice = "extract both with one network and one preprocessing"
+            raise ArgumentError(function, "gallery", requirement, str(of_gallery), advice)
 
 
 def _read_set(

@@ -122,12 +122,14 @@ class Unmatched(NamedTuple):
     no_image: int = 0  # the gallery has no image of the identity
     protocol: int = 0  # all matches are junk by the protocol (same camera or location)
     rules: int = 0  # the arguments junk and candidates exclude the remaining matches
+    junk: int = 0  # the query itself is labelled as junk, identity -1
 
     def __str__(self) -> str:
         reasons = (
             (self.no_image, "with no gallery image of their identity"),
             (self.protocol, "with only junk matches by the protocol"),
             (self.rules, "with all matches excluded by junk or candidates"),
+            (self.junk, "labelled as junk (identity -1)"),
         )
         return ", ".join(f"{count} {reason}" for count, reason in reasons if count)
 
@@ -194,6 +196,9 @@ def match(
                 "True excludes a pair in junk and keeps it in candidates",
             )
     unmatched = _unmatched(same_identity, by_protocol, positives)
+    if ignored_identity is not None and unmatched.no_image:
+        labelled = int((query["identities"] == ignored_identity).sum())
+        unmatched = unmatched._replace(no_image=unmatched.no_image - labelled, junk=labelled)
     return Matches(positives, junk, kept, unmatched, whole.rows - gallery.rows)
 
 

@@ -9,5 +9,4 @@ PROTOCOL = Protocol(
     name="market1501",
     title="Market-1501",
     reference="Zheng et al., ICCV 2015; the authors' Matlab evaluation",
-    ignored_identity=-1,
 )

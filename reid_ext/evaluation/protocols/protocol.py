@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from reid_ext._runtime.arguments import ArgumentError, choice, integer
+from reid_ext._runtime.labels import JUNK
 from reid_ext.evaluation._engine.pairs import Matches, Rules, Side, left_out, match
 
 
@@ -100,7 +101,8 @@ class Protocol:
         columns: Columns that queries and gallery must have.
         same: Gallery images that agree with the query in all these columns are junk.
         junk: Description of that rule.
-        ignored_identity: Gallery images of this identity are left out for every query.
+        ignored_identity: Gallery images of this identity are left out for every query, and queries
+            of it have no match.
         metric: Default distance.
         average_precision: Default rule of the average precision.
         cmc: What the CMC counts.
@@ -133,7 +135,7 @@ class Protocol:
     columns: tuple[str, ...] = ("identities", "cameras")
     same: tuple[str, ...] = ("identities", "cameras")
     junk: str = "same identity and camera"
-    ignored_identity: int | None = None
+    ignored_identity: int | None = JUNK
     metric: str = "cosine"
     average_precision: str = "step"
     cmc: str = "images"
