@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from reid_ext import data
+from reid_ext import ArgumentError, data
 
 FOLDERS = (
     *("train/0002/a_c1.jpg", "train/0002/b_c2.PNG", "train/0010/x_c3.bmp"),
@@ -45,7 +45,54 @@ def test_folders_reader_numbers_names_over_all_splits(root):
     dataset = data.load("folders", root)
     everyone = sorted(["0002", "0010", "7", "anna"])
     for samples in dataset[1:]:
-        assert all(everyone[s.identity] == s.path.parent.name for s in samples)
+        assert all(everyone[s.identity - 1] == s.path.parent.name == s.label for s in samples)
+
+
+@pytest.mark.parametrize(
+    ("names", "numbers"),
+    [
+        (["-1", "0000", "0007"], [-1, 0, 7]),
+        (["-1", "0000", "anna"], [-1, 0, 1]),
+        (["unknown", "anna", "bert"], [-1, 1, 2]),
+        (["7", "007", "8"], [2, 1, 3]),
+        (["1" * 19, "2", "3"], [int("1" * 19), 2, 3]),
+        (["1" * 25, "2", "3"], [1, 2, 3]),
+    ],
+)
+def test_labels_keep_their_meaning_in_folders_and_lists(names, numbers, tmp_path):
+    rows = []
+    for name in names:
+        for split in ("query", "gallery"):
+            path = tmp_path / split / name / "a.jpg"
+            path.parent.mkdir(parents=True)
+            path.touch()
+            rows.append({"path": str(path), "split": split, "identity": name})
+    for dataset in (
+        data.load("folders", tmp_path),
+        data.load("manifest", write(tmp_path / "my.csv", rows)),
+        data.load("manifest", write(tmp_path / "my.json", rows)),
+    ):
+        assert dataset.train == []
+        found = {s.path.parent.name: s.identity for s in dataset.query + dataset.gallery}
+        assert [found[name] for name in names] == numbers
+        labels = data.columns(dataset.query).get("labels")
+        assert labels is None or labels == [s.path.parent.name for s in dataset.query]
+
+
+def test_folders_reader_leaves_out_system_folders(root):
+    before = data.load("folders", root)
+    for name in (".cache", "@eaDir", "__MACOSX", "Thumbnails", "$RECYCLE.BIN", "lost+found"):
+        (root / "train" / name).mkdir()
+        (root / "train" / name / "a_c1.jpg").touch()
+    assert data.load("folders", root) == before
+
+
+def test_folders_reader_reads_letters_as_cameras(tmp_path):
+    for path in ("query/1/A_1.jpg", "gallery/1/B_1.jpg", "gallery/1/C_1.jpg"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    dataset = data.load("folders", tmp_path, camera="^([ABC])_")
+    assert [s.camera for s in dataset.query + dataset.gallery] == [1, 2, 3]
 
 
 def test_folders_reader_holds_out_without_query(root):
@@ -60,7 +107,7 @@ def test_folders_reader_holds_out_without_query(root):
 @pytest.mark.parametrize(
     "camera, message",
     [
-        (r"_k(\d+)", r"must match a camera number in every file name, got '_k\(.*0002/a_c1\.jpg"),
+        (r"_k(\d+)", r"must match a camera in every file name, got '_k\(.*0002/a_c1\.jpg"),
         (
             r"_c\d",
             "must be a regular expression with a group for the camera number, got .*for example",
@@ -115,11 +162,53 @@ def test_manifest_reader_loads_all_columns(path):
     dataset = data.load("manifest", path)
     here = path.parent
     assert dataset.train == [
-        data.Sample(here / "a.jpg", 0, 1, 0, data.VISIBLE),
-        data.Sample(type(here)("/far/b.jpg"), 1, 0, None, data.INFRARED),
+        data.Sample(here / "a.jpg", 1, 1, 0, data.VISIBLE, "anna"),
+        data.Sample(type(here)("/far/b.jpg"), 2, 0, None, data.INFRARED, "bert"),
     ]
-    assert dataset.query == [data.Sample(here / "q.jpg", 2, 2, 2, data.VISIBLE)]
-    assert dataset.gallery == [data.Sample(here / "g.jpg", 2, 3, None, data.INFRARED)]
+    assert dataset.query == [data.Sample(here / "q.jpg", 3, 2, 2, data.VISIBLE, "carl")]
+    assert dataset.gallery == [data.Sample(here / "g.jpg", 3, 3, None, data.INFRARED, "carl")]
+
+
+SHEET = "path,split,identity,camera\na.jpg,train,7,1\nb.jpg,query,8,1\nc.jpg,gallery,8,2\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        SHEET.replace(",", ";").encode(),
+        SHEET.replace(",", "\t").encode("utf-16"),
+        SHEET.encode("utf-8-sig"),
+        SHEET.replace("\n", "\r\n").encode(),
+        SHEET.replace("path,split,identity,camera", "Path, Split,IDENTITY,Camera ").encode(),
+        SHEET.replace("train", "Train").replace("query", "QUERY").encode(),
+        SHEET.replace(",1\n", ",1.0\n").replace(",7,", ",7.0,").encode(),
+        SHEET.replace("\n", ",,\n").replace("camera,,", "camera,,").encode(),
+        ("\n" + SHEET + "\n\n").encode(),
+    ],
+)
+def test_manifest_reader_reads_lists_of_spreadsheets(content, tmp_path):
+    (tmp_path / "my.csv").write_bytes(content)
+    dataset = data.load("manifest", tmp_path / "my.csv")
+    found = [(s.path.name, s.identity, s.camera) for samples in dataset[1:] for s in samples]
+    assert found == [("a.jpg", 7, 1), ("b.jpg", 8, 1), ("c.jpg", 8, 2)]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("camera", "camid"), "must name the camera 'camera', got the column 'camid'"),
+        (("camera", "camra"), "must name the camera 'camera', got the column 'camra'"),
+        (("identity", "person"), "must have the columns path, split, identity, got the header"),
+        (("identity", "path"), "must have the columns path, split, identity"),
+        (("camera", "identity"), "must name each column once, got identity twice"),
+        (("7,1\n", "7\n"), "must have 4 fields in every row, .* got 3 in line 2"),
+        (("a.jpg", '"a.jpg'), "must be CSV, got"),
+    ],
+)
+def test_manifest_reader_shows_the_header_that_it_found(change, message, tmp_path):
+    (tmp_path / "my.csv").write_text(SHEET.replace(*change))
+    with pytest.raises(ArgumentError, match=message):
+        data.load("manifest", tmp_path / "my.csv")
 
 
 def test_manifest_reader_keeps_numeric_identities(tmp_path):
@@ -136,7 +225,7 @@ def test_manifest_reader_keeps_numeric_identities(tmp_path):
             {"split": "trial"},
             r"row 2 .* must have a split among train, query, gallery, got 'trial'; correct",
         ),
-        ({"camera": "c1"}, r"row 2 .* must have an integer >= 0 as camera, got 'c1'"),
+        ({"camera": "-1"}, r"row 2 .* must have an integer >= 0 or a name as camera, got '-1'"),
         ({"view": "left"}, r"row 2 .* must have a view among 0, .* back, got 'left'; .* leave"),
         (
             {"modality": "thermal"},
@@ -177,8 +266,9 @@ def test_manifest_reader_holds_out_identities(modalities, tmp_path):
         ("my.json", "{", "must be JSON, got"),
         ("my.json", '{"path": "a.jpg"}', "must be a JSON list of objects, got a single object"),
         ("my.json", "[1]", "must be a JSON list of objects, got an element 1"),
-        ("my.csv", "path,split,identity\n", "must have rows, got no rows"),
-        ("my.txt", "a.jpg train 1", r"root must end in \.csv or \.json"),
+        ("my.csv", "path,split,identity\n", "must have rows, got a header alone"),
+        ("my.txt", "a.jpg train 1", "must have the columns path, split, identity"),
+        ("my.xml", "a.jpg train 1", r"root must end in \.csv or \.json"),
     ],
 )
 def test_manifest_reader_raises_for_other_format(name, content, message, tmp_path):
@@ -189,7 +279,7 @@ def test_manifest_reader_raises_for_other_format(name, content, message, tmp_pat
 
 def test_manifest_reader_raises_for_other_encoding(tmp_path):
     (tmp_path / "my.csv").write_bytes("path,split,identity\nü.jpg,train,1".encode("latin-1"))
-    with pytest.raises(ValueError, match=r"my\.csv must be UTF-8, got"):
+    with pytest.raises(ValueError, match=r"my\.csv must be UTF-8 text, got byte 0xfc"):
         data.load("manifest", tmp_path / "my.csv")
 
 

@@ -89,7 +89,7 @@ def test_result_counts_unmatched_queries_by_reason():
         "1 of 4 queries have a match; 1 with no gallery image of their identity, 1 with only junk "
         "matches by the protocol, 1 with all matches excluded by junk or candidates"
     ) in str(got)
-    assert got.to_dict()["unmatched"] == {"no_image": 1, "protocol": 1, "rules": 1}
+    assert got.to_dict()["unmatched"] == {"no_image": 1, "protocol": 1, "rules": 1, "junk": 0}
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,7 @@
 """The numbers that stand for identities, cameras or other labels: one rule for all readers.
 
-A label keeps its number if all labels are different whole numbers. Otherwise the labels are
-numbered from 1 in sorted order, so that no label becomes -1 (junk) or 0 (distractor), and only the
-labels that mean junk or distractor get these two numbers.
+Labels for junk are -1 and labels for distractors are 0. If all other labels are different whole
+numbers, they keep their numbers. Otherwise they are numbered from 1 in sorted order.
 """
 
 import re
@@ -47,21 +46,18 @@ def numbers_of(labels: Iterable[str]) -> Numbers:
             duplicates are allowed.
 
     Returns:
-        Whole numbers stay as they are if no two labels spell the same number. Otherwise ``-1`` and
-        the words of ``JUNK_WORDS`` are -1, labels that spell 0 and the words of
-        ``DISTRACTOR_WORDS`` are 0, and all other labels are numbered from 1 in sorted order.
+        ``-1`` and the words of ``JUNK_WORDS`` are -1. Labels that spell 0 and the words of
+        ``DISTRACTOR_WORDS`` are 0. All other labels keep their numbers if they are whole numbers
+        and no two spell the same one; otherwise they are numbered from 1 in sorted order.
     """
     unique = sorted(set(labels))
-    spelled = {label: whole_number(label) for label in unique}
-    numbers = {label: number for label, number in spelled.items() if number is not None}
-    if len(numbers) == len(unique) == len(set(numbers.values())):
-        return Numbers(numbers, renumbered=False)
-    fixed = {label: _fixed(label, spelled[label]) for label in unique}
-    others = [label for label, number in fixed.items() if number is None]
-    places = {label: place for place, label in enumerate(others, start=1)}
-    return Numbers(
-        {label: places[label] if n is None else n for label, n in fixed.items()}, renumbered=True
-    )
+    fixed = {label: _fixed(label, whole_number(label)) for label in unique}
+    others = [label for label in unique if fixed[label] is None]
+    spelled = [whole_number(label) for label in others]
+    renumbered = None in spelled or len(set(spelled)) < len(others)
+    numbers = dict(zip(others, range(1, len(others) + 1) if renumbered else spelled, strict=True))
+    of = {label: numbers.get(label, number) for label, number in fixed.items()}
+    return Numbers(of, renumbered)  # type: ignore[arg-type]
 
 
 def _fixed(label: str, number: int | None) -> int | None:

@@ -32,6 +32,7 @@ class Sample(NamedTuple):
     camera: int
     view: int | None = None
     modality: int = VISIBLE
+    label: str = ""  # the identity as its reader found it, if ``identity`` is another number
 
 
 class Dataset(NamedTuple):

@@ -41,6 +41,8 @@ def columns(samples: Sequence[Sample], name: str = "") -> dict[str, list[Any]]:
         "modalities": [s.modality for s in samples],
         "paths": [str(s.path.resolve()) for s in samples],
     }
+    if any(s.label for s in samples):
+        found["labels"] = [s.label for s in samples]
     numbers = getattr(module_of("data.columns", name), "image_numbers", None) if name else None
     if numbers is not None:
         found["images"] = numbers(samples)

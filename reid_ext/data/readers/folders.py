@@ -8,12 +8,14 @@ splits.
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from reid_ext._runtime.arguments import ArgumentError, choice, described
+from reid_ext._runtime.labels import numbers_of
 from reid_ext.data.readers.expected import UNKNOWN, Expected
 from reid_ext.data.readers.hold_out import EVALUATED, hold_out
-from reid_ext.data.readers.tree import IMAGE_SUFFIXES, check_folders, image_names, numbered
+from reid_ext.data.readers.tree import IMAGE_SUFFIXES, check_folders, image_names, is_system
 from reid_ext.data.sample import Dataset, Sample
 
 NAME = "folders"
@@ -30,12 +32,14 @@ def read(root: str | Path, evaluate_on: str = "test", camera: str = "") -> Datas
             of the identities of train for validation; query and gallery may be missing. Default:
             ``"test"``.
         camera: Regular expression for the camera in a file name. Its first group must match the
-            number, as in ``"_c(\\d+)"``. Default: ``""`` (all images have camera 0; evaluate with
-            protocol ``"generic"``).
+            number, as in ``"_c(\\d+)"``, or a name, as in ``"^([ABC])_"``. Default: ``""`` (all
+            images have camera 0; evaluate with protocol ``"generic"``).
 
     Returns:
-        Samples sorted by identity and file name. If all folder names are numbers, these are the
-        identities. Otherwise an identity is the position, from 0, in the sorted list of all names.
+        Samples sorted by identity and file name. If all folder names are different numbers, these
+        are the identities. Otherwise the names are numbered from 1 in sorted order, except that
+        ``-1`` stays junk and ``0`` stays a distractor, and ``Sample.label`` has the name. If the
+        folder train is missing, the dataset has no training images.
 
     Raises:
         FileNotFoundError: A folder is missing.
@@ -45,21 +49,31 @@ def read(root: str | Path, evaluate_on: str = "test", camera: str = "") -> Datas
     choice(NAME, "evaluate_on", evaluate_on, EVALUATED)
     pattern = _camera_pattern(camera)
     root = Path(root)
-    splits = SPLITS if evaluate_on == "test" else SPLITS[:1]
+    splits: tuple[str, ...] = SPLITS if evaluate_on == "test" else SPLITS[:1]
+    if evaluate_on == "test" and not (root / SPLITS[0]).is_dir():
+        splits = SPLITS[1:]
     check_folders(NAME, root, splits)
     names = {split: _identity_folders(root / split) for split in splits}
-    number = numbered(name for of_split in names.values() for name in of_split)
-    samples = {
+    numbers = numbers_of(name for of_split in names.values() for name in of_split)
+    paths = {
         split: [
-            Sample(path, number[name], _camera(path, pattern))
-            for name in sorted(names[split], key=number.__getitem__)
+            (path, name)
+            for name in sorted(names[split], key=numbers.of.__getitem__)
             for path in _images(root / split / name)
         ]
         for split in splits
     }
+    camera_of = _cameras([path for of in paths.values() for path, _ in of], pattern)
+    samples = {
+        split: [
+            Sample(path, numbers.of[name], camera_of[path], label=name * numbers.renumbered)
+            for path, name in of
+        ]
+        for split, of in paths.items()
+    }
     if evaluate_on == "val":
         return hold_out(NAME, samples["train"])
-    return Dataset(NAME, *(samples[split] for split in SPLITS))
+    return Dataset(NAME, *(samples.get(split, []) for split in SPLITS))
 
 
 def expected(camera: str = "") -> Expected:
@@ -83,7 +97,7 @@ def _camera_pattern(camera: str) -> re.Pattern[str] | None:
 
 
 def _identity_folders(folder: Path) -> list[str]:
-    names = [e.name for e in os.scandir(folder) if e.is_dir() and not e.name.startswith(".")]
+    names = [e.name for e in os.scandir(folder) if e.is_dir() and not is_system(e.name)]
     if not names:
         advice = "move the images of each identity into a folder"
         raise ArgumentError(NAME, str(folder), "hold a folder for each identity", "0", advice)
@@ -99,13 +113,16 @@ def _images(folder: Path) -> list[Path]:
     return [folder / name for name in names]
 
 
-def _camera(path: Path, pattern: re.Pattern[str] | None) -> int:
+def _cameras(paths: Sequence[Path], pattern: re.Pattern[str] | None) -> dict[Path, int]:
     if pattern is None:
-        return 0
-    match = pattern.search(path.name)
-    if not match or not match[1].isdecimal():
-        requirement = "match a camera number in every file name"
-        got = f"{pattern.pattern!r}, which does not match {path}"
-        advice = "correct the expression, or rename the file"
-        raise ArgumentError(NAME, "camera", requirement, got, advice)
-    return int(match[1])
+        return dict.fromkeys(paths, 0)
+    found = {path: pattern.search(path.name) for path in paths}
+    for path, match in found.items():
+        if not match or not match[1]:
+            requirement = "match a camera in every file name"
+            got = f"{pattern.pattern!r}, which does not match {path}"
+            advice = "correct the expression, or rename the file"
+            raise ArgumentError(NAME, "camera", requirement, got, advice)
+    names = {path: match[1] for path, match in found.items() if match}
+    numbers = numbers_of(names.values()).of
+    return {path: numbers[name] for path, name in names.items()}

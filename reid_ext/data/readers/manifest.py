@@ -4,22 +4,32 @@
     images/0001.jpg,train,anna,1,front,visible
 
 Paths are relative to the folder of the list, or absolute. ``camera``, ``view`` and ``modality`` are
-optional: a column may be missing, or empty in some rows. Other columns are ignored.
+optional: a column may be missing, or empty in some rows. Names of columns are compared without
+case. Other columns are ignored, unless they look like a misspelt name of a missing column. CSV
+files may use commas, semicolons or tabs, and UTF-8 or UTF-16.
 """
 
+import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from reid_ext._runtime.arguments import ArgumentError, choice
+from reid_ext._runtime.labels import numbers_of, whole_number
+from reid_ext._runtime.spreadsheet import read_table, read_text
 from reid_ext.data.readers.expected import UNKNOWN, Expected
 from reid_ext.data.readers.hold_out import EVALUATED, hold_out, hold_out_by_modality
-from reid_ext.data.readers.tree import csv_rows, is_whole_number, numbered, parsed_json, short, some
+from reid_ext.data.readers.tree import parsed_json, short, some
 from reid_ext.data.sample import INFRARED, VISIBLE, Dataset, Sample
 
 NAME = "manifest"
 SPLITS = ("train", "query", "gallery")
 REQUIRED = ("path", "split", "identity")
+OPTIONAL = {  # and what other programs call them
+    "camera": ("cam", "cams", "camid", "cam_id", "camera_id", "cameras"),
+    "view": ("views", "viewpoint"),
+    "modality": ("modalities",),
+}
 VIEWS = {"": None, "0": 0, "1": 1, "2": 2, "front": 0, "side": 1, "back": 2}
 MODALITIES = {"": VISIBLE, "0": VISIBLE, "1": INFRARED, "visible": VISIBLE, "infrared": INFRARED}
 CAMERAS: tuple[int, ...] = ()  # any cameras
@@ -29,15 +39,17 @@ def read(root: str | Path, evaluate_on: str = "test") -> Dataset:
     """Read the samples of a list.
 
     Args:
-        root: The list: a .csv or .json file in UTF-8.
+        root: The list: a .csv or .json file.
         evaluate_on: If ``"test"``, return the rows of the splits query and gallery. If ``"val"``,
             hold out the last sixth of the identities of split train for validation. Default:
             ``"test"``.
 
     Returns:
-        Samples in the order of the list. If all identities are numbers, they are kept. Otherwise an
-        identity is the position, from 0, in the sorted list of all names. A missing camera is 0, a
-        missing modality is visible, and a missing view is None.
+        Samples in the order of the list. If all identities are different numbers, they are kept.
+        Otherwise the names are numbered from 1 in sorted order, except that ``-1`` stays junk and
+        ``0`` stays a distractor, and ``Sample.label`` has the name. Cameras likewise. A missing
+        camera is 0, a missing modality is visible, and a missing view is None. Split train may have
+        no rows.
 
     Raises:
         FileNotFoundError: The file does not exist.
@@ -49,17 +61,26 @@ def read(root: str | Path, evaluate_on: str = "test") -> Dataset:
     rows = _rows(path)
     for row, values in enumerate(rows, start=1):
         _check(path, row, values)
-    number = numbered(_text(values, "identity") for values in rows)
+    identities = numbers_of(_text(values, "identity") for values in rows)
+    cameras = numbers_of(_text(values, "camera") or "0" for values in rows).of
     samples: dict[str, list[Sample]] = {split: [] for split in SPLITS}
     for values in rows:
-        identity = number[_text(values, "identity")]
-        samples[_text(values, "split")].append(_sample(path.parent, identity, values))
+        name = _text(values, "identity")
+        sample = Sample(
+            path.parent / _text(values, "path"),
+            identities.of[name],
+            cameras[_text(values, "camera") or "0"],
+            VIEWS[_text(values, "view")],
+            MODALITIES[_text(values, "modality")],
+            name * identities.renumbered,
+        )
+        samples[_text(values, "split")].append(sample)
     train = samples["train"]
     if evaluate_on == "val":
         both = len({s.modality for s in train}) == 2
         return hold_out_by_modality(NAME, train) if both else hold_out(NAME, train)
-    if missing := [split for split in SPLITS if not samples[split]]:
-        requirement = f"have rows of the splits {', '.join(SPLITS)}"
+    if missing := [split for split in SPLITS[1:] if not samples[split]]:
+        requirement = f"have rows of the splits {' and '.join(SPLITS[1:])}"
         got, advice = f"no row of {some(missing)}", "add rows, or use evaluate_on='val'"
         raise ArgumentError(NAME, str(path), requirement, got, advice)
     return Dataset(NAME, *(samples[split] for split in SPLITS))
@@ -76,29 +97,33 @@ def _rows(path: Path) -> Sequence[Mapping[str, Any]]:
         raise FileNotFoundError(
             f"{NAME}: root must be a .csv or .json file, got {path}, which {what}"
         )
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        got, advice = str(error)[:80], "save it in UTF-8"
-        raise ArgumentError(NAME, str(path), "be UTF-8", got, advice) from error
     if path.suffix.lower() == ".json":
-        rows = _json_rows(path, text)
-    elif path.suffix.lower() == ".csv":
-        rows = _csv_rows(path, text)
+        rows = _json_rows(path, read_text(NAME, path))
+    elif path.suffix.lower() in (".csv", ".tsv", ".txt"):
+        rows = _csv_rows(path)
     else:
         raise ArgumentError(NAME, "root", "end in .csv or .json", str(path), "rename the file")
+    _check_names(path, {str(name) for row in rows for name in row})
     if not rows:
         advice = "add a row for each image"
         raise ArgumentError(NAME, str(path), "have rows", "no rows", advice)
     return rows
 
 
-def _csv_rows(path: Path, text: str) -> Sequence[Mapping[str, Any]]:
-    try:
-        return csv_rows(text.splitlines())[0]
-    except ValueError as error:
-        got, advice = str(error)[:80], "save it as CSV"
-        raise ArgumentError(NAME, str(path), "be CSV", got, advice) from error
+def _csv_rows(path: Path) -> Sequence[Mapping[str, Any]]:
+    columns = read_table(NAME, path, REQUIRED).columns
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _check_names(path: Path, names: set[str]) -> None:
+    """Raise ArgumentError for a column that looks like a misspelt name of a missing column."""
+    for missing in set(OPTIONAL) - names:
+        for name in sorted(names - set(OPTIONAL) - set(REQUIRED)):
+            word = name.strip().lower()
+            if word in OPTIONAL[missing] or difflib.get_close_matches(word, [missing], 1, 0.75):
+                got = f"the column {name!r} and no column {missing!r}"
+                requirement = f"name the {missing} {missing!r}"
+                raise ArgumentError(NAME, str(path), requirement, got, "rename it, or remove it")
 
 
 def _json_rows(path: Path, text: str) -> Sequence[Mapping[str, Any]]:
@@ -125,10 +150,10 @@ def _check(path: Path, row: int, values: Mapping[str, Any]) -> None:
     if missing := [name for name in REQUIRED if not _text(values, name)]:
         got, advice = f"no {', '.join(missing)}", "fill in the missing columns"
         raise ArgumentError(NAME, place, f"have {', '.join(REQUIRED)}", got, advice)
-    camera = _text(values, "camera")
-    if camera and not is_whole_number(camera):
-        requirement, advice = "have an integer >= 0 as camera", "number the cameras"
-        raise ArgumentError(NAME, place, requirement, short(camera), advice)
+    camera = whole_number(_text(values, "camera"))
+    if camera is not None and camera < 0:
+        requirement, advice = "have an integer >= 0 or a name as camera", "number the cameras"
+        raise ArgumentError(NAME, place, requirement, short(_text(values, "camera")), advice)
     allowed = {"split": SPLITS, "view": tuple(VIEWS)[1:], "modality": tuple(MODALITIES)[1:]}
     for name, choices in allowed.items():
         value = _text(values, name)
@@ -138,16 +163,7 @@ def _check(path: Path, row: int, values: Mapping[str, Any]) -> None:
             raise ArgumentError(NAME, place, requirement, short(value), advice)
 
 
-def _sample(folder: Path, identity: int, values: Mapping[str, Any]) -> Sample:
-    return Sample(
-        folder / _text(values, "path"),
-        identity,
-        int(_text(values, "camera") or 0),
-        VIEWS[_text(values, "view")],
-        MODALITIES[_text(values, "modality")],
-    )
-
-
 def _text(values: Mapping[str, Any], name: str) -> str:
     value = values.get(name)
-    return "" if value is None else str(value).strip()
+    text = "" if value is None else str(value).strip()
+    return text.lower() if name in ("split", "view", "modality") else text

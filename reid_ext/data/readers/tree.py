@@ -14,6 +14,7 @@ from reid_ext._runtime.arguments import ArgumentError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 UNREAD_SUFFIXES = (".webp", ".tif", ".tiff", ".gif", ".heic", ".avif", ".jfif")
+SYSTEM_FOLDERS = ("__macosx", "lost+found", "system volume information", "thumbnails")
 LONGEST_PATH = 4096  # PATH_MAX of Linux
 MOST_DIGITS = 18  # of a number that always fits int64
 _shortened = reprlib.Repr()
@@ -152,12 +153,9 @@ def short(value: object) -> str:
     return _shortened.repr(value)
 
 
-def numbered(names: Iterable[str]) -> dict[str, int]:
-    """The number of each identity: its name if all names are numbers, else its sorted position."""
-    unique = sorted(set(names))
-    if all(map(is_whole_number, unique)):
-        return {name: int(name) for name in unique}
-    return {name: place for place, name in enumerate(unique)}
+def is_system(folder_name: str) -> bool:
+    """Return whether a folder belongs to an operating system, a NAS or an archive program."""
+    return folder_name.startswith((".", "@", "$")) or folder_name.lower() in SYSTEM_FOLDERS
 
 
 def some(values: Iterable[object], few: int = 5) -> str:
