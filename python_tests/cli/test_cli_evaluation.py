@@ -95,7 +95,7 @@ def test_evaluate_names_the_flag_of_an_unwritable_report(run, files):
     [
         ({"identities": np.array([1, 2.5, 3])}, "identities must be integers, or whole numbers"),
         ({"identities": np.array(["7", "007", "b"])}, "identities must spell each number in one"),
-        ({"cameras": np.array([0, 255, 1], np.uint8)}, "cameras must not hold 255, the largest"),
+        ({"cameras": np.array([0, 255, 1], np.uint8)}, "cameras must not hold 255, which is"),
         ({"cameras": np.arange(2)}, "cameras must have shape (3,), one for each row of features"),
         ({"cameras": -np.ones(3, int)}, "cameras must not be negative, got -1"),
     ],
@@ -159,7 +159,7 @@ def test_invalid_mat_file_gives_one_error_line(content, run, tmp_path):
     pytest.importorskip("scipy")
     (tmp_path / "text.mat").write_bytes(content)
     status, _, err = run("evaluate", tmp_path / "text.mat")
-    assert status == 1 and err.count("\n") == 1 and "text.mat must be a feature file" in err
+    assert status == 1 and err.count("\n") == 1 and "text.mat must be a .mat file" in err
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -106,7 +106,7 @@ def test_reader_advises_conversion_of_mat_files(source):
 def test_convert_raises_without_h5py_or_scipy(package, file, source, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, package, None)
     missing = package.partition(".")[0]
-    with pytest.raises(ImportError, match=rf"{file}.* needs {missing}.*'reid_ext\[mat\]'"):
+    with pytest.raises(ImportError, match=rf"(?i){file}.* needs {missing}.*'reid_ext\[mat\]'"):
         data.convert_cuhk03(source, tmp_path / "out")
 
 

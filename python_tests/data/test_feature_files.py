@@ -100,7 +100,11 @@ def test_load_prefers_own_names_and_names_of_the_side(tmp_path):
 @pytest.mark.parametrize(
     "name, arrays, message",
     [
-        ("one.npz", {"features": QUERY, "identities": np.ones(6, int)}, "pass two files"),
+        (
+            "one.npz",
+            {"features": QUERY, "identities": np.ones(6, int)},
+            "the query; pass the gallery as a second file",
+        ),
         ("one.npz", {"query_f": QUERY, "gallery_f": GALLERY}, "no identities of the query"),
     ],
 )
@@ -133,22 +137,15 @@ def test_load_runs_no_pickled_code(tmp_path, capsys):
 @pytest.mark.parametrize(
     "content, got",
     [
-        (
-            b"no matlab file at all" * 20,
-            "a file of another kind, or an incomplete one (ValueError)",
-        ),
-        (
-            b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM" + bytes(384),
-            "a MATLAB file of version 7.3; save it with -v7 or scipy.io.savemat",
-        ),
+        (b"no matlab file at all" * 20, "SciPy cannot read"),
+        (b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM" + bytes(384), "save it with -v7"),
     ],
 )
 def test_load_raises_for_unreadable_mat(content, got, tmp_path):
     pytest.importorskip("scipy.io")
     (tmp_path / "a.mat").write_bytes(content)
-    with pytest.raises(ValueError, match=r"a\.mat must be a feature file") as error:
+    with pytest.raises(ValueError, match=rf"a\.mat must be a \.mat file of version 5.*{got}"):
         FeatureSet.load(tmp_path / "a.mat", side="query")
-    assert str(error.value).endswith(f"got {got}")
 
 
 def test_load_raises_for_mat_of_cells(tmp_path):
@@ -164,7 +161,7 @@ def test_load_raises_for_mat_without_scipy(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.io", None)
     (tmp_path / "a.mat").touch()
     assert cli.main(["evaluate", str(tmp_path / "a.mat")]) == 1
-    needs = 'a.mat needs SciPy, which is not installed; install it with pip install "scipy"'
+    needs = "a.mat needs SciPy, which is not installed; pip install 'reid_ext[mat]'"
     assert needs in capsys.readouterr().err
 
 
@@ -291,5 +288,5 @@ def test_load_reads_labels_that_compress_to_almost_nothing(rows, tmp_path):
 
 def test_load_asks_about_a_misspelt_column(tmp_path):
     np.savez(tmp_path / "a.npz", features=QUERY, ids=np.arange(6), camerras=np.arange(6))
-    with pytest.warns(UserWarning, match="camerras, which no protocol uses; did you mean camera"):
+    with pytest.raises(ArgumentError, match=r"a\.npz: camerras must be called cameras"):
         FeatureSet.load(tmp_path / "a.npz")

@@ -264,8 +264,8 @@ def test_manifest_reader_holds_out_identities(modalities, tmp_path):
     "name, content, message",
     [
         ("my.json", "{", "must be JSON, got"),
-        ("my.json", '{"path": "a.jpg"}', "must be a JSON list of objects, got a single object"),
-        ("my.json", "[1]", "must be a JSON list of objects, got an element 1"),
+        ("my.json", '{"path": "a.jpg"}', "must be a JSON list of objects, got {'path'"),
+        ("my.json", "[1]", r"must be a JSON list of objects, got \[1\]; write"),
         ("my.csv", "path,split,identity\n", "must have rows, got a header alone"),
         ("my.txt", "a.jpg train 1", "must have the columns path, split, identity"),
         ("my.xml", "a.jpg train 1", r"root must end in \.csv or \.json"),

@@ -156,7 +156,6 @@ def test_rerank_raises_for_features_that_are_not_finite(name, value, device):
         ({"query": torch.zeros(3)}, r"query must have shape .* got shape \(3,\)"),
         ({"query": torch.zeros(0, 4)}, "query must have shape .* N >= 1 and D >= 1"),
         ({"gallery": torch.zeros(9, 5)}, "gallery must have feature dimension 4 like query, got 5"),
-        ({"gallery": torch.zeros(9, 4).double()}, "gallery must have dtype torch.float32 like"),
         (
             {"gallery": torch.zeros(9, 4, device="meta")},
             "gallery must be a tensor with values",

@@ -38,7 +38,7 @@ class Squares:
 
     def __getitem__(self, key):
         index, seed = key
-        _, identity, camera, _, modality = self.samples[index]
+        _, identity, camera, _, modality, _ = self.samples[index]
         chance = torch.Generator().manual_seed((seed + index) % 2**62)
         image = torch.randn(3, *self.size, generator=chance)
         for top, left in self.corners[identity].tolist():

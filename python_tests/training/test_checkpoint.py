@@ -35,7 +35,7 @@ class Noise:
 
     def __getitem__(self, key):
         index, seed = key
-        _, identity, camera, _, modality = self.samples[index]
+        _, identity, camera, _, modality, _ = self.samples[index]
         chance = torch.Generator().manual_seed(seed % 2**62)
         return (
             torch.randn(3, 48, 24, generator=chance),

@@ -53,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="reid-ext",
+        allow_abbrev=False,
         description="Person re-identification: check data, extract features, evaluate, export.",
     )
     parser.add_argument("--version", action="version", version=f"reid-ext {version()}")

@@ -63,7 +63,8 @@ def add_command(
     groups: Any, name: str, what: str, run: Callable[[argparse.Namespace], Result]
 ) -> argparse.ArgumentParser:
     """Add a command that calls ``run``; ``what`` is its line in the list of commands."""
-    parser = groups.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
+    description = f"{what[0].upper()}{what[1:]}."
+    parser = groups.add_parser(name, help=what, description=description, allow_abbrev=False)
     parser.set_defaults(run=run, parser=parser)
     return parser
 

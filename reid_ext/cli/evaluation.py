@@ -5,6 +5,8 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from reid_ext._runtime.writing import writes
 from reid_ext.cli import protocols
 from reid_ext.cli.command import (
@@ -21,7 +23,7 @@ from reid_ext.cli.command import (
 from reid_ext.cli.reranking import OPTIONS, add_options, given_options, takes_metric
 from reid_ext.cli.runs import Evaluated, Files, check_files, evaluated, read_files
 from reid_ext.cli.sides import add_files, add_metric
-from reid_ext.evaluation import AVERAGE_PRECISIONS, PROTOCOLS, Ranking, evaluate
+from reid_ext.evaluation import AVERAGE_PRECISIONS, PROTOCOLS, Pairs, Ranking, evaluate
 from reid_ext.report import write_report
 
 MAX_RANK = signature(evaluate).parameters["max_rank"].default
@@ -60,6 +62,8 @@ def _add_protocol(group: Any) -> None:
     default = protocols.DEFAULT
     group.add_argument("--protocol", choices=known, default=default, metavar="NAME", help=what)
     add_metric(group, "that of the protocol")
+    what = "leave out the gallery row with the query's number, for a set searched against itself"
+    group.add_argument("--leave-one-out", action="store_true", help=what)
     what = "rule of the average precision (default: that of the protocol)"
     group.add_argument("--average-precision", choices=AVERAGE_PRECISIONS, help=what)
     what = f"length of the CMC (default: {MAX_RANK})"
@@ -73,6 +77,7 @@ def _evaluate(args: argparse.Namespace) -> Result:
         "max_rank": args.max_rank,
         "average_precision": args.average_precision,
         "rerank": _reranking(args),
+        **({"junk": _is_itself} if args.leave_one_out else {}),
         **protocols.given_settings(args),
     }
     _check_confidence(args)
@@ -99,6 +104,11 @@ def _evaluate(args: argparse.Namespace) -> Result:
     return Result(lines, facts, facts["ok"])
 
 
+def _is_itself(pairs: Pairs) -> Tensor:
+    """The pairs of an image with itself, if queries and gallery are the same rows."""
+    return pairs.query_rows == pairs.gallery_rows
+
+
 def _reranking(args: argparse.Namespace) -> dict[str, Any] | bool:
     """The arguments of the re-ranking, or False without re-ranking."""
     if args.rerank:
@@ -121,10 +131,7 @@ def _check_confidence(args: argparse.Namespace) -> None:
     if not args.confidence:
         return
     if args.trial:
-        raise WrongUse(
-            "--confidence must be left out with --trial, which prints the lowest and the highest "
-            "result of the trials"
-        )
+        raise WrongUse("--confidence must be left out with --trial, which prints both extremes")
     takers = [p for p in PROTOCOLS.values() if p.cmc_of_first_matches and not p.draws]
     if PROTOCOLS[args.protocol] not in takers:
         raise WrongUse(

@@ -41,7 +41,7 @@ class Sides(NamedTuple):
 
 def add_files(parser: Any) -> None:
     """Add the positional arguments QUERY and GALLERY to a group."""
-    what = "feature file of the queries (.npz, .npy or .mat)"
+    what = "feature file of the queries (.npz, .npy, .mat, .pt, .csv or .parquet)"
     parser.add_argument("query", metavar="QUERY.npz", type=Path, help=what)
     what = "feature file of the gallery (default: QUERY.npz holds both)"
     parser.add_argument("gallery", metavar="GALLERY.npz", type=Path, nargs="?", help=what)

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from reid_ext._runtime.arguments import ArgumentError
-from reid_ext.data.readers.tree import IMAGE_SUFFIXES, csv_rows, parsed_json, read_words, short
+from reid_ext._runtime.spreadsheet import read_table, read_text
+from reid_ext.data.readers.tree import IMAGE_SUFFIXES, parsed_json, read_words, short
 from reid_ext.data.sample import Dataset, Sample
 
 VIEWS = {"0": 0, "1": 1, "2": 2, "front": 0, "side": 1, "back": 2}
@@ -212,27 +213,17 @@ def _from_key_points(path: Path) -> list[tuple[str, int | None]]:
 
 
 def _from_csv(path: Path) -> list[tuple[str, int | None]]:
-    try:
-        rows, columns = csv_rows(path.read_text(encoding="utf-8-sig").splitlines())
-    except ValueError as error:
-        got, advice = str(error)[:80], "save it as CSV in UTF-8"
-        raise ArgumentError(WHERE, str(path), "be CSV in UTF-8", got, advice) from error
-    if not {"path", "view"} <= set(columns):
-        requirement, advice = "have the columns path and view", "rename its columns"
-        raise ArgumentError(WHERE, str(path), requirement, short(columns), advice)
-    if cut := next((row for row in rows if row["path"] is None or row["view"] is None), None):
-        requirement = "have a path and a view in every row"
-        got, advice = short(list(cut.values())), "leave the view empty if it is unknown"
-        raise ArgumentError(WHERE, str(path), requirement, got, advice)
-    return [(row["path"], _view(path, row["path"], row["view"])) for row in rows]
+    columns = read_table(WHERE, path, ("path", "view")).columns
+    rows = zip(columns["path"], columns["view"], strict=True)
+    return [(name, _view(path, name, view)) for name, view in rows]
 
 
 def _from_json(path: Path) -> list[tuple[str, int | None]]:
     try:
-        labels = parsed_json(path.read_text(encoding="utf-8"))
+        labels = parsed_json(read_text(WHERE, path))
     except ValueError as error:
-        got, advice = str(error)[:80], "save it as JSON in UTF-8"
-        raise ArgumentError(WHERE, str(path), "be JSON in UTF-8", got, advice) from error
+        got, advice = str(error)[:80], "save it as JSON"
+        raise ArgumentError(WHERE, str(path), "be JSON", got, advice) from error
     if not isinstance(labels, dict):
         requirement, advice = "be a JSON object", "write an object that maps paths to views"
         raise ArgumentError(WHERE, str(path), requirement, type(labels).__name__, advice)

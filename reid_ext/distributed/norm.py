@@ -42,10 +42,8 @@ class GlobalBatchNorm(nn.Module):
     def __init__(self, norm: nn.modules.batchnorm._BatchNorm, group: Group = None):
         super().__init__()
         if norm.momentum is None:
-            raise ValueError(
-                "GlobalBatchNorm: norm must have a momentum, got momentum=None; set norm.momentum "
-                "to a number such as 0.1"
-            )
+            got = "got momentum=None; set norm.momentum to a number such as 0.1"
+            raise ValueError(f"GlobalBatchNorm: norm must have a momentum, {got}")
         self.group = group
         self.eps, self.momentum = norm.eps, norm.momentum
         for name, parameter in norm.named_parameters(recurse=False):

@@ -14,6 +14,7 @@ from torch import Tensor
 from reid_ext.evaluation._engine.pairs import Matches, Side, query_of
 from reid_ext.ops import Lists
 
+FIRST = 8  # rows and columns of distances
 LOOKED_AT = 64  # dimensions of the features; equal rows are compared in all
 NEAR_COPY = 1e-5  # distance of two rows over their norm
 OFFSET = 1000.0  # times the spread of the features
@@ -133,6 +134,14 @@ class Rows:
         return self.matrix.detach()[rows.to(self.matrix.device)].double()
 
 
+def of_distances(distances: Tensor) -> list[Finding]:
+    """Return findings about distances (Q, G): NaN in the first rows or columns."""
+    damaged = distances[:FIRST].isnan().any() | distances[:, :FIRST].isnan().any()
+    if not bool(damaged):
+        return []
+    return [Finding("not-finite", "the distances hold NaN, which ranks last; check the features")]
+
+
 def of_features(query: Rows, gallery: Rows, positives: Lists) -> list[Finding]:
     """Return findings about the features.
 
@@ -146,18 +155,29 @@ def of_features(query: Rows, gallery: Rows, positives: Lists) -> list[Finding]:
     q, g = query.start(), gallery.start()
     if len(q) == 0 or len(g) == 0:
         return []
-    found = _of_values(g, gallery)
+    found = _of_damage("query", q, query) + _of_damage("gallery", g, gallery)
+    found += _of_values(g)
     if not any(finding.is_warning for finding in found):
         found += _of_copies(q, g, query, gallery, positives)
     return found
 
 
-def _of_values(g: Tensor, gallery: Rows) -> list[Finding]:
-    zero = (g == 0).all(1).nonzero()[:, 0]
-    zero = zero[gallery.take(zero).eq(0).all(1)]
-    if len(zero) > 0:
-        text = f"{len(zero)} of {len(g)} gallery features are zero; check the images of those rows"
-        return [Finding("zero-features", text, len(zero) > FEW * len(g))]
+def _of_damage(side: str, x: Tensor, rows: Rows) -> list[Finding]:
+    """Findings about rows that are zero, or NaN or infinite in their first dimensions."""
+    found = []
+    damaged = int((~x.isfinite().all(1)).sum())
+    if damaged:
+        text = f"{damaged} of {len(x)} {side} features hold NaN or infinity; check the images of "
+        found.append(Finding("not-finite", f"{text}those rows", damaged > FEW * len(x)))
+    zero = (x == 0).all(1).nonzero()[:, 0]
+    number = int(rows.take(zero).eq(0).all(1).sum())
+    if number:
+        text = f"{number} of {len(x)} {side} features are zero; check the images of those rows"
+        found.append(Finding("zero-features", text, number > FEW * len(x)))
+    return found
+
+
+def _of_values(g: Tensor) -> list[Finding]:
     finite = g[g.isfinite().all(1)]
     if len(finite) < 2:
         return []
@@ -195,6 +215,8 @@ def _of_copies(q: Tensor, g: Tensor, query: Rows, gallery: Rows, positives: List
     number = int(copies.sum())
     if number == 0:
         return []
-    text = f"{number} of {len(q)} queries match a copy of themselves in the gallery; leave it out "
-    advice = "with junk=lambda pairs: pairs.query_rows == pairs.gallery_rows if both are one set"
+    text = (
+        f"{number} of {len(q)} queries match a copy of themselves in the gallery; if both are one "
+    )
+    advice = "set, leave it out with --leave-one-out, or in Python as docs/cases.md shows"
     return [Finding("finds-itself", text + advice)]

@@ -16,6 +16,7 @@ from reid_ext.ops import Lists
 AVERAGE_PRECISIONS = ("step", "trapezoid")
 ALL_MATCHED = Unmatched()
 NO_RANKS = Lists(*(torch.zeros(n, dtype=torch.int64, device="cpu") for n in (1, 0)))
+GIVEN = "given distances"
 TIES = "ties broken by gallery index, NaN last"
 
 
@@ -78,7 +79,10 @@ class Provenance:
 
     def _distance(self) -> str:
         words = self.metric if self.compute == "exact" else f"{self.metric} in {self.compute}"
-        return words if self.rerank is None else f"{words}, re-ranked{_listed(self.rerank)}"
+        if self.rerank is None:
+            return words
+        by = " by the caller" if self.metric == GIVEN else ""
+        return f"{words}, re-ranked{by}{_listed(self.rerank)}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return all fields as JSON types, and the printed line as ``text``."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any, NamedTuple
 
 import torch
@@ -14,21 +15,29 @@ from reid_ext._runtime.arguments import ArgumentError, Array, Gallery
 from reid_ext.evaluation._engine import streaming
 from reid_ext.evaluation._engine.blocks import Blocks
 from reid_ext.evaluation._engine.distances import order_keys
+from reid_ext.evaluation._engine.inputs import promoted
 from reid_ext.evaluation._engine.pairs import Matches, Rule, Rules, Side
-from reid_ext.evaluation.findings import Finding, Rows, of_features, of_pairs, of_ranks
+from reid_ext.evaluation.findings import (
+    Finding,
+    Rows,
+    of_distances,
+    of_features,
+    of_pairs,
+    of_ranks,
+)
 from reid_ext.evaluation.protocols import PROTOCOLS, Protocol, Trial
 from reid_ext.evaluation.ranking import (
     AVERAGE_PRECISIONS,
+    GIVEN,
     Provenance,
     Ranking,
     from_ranks,
     mean_of_trials,
 )
+from reid_ext.evaluation.reranking import rerank as rerank_function
 from reid_ext.evaluation.reranking import rerank_by
 from reid_ext.features import FeatureSet
 from reid_ext.ops import METRICS, Lists
-
-GIVEN = "given distances"
 
 
 def evaluate(
@@ -222,7 +231,9 @@ def evaluate_distances(
         _labels(function, name, *labels, rows, d.device)
         for name, labels, rows in zip(("query", "gallery"), given, d.shape, strict=True)
     )
-    return task.rank_distances(d, q, g, metric or GIVEN, rerank)
+    return task.rank_distances(
+        d, q, g, metric or GIVEN, _read_rerank(function, False if rerank is None else rerank)
+    )
 
 
 class Trialled(NamedTuple):
@@ -307,6 +318,8 @@ class Evaluation:
         in_blocks = not whole and gallery.is_read_in_blocks(q.device)
         g: Any = gallery.features if in_blocks else gallery.tensor()
         if not in_blocks:
+            if q.dtype != g.dtype:
+                q, g = promoted(self.function, q, g)
             arguments.alike(self.function, "gallery", g, "query", q)
         compute.check_compute(self.function, self.compute, q)
         trials = self.trials(
@@ -339,6 +352,7 @@ class Evaluation:
             d = distances if one.trial.gallery is None else distances[:, one.trial.gallery]
             provenance = self.provenance(one, metric, distances.dtype, rerank)
             rankings.append(self._of_keys(d, one, provenance))
+        rankings[0] = rankings[0].with_findings(of_distances(distances))
         return self._mean(rankings)
 
     def _rank_trial(
@@ -476,8 +490,7 @@ def _check_sources(function: str, query: FeatureSet, gallery: FeatureSet) -> Non
         of_query, of_gallery = query.source.get(name), gallery.source.get(name)
         if of_query is not None and of_gallery is not None and of_query != of_gallery:
             requirement = f"hold features of the same {name} as query ({of_query})"
-            advice = "extract both with one network and one preprocessing"
-            raise ArgumentError(function, "gallery", requirement, str(of_gallery), advice)
+            raise ArgumentError(function, "gallery", requirement, str(of_gallery))
 
 
 def _read_set(
@@ -544,11 +557,13 @@ def _labels(
         return side_of(function, name, features, device)
     if ids is None:
         raise ArgumentError(function, names["identities"], "be given", "None")
-    read = {
-        column: arguments.integers(function, names[column], values, rows, "distances", device)
-        for column, values in columns.items()
-        if values is not None
-    }
+    given = FeatureSet.of_labels(function, names, columns)
+    read = {column: values.to(device) for column, values in given.items()}
+    for column, values in read.items():
+        if tuple(values.shape) != (rows,):
+            part = "row" if name == "query" else "column"
+            requirement = f"have shape ({rows},), one for each {part} of distances"
+            raise ArgumentError(function, names[column], requirement, str(tuple(values.shape)))
     return Side(function, name, rows, read, names)
 
 
@@ -566,4 +581,8 @@ def _read_rerank(function: str, rerank: bool | Mapping[str, Any]) -> Mapping[str
     if "top" in rerank:
         got = arguments.described(rerank["top"])
         raise ArgumentError(function, "rerank", "not contain top", f"top {got}")
+    allowed = [name for name in signature(rerank_function).parameters if name != "top"][2:]
+    if unknown := [str(name) for name in rerank if name not in allowed]:
+        requirement = f"contain only {', '.join(allowed)}"
+        raise ArgumentError(function, "rerank", requirement, ", ".join(unknown))
     return dict(rerank)

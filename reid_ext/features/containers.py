@@ -14,6 +14,7 @@ from typing import IO, Any
 import numpy as np
 import torch
 
+from reid_ext._runtime.matlab import read_mat
 from reid_ext._runtime.spreadsheet import read_table
 from reid_ext.features.names import IDENTITIES, OF_LABELS, feature_columns, is_features
 
@@ -40,8 +41,9 @@ def read(function: str, path: Path) -> Arrays:
         raise ValueError(f"{NOT_READ[suffix]}; {CONVERT}")
     if suffix in (".csv", ".tsv", ".txt"):
         return _read_table(function, path)
+    if suffix == ".mat":
+        return _read_mat(function, path)
     readers = {
-        ".mat": _read_mat,
         ".npy": _read_npy,
         ".parquet": _read_parquet,
         ".pt": _read_torch,
@@ -146,25 +148,8 @@ def _as_text(values: np.ndarray) -> np.ndarray:
     return values.astype(str) if is_text else values
 
 
-def _read_mat(path: Path) -> Arrays:
-    try:
-        from scipy.io import loadmat
-    except ImportError:
-        raise ImportError(
-            f'{path} needs SciPy, which is not installed; install it with pip install "scipy"'
-        ) from None
-    try:
-        arrays = loadmat(path)
-    except NotImplementedError:
-        raise ValueError(
-            "a MATLAB file of version 7.3; save it with -v7 or scipy.io.savemat"
-        ) from None
-    except MemoryError:
-        raise
-    except Exception as error:  # an error of SciPy, zlib, struct or others, depending on the file
-        raise ValueError(
-            f"a file of another kind, or an incomplete one ({type(error).__name__})"
-        ) from error
+def _read_mat(function: str, path: Path) -> Arrays:
+    arrays = read_mat(function, path)
 
     def column(name: str) -> np.ndarray:
         array = np.asarray(arrays[name])
@@ -173,7 +158,7 @@ def _read_mat(path: Path) -> Arrays:
         is_row = not is_features(name.split("_")[-1]) and array.ndim == 2 and 1 in array.shape
         return array.reshape(-1) if is_row else array
 
-    return {name: partial(column, name) for name in arrays if not name.startswith("__")}
+    return {name: partial(column, name) for name in arrays}
 
 
 def _check_sizes(path: Path) -> None:
@@ -196,15 +181,10 @@ def _check_sizes(path: Path) -> None:
             if len(shape) == 1 or (len(shape) == 2 and 1 in shape):
                 most = max(most, rows * MOST_PER_ROW)
             if info.file_size > most:
-                raise ValueError(
-                    f"an array {info.filename} that grows from {info.compress_size} to "
-                    f"{info.file_size} bytes, more than features or labels can"
-                )
+                growth = f"from {info.compress_size} to {info.file_size} bytes"
+                raise ValueError(f"an array {info.filename} that grows {growth}, more than it can")
             if size > info.file_size:
-                raise ValueError(
-                    f"an array {info.filename} with {info.file_size} bytes, too few for its shape "
-                    f"{shape}"
-                )
+                raise ValueError(f"an array {info.filename} too short for its shape {shape}")
 
 
 def _declared(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[tuple[int, ...], int]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from reid_ext._runtime import arguments
 from reid_ext._runtime.arguments import ArgumentError, Array, Gallery
 from reid_ext.features.label_values import read_labels
+from reid_ext.features.names import misnamed
 
 Column: TypeAlias = Tensor | np.ndarray  # int64 or float64 tensor; text as a NumPy array
 OF_WORDS = ("identities", "cameras", "clothes", "tracks")  # these columns may be given as text
@@ -107,10 +108,32 @@ class FeatureSet:
                 raise ArgumentError(function, argument, "have another name", repr(name), advice)
             if values is None:
                 continue
+            if (meant := misnamed(name, columns)) is not None:
+                requirement = f"be called {meant}"
+                raise ArgumentError(function, argument, requirement, repr(name))
             read[name] = _read_column(function, argument, name, values, rows, called)
             rows = len(read[name]) if rows is None else rows
         self._rows = rows
         self.columns: Mapping[str, Column] = MappingProxyType(read)
+
+    @staticmethod
+    def of_labels(
+        function: str, names: Mapping[str, str], columns: Mapping[str, Any]
+    ) -> dict[str, Tensor]:
+        """Read the columns that are not None, as labels of ``function``; ``names`` as above."""
+        return {
+            name: read_labels(function, names[name], values, words=name in OF_WORDS)
+            for name, values in columns.items()
+            if values is not None
+        }
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        return state | {name: dict(state[name]) for name in ("arguments", "columns", "source")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        read_only = ("arguments", "columns", "source")
+        self.__dict__ = state | {name: MappingProxyType(state[name]) for name in read_only}
 
     @property
     def is_in_blocks(self) -> bool:

@@ -5,7 +5,6 @@ other files in the same folder. Code in a file is never executed: arrays of Pyth
 error.
 """
 
-import difflib
 import json
 import warnings
 import zipfile
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 FUNCTION = "FeatureSet.load"
 KIND = "be a feature file (.npz with features, identities and, for most protocols, cameras)"
 SHORT = {"query": "query", "gallery": "gall"}  # the prefixes in files of AGW's code
-_KNOWN = tuple(word for words in NAMES.values() for word in words if len(word) > 4)
 SHOWN = 8  # names of arrays in an error
 
 
@@ -50,8 +48,11 @@ def read(path: Path, side: str | None, holds_both: bool) -> Contents:
         arrays = containers.read(FUNCTION, path)
         found, used = _named(arrays, prefixes + ([] if holds_both else [""]))
         if missing := sorted({"features", IDENTITIES} - found.keys()):
-            of = f" of the {side}; pass two files" if holds_both else ""
-            raise ValueError(f"no {' and no '.join(missing)}{of}{_held(arrays)}")
+            what = f"no {' and no '.join(missing)}"
+            if holds_both:
+                advice = f"pass the {'gallery' if side == 'query' else 'query'} as a second file"
+                raise ValueError(f"{what} of the {side}; {advice}, or one file with both")
+            raise ValueError(f"{what}{_held(arrays)}")
         found["features"] = _matrix(found)
         if not any(key.startswith(tuple(prefixes)) for key in used):  # the file holds one side only
             found |= _further_columns(path, arrays, used, len(found["features"]))
@@ -188,10 +189,6 @@ def _further_columns(
     if left_out:
         words = f"{FUNCTION}: {path} holds arrays that are not columns of {rows} values"
         warnings.warn(f"{words}: {', '.join(left_out)}; they are ignored", stacklevel=4)
-    for key in columns:
-        if close := difflib.get_close_matches(key.lower(), _KNOWN, n=1, cutoff=0.8):
-            words = f"{FUNCTION}: {path} has the column {key}, which no protocol uses"
-            warnings.warn(f"{words}; did you mean {close[0]}?", stacklevel=4)
     return columns
 
 

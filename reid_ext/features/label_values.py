@@ -28,7 +28,7 @@ def read_labels(function: str, argument: str, values: Any, *, words: bool) -> Te
             value of an unsigned type, which is how -1 (junk) looks in it.
     """
     if isinstance(values, Tensor) and values.is_meta:
-        return arguments.integers(function, argument, values)
+        raise ArgumentError(function, argument, "be a tensor with values", "a meta tensor")
     x = values if isinstance(values, Tensor) else _array(values)
     if getattr(x, "ndim", 0) == 2 and x.shape[1] == 1:
         x = x[:, 0]
@@ -59,8 +59,7 @@ def _of_floats(function: str, argument: str, x: Tensor) -> Tensor:
     if bool(wrong.any()):
         row = int(wrong.reshape(-1).nonzero()[0])
         got = f"{x.reshape(-1)[row].item():g} in row {row}"
-        requirement = f"be integers, or whole numbers below {limit}"
-        raise ArgumentError(function, argument, requirement, got)
+        raise ArgumentError(function, argument, f"be integers, or whole numbers below {limit}", got)
     return x.long()
 
 
@@ -71,9 +70,8 @@ def _check_unsigned(function: str, argument: str, x: Any) -> None:
     largest = 2 ** int(kind.removeprefix("uint")) - 1
     wide = x.long() if isinstance(x, Tensor) else x
     if int(wide.max()) == largest:
-        requirement = f"not hold {largest}, the largest {kind}, which is how -1 (junk) looks there"
-        advice = f"convert to int64 first, with -1 in place of {largest} if it is junk"
-        raise ArgumentError(function, argument, requirement, str(largest), advice)
+        requirement = f"not hold {largest}, which is how -1 (junk) looks in {kind}"
+        raise ArgumentError(function, argument, requirement, str(largest), "convert to int64 first")
 
 
 def _of_text(function: str, argument: str, x: np.ndarray) -> Tensor:

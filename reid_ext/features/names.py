@@ -1,7 +1,9 @@
 """The names of columns in the files of this and of other programs."""
 
+import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 IDENTITIES = "identities"
 # The names in files of this package come first. Names are compared without case.
@@ -52,3 +54,13 @@ def feature_columns(names: Iterable[str]) -> list[str]:
         )
     ]
     return whole[0] if len(whole) == 1 else []
+
+
+def misnamed(name: str, columns: Mapping[str, Any]) -> str | None:
+    """Return the column of labels that ``name`` looks like, if that column is missing."""
+    for column, words in OF_LABELS.items():
+        if columns.get(column) is None and name != column:
+            close = difflib.get_close_matches(name.lower(), [column], 1, 0.85)
+            if name.lower() in words or close:
+                return column
+    return None

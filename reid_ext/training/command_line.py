@@ -158,6 +158,7 @@ def _parser(description: str, setup: Setup) -> argparse.ArgumentParser:
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
     )
     parser.add_argument("--config", metavar="FILE", help=_with_default(_CONFIG, "none"))
     hints = get_type_hints(RunOptions)

@@ -17,9 +17,9 @@ import numpy as np
 
 from reid_ext._runtime import unfinished
 from reid_ext._runtime.arguments import ArgumentError, choice
+from reid_ext._runtime.matlab import read_mat
 from reid_ext._runtime.progress import Progress
 from reid_ext.data.readers.cuhk03 import BOXES, IMAGES_MAT, NAME, find_images, folders
-from reid_ext.data.readers.tree import read_mat
 
 CONFIG = "cuhk03_new_protocol_config_{}.mat"
 SPLITS = ("train_idx", "query_idx", "gallery_idx")  # the order of cuhk03.folders

@@ -132,16 +132,10 @@ def _json_rows(path: Path, text: str) -> Sequence[Mapping[str, Any]]:
     except ValueError as error:
         got, advice = str(error)[:80], "save it as JSON"
         raise ArgumentError(NAME, str(path), "be JSON", got, advice) from error
-    if odd := [r for r in (rows if isinstance(rows, list) else [rows]) if not isinstance(r, dict)]:
-        raise _not_objects(path, f"an element {short(odd[0])}")
-    if not isinstance(rows, list):
-        raise _not_objects(path, "a single object")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        got, advice = short(rows), "write one object for each image, in brackets"
+        raise ArgumentError(NAME, str(path), "be a JSON list of objects", got, advice)
     return rows
-
-
-def _not_objects(path: Path, got: str) -> ArgumentError:
-    advice = "write one object for each image, in brackets"
-    return ArgumentError(NAME, str(path), "be a JSON list of objects", got, advice)
 
 
 def _check(path: Path, row: int, values: Mapping[str, Any]) -> None:

@@ -74,7 +74,7 @@ def load(name: str, root: str | Path, **split: str | int) -> Dataset:
         ...     dataset = data.load("folders", root, camera=r"c(\\d+)")
         >>> sample = dataset.gallery[0]
         >>> sample.path.name, sample.identity, sample.camera
-        ('c2.jpg', 1, 2)
+        ('c2.jpg', 2, 2)
     """
     check_split("data.load", name, split)
     return module_of("data.load", name).read(root, **split)

@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from reid_ext._runtime.arguments import ArgumentError, choice
+from reid_ext._runtime.matlab import read_mat
 from reid_ext.data.readers.expected import Count, Expected
 from reid_ext.data.readers.hold_out import EVALUATED
-from reid_ext.data.readers.tree import check_folders, is_image, read_mat, read_numbers, short, some
+from reid_ext.data.readers.tree import check_folders, is_image, read_numbers, short, some
 from reid_ext.data.sample import INFRARED, VISIBLE, Dataset, Sample
 from reid_ext.data.view_names import read_views
 

@@ -1,14 +1,11 @@
 """Shared functions of the readers: folders, lists and MATLAB files, and their errors."""
 
-import csv
 import json
 import os
 import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePath
 from typing import Any
-
-import numpy as np
 
 from reid_ext._runtime.arguments import ArgumentError
 
@@ -87,30 +84,6 @@ def read_numbers(name: str, path: Path) -> list[int]:
     return sorted({int(word) for word in words})
 
 
-def read_mat(name: str, path: Path) -> dict[str, np.ndarray]:
-    """Read the variables of a .mat file of version 5.
-
-    Raises:
-        ArgumentError: The file has another version, or is damaged.
-        ImportError: scipy is not installed.
-    """
-    try:
-        from scipy.io import loadmat
-    except ImportError as error:
-        raise ImportError(
-            f"{name}: reading {path} needs scipy, which is not installed; "
-            "pip install 'reid_ext[mat]'"
-        ) from error
-    try:
-        content = loadmat(path)
-    except Exception as error:  # scipy has no common class for errors of invalid content
-        got = f"a file that scipy cannot read ({str(error)[:80]})"
-        requirement = "be a .mat file of version 5"
-        advice = "copy the file again, or save it with -v7"
-        raise ArgumentError(name, str(path), requirement, got, advice) from error
-    return {key: value for key, value in content.items() if not key.startswith("__")}
-
-
 def read_words(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield the number, from 1, and the words of each non-empty line of a text file."""
     lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
@@ -137,15 +110,6 @@ def parsed_json(text: str) -> Any:
         return json.loads(text)
     except RecursionError:
         raise ValueError("too many nested brackets") from None
-
-
-def csv_rows(lines: Iterable[str]) -> tuple[list[dict[str, Any]], Sequence[str]]:
-    """The rows of a CSV text with a header, and its columns; ValueError for invalid CSV."""
-    reader = csv.DictReader(lines)
-    try:
-        return list(reader), reader.fieldnames or ()
-    except csv.Error as error:
-        raise ValueError(str(error)) from error
 
 
 def short(value: object) -> str:

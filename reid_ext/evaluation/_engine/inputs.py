@@ -1,5 +1,6 @@
 """Reads the features of functions that need no labels, from a FeatureSet or from arrays."""
 
+import torch
 from torch import Tensor
 
 from reid_ext._runtime.arguments import Gallery, alike, matrix
@@ -11,7 +12,13 @@ def read_features(
 ) -> tuple[Tensor, Tensor]:
     """Return features (Q, D) and (G, D) of one dtype on one device, without gradient."""
     q = read_rows(function, "query", query)
-    g = read_rows(function, "gallery", gallery)
+    return promoted(function, q, read_rows(function, "gallery", gallery))
+
+
+def promoted(function: str, query: Tensor, gallery: Tensor) -> tuple[Tensor, Tensor]:
+    """Return both in the wider of their dtypes, which loses nothing."""
+    wide = torch.promote_types(query.dtype, gallery.dtype)
+    q, g = query.to(wide), gallery.to(wide)
     alike(function, "gallery", g, "query", q)
     return q, g
 
