@@ -1,5 +1,8 @@
 """FeatureSet: columns, rows, files, and its use instead of features and labels."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -169,3 +172,19 @@ def test_evaluate_raises_for_features_of_two_networks(name, mine, theirs):
     with pytest.raises(ArgumentError, match=f"gallery must hold features of the same {name}"):
         evaluate(*sets, protocol="generic")
     assert evaluate(sets[0], FeatureSet(torch.eye(3), **labels), protocol="generic").mAP == 1
+
+
+def test_feature_set_can_be_copied_and_pickled():
+    source = {"model": "a.pt"}
+    one = FeatureSet(torch.eye(3), identities=[1, 2, 3], paths=["a", "b", "c"], source=source)
+    for other in (copy.deepcopy(one), pickle.loads(pickle.dumps(one))):
+        assert other.identities.tolist() == [1, 2, 3] and other.source == source
+        assert torch.equal(other.features, one.features)
+        with pytest.raises(TypeError):
+            other.columns["cameras"] = [1, 2, 3]
+
+
+@pytest.mark.parametrize("name", ["ids", "pids", "labels", "identites"])
+def test_feature_set_asks_for_the_name_identities(name):
+    with pytest.raises(ArgumentError, match=f"{name} must be called identities"):
+        FeatureSet(torch.eye(3), cameras=[1, 2, 3], **{name: [1, 2, 3]})

@@ -103,3 +103,19 @@ def test_findings_are_printed_in_json_and_kept_by_means():
     assert str(ranking).splitlines()[-1].startswith("warning (finds-itself): 120 of 120")
     assert json.loads(json.dumps(ranking.to_dict()))["findings"][0]["code"] == "finds-itself"
     assert codes(mean_of_trials([ranking, ranking])) == ["finds-itself"]
+
+
+@pytest.mark.parametrize(("value", "code"), [(float("nan"), "not-finite"), (0.0, "zero-features")])
+@pytest.mark.parametrize("side", [0, 1])
+def test_damaged_rows_of_either_side_are_found(value, code, side):
+    sets = [features(), features(seed=1)]
+    sets[side][5] = value
+    found = [f for f in evaluate(*sets, **labels()).findings if f.code == code]
+    assert len(found) == 1 and f"1 of 120 {['query', 'gallery'][side]}" in found[0].text
+    assert not found[0].is_warning
+
+
+def test_distances_with_nan_are_found():
+    distances = torch.cdist(features(), features(seed=1))
+    distances[3] = float("nan")
+    assert "not-finite" in codes(evaluate_distances(distances, **labels()))
