@@ -73,9 +73,10 @@ def rerank(
     may be of different modalities. The methods are:
 
     * ``"k_reciprocal"`` (Zhong et al. 2017): ``(1 - lambda_value) * Jaccard + lambda_value *
-      original``. "Jaccard" compares weights on mutual neighbours. "original" is the squared
-      distance of the metric, divided by the largest value in the query's row, as in the released
-      code. Arguments: ``k1`` (20), ``k2`` (6), ``lambda_value`` (0.3), ``metric``
+      original``. "Jaccard" is the Jaccard distance between the weighted sets of k-reciprocal
+      neighbours. "original" is the square of the metric's distance, divided by the largest such
+      square between the query and any image of query or gallery, as in the released code.
+      Arguments: ``k1`` (20), ``k2`` (6), ``lambda_value`` (0.3), ``metric``
       (``"squared_euclidean"``).
     * ``"gnn"`` (Zhang et al. 2020): 1 - cosine of neighbourhoods that are passed twice along the
       graph of nearest images. Features are compared by cosine. Arguments: ``k1`` (20), ``k2`` (6).

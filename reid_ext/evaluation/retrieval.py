@@ -578,9 +578,6 @@ def _read_rerank(function: str, rerank: bool | Mapping[str, Any]) -> Mapping[str
         raise ArgumentError(function, "rerank", requirement, arguments.described(rerank))
     if isinstance(rerank, bool):
         return {} if rerank else None
-    if "top" in rerank:
-        got = arguments.described(rerank["top"])
-        raise ArgumentError(function, "rerank", "not contain top", f"top {got}")
     allowed = [name for name in signature(rerank_function).parameters if name != "top"][2:]
     if unknown := [str(name) for name in rerank if name not in allowed]:
         requirement = f"contain only {', '.join(allowed)}"

@@ -84,7 +84,9 @@ def rank_shard(
     )
     if task.protocol.draws or task.protocol.needs_keys(task.settings):
         name = task.protocol.name
-        raise ArgumentError(function, "protocol", "be a protocol with a single gallery", repr(name))
+        raise ArgumentError(
+            function, "protocol", "have a single gallery for all queries", repr(name)
+        )
     q = query.tensor()
     precision.check_compute(function, compute, q)
     names = {"identities": "gallery_ids", "cameras": "gallery_cameras"}

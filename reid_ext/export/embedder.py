@@ -95,8 +95,9 @@ def load_embedder(
         return Embedder(model.eval(), size or DEFAULT_SIZE, {})
     path = Path(source)
     if path.suffix in NOT_READ:
-        requirement = "be checkpoint.pt, weights.safetensors, model.onnx or timm:NAME"
-        got, advice = f"{path}, which is for other programs", "give the checkpoint instead"
+        requirement = "be a .pt, .safetensors or .onnx file, or timm:NAME"
+        got = f"{path}, which is not read because such a file can contain code"
+        advice = "give the checkpoint that it was exported from"
         raise ArgumentError(FUNCTION, "source", requirement, got, advice)
     if path.suffix == ".onnx":
         from reid_ext.export.onnx_model import OnnxModel

@@ -87,7 +87,10 @@ class MultiSimilarityLoss(nn.Module):
 
 
 def _extreme(values: Tensor, among: Tensor, otherwise: float) -> Tensor:
-    """Return the values in the mask and ``otherwise`` elsewhere and in one more column."""
+    """Replace values outside the mask ``among`` by ``otherwise``, and append a column of it.
+
+    With that column, the minimum or maximum of a row without values in the mask is ``otherwise``.
+    """
     column = values.new_full((len(values), 1), otherwise)
     return torch.cat([values.masked_fill(~among, otherwise), column], 1)
 

@@ -71,7 +71,7 @@ def differentiable(op: str, backward: Callable, setup_context: Callable) -> Call
 
 
 def no_gradient(op: str) -> None:
-    """Register the op as not differentiable, also for inputs that require a gradient."""
+    """Register the op as not differentiable: its outputs never require a gradient."""
 
     def setup_context(ctx, inputs, output):
         ctx.mark_non_differentiable(*((output,) if isinstance(output, Tensor) else output))

@@ -69,14 +69,14 @@ def render(folder: Path, settings: Settings, task: Task) -> dict[str, int]:
     """Write all images of one person, and return the view of each path below ``folder``."""
     person = draw_person([settings.seed, task.key])
     views: dict[str, int] = {}
-    for place, count in enumerate(settings.images):
-        camera = _camera(settings.seed, settings.difficulty, place)
-        rng = np.random.default_rng([settings.seed, STREAM, task.key, place])
+    for modality, count in enumerate(settings.images):
+        camera = _camera(settings.seed, settings.difficulty, modality)
+        rng = np.random.default_rng([settings.seed, STREAM, task.key, modality])
         heading = rng.uniform(-math.pi, math.pi)
         for i in range(count):
             yaw = frame_yaw(rng, heading)
             image = camera.photograph(person, rng, yaw=yaw, occlusion=settings.occlusion)
-            view, kind = view_of(yaw), FOLDERS[place]
+            view, kind = view_of(yaw), FOLDERS[modality]
             number = f"{kind[0].lower()}_{task.identity * 100 + i:05d}_{task.identity}"
             path = f"{kind}/{task.identity}/person_{VIEWS[view]}_{number}.bmp"
             gray = image[..., 0] if camera.infrared else image
@@ -106,12 +106,12 @@ def finish(folder: Path, settings: Settings, paths: Sequence[str]) -> None:
 
 
 @functools.lru_cache(maxsize=4)
-def _camera(seed: int, difficulty: float, place: int) -> Camera:
-    """The visible camera for place 0, the thermal one for 1; both see the same scene."""
-    number = FIRST_CAMERA + reader.CAMERAS[place]
+def _camera(seed: int, difficulty: float, modality: int) -> Camera:
+    """Return the visible camera for modality 0 or the thermal one for 1; both see one scene."""
+    number = FIRST_CAMERA + reader.CAMERAS[modality]
     return draw_camera(
         *(seed, number),
-        infrared=place == 1,
+        infrared=modality == 1,
         outdoor=True,
         location=FIRST_CAMERA,
         difficulty=difficulty,

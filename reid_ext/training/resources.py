@@ -30,9 +30,9 @@ def with_defaults(options: RunOptions) -> RunOptions:
 def allocated(options: RunOptions) -> Iterator[RunOptions]:
     """Join the processes that torchrun started, and divide the cores of a CPU.
 
-    Yields the options of this process, with all values filled in. On a CPU the network runs in as
-    many threads as the workers leave cores, because more threads would wait for each other
-    actively. After the block, torch has as many threads as before.
+    Yields the options of this process, with all values filled in. On a CPU the network uses
+    one thread for each core that the workers leave free, and at least one, because more threads
+    would only busy-wait for each other. After the block, torch has as many threads as before.
     """
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     options = with_defaults(replace(options, device=distributed.join(device)))

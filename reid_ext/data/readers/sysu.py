@@ -241,7 +241,7 @@ def _image_names(folder: Path) -> list[str]:
 def _check_modalities(samples: Iterable[Sample], identities: Iterable[int]) -> None:
     """Raise ArgumentError unless every training identity has images of both modalities."""
     if not identities:
-        requirement, advice = "have at least one identity", "restore exp/train_id"
+        requirement, advice = "have at least one identity", "restore exp/train_id.txt or .mat"
         raise ArgumentError(NAME, "train", requirement, "an empty list", advice)
     seen = {(sample.identity, sample.modality) for sample in samples}
     for modality, kind in ((VISIBLE, "visible"), (INFRARED, "infrared")):
