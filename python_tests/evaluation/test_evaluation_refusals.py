@@ -259,7 +259,5 @@ def test_evaluate_raises_for_invalid_rerank_argument():
         ValueError, match="rerank must be True, False or a mapping of arguments of rerank, got"
     ):
         evaluation.evaluate(**FEATURES, **LABELS, rerank="aqe")
-    with pytest.raises(
-        ValueError, match="rerank must contain only method, k1, .* got top"
-    ):
+    with pytest.raises(ValueError, match=r"rerank must contain only method, k1, .* got top"):
         evaluation.evaluate(**FEATURES, **LABELS, rerank={"top": 2})
