@@ -52,7 +52,7 @@ except OSError as error:
 def test_checkpoint_leaves_no_file_when_disk_is_full(tmp_path):
     run = [sys.executable, "-c", ON_A_FULL_DISK, tmp_path]
     done = subprocess.run(run, cwd=tmp_path.parent, text=True, capture_output=True)
-    assert "must be on a disk with room for it" in done.stdout, done.stderr
+    assert "must be on a disk with enough space" in done.stdout, done.stderr
     assert not list(tmp_path.iterdir())
 
 

@@ -161,7 +161,7 @@ def test_load_raises_for_mat_without_scipy(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.io", None)
     (tmp_path / "a.mat").touch()
     assert cli.main(["evaluate", str(tmp_path / "a.mat")]) == 1
-    needs = "a.mat needs SciPy, which is not installed; pip install 'reid_ext[mat]'"
+    needs = "a.mat needs SciPy, which is not installed; install it with pip install 'reid_ext[mat]'"
     assert needs in capsys.readouterr().err
 
 

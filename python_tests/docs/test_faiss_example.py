@@ -40,5 +40,5 @@ def test_example_prints_one_line_without_faiss(tmp_path):
     )
     assert done.returncode == 1 and done.stdout == ""
     assert done.stderr == (
-        "error: faiss must be installed; install it with pip install faiss-cpu\n"
+        "error: faiss_search: faiss is required; install it with pip install faiss-cpu\n"
     )

@@ -75,7 +75,9 @@ def test_concat_joins_sets_of_one_model():
     both = one.concat(two)
     assert len(both) == 9 and both.source == {"model": "m"}
     assert torch.equal(both.identities, torch.cat([one.identities, two.identities]))
-    with pytest.raises(ArgumentError, match="other must have the columns cameras, identities"):
+    with pytest.raises(
+        ArgumentError, match="other must have exactly the columns cameras, identities"
+    ):
         one.concat(FeatureSet(two.tensor(), identities=two.identities))
     with pytest.raises(ArgumentError, match="must have feature dimension 4"):
         one.concat(feature_set(3, 5, source={"model": "m"}))

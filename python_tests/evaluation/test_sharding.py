@@ -33,7 +33,7 @@ def test_rank_shard_of_a_whole_gallery_equals_evaluate():
 def test_rank_shard_raises_for_protocols_that_draw_galleries():
     query, gallery = problem()
     for name in ("llcm", "cuhk03-classic"):
-        with pytest.raises(ArgumentError, match="f: protocol must be a protocol with a single"):
+        with pytest.raises(ArgumentError, match="f: protocol must have a single gallery"):
             rank_shard(
                 "f", query, gallery.columns, gallery.tensor(), torch.arange(50), nn.Identity(),
                 **(OPTIONS | {"protocol": name}), compute="exact",

@@ -65,11 +65,11 @@ def test_run_resumes_with_other_process_count_after_error(uninterrupted, tmp_pat
     resumed = run(tmp_path, 3, "--resume")
     assert resumed.returncode == 0, resumed.stderr
     got = weights(tmp_path)
-    for (
-        name,
-        value,
-    ) in uninterrupted.items():  # sums of three parts round differently from sums of two
-        torch.testing.assert_close(got[name], value, rtol=1e-3, atol=1e-4)
+    # Sums of three parts round differently from sums of two. Adam turns a gradient near 0 whose
+    # sign flips into a step of the learning rate, so single weights may differ, but not many.
+    for name, value in uninterrupted.items():
+        difference = (got[name].double() - value.double()).norm()
+        assert difference <= 1e-3 * value.double().norm() + 1e-4, name
 
 
 def test_hanging_process_stops_all_at_the_timeout(tmp_path):

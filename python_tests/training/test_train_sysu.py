@@ -92,7 +92,7 @@ def test_script_reports_user_errors_in_one_line(flags, message, folder, finished
             ["--device", "tpu"],
             "argument --device must be a device of this machine, got 'tpu'; use cpu",
         ),
-        (["--batch", "8"], "argument --batch must be PxK, such as 8x4"),
+        (["--batch", "8"], "argument --batch must be identities and images"),
         (["--loss", "best"], "invalid choice: 'best'"),
         (["--device", "cuda:99"], "must be a device of this machine, got 'cuda:99'; use cpu"),
         (["--fraction", "half"], "--fraction must be a finite number > 0 and <= 1, got 'half'"),

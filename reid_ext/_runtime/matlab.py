@@ -17,7 +17,7 @@ def read_mat(function: str, path: Path) -> dict[str, np.ndarray]:
     try:
         from scipy.io import loadmat
     except ImportError as error:
-        install = "pip install 'reid_ext[mat]'"
+        install = "install it with pip install 'reid_ext[mat]'"
         raise ImportError(f"{path} needs SciPy, which is not installed; {install}") from error
     try:
         content = loadmat(path)

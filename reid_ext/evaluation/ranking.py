@@ -30,7 +30,8 @@ class Provenance:
         junk: Descriptions of the rules by which pairs were left out.
         cmc: What the CMC counts: ``"images"``, or identities by their nearest image.
         average_precision: ``"step"`` or ``"trapezoid"``.
-        metric: The distance, or ``"given distances"``.
+        metric: Name of the distance, or ``"given distances"`` if the caller passed a matrix of
+            distances and did not name them.
         rerank: Arguments of the re-ranking. None if the distances were not re-ranked.
         compute: ``"exact"``, ``"bf16"`` or ``"tf32"``.
         dtype: Data type of the features or distances.

@@ -1,4 +1,7 @@
-"""Ranks in one shard of a gallery, for :mod:`reid_ext.distributed`, which sums over processes."""
+"""Ranks in a gallery that is divided over processes, for :mod:`reid_ext.distributed`.
+
+Each process counts the nearer images in its shard, and the counts are summed.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -74,13 +74,13 @@ def evaluate_viewpoint(
     splits = integer(where, "splits", splits, 1)
     seed = integer(where, "seed", seed, 0)
     if not isinstance(features, FeatureSet):
-        names = {"features": "features", "identities": "ids", "cameras": "cameras"}
+        names = {"identities": "ids", **{n: n for n in ("features", "cameras", "views")}}
         columns = {"identities": ids, "cameras": cameras, "views": views}
         features = FeatureSet.of_arguments(where, names, features, columns)
     rows = features.tensor()
     missing = [name for name in ("identities", "cameras", "views") if name not in features.columns]
     if missing:
-        argument = features.arguments.get(missing[0], missing[0])
+        argument = features.arguments.get(missing[0], f"features.{missing[0]}")
         raise ArgumentError(where, argument, "be given", "None")
     identity, camera, seen = (
         features.columns[name].to(rows.device)  # type: ignore[union-attr]

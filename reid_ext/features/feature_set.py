@@ -238,7 +238,7 @@ class FeatureSet:
             got = arguments.described(other)
             raise ArgumentError("FeatureSet.concat", "other", "be a FeatureSet", got)
         if set(other.columns) != set(self.columns):
-            requirement = f"have the columns {', '.join(sorted(self.columns)) or 'of this set'}"
+            requirement = f"have exactly the columns {', '.join(sorted(self.columns)) or '(none)'}"
             got = ", ".join(sorted(other.columns)) or "none"
             raise ArgumentError("FeatureSet.concat", "other", requirement, got)
         mine, theirs = (s.source.get("model") for s in (self, other))

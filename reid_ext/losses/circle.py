@@ -72,7 +72,10 @@ class CircleLoss(nn.Module):
 
 
 def log_sum_exp(values: Tensor, among: Tensor) -> Tensor:
-    """Return the log-sum-exp of each row's values in the mask, or 0 if the row has none."""
+    """Return the log-sum-exp of each row's values in the mask.
+
+    The value of a row without values in the mask is finite and has no meaning.
+    """
     some = among.any(1, keepdim=True)
     masked = values.masked_fill(~among, -torch.inf)
     return torch.where(some, masked, 0).logsumexp(1)

@@ -1,4 +1,4 @@
-"""The sections about all queries: metrics, CMC, average precision, angles, cameras, map."""
+"""The sections about all queries: metrics, CMC, average precision, angles, cameras, embedding."""
 
 from collections.abc import Sequence
 

@@ -49,7 +49,7 @@ def batch(name: str, value: Any) -> tuple[int, int]:
     pair = tuple(value) if isinstance(value, list | tuple) else ()
     if len(pair) == 2 and all(type(count) is int and count > 0 for count in pair):
         return pair
-    requirement = "be PxK, such as 8x4 for 8 identities with 4 images each"
+    requirement = "be identities and images of each modality per identity, as (8, 4) or 8x4"
     raise ArgumentError(WHERE, name, requirement, described(value))
 
 

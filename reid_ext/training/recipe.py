@@ -57,9 +57,9 @@ class Recipe:
         center_weight: Weight of the center loss.
         center_learning_rate: Learning rate of the SGD over the centres.
         view_alpha: Scale of the adaptive labels of VA-reID, in [0, 0.5].
-        view_gamma: Weight of the viewpoint softmax of VA-reID.
+        view_gamma: Weight of the viewpoint cross entropy of VA-reID.
         view_beta: Weight of the angular regularisation of VA-reID.
-        view_labels: Labels of the viewpoint softmax: ``"adaptive"``, ``"fixed"`` or ``"hard"``.
+        view_labels: Labels of that cross entropy: ``"adaptive"``, ``"fixed"`` or ``"hard"``.
         metric_ramp: Iterations between which the weight of the metric losses grows from 0 to 1.
         aggregation: Aggregation of the expAT loss: ``"mean_of_exp"`` or ``"exp_of_mean"``.
         triplet_margin: Margin of the triplet loss.

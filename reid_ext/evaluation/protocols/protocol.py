@@ -107,7 +107,8 @@ class Protocol:
         average_precision: Default rule of the average precision.
         cmc: What the CMC counts.
         draws: Whether galleries are drawn at random, so that the result is the mean over trials.
-        one_set: Whether queries and gallery are drawn from a single set.
+        one_set: Whether each trial divides one set into queries and gallery, so that no separate
+            gallery is passed.
         same_queries: Whether all trials have the same queries.
         cmc_of_first_matches: Whether the CMC follows from the ``first_match`` of each query, so
             that confidence intervals can be computed by resampling queries.
