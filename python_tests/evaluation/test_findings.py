@@ -119,3 +119,16 @@ def test_distances_with_nan_are_found():
     distances = torch.cdist(features(), features(seed=1))
     distances[3] = float("nan")
     assert "not-finite" in codes(evaluate_distances(distances, **labels()))
+
+
+def test_dead_dimensions_are_no_finding():
+    x = torch.zeros(120, 400)
+    x[:, 3:27] = features()  # dimension 0 and most others are dead
+    y = torch.zeros(120, 400)
+    y[:, 3:27] = features(seed=1)
+    assert codes(evaluate(x, y, **labels())) == codes(evaluate(x[:, 3:27], y[:, 3:27], **labels()))
+
+
+def test_copies_are_found_in_long_features():
+    x = torch.randn(120, 300, generator=torch.Generator().manual_seed(0))
+    assert "finds-itself" in codes(evaluate(x, x.flip(0), **labels(gallery_ids=IDENTITIES.flip(0))))

@@ -15,7 +15,8 @@ from reid_ext.evaluation._engine.pairs import Matches, Side, query_of
 from reid_ext.ops import Lists
 
 FIRST = 8  # rows and columns of distances
-LOOKED_AT = 64  # dimensions of the features; equal rows are compared in all
+LOOKED_AT = 16  # dimensions of the features, evenly spaced; a hit is verified in all
+SAMPLED = 256  # rows by which a hit about all rows is verified
 NEAR_COPY = 1e-5  # distance of two rows over their norm
 OFFSET = 1000.0  # times the spread of the features
 EQUAL = 1e-7  # times their size: features that float32 cannot tell apart
@@ -122,10 +123,21 @@ class Rows:
     matrix: Tensor
     chosen: Tensor | None = None  # row numbers; None: all
 
-    def start(self) -> Tensor:
-        """Return the first dimensions of the rows as float64."""
-        x = self.matrix.detach()[:, :LOOKED_AT]
+    def some_dimensions(self) -> Tensor:
+        """Return a few evenly spaced dimensions of the rows as float64."""
+        x = self.matrix.detach()
+        size = x.shape[1]
+        count = min(size, LOOKED_AT)
+        columns = torch.arange(count, device=x.device) * (size - 1) // max(count - 1, 1)
+        x = x.index_select(1, columns)
         return (x if self.chosen is None else x[self.chosen.to(x.device)]).double()
+
+    def sample(self) -> Tensor:
+        """Return all dimensions of at most ``SAMPLED`` evenly spaced rows as float64."""
+        size = len(self.matrix if self.chosen is None else self.chosen)
+        count = min(size, SAMPLED)
+        rows = torch.arange(count, device=self.matrix.device) * (size - 1) // max(count - 1, 1)
+        return self.take(rows)
 
     def take(self, rows: Tensor) -> Tensor:
         """Return all dimensions of a few of the rows as float64."""
@@ -152,18 +164,18 @@ def of_features(query: Rows, gallery: Rows, positives: Lists) -> list[Finding]:
         gallery: The features of the gallery rows that the lists index.
         positives: The matches of each query.
     """
-    q, g = query.start(), gallery.start()
+    q, g = query.some_dimensions(), gallery.some_dimensions()
     if len(q) == 0 or len(g) == 0:
         return []
     found = _of_damage("query", q, query) + _of_damage("gallery", g, gallery)
-    found += _of_values(g)
+    found += _of_values(g, gallery)
     if not any(finding.is_warning for finding in found):
         found += _of_copies(q, g, query, gallery, positives)
     return found
 
 
 def _of_damage(side: str, x: Tensor, rows: Rows) -> list[Finding]:
-    """Findings about rows that are zero, or NaN or infinite in their first dimensions."""
+    """Findings about rows that are zero, or NaN or infinite in a few dimensions."""
     found = []
     damaged = int((~x.isfinite().all(1)).sum())
     if damaged:
@@ -177,7 +189,12 @@ def _of_damage(side: str, x: Tensor, rows: Rows) -> list[Finding]:
     return found
 
 
-def _of_values(g: Tensor) -> list[Finding]:
+def _of_values(g: Tensor, gallery: Rows) -> list[Finding]:
+    """Findings about all rows: equal features, and an offset that dwarfs their spread."""
+    return _of_spread(g) and _of_spread(gallery.sample())
+
+
+def _of_spread(g: Tensor) -> list[Finding]:
     finite = g[g.isfinite().all(1)]
     if len(finite) < 2:
         return []
