@@ -70,7 +70,7 @@ def features(run, samples, args):
     transform = data.EvaluationTransform(size=embedder.size)
     images = data.Images(samples, transform, part=embedder.part)
     rows = training.extract(embedder.model, images, device=args.device, workers=args.workers)
-    return F.normalize(rows)
+    return F.normalize(rows.tensor())
 
 
 def ranked(dataset, query, gallery):

@@ -196,8 +196,8 @@ def test_manifest_reader_reads_lists_of_spreadsheets(content, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("camera", "camid"), "must name the camera 'camera', got the column 'camid'"),
-        (("camera", "camra"), "must name the camera 'camera', got the column 'camra'"),
+        (("camera", "camid"), "must name its camera column 'camera', got the column 'camid'"),
+        (("camera", "camra"), "must name its camera column 'camera', got the column 'camra'"),
         (("identity", "person"), "must have the columns path, split, identity, got the header"),
         (("identity", "path"), "must have the columns path, split, identity"),
         (("camera", "identity"), "must name each column once, got identity twice"),
@@ -268,7 +268,7 @@ def test_manifest_reader_holds_out_identities(modalities, tmp_path):
         ("my.json", "[1]", r"must be a JSON list of objects, got \[1\]; write"),
         ("my.csv", "path,split,identity\n", "must have rows, got a header alone"),
         ("my.txt", "a.jpg train 1", "must have the columns path, split, identity"),
-        ("my.xml", "a.jpg train 1", r"root must end in \.csv or \.json"),
+        ("my.xml", "a.jpg train 1", r"root must be a \.csv or \.json file of images"),
     ],
 )
 def test_manifest_reader_raises_for_other_format(name, content, message, tmp_path):

@@ -33,5 +33,8 @@ def test_tour_executes(notebook, tmp_path, monkeypatch):
     for cell in notebook.cells:
         if "outputs" in cell:
             cell.outputs = []
-    nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3").execute()
+    # Python imports from the folder in which the kernel starts
+    folder = {"metadata": {"path": str(tmp_path)}}
+    client = nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3", resources=folder)
+    client.execute()
     assert pictures(notebook) == 3

@@ -256,7 +256,8 @@ def test_evaluate_error_lists_settings_of_the_protocol():
 
 def test_evaluate_raises_for_invalid_rerank_argument():
     with pytest.raises(
-        ValueError, match="rerank must be True, False or a mapping of arguments of rerank, got"
+        ValueError,
+        match=r"rerank must be True, False or a mapping of arguments of reid_ext\.rerank",
     ):
         evaluation.evaluate(**FEATURES, **LABELS, rerank="aqe")
     with pytest.raises(ValueError, match=r"rerank must contain only method, k1, .* got top"):

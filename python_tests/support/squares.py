@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from reid_ext import data, models, training
+from reid_ext.training.extraction import embed
 
 IDENTITIES = 8
 TINY = replace(
@@ -64,7 +65,7 @@ def run(objective="expat", recipe=TINY, **keywords):
 
 def rank1(model, images):
     """Fraction of the infrared images whose nearest visible image has the same identity."""
-    features = F.normalize(training.extract(model, images))
+    features = F.normalize(embed(model, images))
     identities = torch.tensor([s.identity for s in images.samples])
     infrared = torch.tensor([s.modality for s in images.samples]) == 1
     nearest = (features[infrared] @ features[~infrared].T).argmax(1)

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from reid_ext import models, training
 from reid_ext.losses import ExpATLoss, TripletLoss
+from reid_ext.training.extraction import embed
 from reid_ext.training.interrupt import interrupts_deferred
 from reid_ext.training.log import ScalarLog
 from reid_ext.training.precision import Precision
@@ -205,7 +206,7 @@ def test_extract_keeps_order_and_training_mode(output):
     images = Squares()
     model = models.TwoStream("small", IDENTITIES).train()
     before = {k: v.clone() for k, v in model.state_dict().items()}
-    rows = training.extract(model, images, batch_size=24, output=output)
+    rows = embed(model, images, batch_size=24, output=output)
     assert model.training and rows.dtype == torch.float32 and rows.shape == (64, 576)
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
     model.eval()
@@ -222,15 +223,25 @@ def test_extract_with_flip_ignores_mirroring():
             return image.flip(2), *facts
 
     model = models.TwoStream("small", IDENTITIES)
-    plain, mirrored = (training.extract(model, i, flip=True) for i in (Squares(), Mirrored()))
+    plain, mirrored = (embed(model, i, flip=True) for i in (Squares(), Mirrored()))
     torch.testing.assert_close(plain, mirrored, rtol=1e-4, atol=1e-5)
-    assert not torch.allclose(plain, training.extract(model, Squares()), rtol=1e-3)
+    assert not torch.allclose(plain, embed(model, Squares()), rtol=1e-3)
 
 
 def test_extract_returns_no_rows_without_images():
     images = Squares()
     images.samples = []
-    assert training.extract(models.TwoStream("small", 3), images).shape == (0, 576)
+    assert embed(models.TwoStream("small", 3), images).shape == (0, 576)
+
+
+def test_extract_returns_a_feature_set_with_everything_known():
+    images = Squares()
+    model = models.TwoStream("small", IDENTITIES)
+    found = training.extract(model, images, source={"model": "small"}, batch_size=24)
+    torch.testing.assert_close(found.tensor(), embed(model, images, batch_size=24))
+    assert found.identities.tolist() == [s.identity for s in images.samples]
+    assert {"cameras", "modalities", "paths"} <= found.columns.keys()
+    assert found.source == {"model": "small"}
 
 
 def test_extract_raises_for_an_unknown_output():

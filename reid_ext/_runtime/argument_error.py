@@ -69,7 +69,7 @@ class ArgumentError(ValueError):
 
     @classmethod
     def of_kernel(cls, error: RuntimeError) -> "ArgumentError | RuntimeError":
-        """Turn a kernel's error about an argument into ArgumentError; return others unchanged.
+        """Return an ArgumentError if a kernel's error is about an argument, else the error itself.
 
         Only the text of an error reaches Python from C++, so the text is parsed.
         """

@@ -131,7 +131,8 @@ def _check_confidence(args: argparse.Namespace) -> None:
     if not args.confidence:
         return
     if args.trial:
-        raise WrongUse("--confidence must be left out with --trial, which prints both extremes")
+        what = "which already prints the smallest and largest value over the trials"
+        raise WrongUse(f"--confidence must be left out with --trial, {what}")
     takers = [p for p in PROTOCOLS.values() if p.cmc_of_first_matches and not p.draws]
     if PROTOCOLS[args.protocol] not in takers:
         raise WrongUse(

@@ -36,7 +36,6 @@ from reid_ext.data import (
     Images,
     Sample,
     check_split,
-    columns,
     load,
 )
 from reid_ext.export import Embedder, load_embedder
@@ -117,9 +116,11 @@ def _features(
 ) -> FeatureSet:
     images = Images(samples, EvaluationTransform(size=embedder.size), part=embedder.part)
     with Progress(len(images), side) as progress:
-        features = extract(
+        return extract(
             embedder.model,
             images,
+            dataset=args.name,
+            source=source,
             batch_size=args.batch_size,
             device=device,
             precision=args.precision,
@@ -127,7 +128,6 @@ def _features(
             workers=args.workers,
             progress=progress,
         )
-    return FeatureSet(features, source=source, **columns(samples, args.name))
 
 
 def _source(

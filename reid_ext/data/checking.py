@@ -33,7 +33,7 @@ class Finding(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """Numbers of images and identities, the cameras, and the images with a view of a split."""
+    """One split: its images, identities and cameras, and how many images have a view."""
 
     images: int
     identities: int

@@ -1,6 +1,7 @@
 """Conversion of samples to the columns of a :class:`reid_ext.FeatureSet`."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from reid_ext.data.readers.registry import module_of
@@ -39,7 +40,7 @@ def columns(samples: Sequence[Sample], name: str = "") -> dict[str, list[Any]]:
         "cameras": [s.camera for s in samples],
         "views": [UNKNOWN_VIEW if s.view is None else s.view for s in samples],
         "modalities": [s.modality for s in samples],
-        "paths": [str(s.path.resolve()) for s in samples],
+        "paths": [str(Path(s.path).resolve()) for s in samples],
     }
     if any(s.label for s in samples):
         found["labels"] = [s.label for s in samples]

@@ -78,8 +78,10 @@ def rerank(
       square between the query and any image of query or gallery, as in the released code.
       Arguments: ``k1`` (20), ``k2`` (6), ``lambda_value`` (0.3), ``metric``
       (``"squared_euclidean"``).
-    * ``"gnn"`` (Zhang et al. 2020): 1 - cosine of neighbourhoods that are passed twice along the
-      graph of nearest images. Features are compared by cosine. Arguments: ``k1`` (20), ``k2`` (6).
+    * ``"gnn"`` (Zhang et al. 2020): 1 - cosine between vectors of length Q + G. The vector of an
+      image first marks its ``k1`` nearest images. Two times, it is then replaced by a weighted sum
+      of the vectors of its ``k2`` nearest images. Nearest images are found by cosine. Arguments:
+      ``k1`` (20), ``k2`` (6).
     * ``"aqe"`` (Radenović et al. 2018): each query is summed with its ``k2 - 1`` nearest gallery
       images, weighted by ``cosine ** alpha``. The sums are normalised and compared by ``metric``.
       Arguments: ``k2`` (6), ``alpha`` (3), ``metric`` (``"squared_euclidean"``).

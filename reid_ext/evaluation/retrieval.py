@@ -574,7 +574,7 @@ def _rows(x: Tensor, rows: Tensor | None) -> Tensor:
 def _read_rerank(function: str, rerank: bool | Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Return the arguments of the re-ranking, or None without re-ranking."""
     if not isinstance(rerank, bool | Mapping):
-        requirement = "be True, False or a mapping of arguments of rerank"
+        requirement = "be True, False or a mapping of arguments of reid_ext.rerank"
         raise ArgumentError(function, "rerank", requirement, arguments.described(rerank))
     if isinstance(rerank, bool):
         return {} if rerank else None

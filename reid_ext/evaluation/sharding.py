@@ -144,7 +144,10 @@ def _ranks(
 
 
 def _found(indices: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-    """Return which indices occur in the ascending ``places``, and their positions there."""
+    """Return a mask of the indices that occur in ``places``, and the position of each.
+
+    ``places`` is ascending. Positions of indices that do not occur have no meaning.
+    """
     at = torch.searchsorted(places, indices)
     if len(places) == 0:
         return torch.zeros_like(indices, dtype=torch.bool), at

@@ -106,7 +106,7 @@ def verify(
     )
     if task.protocol.draws:
         name = task.protocol.name
-        requirement = "be a protocol that does not draw galleries"
+        requirement = "have a fixed gallery"
         raise ArgumentError(function, "protocol", requirement, repr(name))
     sets = read_sets(
         task, (query, query_ids, query_cameras), (gallery, gallery_ids, gallery_cameras)

@@ -153,7 +153,7 @@ def _named(arrays: Arrays, prefixes: Sequence[str]) -> tuple[dict[str, np.ndarra
 
 
 def _held(arrays: Arrays) -> str:
-    """Return the names in a file as the end of an error."""
+    """Return the end of an error message: the names of the arrays in the file, if any."""
     names = ", ".join(list(arrays)[:SHOWN]) + (", …" if len(arrays) > SHOWN else "")
     return f" among {names}; name them features and identities" if arrays else ""
 

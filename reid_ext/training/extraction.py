@@ -1,33 +1,37 @@
 """Feature extraction: one row of features for each image, in the order of the images."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from reid_ext._runtime.arguments import choice
 from reid_ext._runtime.progress import Progress
-from reid_ext.data import Images, SequentialBatches, loader
+from reid_ext.data import Images, SequentialBatches, columns, loader
+from reid_ext.features import FeatureSet
 from reid_ext.training.precision import Precision
 
 
-@torch.no_grad()
 def extract(
     model: nn.Module,
     images: Images,
     *,
-    batch_size: int = 128,
-    device: str | torch.device = "cpu",
-    precision: str = "float32",
-    flip: bool = False,
-    output: str = "features",
-    workers: int = 0,
-    progress: Progress | None = None,
-) -> Tensor:
-    """Compute the features of images in evaluation mode.
+    dataset: str = "",
+    source: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> FeatureSet:
+    """Compute the features of images in evaluation mode, with everything known of the images.
 
     Args:
         model: A :class:`TwoStream`, or a module with the same call and ``feature_dim``. It is
             moved to ``device``, and its training mode is restored afterwards.
-        images: Images with the transform for evaluation.
+        images: Images with the transform for evaluation, at least one.
+        dataset: Name of the dataset that the images are from, as for :func:`reid_ext.data.columns`.
+            Default: ``""``.
+        source: What is known of the features, such as the model and the preprocessing. Default:
+            None.
+        options: Any of the following.
         batch_size: Images per forward pass, at least 1. It may change the last bits of the result.
             Default: 128.
         device: Device to compute on. Default: "cpu".
@@ -41,7 +45,8 @@ def extract(
             None, no progress.
 
     Returns:
-        Features of shape (len(images), model.feature_dim), float32 on the CPU.
+        A :class:`reid_ext.FeatureSet` with float32 features on the CPU and the columns of
+        :func:`reid_ext.data.columns`.
 
     Raises:
         ArgumentError: an argument is invalid.
@@ -56,9 +61,27 @@ def extract(
         ...     samples = [data.Sample(f"{folder}/0001.png", identity=1, camera=1)]
         ...     images = data.Images(samples, data.EvaluationTransform(size=(32, 16)))
         ...     features = training.extract(model, images)
-        >>> features.shape
-        torch.Size([1, 576])
+        >>> features.features.shape, features.identities
+        (torch.Size([1, 576]), tensor([1]))
     """
+    features = embed(model, images, **options)
+    return FeatureSet(features, source=source, **columns(images.samples, dataset))
+
+
+@torch.no_grad()
+def embed(
+    model: nn.Module,
+    images: Images,
+    *,
+    batch_size: int = 128,
+    device: str | torch.device = "cpu",
+    precision: str = "float32",
+    flip: bool = False,
+    output: str = "features",
+    workers: int = 0,
+    progress: Progress | None = None,
+) -> Tensor:
+    """Return the features of images, float32 on the CPU; the arguments are those of extract."""
     choice("extract", "output", output, ("features", "pooled"))
     device = torch.device(device)
     autocast = Precision(precision, device).autocast

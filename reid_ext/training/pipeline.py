@@ -19,7 +19,7 @@ from reid_ext.evaluation import Ranking
 from reid_ext.features import FeatureSet
 from reid_ext.training import results, scoring
 from reid_ext.training.config_file import write_config
-from reid_ext.training.extraction import extract
+from reid_ext.training.extraction import embed
 from reid_ext.training.job import Job, jobs, shown_views
 from reid_ext.training.loop import Outcome, train
 from reid_ext.training.loop_arguments import Execution, Records, Saving, Validation
@@ -155,7 +155,7 @@ def test_features(job: Job, model: models.TwoStream) -> tuple[FeatureSet, Featur
 
     def features(samples: Sequence[data.Sample]) -> FeatureSet:
         images = data.Images(_share(samples), transform, part=job.recipe.part)
-        rows = extract(model, images, device=device, precision=precision, workers=workers)
+        rows = embed(model, images, device=device, precision=precision, workers=workers)
         whole = distributed.gather_rows(rows.to(device)).cpu()
         return FeatureSet(whole, **data.columns(samples, job.dataset.name), source=source)
 

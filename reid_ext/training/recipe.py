@@ -15,7 +15,8 @@ from reid_ext._runtime.arguments import ArgumentError
 class Recipe:
     """Settings of a training run.
 
-    Use ``dataclasses.replace`` to change values. Lengths of the schedule are numbers of iterations.
+    Use ``dataclasses.replace`` to change values. All durations, such as ``warmup``, are numbers of
+    iterations.
 
     Attributes:
         name: Name of the recipe.

@@ -102,7 +102,8 @@ def _rows(path: Path) -> Sequence[Mapping[str, Any]]:
     elif path.suffix.lower() in (".csv", ".tsv", ".txt"):
         rows = _csv_rows(path)
     else:
-        raise ArgumentError(NAME, "root", "end in .csv or .json", str(path), "rename the file")
+        advice = "save the list in one of these formats"
+        raise ArgumentError(NAME, "root", "be a .csv or .json file of images", str(path), advice)
     _check_names(path, {str(name) for row in rows for name in row})
     if not rows:
         advice = "add a row for each image"
@@ -122,8 +123,8 @@ def _check_names(path: Path, names: set[str]) -> None:
             word = name.strip().lower()
             if word in OPTIONAL[missing] or difflib.get_close_matches(word, [missing], 1, 0.75):
                 got = f"the column {name!r} and no column {missing!r}"
-                requirement = f"name the {missing} {missing!r}"
-                raise ArgumentError(NAME, str(path), requirement, got, "rename it, or remove it")
+                requirement = f"name its {missing} column {missing!r}"
+                raise ArgumentError(NAME, str(path), requirement, got, "rename or remove it")
 
 
 def _json_rows(path: Path, text: str) -> Sequence[Mapping[str, Any]]:

@@ -1,4 +1,6 @@
-"""Re-ranking by a graph neural network without weights: neighbourhoods move along the graph.
+"""Re-ranking by a graph neural network without learned weights.
+
+Each image averages the neighbourhoods of its nearest images.
 
 Source: Zhang et al. 2020, "Understanding Image Retrieval Re-Ranking: A Graph Neural Network
 Perspective", arXiv:2012.07620, and its released code.
