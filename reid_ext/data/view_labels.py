@@ -219,8 +219,9 @@ def _from_csv(path: Path) -> list[tuple[str, int | None]]:
 
 
 def _from_json(path: Path) -> list[tuple[str, int | None]]:
+    text = read_text(WHERE, path)
     try:
-        labels = parsed_json(read_text(WHERE, path))
+        labels = parsed_json(text)
     except ValueError as error:
         got, advice = str(error)[:80], "save it as JSON"
         raise ArgumentError(WHERE, str(path), "be JSON", got, advice) from error

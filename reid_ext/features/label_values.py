@@ -27,8 +27,10 @@ def read_labels(function: str, argument: str, values: Any, *, words: bool) -> Te
         ArgumentError: fractions, NaN, half precision, two spellings of one number, or the largest
             value of an unsigned type, which is how -1 (junk) looks in it.
     """
-    if isinstance(values, Tensor) and values.is_meta:
-        raise ArgumentError(function, argument, "be a tensor with values", "a meta tensor")
+    if isinstance(values, Tensor):
+        arguments.dense(function, argument, values)
+        if values.is_meta:
+            raise ArgumentError(function, argument, "be a tensor with values", "a meta tensor")
     x = values if isinstance(values, Tensor) else _array(values)
     if getattr(x, "ndim", 0) == 2 and x.shape[1] == 1:
         x = x[:, 0]

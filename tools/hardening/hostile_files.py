@@ -120,7 +120,7 @@ def view_labels(folder: Path, evil: Evil) -> Refused:
         "long field.csv": (b"path,view\n" + b"a" * 200_000 + b",0\n", "field limit"),
         "NUL.csv": (b"path,view\na\0.jpg,9\n", "'9'"),
         "open quote.csv": (b'path,view\n"a.jpg,0\n' + b"b.jpg,0\n" * 50_000, "field limit"),
-        "short row.csv": (b"path,view\na.jpg\n", "['a.jpg', None]"),
+        "short row.csv": (b"path,view\na.jpg\n", "got 1 in line 2"),
         "deep.json": (b"[" * 200_000, "brackets"),
         "deep object.json": (b'{"a":' * 100_000, "brackets"),
         "long number.json": (b'{"a.jpg": ' + b"9" * 5000 + b"}", "4300 digits"),
@@ -141,9 +141,9 @@ def feature_files(folder: Path, evil: Evil) -> Refused:
     """Invalid and hostile feature files."""
     ids = np.arange(3)
     no_archive = {
-        "noise.npz": (os.urandom(999), "no .npz"),
-        "empty.npz": (b"", "no .npz"),
-        "pickle.npz": (pickle.dumps(evil), "no .npz"),
+        "noise.npz": (os.urandom(999), "another kind"),
+        "empty.npz": (b"", "another kind"),
+        "pickle.npz": (pickle.dumps(evil), "another kind"),
     }
     made = _written(folder, no_archive)
 
@@ -158,7 +158,7 @@ def feature_files(folder: Path, evil: Evil) -> Refused:
     saved("whole numbers", "int64", features=np.eye(3, dtype=int), identities=ids)
     saved("a vector", "(3,)", features=np.ones(3), identities=ids)
     for name, shape in {"huge shape": (1 << 20, 1 << 20), "overflow": (1 << 40, 1 << 40)}.items():
-        made[_declaring(folder / f"{name}.npz", shape, b"\0" * 64)] = "193 bytes"
+        made[_declaring(folder / f"{name}.npz", shape, b"\0" * 64)] = "too short for its shape"
     made[_declaring(folder / "negative.npz", (-1, 4), b"\0" * 64)] = "negative"
     bomb = folder / "bomb.npz"
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:

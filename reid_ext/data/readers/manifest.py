@@ -32,6 +32,7 @@ OPTIONAL = {  # and what other programs call them
 }
 VIEWS = {"": None, "0": 0, "1": 1, "2": 2, "front": 0, "side": 1, "back": 2}
 MODALITIES = {"": VISIBLE, "0": VISIBLE, "1": INFRARED, "visible": VISIBLE, "infrared": INFRARED}
+LONGEST_NAME = 80  # characters of a camera
 CAMERAS: tuple[int, ...] = ()  # any cameras
 
 
@@ -146,9 +147,11 @@ def _check(path: Path, row: int, values: Mapping[str, Any]) -> None:
         got, advice = f"no {', '.join(missing)}", "fill in the missing columns"
         raise ArgumentError(NAME, place, f"have {', '.join(REQUIRED)}", got, advice)
     camera = whole_number(_text(values, "camera"))
-    if camera is not None and camera < 0:
+    if (camera is not None and camera < 0) or len(_text(values, "camera")) > LONGEST_NAME:
         requirement, advice = "have an integer >= 0 or a name as camera", "number the cameras"
         raise ArgumentError(NAME, place, requirement, short(_text(values, "camera")), advice)
+    if odd := [v for v in values.values() if isinstance(v, list | dict | bool)]:
+        raise ArgumentError(NAME, place, "have texts and numbers only", short(odd[0]))
     allowed = {"split": SPLITS, "view": tuple(VIEWS)[1:], "modality": tuple(MODALITIES)[1:]}
     for name, choices in allowed.items():
         value = _text(values, name)
