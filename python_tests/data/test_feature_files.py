@@ -2,6 +2,7 @@
 
 import json
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -275,6 +276,24 @@ def test_load_does_not_run_code_of_a_torch_file(tmp_path):
     with pytest.raises(ArgumentError, match="weights_only"):
         FeatureSet.load(tmp_path / "a.pt")
     assert not (tmp_path / "ran").exists()
+
+
+def test_load_does_not_unpack_a_compressed_torch_file(tmp_path):
+    arrays = {"features": torch.zeros(1000, 1000), "ids": torch.arange(1000)}
+    torch.save(arrays, tmp_path / "plain.pt")
+    plain = zipfile.ZipFile(tmp_path / "plain.pt")
+    packed = zipfile.ZipFile(tmp_path / "a.pt", "w", zipfile.ZIP_DEFLATED)
+    with plain, packed:
+        for name in plain.namelist():
+            packed.writestr(name, plain.read(name))
+    torch.save(arrays, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    assert len(FeatureSet.load(tmp_path / "plain.pt")) == 1000
+    for name in ("a.pt", "old.pt"):
+        with pytest.raises(ArgumentError, match=r"save a dict of tensors with torch\.save"):
+            FeatureSet.load(tmp_path / name)
+    torch.save({"features": torch.eye(3).to_sparse(), "ids": [1, 2, 3]}, tmp_path / "sparse.pt")
+    with pytest.raises(ArgumentError, match="features must be a dense tensor"):
+        FeatureSet.load(tmp_path / "sparse.pt")
 
 
 @pytest.mark.parametrize("rows", [131_057, 131_073, 200_000])

@@ -8,27 +8,19 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from reid_ext._runtime.arguments import INT64_END
+
 JUNK, DISTRACTOR = -1, 0
 JUNK_WORDS = ("", "junk", "unknown", "none", "nan", "null", "n/a")
 DISTRACTOR_WORDS = ("distractor", "distractors")
-INT64_END = 2**63
-SHOWN = 5
 _NUMBER = re.compile(r"(-?[0-9]+)(\.0+)?")  # spreadsheets write whole numbers as 7.0
 
 
 class Numbers(NamedTuple):
-    """The number of each label, and whether it is another one than the label says."""
+    """The number of each label, and whether any number is another one than its label spells."""
 
     of: Mapping[str, int]
     renumbered: bool
-
-    def __str__(self) -> str:
-        """The first few labels with their numbers; empty if every label is its own number."""
-        if not self.renumbered:
-            return ""
-        pairs = [f"{label!r} is {number}" for label, number in self.of.items()]
-        more = f" and {len(pairs) - SHOWN} more" if len(pairs) > SHOWN else ""
-        return ", ".join(pairs[:SHOWN]) + more
 
 
 def whole_number(label: str) -> int | None:

@@ -8,7 +8,6 @@ import codecs
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from reid_ext._runtime.arguments import ArgumentError
 
@@ -21,16 +20,6 @@ MARKS = {
 SHOWN = 80
 
 
-class Table(NamedTuple):
-    """The columns by name, each a list of text, and the number in the file of each row's line."""
-
-    columns: dict[str, list[str]]
-    lines: list[int]
-
-    def __len__(self) -> int:
-        return len(self.lines)
-
-
 def read_text(function: str, path: Path) -> str:
     """The text of a file in UTF-8 or UTF-16; ArgumentError for any other encoding."""
     content = path.read_bytes()
@@ -39,12 +28,12 @@ def read_text(function: str, path: Path) -> str:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
         value = f"byte 0x{content[error.start]:02x} at position {error.start}"
-        advice = "save it as CSV UTF-8"
+        advice = "save it in UTF-8"
         raise ArgumentError(function, str(path), "be UTF-8 text", value, advice) from None
 
 
-def read_table(function: str, path: Path, required: Sequence[str] = ()) -> Table:
-    """Read a table whose first line names its columns.
+def read_table(function: str, path: Path, required: Sequence[str] = ()) -> dict[str, list[str]]:
+    """Return the columns, by name, of a table whose first line names them.
 
     Args:
         function: The public function that the user called, for the errors.
@@ -82,8 +71,7 @@ def read_table(function: str, path: Path, required: Sequence[str] = ()) -> Table
             raise ArgumentError(function, str(path), requirement, f"{len(row)} in line {number}")
     if not rows:
         raise ArgumentError(function, str(path), "have rows", "a header alone")
-    columns = {name: [row[i] for row in rows] for i, name in enumerate(header) if name}
-    return Table(columns, numbers)
+    return {name: [row[i] for row in rows] for i, name in enumerate(header) if name}
 
 
 def _check_header(

@@ -213,7 +213,7 @@ def _from_key_points(path: Path) -> list[tuple[str, int | None]]:
 
 
 def _from_csv(path: Path) -> list[tuple[str, int | None]]:
-    columns = read_table(WHERE, path, ("path", "view")).columns
+    columns = read_table(WHERE, path, ("path", "view"))
     rows = zip(columns["path"], columns["view"], strict=True)
     return [(name, _view(path, name, view)) for name, view in rows]
 

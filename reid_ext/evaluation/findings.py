@@ -1,7 +1,7 @@
 """Findings: signs that an evaluation does not measure what its user thinks it measures.
 
 They are made from what the evaluation has anyway: the ranks of the matches, the lists of junk, and
-the first few dimensions of the features.
+a few dimensions of the features.
 """
 
 from collections.abc import Iterable

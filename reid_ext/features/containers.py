@@ -14,8 +14,10 @@ from typing import IO, Any
 import numpy as np
 import torch
 
+from reid_ext._runtime.arguments import dense
 from reid_ext._runtime.matlab import read_mat
 from reid_ext._runtime.spreadsheet import read_table
+from reid_ext._runtime.tensor_file import load_tensors
 from reid_ext.features.names import IDENTITIES, OF_LABELS, feature_columns, is_features
 
 MOST_INFLATED = 100  # times the size in the file; real features compress less
@@ -78,7 +80,7 @@ def _read_npy(path: Path) -> Arrays:
 
 def _read_torch(path: Path) -> Arrays:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_tensors(path)
     except Exception as error:  # an error of pickle, zipfile or torch, depending on the file
         raise ValueError(
             f"a file that torch.load(weights_only=True) does not read ({type(error).__name__}); "
@@ -89,19 +91,19 @@ def _read_torch(path: Path) -> Arrays:
     arrays: dict[str, Callable[[], np.ndarray]] = {}
     for name, value in content.items():
         if isinstance(value, torch.Tensor):
-            arrays[name] = partial(_array_of, value)
+            arrays[name] = partial(_array_of, name, value)
         elif isinstance(value, list | tuple):
             arrays[name] = partial(np.asarray, value)
     return arrays
 
 
-def _array_of(tensor: torch.Tensor) -> np.ndarray:
-    plain = tensor.detach()
+def _array_of(name: str, tensor: torch.Tensor) -> np.ndarray:
+    plain = dense("FeatureSet.load", name, tensor).detach()
     return (plain.float() if plain.dtype == torch.bfloat16 else plain).numpy()
 
 
 def _read_table(function: str, path: Path) -> Arrays:
-    columns = read_table(function, path).columns
+    columns = read_table(function, path)
     names = feature_columns(columns)
     arrays: dict[str, Callable[[], np.ndarray]] = {
         name: partial(np.array, values) for name, values in columns.items() if name not in names
@@ -182,7 +184,9 @@ def _check_sizes(path: Path) -> None:
                 most = max(most, rows * MOST_PER_ROW)
             if info.file_size > most:
                 growth = f"from {info.compress_size} to {info.file_size} bytes"
-                raise ValueError(f"an array {info.filename} that grows {growth}, more than it can")
+                raise ValueError(
+                    f"an array {info.filename} that grows {growth}; save it uncompressed"
+                )
             if size > info.file_size:
                 raise ValueError(f"an array {info.filename} too short for its shape {shape}")
 

@@ -30,9 +30,9 @@ class FeatureSet:
             fit in memory, pass blocks of rows: a list of tensors or arrays, or an object whose
             ``__iter__`` yields them again at every call. Blocks require ``identities``. The
             embeddings are not copied.
-        identities: Integers of shape (N,), a tensor, array or list of any integer type.
-            Default: None (unknown).
-        cameras: Integers of shape (N,). Default: None (unknown).
+        identities: Labels of shape (N,): integers of any type, whole numbers as floats, or text.
+            ``-1`` and words such as ``"unknown"`` mean junk. Default: None (unknown).
+        cameras: Labels of shape (N,), in the same forms. Default: None (unknown).
         source: The origin of the embeddings, such as ``model``, ``preprocessing`` and ``dataset``.
             JSON must be able to represent the values. Default: None (unknown).
         **columns: Further columns of length N. ``views``, ``modalities``, ``clothes``, ``tracks``
@@ -93,9 +93,7 @@ class FeatureSet:
         source: Mapping[str, Any] | None,
     ) -> None:
         called = names.get("features", "features")
-        self.arguments = MappingProxyType(
-            dict(names)
-        )  # names of the columns in the caller's errors
+        self.arguments = MappingProxyType(dict(names))  # the caller's names, for errors
         self._function = function
         self.features = _read_features(function, called, features)
         self.source = MappingProxyType(dict(source or {}))
@@ -255,11 +253,12 @@ class FeatureSet:
     def load(
         cls, path: str | Path, *, side: str | None = None, holds_both: bool = False
     ) -> "FeatureSet":
-        """Read a feature file: ``.npz``, ``.mat`` or ``.npy``.
+        """Read a feature file: ``.npz``, ``.npy``, ``.mat``, ``.pt``, ``.csv`` or ``.parquet``.
 
         Args:
             path: The file. The labels of ``NAME.npy`` are read from ``NAME_ids.npy`` and
-                optionally ``NAME_cams.npy`` in the same folder. A ``.mat`` file requires SciPy.
+                optionally ``NAME_cams.npy`` in the same folder. A ``.mat`` file requires SciPy,
+                a ``.parquet`` file requires pyarrow.
                 Code in a file is never executed: arrays of Python objects raise an error.
             side: ``"query"`` or ``"gallery"``, the part to read from a file that holds both.
                 Default: None.
@@ -269,7 +268,7 @@ class FeatureSet:
             FileNotFoundError: the file does not exist.
             ArgumentError: the file is of another kind, lacks features or identities, or would
                 need much more memory than its size in bytes.
-            ImportError: the file is a ``.mat`` file and SciPy is not installed.
+            ImportError: the library that reads the file is not installed.
         """
         from reid_ext.features import files
 
@@ -330,9 +329,8 @@ def _read_features(function: str, argument: str, features: Gallery) -> Gallery:
 
 
 def _are_blocks(features: Gallery) -> bool:
-    if isinstance(features, Tensor) or hasattr(
-        features, "__array__"
-    ):  # iterating over a table would yield its columns
+    # iterating over a table would yield its columns
+    if isinstance(features, Tensor) or hasattr(features, "__array__"):
         return False
     if isinstance(features, Sequence):  # nested lists are one array and not blocks
         return len(features) > 0 and getattr(features[0], "ndim", 0) == 2

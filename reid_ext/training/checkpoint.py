@@ -4,7 +4,6 @@ A checkpoint holds only tensors, numbers and strings, so it loads with ``weights
 cannot run code. It is written to a temporary file that is then renamed, so it is never incomplete.
 """
 
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
+from reid_ext._runtime.tensor_file import load_tensors
 from reid_ext._runtime.writing import whole_file
 from reid_ext.training.objective import Objective
 from reid_ext.training.optimizer import Optimizers
@@ -185,8 +185,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             is_not = "is a folder; give the checkpoint.pt in it"
         raise FileNotFoundError(f"checkpoint: path must be a file, got {path}, which {is_not}")
     try:
-        _check_archive(Path(path))
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_tensors(Path(path))
     except Exception as error:  # zipfile, pickle and torch raise many types
         raise ValueError(
             f"checkpoint: path must be a complete checkpoint, got {path}, which is truncated, "
@@ -209,14 +208,6 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             f"checkpoint: path must hold {', '.join(missing)}, got {path} without them; train again"
         )
     return content
-
-
-def _check_archive(path: Path) -> None:
-    """Raise if the archive is compressed: torch never compresses, and it could fill the memory."""
-    with zipfile.ZipFile(path) as archive:
-        unpacked = sum(info.file_size for info in archive.infolist())
-    if unpacked > path.stat().st_size:
-        raise ValueError(f"{unpacked} bytes packed in {path.stat().st_size}")
 
 
 def load_model(path: str | Path, model: nn.Module) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def _rows(path: Path) -> Sequence[Mapping[str, Any]]:
 
 
 def _csv_rows(path: Path) -> Sequence[Mapping[str, Any]]:
-    columns = read_table(NAME, path, REQUIRED).columns
+    columns = read_table(NAME, path, REQUIRED)
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
