@@ -118,7 +118,7 @@ class FeatureSet:
     def of_labels(
         function: str, names: Mapping[str, str], columns: Mapping[str, Any]
     ) -> dict[str, Tensor]:
-        """Read the columns that are not None, as labels of ``function``; ``names`` as above."""
+        """Read the columns that are not None; ``names`` maps them to arguments of ``function``."""
         return {
             name: read_labels(function, names[name], values, words=name in OF_WORDS)
             for name, values in columns.items()
