@@ -135,6 +135,14 @@ def test_evaluate_warns_when_query_and_gallery_are_equal(run, files):
     assert run("evaluate", *files, "--strict")[0] == 0
 
 
+def test_evaluate_leaves_out_each_image_itself(run, files):
+    flags = ("--protocol", "generic", "--leave-one-out")
+    status, out, _ = run("evaluate", files[1], files[1], *flags)
+    assert status == 0 and "finds-itself" not in out and "user-supplied junk" in out
+    status, _, err = run("evaluate", *files, *flags)
+    assert status == 2 and "--leave-one-out must be used with one file given twice, got" in err
+
+
 @pytest.mark.parametrize("content", [b"hello", b"", b"PK\x03\x04"])
 def test_error_about_a_text_file_does_not_mention_pickle(content, run, files):
     files[0].write_bytes(content)

@@ -247,6 +247,15 @@ def test_manifest_reader_raises_for_missing_split(path):
         data.load("manifest", path)
 
 
+@pytest.mark.parametrize("value", [[8], {"a": 8}, True])
+def test_manifest_reader_raises_for_nested_values_of_its_columns_only(value, tmp_path):
+    rows = [{**row, "boxes": value} for row in ROWS]
+    assert data.load("manifest", write(tmp_path / "my.json", rows)).query
+    write(tmp_path / "my.json", [{**ROWS[0], "identity": value}, *ROWS[1:]])
+    with pytest.raises(ArgumentError, match=r"row 1 .* must have texts and numbers only, got"):
+        data.load("manifest", tmp_path / "my.json")
+
+
 @pytest.mark.parametrize("modalities", [1, 2])
 def test_manifest_reader_holds_out_identities(modalities, tmp_path):
     rows = [

@@ -84,6 +84,10 @@ def _evaluate(args: argparse.Namespace) -> Result:
     _check_report(args)
     sources = _sources(args)
     check_files(args, sources)
+    for files in (one for trials in sources.values() for one in trials):
+        if args.leave_one_out and files.gallery != files.query:
+            got = f"{files.query} and {files.gallery}"
+            raise WrongUse(f"--leave-one-out must be used with one file given twice, got {got}")
     found = [evaluated(args, device, name, files, options) for name, files in sources.items()]
     lines: list[str | Table] = []
     facts: dict[str, Any] = {"ok": True}

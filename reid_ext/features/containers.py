@@ -184,9 +184,7 @@ def _check_sizes(path: Path) -> None:
                 most = max(most, rows * MOST_PER_ROW)
             if info.file_size > most:
                 growth = f"from {info.compress_size} to {info.file_size} bytes"
-                raise ValueError(
-                    f"an array {info.filename} that grows {growth}; save it uncompressed"
-                )
+                raise ValueError(f"{info.filename}, which grows {growth}; save it uncompressed")
             if size > info.file_size:
                 raise ValueError(f"an array {info.filename} too short for its shape {shape}")
 

@@ -4,9 +4,9 @@
     images/0001.jpg,train,anna,1,front,visible
 
 Paths are relative to the folder of the list, or absolute. ``camera``, ``view`` and ``modality`` are
-optional: a column may be missing, or empty in some rows. Names of columns are compared without
-case. Other columns are ignored, unless they look like a misspelt name of a missing column. CSV
-files may use commas, semicolons or tabs, and UTF-8 or UTF-16.
+optional: a column may be missing, or empty in some rows. Other columns are ignored, unless they look
+like a misspelt name of a missing column. CSV files may use commas, semicolons or tabs, UTF-8 or
+UTF-16, and names of columns in any case.
 """
 
 import difflib
@@ -150,7 +150,8 @@ def _check(path: Path, row: int, values: Mapping[str, Any]) -> None:
     if (camera is not None and camera < 0) or len(_text(values, "camera")) > LONGEST_NAME:
         requirement, advice = "have an integer >= 0 or a name as camera", "number the cameras"
         raise ArgumentError(NAME, place, requirement, short(_text(values, "camera")), advice)
-    if odd := [v for v in values.values() if isinstance(v, list | dict | bool)]:
+    known = [values.get(name) for name in (*REQUIRED, *OPTIONAL)]
+    if odd := [value for value in known if isinstance(value, list | dict | bool)]:
         raise ArgumentError(NAME, place, "have texts and numbers only", short(odd[0]))
     allowed = {"split": SPLITS, "view": tuple(VIEWS)[1:], "modality": tuple(MODALITIES)[1:]}
     for name, choices in allowed.items():
