@@ -4,9 +4,9 @@
     images/0001.jpg,train,anna,1,front,visible
 
 Paths are relative to the folder of the list, or absolute. ``camera``, ``view`` and ``modality`` are
-optional: a column may be missing, or empty in some rows. Other columns are ignored, unless they look
-like a misspelt name of a missing column. CSV files may use commas, semicolons or tabs, UTF-8 or
-UTF-16, and names of columns in any case.
+optional: a column may be missing, or empty in some rows. Other columns are ignored, unless they
+look like a misspelt name of a missing column. CSV files may use commas, semicolons or tabs, UTF-8
+or UTF-16, and names of columns in any case.
 """
 
 import difflib
