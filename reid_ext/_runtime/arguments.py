@@ -63,6 +63,14 @@ def integer(
     raise ArgumentError(function, argument, requirement, described(value))
 
 
+def image_size(function: str, argument: str, value: Any) -> tuple[int, int]:
+    """Read (height, width) in pixels."""
+    if not isinstance(value, Sequence) or len(value) != 2 or isinstance(value, str):
+        raise ArgumentError(function, argument, "be (height, width)", described(value))
+    height, width = (integer(function, f"{argument}[{i}]", v, 1) for i, v in enumerate(value))
+    return height, width
+
+
 def number(
     function: str,
     argument: str,
