@@ -19,7 +19,9 @@ from reid_ext._runtime.arguments import ArgumentError
 FUNCTION = "build_backbone"
 State = dict[str, Tensor]
 _CLASSIFIERS = ("fc.", "head.", "classifier.")
-_REASONS = {pickle.UnpicklingError: "damaged, or not only tensors and numbers"}
+_REASONS: dict[type[Exception], str] = {
+    pickle.UnpicklingError: "damaged, or not only tensors and numbers"
+}
 _COUNTER = "num_batches_tracked"  # missing in old ImageNet files and not needed
 
 
