@@ -1,6 +1,8 @@
 """An ONNX file as a network, run by onnxruntime."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -79,14 +81,8 @@ class OnnxModel(nn.Module):
         rows = len(given[0])
         missing = (self._batch or rows) - rows
         filled = [np.concatenate([array, np.repeat(array[:1], missing, 0)]) for array in given]
-        try:
+        with _errors(self._path, f"accept images of {_size(given[0])}", "pass its own size"):
             found = self._session.run([self._output], dict(zip(self._names, filled, strict=False)))
-        except Exception as error:  # onnxruntime has one class for each error code
-            size = "x".join(map(str, given[0].shape[2:]))
-            requirement, got = f"accept images of {size}", f"{self._path} ({_first_line(error)})"
-            raise ArgumentError(
-                FUNCTION, "source", requirement, got, "pass its own size"
-            ) from error
         return found[0][:rows].reshape(rows, -1)
 
     def _feature_dim(self, declared: int | str | None) -> int:
@@ -114,8 +110,18 @@ def _problem(inputs: list[Any], outputs: list[Any]) -> str:
     return "" if is_known else "export the network with these inputs and outputs"
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:120]
+@contextmanager
+def _errors(path: Path, requirement: str, advice: str) -> Iterator[None]:
+    """Turn the errors of onnxruntime, one class for each code, into one that names the file."""
+    try:
+        yield
+    except Exception as error:
+        got = f"{path} ({str(error).splitlines()[0][:120]})"
+        raise ArgumentError(FUNCTION, "source", requirement, got, advice) from error
+
+
+def _size(images: np.ndarray) -> str:
+    return "x".join(map(str, images.shape[2:]))
 
 
 def _session(path: Path, providers: tuple[str, ...]) -> Any:
@@ -130,8 +136,5 @@ def _session(path: Path, providers: tuple[str, ...]) -> Any:
             f"load_embedder: {path.name} needs onnxruntime, which is not installed; "
             'install it with pip install "reid_ext[export]"'
         ) from None
-    try:
+    with _errors(path, "be an ONNX file", "export it again"):
         return onnxruntime.InferenceSession(path, providers=list(providers))
-    except Exception as error:  # onnxruntime has one class for each error code
-        got, advice = f"{path} ({_first_line(error)})", "export it again"
-        raise ArgumentError(FUNCTION, "source", "be an ONNX file", got, advice) from error

@@ -40,17 +40,9 @@ def load_weights(network: nn.Module, weights: str | Path) -> None:
     classifiers = (*_CLASSIFIERS, *_classifiers(network))
     state = {k: v for k, v in state.items() if k in own or not k.startswith(classifiers)}
     state = _resampled(network, own, state)
-    missing = sorted(k for k in own.keys() - state.keys() if not k.endswith(_COUNTER))
-    unknown = sorted(state.keys() - own.keys())
-    for problem, keys in (
-        ("lacks entries", missing),
-        ("has unknown entries", unknown),
-        ("has entries of other shapes", _other_shapes(own, state)),
-    ):
-        if keys:
-            got = f"{path}, which {problem} ({len(keys)} of {len(own)}): {_shown(keys)}"
-            use = "use weights of the same model"
-            raise ArgumentError(FUNCTION, "weights", "match the model", got, use)
+    if problem := _mismatch(own, state):
+        advice = "use weights of the same model"
+        raise ArgumentError(FUNCTION, "weights", "match the model", f"{path}, {problem}", advice)
     network.load_state_dict(state, strict=False)
     if outside:
         warnings.warn(
@@ -128,6 +120,18 @@ def _resampled(network: nn.Module, own: State, state: State) -> State:
         return convert(dict(state), network)
     except Exception:  # the entries are of another model: the caller lists them
         return state
+
+
+def _mismatch(own: State, state: State) -> str:
+    """Describe the entries that are missing, unknown or of other shapes; "" if there are none."""
+    missing = sorted(k for k in own.keys() - state.keys() if not k.endswith(_COUNTER))
+    found = {
+        "lacks entries": missing,
+        "has unknown entries": sorted(state.keys() - own.keys()),
+        "has entries of other shapes": _other_shapes(own, state),
+    }
+    texts = [f"{what} ({len(k)} of {len(own)}): {_shown(k)}" for what, k in found.items() if k]
+    return f"which {' and '.join(texts)}" if texts else ""
 
 
 def _other_shapes(own: State, state: State) -> list[str]:
