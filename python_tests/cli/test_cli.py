@@ -1,6 +1,7 @@
 """The output and exit status of `reid-ext data` and `reid-ext doctor`, without tracebacks."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -92,8 +93,8 @@ def test_check_explains_why_evaluation_is_impossible(run, tmp_path, whole):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ([], "the following arguments are required"),
-        (["data", "check", "imagenet", "."], "invalid choice: 'imagenet'"),
+        ([], "COMMAND must be given"),
+        (["data", "check", "imagenet", "."], "NAME must be one of sysu-mm01"),
         (
             ["data", "check", "regdb", ".", "--split", "fold=1"],
             "must be among evaluate_on",
@@ -190,3 +191,23 @@ def test_cli_runs_as_a_module(tmp_path):
     done = subprocess.run(command, text=True, capture_output=True, timeout=120, cwd=tmp_path)
     assert done.returncode == 1 and "regdb: 1 error\n" in done.stdout
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["evalute"], "reid-ext: COMMAND must be one of doctor, .*; did you mean 'evaluate'?"),
+        (["data", "chek"], "reid-ext data: COMMAND must be one of .*; did you mean 'check'?"),
+        (["doctor", "--jsn"], "reid-ext doctor: unknown flag --jsn; did you mean --json?"),
+        (["--jsn", "doctor"], "reid-ext doctor: unknown flag --jsn; did you mean --json?"),
+        (["doctor", "x"], "reid-ext doctor: unexpected argument 'x'; see reid-ext doctor --help"),
+        (["bench", "--threads", "x"], "reid-ext bench: --threads must be an integer, got 'x'; .*"),
+        (["bench", "--threads"], "reid-ext bench: --threads must have a value; .*"),
+        (["evaluate"], "reid-ext evaluate: QUERY.npz must be given; see reid-ext evaluate --help"),
+        ([], "reid-ext: COMMAND must be given; see reid-ext --help"),
+    ],
+)
+def test_wrong_command_line_is_one_line_with_the_way_out(arguments, message, run):
+    status, out, err = run(*arguments)
+    pattern = message.replace("?", r"\?")
+    assert (status, out) == (2, "") and re.fullmatch(f"{pattern}\n", err), err

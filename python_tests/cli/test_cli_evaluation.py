@@ -36,6 +36,15 @@ def test_evaluate_prints_a_table_and_json(run, files):
     assert "re-ranked" in got["protocol"]["text"] and len(got["cmc"]) == 50
 
 
+def test_evaluate_prints_values_of_queries_only_if_asked(run, files):
+    content = json.loads(run("evaluate", *files, "--json")[1])
+    assert "average_precision" not in content and "inverse_negative_penalty" not in content
+    content = json.loads(run("evaluate", *files, "--json", "--per-query")[1])
+    assert content["average_precision"] == direct().average_precision.tolist()
+    status, _, err = run("evaluate", *files, "--per-query")
+    assert status == 2 and "--per-query must be used with --json" in err
+
+
 @pytest.mark.parametrize(
     "content, message",
     [
@@ -73,7 +82,7 @@ def test_evaluate_names_invalid_files(content, message, run, files):
         (["--device", "cuda:-1"], 2, "this machine, got 'cuda:-1'; use cpu"),
         (["--k1", "4"], 2, "--k1 must be left out without --rerank, got 4"),
         (["--rerank", "--k2", "0"], 2, "reid-ext evaluate: --k2 must be an integer >= 1"),
-        (["--protocol", "imagenet"], 2, "invalid choice"),
+        (["--protocol", "imagenet"], 2, "--protocol must be one of market1501"),
         (["--max-rank", "0"], 2, "evaluate: --max-rank must be an integer >= 1, got 0"),
         (["--confidence", "--protocol", "cuhk03-classic"], 2, "--confidence must be left out with"),
         (["--report", "."], 2, "--report must end in .html"),

@@ -22,7 +22,7 @@ LABELS = {
 
 
 def metrics(capsys, *files):
-    status = cli.main(["evaluate", *map(str, files), "--json"])
+    status = cli.main(["evaluate", *map(str, files), "--json", "--per-query"])
     out, err = capsys.readouterr()
     assert status == 0, err
     return json.loads(out)

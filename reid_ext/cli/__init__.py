@@ -27,6 +27,7 @@ from reid_ext.cli import (
     terminal,
 )
 from reid_ext.cli.command import WrongUse, as_typed, warn
+from reid_ext.cli.parser import CommandParser
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
@@ -55,7 +56,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="reid-ext",
         allow_abbrev=False,
         description="Person re-identification: check data, extract features, evaluate, export.",

@@ -53,6 +53,8 @@ def add_commands(groups: Any) -> None:
     group.add_argument("--confidence", action="store_true", help=what)
     what = "fail if a warning says that the metrics are probably meaningless"
     group.add_argument("--strict", action="store_true", help=what)
+    what = "with --json, also the average precision and INP of each query"
+    group.add_argument("--per-query", action="store_true", help=what)
     add_json(parser)
 
 
@@ -81,7 +83,7 @@ def _evaluate(args: argparse.Namespace) -> Result:
         **protocols.given_settings(args),
     }
     _check_confidence(args)
-    _check_report(args)
+    _check_output(args)
     sources = _sources(args)
     check_files(args, sources)
     for files in (one for trials in sources.values() for one in trials):
@@ -94,10 +96,10 @@ def _evaluate(args: argparse.Namespace) -> Result:
     for one in found:
         lines += [f"{one.run.name}:"] * (len(found) > 1) + _lines(one, args.confidence)
         if one is found[0]:
-            facts |= _facts(one, args.confidence)
+            facts |= _facts(one, args)
         else:
             compared = facts.setdefault("compare", {})
-            compared[one.run.name] = _facts(one, args.confidence)
+            compared[one.run.name] = _facts(one, args)
     if args.report is not None:
         with writes("--report", args.report):
             write_report(args.report, [one.run for one in found])
@@ -145,8 +147,10 @@ def _check_confidence(args: argparse.Namespace) -> None:
         )
 
 
-def _check_report(args: argparse.Namespace) -> None:
-    """Check the flags of the report before any work."""
+def _check_output(args: argparse.Namespace) -> None:
+    """Check the flags of the output before any work."""
+    if args.per_query and not args.json:
+        raise WrongUse("--per-query must be used with --json, got --per-query alone")
     if args.compare and args.trial:
         raise WrongUse("--compare must be left out with --trial, whose files are all of one run")
     if args.report is None:
@@ -184,10 +188,10 @@ def _lines(one: Evaluated, confidence: bool) -> list[str | Table]:
     ]
 
 
-def _facts(one: Evaluated, confidence: bool) -> dict[str, Any]:
-    facts = one.run.ranking.to_dict()
+def _facts(one: Evaluated, args: argparse.Namespace) -> dict[str, Any]:
+    facts = one.run.ranking.to_dict(per_query=args.per_query)
     facts["not_finite"] = [found._asdict() for found in one.not_finite]
-    if ends := _ends(one, confidence):
+    if ends := _ends(one, args.confidence):
         facts["trials_range" if one.run.ranking.trials else "confidence"] = ends
     return facts
 

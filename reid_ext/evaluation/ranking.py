@@ -175,12 +175,20 @@ class Ranking:
         total = precision.new_zeros(len(matches)).index_add_(0, query, precision)
         return float((total / matches.minimum(first))[matches > 0].mean())
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return all values as JSON types. NaN values of queries become None."""
+    def to_dict(self, *, per_query: bool = True) -> dict[str, Any]:
+        """Return all values as JSON types. NaN values of queries become None.
+
+        Args:
+            per_query: Include the values of each query. Default: True.
+        """
 
         def plain(values: Tensor) -> list[float | None]:
             return [None if math.isnan(value) else value for value in values.tolist()]
 
+        of_queries = {
+            "average_precision": plain(self.average_precision),
+            "inverse_negative_penalty": plain(self.inverse_negative_penalty),
+        }
         return {
             "protocol": self.protocol.to_dict(),
             "cmc": self.cmc.tolist(),
@@ -188,9 +196,8 @@ class Ranking:
             "mINP": self.mINP,
             "num_valid": self.num_valid,
             "unmatched": self.unmatched._asdict(),
-            "average_precision": plain(self.average_precision),
-            "inverse_negative_penalty": plain(self.inverse_negative_penalty),
-            "trials": [trial.to_dict() for trial in self.trials],
+            **(of_queries if per_query else {}),
+            "trials": [trial.to_dict(per_query=per_query) for trial in self.trials],
             "findings": [finding._asdict() for finding in self.findings],
         }
 
