@@ -8,11 +8,16 @@ import os
 import signal
 from types import FrameType
 
-INTERRUPTED = 130
+FAILED, INTERRUPTED = 1, 130
 
 
 def main() -> int:
     """Run the command that ``sys.argv`` names and return its exit status."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:  # MKL would end the process while torch is imported
+        os.write(2, b"reid-ext: the current folder no longer exists; change to another one\n")
+        return FAILED
     waits_for_ctrl_c = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if waits_for_ctrl_c:  # a shell lets a command in the background ignore SIGINT
         signal.signal(signal.SIGINT, _stop)

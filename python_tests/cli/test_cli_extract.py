@@ -168,6 +168,7 @@ def test_interrupted_extract_leaves_no_old_gallery(run, trained, root, tmp_path,
     "change, message",
     [
         ({"checkpoint": "missing.pt"}, "checkpoint: path must be a file"),
+        ({"checkpoint": "resnet50"}, "CHECKPOINT must be a file, or timm:NAME, got resnet50"),
         ({"checkpoint": "missing.onnx"}, "source must be a file"),
         ({"checkpoint": "missing.safetensors"}, "source must be a file"),
         ({"name": "market1501"}, "market1501: root must hold the folders"),

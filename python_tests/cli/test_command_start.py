@@ -55,3 +55,16 @@ def test_command_keeps_another_signal_handler(handler, monkeypatch, capsys):
         assert signal.getsignal(signal.SIGINT) is handler
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_command_reports_a_removed_folder(tmp_path):
+    shell = 'mkdir gone && cd gone && rmdir ../gone && exec "$0" -c "$1" doctor'
+    done = subprocess.run(
+        ["bash", "-c", shell, sys.executable, START],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(PACKAGES)},
+        capture_output=True,
+        text=True,
+    )
+    message = "reid-ext: the current folder no longer exists; change to another one\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", message)

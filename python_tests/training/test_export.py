@@ -2,6 +2,7 @@
 
 import json
 import sys
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -146,6 +147,22 @@ def test_load_embedder_raises_for_foreign_weights(tmp_path):
     safetensors.save_file({"x": torch.ones(2)}, tmp_path / "x.safetensors")
     with pytest.raises(ValueError, match="source must be weights that reid-ext export wrote"):
         export.load_embedder(tmp_path / "x.safetensors")
+
+
+def test_load_embedder_reads_endings_in_capitals(trained, tmp_path):
+    pytest.importorskip("safetensors")
+    embedder = export.load_embedder(trained[0])
+    export.export_model(embedder, tmp_path / "w.safetensors", "safetensors")
+    (tmp_path / "w.safetensors").rename(tmp_path / "W.SAFETENSORS")
+    assert export.load_embedder(tmp_path / "W.SAFETENSORS").size == embedder.size
+
+
+def test_load_embedder_names_its_argument_for_an_unknown_timm_model(monkeypatch):
+    timm = ModuleType("timm")
+    timm.is_model, timm.list_models = lambda name: False, lambda: ["resnet50"]
+    monkeypatch.setitem(sys.modules, "timm", timm)
+    with pytest.raises(ValueError, match=r"load_embedder: source must .* did you mean 'resnet50'"):
+        export.load_embedder("timm:resnet5")
 
 
 def test_export_command_checks_the_file_ending(tmp_path, capsys):

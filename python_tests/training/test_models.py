@@ -146,6 +146,16 @@ def unknown_name(path):
     torch.save({**models.build_backbone("small").state_dict(), "extra": torch.zeros(1)}, path)
 
 
+def whole_numbers(path):
+    state = models.build_backbone("small").state_dict()
+    torch.save({name: value.to(torch.int8) for name, value in state.items()}, path)
+
+
+def damaged(path):
+    state = models.build_backbone("small").state_dict()
+    torch.save({**state, "stem.0.weight": state["stem.0.weight"] * float("nan")}, path)
+
+
 def no_state_dict(path):
     torch.save([1, 2], path)
 
@@ -160,6 +170,8 @@ def no_file_of_torch(path):
         (other_model, "lacks"),
         (other_shape, r"other shapes \(1 of .*stem.0.weight"),
         (unknown_name, "unknown .*extra"),
+        (whole_numbers, "other types .*stem.0.weight"),
+        (damaged, r"NaN or infinity \(1 of .*stem.0.weight"),
         (no_state_dict, "state dict .*list"),
         (no_file_of_torch, "readable state dict"),
     ],
@@ -407,7 +419,9 @@ def test_timm_resnet_loads_a_state_dict_with_classifier(tmp_path):
 
 def test_build_backbone_raises_for_unknown_timm_name():
     timm_or_skip()
-    with pytest.raises(ValueError, match="name must be 'small' or a timm model, got 'resnet51'"):
+    with pytest.raises(
+        ValueError, match=r"name must be .* timm model, got 'resnet51'; did you mean"
+    ):
         models.build_backbone("resnet51")
 
 

@@ -109,6 +109,8 @@ def as_typed(args: argparse.Namespace, error: ArgumentError) -> tuple[str, bool]
     inner = _OF_MAPPING.fullmatch(error.argument)
     name = inner[1] if inner else error.argument
     by_name = {action.dest: action for action in args.parser._actions}
+    if name == "source" and "checkpoint" in by_name:  # of load_embedder
+        name = "checkpoint"
     is_flag = name in by_name and bool(by_name[name].option_strings)
     if is_flag:
         name = flag_of(name)

@@ -91,22 +91,30 @@ def load_embedder(
     name = str(source)
     if name.startswith(TIMM):
         size = size or DEFAULT_SIZE
-        backbone = build_backbone(name.removeprefix(TIMM), weights, size=size)
+        try:
+            backbone = build_backbone(name.removeprefix(TIMM), weights, size=size)
+        except ArgumentError as error:
+            raise error.named(FUNCTION, name="source") from error.__cause__
         model: nn.Module = TwoStream(backbone, 1, neck="none")  # no neck: the pooled features
         return Embedder(model.eval(), size, {})
     path = Path(source)
-    if path.suffix in NOT_READ:
+    ending = path.suffix.lower()
+    if ending in NOT_READ:
         requirement = "be a .pt, .safetensors or .onnx file, or timm:NAME"
         got = f"{path}, which is not read because such a file can contain code"
         advice = "give the checkpoint that it was exported from"
         raise ArgumentError(FUNCTION, "source", requirement, got, advice)
-    if path.suffix == ".onnx":
+    if not ending and not path.exists():
+        got = f"{path}, which does not exist"
+        advice = f"for a network of timm, give timm:{path.name}"
+        raise ArgumentError(FUNCTION, "source", "be a file, or timm:NAME", got, advice)
+    if ending == ".onnx":
         from reid_ext.export.onnx_model import OnnxModel
 
         exported = OnnxModel(path)
         _check_size(path, size, exported.fixed_size)
         return Embedder(exported, _size(path, size, exported.size), exported.settings)
-    if path.suffix == ".safetensors":
+    if ending == ".safetensors":
         settings, state = read_weights(path)
     else:
         content = read_checkpoint(path)

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from reid_ext._runtime.arguments import ArgumentError
+from reid_ext._runtime.argument_error import ArgumentError, suggestion
 from reid_ext.models.weights import load_weights
 
 FUNCTION = "build_backbone"
@@ -27,7 +27,7 @@ def timm_parts(name: str, weights: str | Path | None, size: Size | None) -> Part
     """Return the arguments of :class:`Backbone` for a timm model; see :func:`build_backbone`."""
     timm = _import_timm(name)
     if not timm.is_model(name):
-        advice = "timm.list_models() gives the names"
+        advice = suggestion(name, timm.list_models()) or "timm.list_models() gives the names"
         raise ArgumentError(FUNCTION, "name", "be 'small' or a timm model", repr(name), advice)
     facts = timm.get_pretrained_cfg(name, allow_unregistered=True)
     own_size: Size = tuple(facts.input_size[1:]) if facts else (224, 224)

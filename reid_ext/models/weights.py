@@ -54,7 +54,7 @@ def load_weights(network: nn.Module, weights: str | Path) -> None:
 
 def _read(path: Path) -> Any:
     try:
-        if path.suffix == ".safetensors":
+        if path.suffix.lower() == ".safetensors":
             from safetensors.torch import load_file
 
             return load_file(path)
@@ -77,7 +77,10 @@ def _state_dict(path: Path, content: Any) -> State:
     entries = content.items() if isinstance(content, Mapping) else ()
     found = {name: entry for name, entry in entries if _is_state(entry)}
     if len(found) != 1:
-        requirement, advice = "be one state dict (names to tensors)", "save only model.state_dict()"
+        requirement, advice = (
+            "be one state dict (names to tensors)",
+            "save only that of one network",
+        )
         got = f"{path} with {_shown(list(map(str, found))) or type(content).__name__}"
         raise ArgumentError(FUNCTION, "weights", requirement, got, advice)
     return next(iter(found.values()))
@@ -123,12 +126,18 @@ def _resampled(network: nn.Module, own: State, state: State) -> State:
 
 
 def _mismatch(own: State, state: State) -> str:
-    """Describe the entries that are missing, unknown or of other shapes; "" if there are none."""
+    """Describe the entries that are missing, unknown, of another kind or damaged, or return ""."""
     missing = sorted(k for k in own.keys() - state.keys() if not k.endswith(_COUNTER))
     found = {
         "lacks entries": missing,
         "has unknown entries": sorted(state.keys() - own.keys()),
         "has entries of other shapes": _other_shapes(own, state),
+        "has entries of other types": [
+            k
+            for k in sorted(own.keys() & state.keys())
+            if own[k].is_floating_point() and not state[k].is_floating_point()
+        ],
+        "has NaN or infinity": sorted(k for k, v in state.items() if not v.isfinite().all()),
     }
     texts = [f"{what} ({len(k)} of {len(own)}): {_shown(k)}" for what, k in found.items() if k]
     return f"which {' and '.join(texts)}" if texts else ""
