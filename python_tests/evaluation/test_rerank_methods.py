@@ -6,7 +6,7 @@ import torch
 from reference import reranking
 from reference.distances import distances
 
-from reid_ext import ArgumentError, evaluate, evaluate_distances, ops, rerank
+from reid_ext import ArgumentError, evaluate_distances, ops, rerank
 from reid_ext.evaluation.reranking import METHODS
 
 
@@ -37,24 +37,12 @@ def test_rerank_equals_the_op(device):
     assert all(map(torch.equal, got, want))
 
 
-def test_rerank_with_squared_euclidean_matches_the_released_code():
+def test_rerank_defaults_match_the_released_code():
     x = people()[0]
     want = ops.k_reciprocal(
         x[:40], x[40:], k1=20, k2=6, lambda_value=0.3, metric="squared_euclidean"
     )
-    assert torch.equal(rerank(x[:40], x[40:], metric="squared_euclidean"), want)
-
-
-@pytest.mark.parametrize("method", ["k_reciprocal", "aqe", "dba"])
-def test_rerank_and_evaluate_have_the_same_default_metric(method):
-    x, identity, _ = people()
-    x = x * torch.linspace(0.1, 10, len(x))[:, None]  # norms that tell the metrics apart
-    labels = {"query_ids": identity[:40], "gallery_ids": identity[40:], "protocol": "generic"}
-    alone = evaluate_distances(rerank(x[:40], x[40:], method=method), **labels)
-    within = evaluate(x[:40], x[40:], **labels, rerank={"method": method})
-    assert alone.mAP == within.mAP
-    named = rerank(x[:40], x[40:], method=method, metric="cosine")
-    assert torch.equal(rerank(x[:40], x[40:], method=method), named)
+    assert torch.equal(rerank(x[:40], x[40:]), want)
 
 
 def test_rerank_improves_a_ranking():

@@ -66,7 +66,7 @@ def rerank(
     k1: int = 20,
     k2: int = 6,
     lambda_value: float = 0.3,
-    metric: str = "cosine",
+    metric: str = "squared_euclidean",
     top: int | None = None,
     gathered: bool = False,
     group: Group = None,
@@ -85,7 +85,7 @@ def rerank(
         k1: As in :func:`reid_ext.rerank` with method ``"k_reciprocal"``. Default: 20.
         k2: As in :func:`reid_ext.rerank`. Default: 6.
         lambda_value: Weight of the original distance, in [0, 1]. Default: 0.3.
-        metric: ``"cosine"`` (default), ``"euclidean"`` or ``"squared_euclidean"``.
+        metric: ``"cosine"``, ``"euclidean"`` or ``"squared_euclidean"`` (default).
         top: Number of nearest gallery images to keep per query. Default: None, which returns all
             distances.
         gathered: Whether every process returns the rows of all queries, in the order of the whole

@@ -18,10 +18,10 @@ from reid_ext.ops import METRICS
 
 # The arguments of each method, with their defaults.
 METHODS: dict[str, dict[str, Any]] = {
-    "k_reciprocal": {"k1": 20, "k2": 6, "lambda_value": 0.3, "metric": "cosine"},
+    "k_reciprocal": {"k1": 20, "k2": 6, "lambda_value": 0.3, "metric": "squared_euclidean"},
     "gnn": {"k1": 20, "k2": 6},
-    "aqe": {"k2": 6, "alpha": 3.0, "metric": "cosine"},
-    "dba": {"k2": 6, "alpha": 3.0, "metric": "cosine"},
+    "aqe": {"k2": 6, "alpha": 3.0, "metric": "squared_euclidean"},
+    "dba": {"k2": 6, "alpha": 3.0, "metric": "squared_euclidean"},
 }
 
 
@@ -77,14 +77,14 @@ def rerank(
       neighbours. "original" is the square of the metric's distance, divided by the largest such
       square between the query and any image of query or gallery, as in the released code.
       Arguments: ``k1`` (20), ``k2`` (6), ``lambda_value`` (0.3), ``metric``
-      (``"cosine"``).
+      (``"squared_euclidean"``).
     * ``"gnn"`` (Zhang et al. 2020): 1 - cosine between vectors of length Q + G. The vector of an
       image first marks its ``k1`` nearest images. Two times, it is then replaced by a weighted sum
       of the vectors of its ``k2`` nearest images. Nearest images are found by cosine. Arguments:
       ``k1`` (20), ``k2`` (6).
     * ``"aqe"`` (Radenović et al. 2018): each query is summed with its ``k2 - 1`` nearest gallery
       images, weighted by ``cosine ** alpha``. The sums are normalised and compared by ``metric``.
-      Arguments: ``k2`` (6), ``alpha`` (3), ``metric`` (``"cosine"``).
+      Arguments: ``k2`` (6), ``alpha`` (3), ``metric`` (``"squared_euclidean"``).
     * ``"dba"`` (Arandjelović and Zisserman 2012): each gallery image is summed in the same way with
       its ``k2`` nearest gallery images, including itself. Queries do not change. Arguments: as
       ``"aqe"``.
@@ -103,10 +103,8 @@ def rerank(
         k2: Number of nearest images, including the image itself, over which an image is averaged. 1
             turns the averaging off.
         lambda_value: Weight of the original distance, in [0, 1].
-        metric: ``"cosine"``, ``"euclidean"`` or ``"squared_euclidean"``. The default is that of
-            :func:`evaluate`. For normalised features, ``"squared_euclidean"`` gives the same
-            ``"k_reciprocal"`` distances. The released code is usually given squared Euclidean
-            distances, which it squares again.
+        metric: ``"cosine"``, ``"euclidean"`` or ``"squared_euclidean"``. The released code of
+            ``"k_reciprocal"`` is usually given squared Euclidean distances, which it squares again.
         alpha: Exponent of the weights, at least 0.
         top: Number of nearest gallery images to keep per query, in [1, G]. Default: None, which
             returns all distances.
