@@ -144,6 +144,36 @@ def test_report_embeds_images_and_names_missing_ones(tmp_path):
     assert str(tmp_path) not in page  # names of files without their folders
 
 
+def test_report_counts_the_images_found(tmp_path):
+    query, gallery = (side(1, seed, 1, tmp_path / name) for seed, name in ((1, "q"), (2, "g")))
+    one = run("a", "generic", query, gallery)
+    assert "0 of 2 images found." in written(tmp_path, one)
+    (tmp_path / "g").mkdir()
+    viz.save_image(tmp_path / "g" / "000.png", np.full((40, 20, 3), 90, np.uint8))
+    assert "1 of 2 images found." in written(tmp_path, one)
+    assert "no column paths" in written(tmp_path, run())
+
+
+def test_report_shows_identity_and_camera_below_each_image(tmp_path):
+    one = run(
+        query=changed(side(1, 1), identities=[41], cameras=[7]),
+        gallery=changed(side(2, 2), identities=[41, 42], cameras=[8, 9]),
+    )
+    texts = re.findall(r'<span class="words">([^<]*)</span>', written(tmp_path, one))
+    assert texts[:3] == ["query", "id 41", "camera 7"]
+    assert sorted(t for t in texts[3:] if t.startswith(("id", "cam"))) == [
+        "camera 8",
+        "camera 9",
+        "id 41",
+        "id 42",
+    ]
+
+
+def test_report_shows_map_first(tmp_path):
+    heads = re.findall(r"<button type=\"button\">([^<]*)</button>", written(tmp_path, run()))
+    assert heads[:3] == ["run", "mAP", "rank-1"]
+
+
 def test_report_escapes_names_from_the_data(tmp_path):
     query, gallery = (
         changed(side(count, seed), paths=[NASTY] * count) for count, seed in ((20, 1), (60, 2))

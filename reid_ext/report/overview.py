@@ -20,11 +20,11 @@ AP_BINS = 20
 def figures(runs: Sequence[Run], spreads: Sequence[Confidence | None]) -> Markup:
     """Return the metrics of every run with their spread, and how each was made."""
     ranks = [k for k in RANKS if all(k <= len(run.ranking.cmc) for run in runs)]
-    columns = ["run", *(f"rank-{k}" for k in ranks), "mAP", "mINP"]
+    columns = ["run", "mAP", *(f"rank-{k}" for k in ranks), "mINP"]
     rows = []
     for run, spread in zip(runs, spreads, strict=True):
-        metrics = [(run.ranking.rank(k), _of_cmc(spread, k)) for k in ranks]
-        metrics.append((run.ranking.mAP, spread and _ends(spread.mAP)))
+        metrics = [(run.ranking.mAP, spread and _ends(spread.mAP))]
+        metrics += [(run.ranking.rank(k), _of_cmc(spread, k)) for k in ranks]
         metrics.append((run.ranking.mINP, spread and _ends(spread.mINP)))
         rows.append([Cell(run.name), *(_metric(value, ends) for value, ends in metrics)])
     prints = [tag("li", tag("b", f"{run.name}: "), str(run.ranking.protocol)) for run in runs]
