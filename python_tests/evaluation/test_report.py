@@ -11,7 +11,7 @@ import torch
 from report_cases import NASTY, Reader, changed, labels, run, side, written
 
 from reid_ext import cli, evaluate, viz
-from reid_ext.report import Run, facts, write_report
+from reid_ext.report import Run, facts, overview, write_report
 from reid_ext.report.camera_pairs import camera_pairs
 from reid_ext.report.markup import Markup, tag
 
@@ -167,6 +167,17 @@ def test_report_shows_identity_and_camera_below_each_image(tmp_path):
         "id 41",
         "id 42",
     ]
+
+
+def test_angles_of_compared_runs_share_their_axes():
+    near = side(20, 1)
+    far = changed(near, features=-near.features)
+    runs = [run("a", "generic", near, near), run("b", "generic", near, far)]
+    first, second = (
+        re.findall(r"<text[^>]*>[^<]*[°%]</text>", drawn) for drawn in overview.angles(runs)
+    )
+    assert first == second and any("180°" in tick for tick in first)
+    assert not any("180°" in tick for tick in overview.angles(runs[:1]))
 
 
 def test_report_shows_map_first(tmp_path):
