@@ -154,6 +154,11 @@ def test_report_counts_the_images_found(tmp_path):
     assert "no column paths" in written(tmp_path, run())
 
 
+def test_report_counts_a_path_that_is_too_long_as_missing(tmp_path):
+    one = changed(side(1, 1, 1), paths=["x" * 5000])
+    assert "0 of 1 images found." in written(tmp_path, run("a", "generic", one, one))
+
+
 def test_report_shows_identity_and_camera_below_each_image(tmp_path):
     one = run(
         query=changed(side(1, 1), identities=[41], cameras=[7]),

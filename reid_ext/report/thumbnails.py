@@ -35,9 +35,9 @@ class Thumbnails:
 
 def thumbnail(path: str) -> str | None:
     """Return a data URL of a small JPEG, or None if the path is not a readable image."""
-    if not path or not Path(path).is_file():
-        return None
     try:
+        if not path or not Path(path).is_file():
+            return None
         image = decode(path)
     except (ValueError, OSError):
         return None
