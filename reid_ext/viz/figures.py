@@ -12,8 +12,11 @@ from reid_ext.viz import canvas
 from reid_ext.viz.cmc import COLORS as RGB
 
 COLORS = [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in RGB]
+OTHER = "#c4c8ce"  # labels without a colour of their own
 ENDINGS = (".png", ".svg", ".pdf")
-MOST_IN_LEGEND = 20
+# Markers of gallery images and of queries; the next pair follows when all colours are used.
+MARKERS = (("o", "^"), ("s", "v"), ("D", "<"), ("P", ">"))
+MOST_IN_LEGEND = len(COLORS) * len(MARKERS)
 DPI = 200
 
 
@@ -124,15 +127,16 @@ def plot_embedding(
     is_query: np.ndarray | None = None,
     title: str = "",
 ) -> None:
-    """Write a map of features that were projected to the plane, with one colour per label.
+    """Write a map of features that were projected to the plane, coloured by label.
 
     Args:
         points: Positions of shape (N, 2), such as principal components.
-        labels: Labels of shape (N,), such as identities or cameras. Colours repeat after seven
-            labels. The legend is drawn for up to twenty labels.
+        labels: Labels of shape (N,), such as identities or cameras. Each has its own pair of
+            colour and marker. With more than 28 labels, the 28 most frequent have one; the others
+            are gray, and the legend says how many they are.
         path: As in :func:`plot_angles`.
-        is_query: Bool array of shape (N,). Queries are drawn as triangles. Default: None, no
-            queries.
+        is_query: Bool array of shape (N,). Queries are drawn as triangles, gallery images with
+            other markers. Default: None, no queries.
         title: Title above the axes. Default: no title.
 
     Raises:
@@ -160,16 +164,33 @@ def plot_embedding(
         if array.shape != (len(xy),):
             raise ArgumentError(where, name, f"have shape ({len(xy)},)", str(array.shape))
     figure, axes = new_figure(where, path)
-    names = np.unique(labels)
-    for i, name in enumerate(names):
-        for marker, mask in (("o", ~triangles), ("^", triangles)):
-            rows = (labels == name) & mask
-            label = str(name) if marker == "o" or not (labels == name)[~triangles].any() else None
-            color = COLORS[i % len(COLORS)]
-            axes.scatter(*xy[rows].T, s=14, c=color, marker=marker, label=label, linewidths=0)
+    names, index, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    named = np.sort(np.argsort(-counts, kind="stable")[:MOST_IN_LEGEND])
+    groups = [
+        (index == k, str(names[k]), COLORS[i % len(COLORS)], MARKERS[i // len(COLORS)])
+        for i, k in enumerate(named)
+    ]
+    if others := len(names) - len(named):
+        groups.insert(0, (~np.isin(index, named), f"{others} other labels", OTHER, MARKERS[0]))
+    handles = []
+    for of_label, _, color, markers in groups:
+        sides = of_label & ~triangles, of_label & triangles
+        drawn = [
+            axes.scatter(*xy[rows].T, s=16, c=color, marker=marker, linewidths=0)
+            for marker, rows in zip(markers, sides, strict=True)
+            if rows.any()
+        ]
+        handles.append(drawn[0])
     axes.set(xticks=[], yticks=[], title=title)
-    if len(names) <= MOST_IN_LEGEND:
-        axes.legend(frameon=False, fontsize="small", bbox_to_anchor=(1, 1), loc="upper left")
+    axes.legend(
+        handles,
+        [words for _, words, *_ in groups],
+        frameon=False,
+        fontsize="small",
+        bbox_to_anchor=(1, 1),
+        loc="upper left",
+        ncol=1 + (len(groups) > len(COLORS) * 2),
+    )
     save(figure, path)
 
 
