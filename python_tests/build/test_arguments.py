@@ -128,6 +128,11 @@ def test_instance_error_contains_the_class():
         arguments.instance("f", "a", 3, torch.Tensor)
 
 
+def test_half_precision_labels_are_not_advised_to_be_converted():
+    with pytest.raises(ArgumentError, match=r"got torch.float16; take the labels from before the"):
+        arguments.integers("f", "labels", torch.tensor([2049, 2050]).half())
+
+
 def test_features_keep_gradient_and_widen_half_types():
     x = X.clone().requires_grad_()
     assert arguments.features("f", "x", x) is x

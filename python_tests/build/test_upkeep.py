@@ -2,11 +2,15 @@
 
 import importlib
 import inspect
+import subprocess
+import sys
 import warnings
 from dataclasses import is_dataclass
 from pathlib import Path
 
 import pytest
+
+import reid_ext
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = ("ops", "losses", "evaluation", "data", "viz", "models", "training", "distributed")
@@ -33,6 +37,25 @@ def public():
             thing = getattr(module, name)
             if inspect.isclass(thing) or inspect.isfunction(thing):
                 yield pytest.param(thing, id=f"{module_name}.{name}")
+
+
+@pytest.mark.parametrize("name", [*MODULES, "compat", "export", "features", "report", "synthetic"])
+def test_dir_shows_public_names_only(name):
+    module = importlib.import_module(f"reid_ext.{name}")
+    optional = {"metric_learning", "torchmetrics"} if name == "compat" else set()
+    assert set(module.__all__) <= set(dir(module)) <= set(module.__all__) | optional
+
+
+def test_dir_of_the_package_shows_its_subpackages():
+    shown = set(dir(reid_ext))
+    assert shown >= {*MODULES, "compat", "evaluate", "__version__"}
+    assert not shown & {"Any", "TYPE_CHECKING", "import_module", "version"}
+
+
+def test_compat_is_available_after_importing_the_package():
+    code = "import reid_ext; print(reid_ext.compat.torchreid.evaluate_rank.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == "evaluate_rank\n", done.stderr
 
 
 @pytest.mark.parametrize("thing", list(public()))

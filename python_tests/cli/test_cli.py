@@ -144,6 +144,13 @@ def test_doctor_prints_the_first_line_of_an_error(run, monkeypatch):
     assert "an op does not work" in out and "nearest.cpp" not in out
 
 
+def test_doctor_warns_if_torch_was_replaced_after_the_build(run, monkeypatch):
+    build = {**reid_ext.build_info(), "torch": "2.11.0+cu130"}
+    monkeypatch.setattr("reid_ext.cli.doctor.build_info", lambda: build)
+    status, _, err = run("doctor")
+    assert status == 0 and "built with torch 2.11.0+cu130, but torch" in err and "rebuild" in err
+
+
 @pytest.mark.parametrize(
     "reason, hint",
     [

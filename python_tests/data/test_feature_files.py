@@ -139,7 +139,7 @@ def test_load_runs_no_pickled_code(tmp_path, capsys):
     "content, got",
     [
         (b"no matlab file at all" * 20, "SciPy cannot read"),
-        (b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM" + bytes(384), "save it with -v7"),
+        (b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM" + bytes(384), "save it in MATLAB as '-v7'"),
     ],
 )
 def test_load_raises_for_unreadable_mat(content, got, tmp_path):

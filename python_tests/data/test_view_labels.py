@@ -165,7 +165,7 @@ def test_reader_raises_for_invalid_files(name, content, message, tmp_path):
 def test_reader_raises_for_missing_or_huge_files(tmp_path):
     with pytest.raises(FileNotFoundError, match="read_view_labels: path must be a file"):
         read_view_labels(tmp_path / "views.pkl")
-    with pytest.raises(FileNotFoundError, match=r"a folder with keypoint_train\.txt or"):
+    with pytest.raises(FileNotFoundError, match=r"key point files \(keypoint_train\.txt or"):
         read_view_labels(tmp_path)
     with open(tmp_path / "views.pkl", "wb") as file:
         file.truncate((64 << 20) + 1)

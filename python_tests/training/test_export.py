@@ -123,7 +123,7 @@ def test_onnx_file_has_one_image_size_and_no_messages(trained, tmp_path, capfd):
     assert capfd.readouterr().err == ""
     assert export.load_embedder(out, size=(96, 48)).size == (96, 48)
     with pytest.raises(
-        ValueError, match=r"size must be the 96x48 that .* got 100x40; leave it out"
+        ValueError, match=r"size must be 96x48, the only size .* got 100x40; leave it"
     ):
         export.load_embedder(out, size=(100, 40))
 
@@ -205,17 +205,96 @@ def test_foreign_onnx_file_gets_its_dimension_from_an_image(tmp_path):
         export.export_model(embedder, tmp_path / "again.onnx", "onnx")
 
 
+def other_onnx_file(path, nodes, images, outputs):
+    """Write an ONNX model; ``images`` is its type and shape, ``outputs`` are names and shapes."""
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    h, types = onnx.helper, onnx.TensorProto
+    kind, shape = images
+    graph = h.make_graph(
+        [h.make_node(op, inputs, [out], **options) for op, inputs, out, options in nodes],
+        "g",
+        [h.make_tensor_value_info("x", getattr(types, kind), shape)],
+        [h.make_tensor_value_info(name, getattr(types, kind), s) for name, s in outputs],
+    )
+    model = h.make_model(graph, opset_imports=[h.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, path)
+
+
+POOL = ("GlobalAveragePool", ["x"], "pooled", {})
+FLAT = ("Flatten", ["pooled"], "y", {})
+
+
+@pytest.mark.parametrize(
+    "kind, batch, tolerance", [("FLOAT16", "n", 1e-3), ("FLOAT", 2, 1e-6), ("FLOAT", None, 1e-6)]
+)
+def test_onnx_model_accepts_half_precision_and_one_batch_size(kind, batch, tolerance, tmp_path):
+    images = torch.rand(5, 3, 8, 4, generator=torch.Generator().manual_seed(0))
+    file = tmp_path / "theirs.onnx"
+    other_onnx_file(file, [POOL, FLAT], (kind, [batch, 3, 8, 4]), [("y", [batch, 3])])
+    got = OnnxModel(file)(images, torch.zeros(5)).features
+    torch.testing.assert_close(got, images.mean((2, 3)), rtol=0, atol=tolerance)
+
+
+def test_onnx_model_accepts_features_with_height_and_width_1(tmp_path):
+    images = torch.rand(2, 3, 8, 4, generator=torch.Generator().manual_seed(0))
+    other_onnx_file(
+        tmp_path / "x.onnx", [POOL], ("FLOAT", ["n", 3, 8, 4]), [("pooled", ["n", 3, 1, 1])]
+    )
+    got = OnnxModel(tmp_path / "x.onnx")(images, torch.zeros(2)).features
+    torch.testing.assert_close(got, images.mean((2, 3)))
+
+
+def test_onnx_model_uses_the_output_called_features(tmp_path):
+    nodes = [POOL, FLAT, ("Neg", ["y"], "features", {})]
+    outputs = [("y", ["n", 3]), ("features", ["n", 3])]
+    other_onnx_file(tmp_path / "x.onnx", nodes, ("FLOAT", ["n", 3, 8, 4]), outputs)
+    images = torch.ones(2, 3, 8, 4)
+    assert (
+        OnnxModel(tmp_path / "x.onnx")(images, torch.zeros(2)).features.tolist() == [[-1.0] * 3] * 2
+    )
+
+
+@pytest.mark.parametrize(
+    "nodes, images, outputs, advice",
+    [
+        ([POOL, FLAT], ("FLOAT", ["n", 8, 4, 3]), [("y", ["n", 8])], "channels before height"),
+        ([("Identity", ["x"], "y", {})], ("UINT8", ["n", 3, 8, 4]), [("y", ["n", 3])], "normalise"),
+        (
+            [POOL, FLAT],
+            ("FLOAT", ["n", 3, 8, 4]),
+            [("y", ["n", 3]), ("pooled", ["n", 3, 1, 1])],
+            "one output",
+        ),
+    ],
+)
+def test_onnx_model_says_how_to_export_other_files(nodes, images, outputs, advice, tmp_path):
+    other_onnx_file(tmp_path / "x.onnx", nodes, images, outputs)
+    with pytest.raises(ValueError, match=rf"must map images .*; export .*{advice}"):
+        OnnxModel(tmp_path / "x.onnx")
+
+
+def test_onnx_model_names_the_file_if_an_image_size_does_not_fit(tmp_path):
+    nodes = [("Reshape", ["x", "shape"], "y", {})]
+    shape = ("Constant", [], "shape", {"value_ints": [-1, 96]})
+    images = ("FLOAT", ["n", 3, "h", "w"])
+    other_onnx_file(tmp_path / "x.onnx", [shape, *nodes], images, [("y", ["n", 96])])
+    model = OnnxModel(tmp_path / "x.onnx")
+    with pytest.raises(ValueError, match=r"source must accept images of 7x3, got .*x\.onnx"):
+        model(torch.zeros(2, 3, 7, 3), torch.zeros(2))
+
+
 @pytest.mark.parametrize("inputs, output", [([["n", 5]], ["n"]), ([["n", 3, 8, 4]] * 3, ["n", 3])])
 def test_onnx_model_raises_for_other_inputs(inputs, output, tmp_path):
     onnx_file(tmp_path / "other.onnx", inputs, output)
-    with pytest.raises(ValueError, match=r"must take images \(N, 3, H, W\), .* with input0"):
+    with pytest.raises(ValueError, match=r"must map images \(N, 3, H, W\) .* with input0"):
         OnnxModel(tmp_path / "other.onnx")
 
 
 @pytest.mark.parametrize(
     "settings, state, message",
     [
-        ({}, {}, "must come from a training script of reid_ext, got .* without 'backbone'"),
+        ({}, {}, "must come from a training script of reid_ext, got .* lacks the entry 'backbone'"),
         (None, {"classifier.weight": torch.ones(5, 9)}, "must hold the parameters of its own"),
     ],
 )

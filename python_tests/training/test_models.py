@@ -1,6 +1,9 @@
 """The networks: shapes, frozen parameters, modalities in any order, weights from files."""
 
+import argparse
 import importlib
+import sys
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
@@ -8,8 +11,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from reid_ext import models
-from reid_ext.models.backbone import set_last_stride_to_1
 from reid_ext.models.neck import PerModalityNorm, SharedNorm
+from reid_ext.models.timm_parts import set_last_stride_to_1
 
 SIZE = (48, 24)
 MODALITIES = torch.tensor([0, 1, 1, 0, 1, 0, 0, 1])
@@ -172,15 +175,166 @@ def test_build_backbone_raises_for_a_missing_file(tmp_path):
         models.build_backbone("small", tmp_path / "none.pt")
 
 
+def prefixed(state):
+    return {f"module.backbone.{name}": value for name, value in state.items()}
+
+
+def prefixed_and_nested(state):
+    return {"state_dict": {f"module.{k}": v for k, v in state.items()}, "epoch": 3}
+
+
+@pytest.mark.parametrize("wrap", [prefixed, prefixed_and_nested, lambda state: {"model": state}])
+def test_build_backbone_accepts_prefixed_and_nested_weights(wrap, tmp_path):
+    source = models.build_backbone("small")
+    torch.save(wrap(source.state_dict()), tmp_path / "weights.pt")
+    loaded = models.build_backbone("small", tmp_path / "weights.pt")
+    for a, b in zip(source.parameters(), loaded.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_build_backbone_warns_about_entries_outside_the_prefix(tmp_path):
+    state = prefixed(models.build_backbone("small").state_dict())
+    torch.save({**state, "module.heads.weight": torch.zeros(2)}, tmp_path / "weights.pt")
+    with pytest.warns(UserWarning, match=r"1 entries .*'module.backbone.' .*: module.heads.weight"):
+        models.build_backbone("small", tmp_path / "weights.pt")
+
+
+def two_dicts(state):
+    return {"teacher": state, "student": state}
+
+
+def two_prefixes(state):
+    return {f"{of}.{name}": value for of in ("student", "teacher") for name, value in state.items()}
+
+
+@pytest.mark.parametrize("wrap", [two_dicts, two_prefixes])
+def test_build_backbone_raises_for_two_networks_in_a_file(wrap, tmp_path):
+    torch.save(wrap(models.build_backbone("small").state_dict()), tmp_path / "weights.pt")
+    with pytest.raises(
+        ValueError, match=r"weights must .* (teacher.*, student|student.*, teacher)"
+    ):
+        models.build_backbone("small", tmp_path / "weights.pt")
+
+
+def test_build_backbone_raises_for_pickled_objects(tmp_path):
+    torch.save({"state_dict": {}, "args": argparse.Namespace()}, tmp_path / "weights.pt")
+    with pytest.raises(ValueError, match=r"not only tensors and numbers\); save only its state"):
+        models.build_backbone("small", tmp_path / "weights.pt")
+
+
 def test_small_has_no_imagenet_weights():
     with pytest.raises(ValueError, match="trained from scratch"):
         models.build_backbone("small", "imagenet")
 
 
 def test_build_backbone_explains_how_to_install_timm(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "timm", None)
-    with pytest.raises(ImportError, match=r'pip install "reid_ext\[train\]"'):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(ImportError, match=r"needs timm, which is not installed; .*torchvision"):
         models.build_backbone("resnet50")
+
+
+@pytest.mark.parametrize(
+    "code, reason",
+    [
+        ("raise RuntimeError('operator torchvision::nms does not exist')", "torchvision::nms"),
+        ("import no_torchvision", "No module named 'no_torchvision'"),
+    ],
+)
+def test_build_backbone_says_why_timm_cannot_be_imported(code, reason, monkeypatch, tmp_path):
+    (tmp_path / "timm.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "timm", raising=False)
+    with pytest.raises(ImportError, match=rf"installed but cannot be imported \(.*{reason}"):
+        models.build_backbone("resnet50")
+
+
+class OtherWidth(nn.Module):
+    """A network that gives 7 features but announces 5, for images of one size."""
+
+    num_features = 5
+
+    def __init__(self, img_size=(24, 12)):
+        super().__init__()
+        self.size = img_size
+        self.layer = nn.Linear(3, 7)
+
+    def forward(self, x):
+        assert x.shape[2:] == self.size, "wrong size"
+        return self.layer(x.mean((2, 3)))
+
+
+@pytest.fixture
+def fake_timm(monkeypatch):
+    """A module with the functions of timm that the package calls."""
+
+    def create_model(name, pretrained=False, num_classes=0, **options):
+        if pretrained:
+            raise FileNotFoundError("Cannot reach the hub. Try again.\nSecond line")
+        return OtherWidth(**options)
+
+    facts = SimpleNamespace(input_size=(3, 24, 12), fixed_input_size=True)
+    module = ModuleType("timm")
+    module.is_model = lambda name: True
+    module.get_pretrained_cfg = lambda name, allow_unregistered: facts
+    module.create_model = create_model
+    module.models = SimpleNamespace(ResNet=nn.Conv2d)
+    monkeypatch.setitem(sys.modules, "timm", module)
+    return facts
+
+
+def test_build_backbone_measures_the_feature_dim(fake_timm):
+    backbone = models.build_backbone("some", size=(48, 24))
+    assert (backbone.feature_dim, backbone.fixed_size) == (7, (48, 24))
+    assert models.TwoStream(backbone, 4)(images(), MODALITIES).features.shape == (8, 7)
+
+
+def test_build_backbone_uses_the_own_size_of_a_model(fake_timm):
+    backbone = models.build_backbone("some")
+    assert backbone.fixed_size == (24, 12)
+    with pytest.raises(ValueError, match=r"Backbone: images must be 24x12 pixels.*, got 48x24"):
+        backbone(images())
+    with pytest.raises(ValueError, match=r"TwoStream: images must be 24x12 pixels.*, got 48x24"):
+        models.TwoStream(backbone, 4)(images(), MODALITIES)
+
+
+def test_build_backbone_raises_for_a_size_that_the_model_rejects(fake_timm):
+    fake_timm.fixed_input_size = False
+    message = r"size must be an image size .*, got 48x24 \(wrong size\); use 24x12"
+    with pytest.raises(ValueError, match=message):
+        models.build_backbone("some", size=(48, 24))
+
+
+def test_build_backbone_names_the_reason_if_weights_cannot_be_downloaded(fake_timm):
+    with pytest.raises(RuntimeError, match=r"weights of 'some', got Cannot reach the hub; check"):
+        models.build_backbone("some", "imagenet")
+
+
+@pytest.mark.parametrize("size", [5, (48,), (48, 0), "48x24"])
+def test_build_backbone_raises_for_an_invalid_size(size):
+    with pytest.raises(ValueError, match="build_backbone: size"):
+        models.build_backbone("small", size=size)
+
+
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"])
+def test_timm_transformer_embeds_images_of_any_size(name):
+    timm_or_skip()
+    backbone = models.build_backbone(name, size=(64, 32)).eval()
+    assert backbone(images(2, (64, 32))).shape == (2, backbone.feature_dim)
+
+
+def test_timm_mobilenet_has_its_real_feature_dim():
+    timm_or_skip()
+    backbone = models.build_backbone("mobilenetv3_small_050", size=(64, 32)).eval()
+    assert backbone(images(2, (64, 32))).shape == (2, 1024) and backbone.feature_dim == 1024
+
+
+def test_timm_transformer_adapts_weights_of_another_size(tmp_path):
+    timm = timm_or_skip()
+    source = timm.create_model("vit_tiny_patch16_224", num_classes=10)
+    torch.save(source.state_dict(), tmp_path / "vit.pth")
+    backbone = models.build_backbone("vit_tiny_patch16_224", tmp_path / "vit.pth", size=(64, 32))
+    assert torch.equal(backbone.trunk.blocks[0].attn.qkv.weight, source.blocks[0].attn.qkv.weight)
+    assert backbone.trunk.pos_embed.shape == (1, 1 + 4 * 2, 192)
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,14 @@ def integer(
     raise ArgumentError(function, argument, requirement, described(value))
 
 
+def image_size(function: str, argument: str, value: Any) -> tuple[int, int]:
+    """Read (height, width) in pixels."""
+    if not isinstance(value, Sequence) or len(value) != 2 or isinstance(value, str):
+        raise ArgumentError(function, argument, "be (height, width)", described(value))
+    height, width = (integer(function, f"{argument}[{i}]", v, 1) for i, v in enumerate(value))
+    return height, width
+
+
 def number(
     function: str,
     argument: str,
@@ -220,7 +228,9 @@ def integers(
 
 def _as_int64(function: str, argument: str, x: Tensor) -> Tensor:
     if x.numel() > 0 and (x.is_floating_point() or x.is_complex() or x.dtype == torch.bool):
-        raise ArgumentError(function, argument, "be integers", str(x.dtype))
+        advice = "take the labels from before the conversion, which rounded large ones"
+        given = str(x.dtype), advice if x.dtype in _HALF else ""
+        raise ArgumentError(function, argument, "be integers", *given)
     if x.dtype == torch.uint64 and bool((x.view(torch.int64) < 0).any()):
         raise ArgumentError(function, argument, "fit in int64", "uint64 values >= 2**63")
     return x.long()

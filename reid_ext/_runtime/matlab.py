@@ -25,6 +25,6 @@ def read_mat(function: str, path: Path) -> dict[str, np.ndarray]:
         raise
     except Exception as error:  # SciPy has no common class for errors of invalid content
         got = f"a file that SciPy cannot read ({str(error)[:80] or type(error).__name__})"
-        want, advice = "be a .mat file of version 5", "copy the file again, or save it with -v7"
+        want, advice = "be a .mat file of version 5", "copy it again, or save it in MATLAB as '-v7'"
         raise ArgumentError(function, str(path), want, got, advice) from None
     return {name: value for name, value in content.items() if not name.startswith("__")}

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from reid_ext import ops
 from reid_ext._runtime.library import build_info
-from reid_ext.cli.command import Result, add_command, add_json
+from reid_ext.cli.command import Result, add_command, add_json, warn
 
 
 def add_commands(groups: Any) -> None:
@@ -28,6 +28,11 @@ def _doctor(args: argparse.Namespace) -> Result:
         "torch": torch.__version__,  # in use; the wheel may be built with another version
     }
     lines = [f"{name}: {value}" for name, value in facts.items()]
+    if build["torch"] != torch.__version__:
+        warn(
+            f"reid_ext was built with torch {build['torch']}, but torch {torch.__version__} is in "
+            "use; if an op fails, rebuild it: pip install --force-reinstall --no-deps ."
+        )
     devices = ["cpu"]
     if torch.cuda.is_available():
         devices += [f"cuda:{index}" for index in range(torch.cuda.device_count())]

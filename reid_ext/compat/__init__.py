@@ -5,6 +5,7 @@
 """
 
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 
 from reid_ext.compat import fastreid, torchreid
@@ -12,7 +13,11 @@ from reid_ext.compat.zhong import re_ranking
 
 __all__ = ["fastreid", "re_ranking", "torchreid"]
 
-_ON_DEMAND = ("metric_learning", "torchmetrics")
+_ON_DEMAND = {"metric_learning": "pytorch_metric_learning", "torchmetrics": "torchmetrics"}
+
+
+def __dir__() -> list[str]:
+    return __all__ + [name for name, needs in _ON_DEMAND.items() if find_spec(needs)]
 
 
 def __getattr__(name: str) -> ModuleType:

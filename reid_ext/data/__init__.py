@@ -84,6 +84,10 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     """Return :func:`reid_ext.synthetic.synthesize`, which itself imports this package."""
     if name == "synthesize":

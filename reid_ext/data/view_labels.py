@@ -93,20 +93,15 @@ def read_view_labels(path: str | Path) -> dict[str, int]:
 
 
 def _files(path: Path) -> list[Path]:
-    if path.is_dir():
-        found = [path / name for name in KEY_POINT_FILES if (path / name).is_file()]
-        if not found:
-            raise FileNotFoundError(
-                f"read_view_labels: path must be a file or a folder with "
-                f"{' or '.join(KEY_POINT_FILES)}, got {path}, which has neither; give the label "
-                "file itself"
-            )
-        return found
-    if not path.is_file():
+    found = [path] if path.is_file() else [path / name for name in KEY_POINT_FILES]
+    found = [file for file in found if file.is_file()]
+    if not found:
+        is_not = "has neither" if path.is_dir() else "does not exist"
         raise FileNotFoundError(
-            f"read_view_labels: path must be a file, got {path}, which does not exist"
+            "read_view_labels: path must be a file, or a folder with key point files "
+            f"({' or '.join(KEY_POINT_FILES)}), got {path}, which {is_not}"
         )
-    return [path]
+    return found
 
 
 def with_views(dataset: Dataset, labels: Mapping[str, int]) -> WithViews:

@@ -37,3 +37,7 @@ __all__ = [
     "search",
     "world_size",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

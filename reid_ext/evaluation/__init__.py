@@ -66,3 +66,7 @@ __all__ = [
     "trials",
     "verify",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

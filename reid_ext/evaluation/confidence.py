@@ -51,10 +51,10 @@ def bootstrap(
 ) -> Confidence:
     """Return bootstrap confidence intervals over the queries that have a match.
 
-    Each resample draws as many queries as there are, with replacement. An interval covers the
-    middle ``level`` of the metric over all resamples. The bootstrap treats queries as independent.
-    Queries of the same identity are not, so the true uncertainty is larger. The variation between
-    training runs is not included.
+    Each resample draws as many queries as there are, with replacement. An interval contains the
+    middle share ``level`` of the values that the metric takes in the resamples. The bootstrap
+    treats queries as independent. Queries of the same identity are not, so the true uncertainty is
+    larger. The variation between training runs is not included.
 
     Args:
         ranking: Result of a single evaluation. For a mean over trials, pass one ranking of

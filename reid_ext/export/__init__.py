@@ -9,3 +9,7 @@ __all__ = [
     "export_model",
     "load_embedder",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -90,9 +90,10 @@ def load_embedder(
     """
     name = str(source)
     if name.startswith(TIMM):
-        backbone = build_backbone(name.removeprefix(TIMM), weights)
+        size = size or DEFAULT_SIZE
+        backbone = build_backbone(name.removeprefix(TIMM), weights, size=size)
         model: nn.Module = TwoStream(backbone, 1, neck="none")  # no neck: the pooled features
-        return Embedder(model.eval(), size or DEFAULT_SIZE, {})
+        return Embedder(model.eval(), size, {})
     path = Path(source)
     if path.suffix in NOT_READ:
         requirement = "be a .pt, .safetensors or .onnx file, or timm:NAME"
@@ -103,18 +104,14 @@ def load_embedder(
         from reid_ext.export.onnx_model import OnnxModel
 
         exported = OnnxModel(path)
-        if size is not None and exported.fixed_size not in (None, size):
-            height, width = exported.fixed_size or size
-            requirement = f"be the {height}x{width} that {path} was exported with"
-            advice = "leave it out, or export the checkpoint again with this size"
-            raise ArgumentError(FUNCTION, "size", requirement, f"{size[0]}x{size[1]}", advice)
+        _check_size(path, size, exported.fixed_size)
         return Embedder(exported, _size(path, size, exported.size), exported.settings)
     if path.suffix == ".safetensors":
         settings, state = read_weights(path)
     else:
         content = read_checkpoint(path)
         settings, state = content["settings"], parameters(content)
-    model = _two_stream(path, settings, state)
+    model = _two_stream(path, settings, state, size)
     return Embedder(model.eval(), _size(path, size, settings.get("size")), settings)
 
 
@@ -161,16 +158,21 @@ def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise ArgumentError(FUNCTION, "source", requirement, f"{path} ({error})", advice) from error
 
 
-def _two_stream(path: Path, settings: dict[str, Any], state: dict[str, Tensor]) -> TwoStream:
+def _two_stream(
+    path: Path, settings: dict[str, Any], state: dict[str, Tensor], size: tuple[int, int] | None
+) -> TwoStream:
     try:
         backbone, neck = settings["backbone"], settings["neck"]
         identities = len(state["classifier.weight"])
     except KeyError as error:
         requirement = "come from a training script of reid_ext"
-        got, advice = f"{path} without {error}", "export networks of other programs to ONNX"
+        got = f"{path}, which lacks the entry {error}"
+        advice = "a network of another program: export it to ONNX there and pass the .onnx file"
         raise ArgumentError(FUNCTION, "source", requirement, got, advice) from error
+    network = build_backbone(backbone, size=settings.get("size"))
+    _check_size(path, size, network.fixed_size)
     stripes = settings.get("stripes", 0)
-    model = TwoStream(build_backbone(backbone), identities, neck=neck, stripes=stripes)
+    model = TwoStream(network, identities, neck=neck, stripes=stripes)
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
@@ -179,6 +181,12 @@ def _two_stream(path: Path, settings: dict[str, Any], state: dict[str, Tensor]) 
         got, advice = f"{path} ({reason[0].strip()})", "export the checkpoint again"
         raise ArgumentError(FUNCTION, "source", requirement, got, advice) from error
     return model
+
+
+def _check_size(path: Path, size: tuple[int, int] | None, fixed: tuple[int, int] | None) -> None:
+    if size is not None and fixed is not None and tuple(size) != tuple(fixed):
+        requirement = f"be {fixed[0]}x{fixed[1]}, the only size that {path} accepts"
+        raise ArgumentError(FUNCTION, "size", requirement, "{}x{}".format(*size), "leave it out")
 
 
 def _size(path: Path, given: tuple[int, int] | None, own: Any) -> tuple[int, int]:

@@ -15,3 +15,7 @@ __all__ = [
     "activation_maps",
     "build_backbone",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

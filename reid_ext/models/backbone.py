@@ -6,14 +6,13 @@ height and width of the last map.
 """
 
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from reid_ext._runtime.arguments import ArgumentError, instance
+from reid_ext._runtime.arguments import ArgumentError, image_size, instance
 from reid_ext.models.small import small_parts
+from reid_ext.models.timm_parts import timm_parts
+from reid_ext.models.weights import load_weights
 
 FUNCTION = "build_backbone"
 
@@ -29,6 +28,8 @@ class Backbone(nn.Module):
         feature_dim: Number of features of the pooled vector.
         map_dim: Number of channels of the last map, or None if the trunk returns the pooled vector
             itself.
+        fixed_size: The only (height, width) of the images that the layers accept. Default: None,
+            any size.
 
     Shape:
         - images: (N, 3, H, W).
@@ -51,6 +52,7 @@ class Backbone(nn.Module):
         pool: nn.Module,
         feature_dim: int,
         map_dim: int | None,
+        fixed_size: tuple[int, int] | None = None,
     ):
         super().__init__()
         self.stem = stem
@@ -58,28 +60,45 @@ class Backbone(nn.Module):
         self.pool = pool
         self.feature_dim = feature_dim
         self.map_dim = map_dim
+        self.fixed_size = fixed_size
 
     def forward(self, images: Tensor) -> Tensor:
+        check_images("Backbone", images, self.fixed_size)
         return self.pool(self.trunk(self.stem(images)))
 
 
-def build_backbone(name: str, weights: str | Path | None = None) -> Backbone:
+def check_images(function: str, images: Tensor, fixed_size: tuple[int, int] | None) -> None:
+    """Raise unless a backbone of this ``fixed_size`` accepts the images."""
+    if fixed_size is not None and images.shape[2:] != fixed_size:
+        requirement = "be {}x{} pixels, the only size of this backbone".format(*fixed_size)
+        got, advice = "{}x{}".format(*images.shape[2:]), "resize them, or build it with size="
+        raise ArgumentError(function, "images", requirement, got, advice)
+
+
+def build_backbone(
+    name: str, weights: str | Path | None = None, *, size: tuple[int, int] | None = None
+) -> Backbone:
     """Build a backbone, with random or pretrained weights.
 
     Args:
         name: ``"small"``, or the name of a timm model such as ``"resnet50"``.
         weights: ``"imagenet"`` loads timm's pretrained weights, which timm downloads unless they
             are in its cache. A path loads a state dict (.pt, .pth or .safetensors) with timm's
-            names of the layers; entries of the ImageNet classifier (``fc``, ``head``,
+            names of the layers. It may be an entry of a larger dict, and all names may have a
+            prefix such as ``module.``. Entries of the ImageNet classifier (``fc``, ``head``,
             ``classifier``) are ignored. Default: None (random weights).
+        size: (height, width) of the images in pixels. Most vision transformers accept one size
+            only and are built for it. Default: None (the size of timm's weights).
 
     Returns:
         A :class:`Backbone`.
 
     Raises:
-        ImportError: ``name`` is a timm model and timm is not installed.
+        ImportError: ``name`` is a timm model, and timm or torchvision is missing or broken.
         FileNotFoundError: the file ``weights`` does not exist.
-        ArgumentError: the model does not exist, or the weights do not match it.
+        ArgumentError: the model does not exist, does not accept images of ``size``, or the weights
+            do not match it.
+        RuntimeError: the ImageNet weights cannot be downloaded.
 
     Examples:
         >>> import torch
@@ -89,6 +108,8 @@ def build_backbone(name: str, weights: str | Path | None = None) -> Backbone:
         torch.Size([2, 576])
     """
     name = instance(FUNCTION, "name", name, str)
+    if size is not None:
+        size = image_size(FUNCTION, "size", size)
     if name == "small":
         if weights == "imagenet":
             requirement = "be None or a file for the backbone 'small'"
@@ -96,107 +117,6 @@ def build_backbone(name: str, weights: str | Path | None = None) -> Backbone:
             raise ArgumentError(FUNCTION, "weights", requirement, "'imagenet'", advice)
         backbone = Backbone(*small_parts())
         if weights is not None:
-            _load_weights(backbone, weights)
+            load_weights(backbone, weights)
         return backbone
-    return _timm_backbone(name, weights)
-
-
-def _timm_backbone(name: str, weights: str | Path | None) -> Backbone:
-    try:
-        import timm
-    except ImportError as error:
-        raise ImportError(
-            f"build_backbone: the backbone {name!r} needs timm, which is not installed; "
-            'install it with pip install "reid_ext[train]", or use the backbone "small"'
-        ) from error
-    if not timm.is_model(name):
-        advice = "timm.list_models() gives the names"
-        raise ArgumentError(FUNCTION, "name", "be 'small' or a timm model", repr(name), advice)
-    network = _create(timm, name, weights)
-    if weights not in (None, "imagenet"):
-        _load_weights(network, weights)
-    if not isinstance(network, timm.models.ResNet):
-        return Backbone(nn.Identity(), network, nn.Identity(), network.num_features, None)
-    set_last_stride_to_1(network)
-    stem = nn.Sequential(network.conv1, network.bn1, network.act1, network.maxpool)
-    trunk = nn.Sequential(network.layer1, network.layer2, network.layer3, network.layer4)
-    return Backbone(stem, trunk, network.global_pool, network.num_features, network.num_features)
-
-
-def _create(timm: ModuleType, name: str, weights: str | Path | None) -> Any:
-    try:
-        return timm.create_model(name, pretrained=weights == "imagenet", num_classes=0)
-    except (
-        Exception
-    ) as error:  # no connection, a bad cache, or no pretrained weights for this model
-        if weights != "imagenet":
-            raise
-        raise RuntimeError(
-            f"build_backbone: timm must load the ImageNet weights of {name!r}, got {error}; check "
-            "the network connection, or pass the path of a file with the weights"
-        ) from error
-
-
-def set_last_stride_to_1(network: Any) -> None:
-    """Set the stride of a timm ResNet's last stage to 1, in place and without dilation.
-
-    timm's ``output_stride=16`` has another effect, because it dilates the following convolutions.
-    """
-    for parent in network.layer4[0].modules():
-        for name, layer in parent.named_children():
-            if isinstance(layer, nn.Conv2d):
-                layer.stride = (1, 1)
-            elif isinstance(layer, nn.AvgPool2d):  # the shortcut of the "d" networks
-                setattr(parent, name, nn.Identity())
-
-
-def _load_weights(network: nn.Module, weights: str | Path | None) -> None:
-    path = Path(str(weights))
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"build_backbone: weights must be None, 'imagenet' or the path of a file, got {path}"
-        )
-    own = network.state_dict()
-    state = _read_state(path)
-    state = {k: v for k, v in state.items() if k in own or not k.startswith(_CLASSIFIERS)}
-    missing = sorted(k for k in own.keys() - state.keys() if not k.endswith(_COUNTER))
-    unknown = sorted(state.keys() - own.keys())
-    other = sorted(k for k in own.keys() & state.keys() if own[k].shape != state[k].shape)
-    for problem, keys in (
-        ("lacks entries", missing),
-        ("has unknown entries", unknown),
-        ("has entries of other shapes", other),
-    ):
-        if keys:
-            shown = ", ".join(keys[:3]) + (", ..." if len(keys) > 3 else "")
-            got = f"{path}, which {problem} ({len(keys)} of {len(own)}): {shown}"
-            advice = "use weights of the same model"
-            raise ArgumentError(FUNCTION, "weights", "match the model", got, advice)
-    network.load_state_dict(state, strict=False)
-
-
-_CLASSIFIERS = ("fc.", "head.", "classifier.")
-_COUNTER = "num_batches_tracked"  # missing in old ImageNet files and not needed
-
-
-def _read_state(path: Path) -> dict[str, Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except ImportError:
-        raise ImportError(
-            f"build_backbone: {path.name} needs safetensors, which is not installed; "
-            'install it with pip install "reid_ext[train]"'
-        ) from None
-    except Exception as error:
-        got, advice = f"{path} ({type(error).__name__})", "download or save it again"
-        requirement = "be a readable state dict"
-        raise ArgumentError(FUNCTION, "weights", requirement, got, advice) from error
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        got, advice = f"{path} with {type(state).__name__}", "save only model.state_dict()"
-        requirement = "be a state dict (names to tensors)"
-        raise ArgumentError(FUNCTION, "weights", requirement, got, advice)
-    return state
+    return Backbone(*timm_parts(name, weights, size))

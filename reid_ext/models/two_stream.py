@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from reid_ext._runtime.arguments import ArgumentError, choice, instance, integer
-from reid_ext.models.backbone import Backbone, build_backbone
+from reid_ext.models.backbone import Backbone, build_backbone, check_images
 from reid_ext.models.neck import MODALITIES, build_neck
 from reid_ext.models.stripes import Stripe, build_stripes, pool_stripes
 
@@ -88,6 +88,7 @@ class TwoStream(nn.Module):
         if isinstance(backbone, str):
             backbone = build_backbone(backbone)
         backbone = instance("TwoStream", "backbone", backbone, Backbone)
+        self.fixed_size = backbone.fixed_size
         self.stems = _stems(backbone, stem)
         self.trunk = backbone.trunk
         self.pool = backbone.pool
@@ -123,6 +124,7 @@ class TwoStream(nn.Module):
 
     def pooled(self, images: Tensor, modalities: Tensor) -> Tensor:
         """Return the pooled features (N, D) of all heads."""
+        check_images("TwoStream", images, self.fixed_size)
         last_map = self.trunk(self._stem(images, modalities))
         pooled = self.pool(last_map)
         if self.stripes:

@@ -25,6 +25,11 @@ from reid_ext.synthetic.workers import number_of_workers, render_all
 
 __all__ = ["LAYOUTS", "Settings", "number_of_workers", "settings_of", "synthesize"]
 
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 LAYOUTS: dict[str, Layout] = {
     "sysu-mm01": sysu,
     "regdb": regdb,

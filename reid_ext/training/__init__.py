@@ -69,3 +69,7 @@ __all__ = [
     "transforms",
     "write_config",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -29,3 +29,7 @@ __all__ = [
     "plot_embedding",
     "save_image",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -173,5 +173,5 @@ def _contents(file: Any, path: Path, kind: str, plan: list[_Image]) -> Iterator[
 def _no_image(path: Path, kind: str, image: _Image, got: str) -> ArgumentError:
     number = f"pair {image.pair}, person {image.person}, number {image.number} of {kind!r}"
     requirement = f"have a uint8 image with 3 channels for {image.path} ({number})"
-    advice = "unpack it again, and use the protocol file of the same boxes"
+    advice = f"unpack it again, and use the protocol file of the {kind} boxes"
     return ArgumentError(NAME, str(path), requirement, got, advice)
