@@ -1,8 +1,9 @@
 """ArgumentError, and the decorator that makes it name the function that the user called."""
 
+import difflib
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -99,6 +100,13 @@ def named(**arguments: str) -> Callable[[F], F]:
         return with_names  # type: ignore[return-value]
 
     return decorate
+
+
+def suggestion(value: object, allowed: Iterable[Any]) -> str:
+    """Return advice that names the allowed word nearest to ``value``, or an empty string."""
+    words = [word for word in allowed if isinstance(word, str)]
+    near = difflib.get_close_matches(value.lower(), words, 1, 0.5) if isinstance(value, str) else []
+    return f"did you mean {near[0]!r}?" if near else ""
 
 
 def described(value: object) -> str:

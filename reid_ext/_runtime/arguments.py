@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reid_ext._runtime.argument_error import ArgumentError, described
+from reid_ext._runtime.argument_error import ArgumentError, described, suggestion
 
 Array: TypeAlias = Tensor | np.ndarray | Sequence[Any]
 Gallery: TypeAlias = Array | Iterable[Array]  # one matrix, or blocks of rows
@@ -35,7 +35,8 @@ def choice(function: str, argument: str, value: Any, choices: Iterable[Any]) -> 
     plain = isinstance(value, str | int | np.integer) and not isinstance(value, bool)
     if not plain or value not in allowed:
         names = ", ".join(map(repr, allowed))
-        raise ArgumentError(function, argument, f"be one of {names}", described(value))
+        advice = suggestion(value, allowed)
+        raise ArgumentError(function, argument, f"be one of {names}", described(value), advice)
     return value
 
 
