@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -53,6 +54,35 @@ def test_run_returns_the_metrics_that_it_writes(market, tmp_path, monkeypatch, c
     again = run(command_line.parse("A script.", "market1501", arguments))
     assert again["results"] == metrics["results"]
     assert again["training"]["losses"] == metrics["training"]["losses"]
+
+
+def test_run_keeps_an_earlier_run_unless_told_otherwise(market, tmp_path):
+    def train(loss, **more):
+        return run(
+            RunOptions(dataset="market1501", data=market, out=tmp_path, loss=loss, **SHORT, **more)
+        )
+
+    train("softmax")
+    files = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    for more in ({}, {"resume": True}):  # the checkpoint of another loss cannot be resumed
+        with pytest.raises(
+            ValueError, match=r"must be (a folder without an earlier run|of a run with)"
+        ):
+            train("triplet", **more)
+        assert files == {p: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
+    (tmp_path / "best.pt").touch()
+    (tmp_path / "notes.txt").touch()
+    assert train("triplet", overwrite=True)["loss"] == "triplet"
+    assert json.loads((tmp_path / "metrics.json").read_text())["loss"] == "triplet"
+    assert not (tmp_path / "best.pt").exists() and (tmp_path / "notes.txt").exists()
+
+
+@pytest.mark.parametrize("left", ["metrics.json", "checkpoint.pt", "trial-2/checkpoint.pt"])
+def test_run_refuses_a_folder_with_any_part_of_a_run(left, market, tmp_path):
+    (tmp_path / left).parent.mkdir(exist_ok=True)
+    (tmp_path / left).touch()
+    with pytest.raises(ArgumentError, match=f"with {Path(left).name}; add --overwrite to replace"):
+        run(RunOptions(dataset="market1501", data=market, out=tmp_path, **SHORT))
 
 
 def test_run_raises_for_missing_data():

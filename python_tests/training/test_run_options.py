@@ -40,6 +40,7 @@ EVERYTHING = {
     "angles": True,
     "out": "out",
     "resume": True,
+    "overwrite": False,
     "profile": True,
     "wandb": "project",
 }
@@ -145,6 +146,14 @@ def test_training_package_uses_no_argparse_namespace():
 def test_every_flag_fills_its_option():
     assert parse(*FLAGS, dataset="msmt17") == RunOptions(**EVERYTHING)
     assert set(EVERYTHING) == {item.name for item in fields(RunOptions)}
+
+
+def test_overwrite_excludes_resume(tmp_path):
+    assert parse("--overwrite").overwrite
+    with pytest.raises(ArgumentError, match="RunOptions: overwrite must be False if resume is"):
+        RunOptions(dataset="regdb", overwrite=True, resume=True)
+    write_config(RunOptions(dataset="regdb", overwrite=True), tmp_path / "config.toml")
+    assert "overwrite" not in read_config(tmp_path / "config.toml")
 
 
 @pytest.mark.parametrize("dataset", SETUPS)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from reid_ext import models, training
 from reid_ext.losses import ExpATLoss, TripletLoss
 from reid_ext.training.extraction import embed
-from reid_ext.training.interrupt import interrupts_deferred
+from reid_ext.training.interrupt import interrupts_deferred, termination_as_interrupt
 from reid_ext.training.log import ScalarLog
 from reid_ext.training.precision import Precision
 from reid_ext.training.schedule import learning_rate_factor, ramp, set_learning_rates
@@ -249,13 +249,26 @@ def test_extract_raises_for_an_unknown_output():
         training.extract(models.TwoStream("small", 3), Squares(), output="logits")
 
 
-def test_interrupts_wait_for_the_end_of_the_block():
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupts_wait_for_the_end_of_the_block(number):
     reached = False
-    with pytest.raises(KeyboardInterrupt), interrupts_deferred():
-        os.kill(os.getpid(), signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), termination_as_interrupt(), interrupts_deferred():
+        os.kill(os.getpid(), number)
         reached = True
     assert reached
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_sigterm_keeps_the_handler_of_the_program():
+    seen = []
+    before = signal.signal(signal.SIGTERM, lambda *_: seen.append(1))
+    try:
+        with termination_as_interrupt(), interrupts_deferred():
+            os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert seen == [1]
 
 
 def test_interrupts_are_unchanged_outside_the_main_thread():

@@ -217,6 +217,10 @@ class RunOptions:
         "output",
         "continue from OUT/checkpoint.pt, on a CPU with the same bits as an uninterrupted run",
     )
+    overwrite: bool = _switch(
+        "output",
+        "replace the earlier run in OUT, which is an error without this switch or resume",
+    )
     profile: bool = _switch(
         "output",
         "write a trace of ten iterations to OUT/trace.json and print the slowest operators",
@@ -242,6 +246,9 @@ class RunOptions:
             given = f"{self.epochs} and iterations={self.settings['iterations']}"
             requirement = "be left out if settings has iterations"
             raise ArgumentError(values.WHERE, "epochs", requirement, given, "set only one")
+        if self.resume and self.overwrite:
+            requirement = "be False if resume is True"
+            raise ArgumentError(values.WHERE, "overwrite", requirement, "True", "set only one")
         if self.by_viewpoint and not self.setup.one_gallery:
             requirement = (
                 f"be False for {self.dataset}, whose queries are evaluated on several galleries"

@@ -7,14 +7,12 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import nn
 
 from reid_ext import data, distributed, models
-from reid_ext._runtime.arguments import ArgumentError
 from reid_ext.evaluation import Ranking
 from reid_ext.features import FeatureSet
 from reid_ext.training import results, scoring
@@ -25,6 +23,7 @@ from reid_ext.training.loop import Outcome, train
 from reid_ext.training.loop_arguments import Execution, Records, Saving, Validation
 from reid_ext.training.objective import build_objective
 from reid_ext.training.options import RunOptions
+from reid_ext.training.output_folder import prepare
 from reid_ext.training.preprocessing import transforms
 from reid_ext.training.resources import allocated
 from reid_ext.viz import need_matplotlib
@@ -55,11 +54,12 @@ def run(options: RunOptions) -> dict[str, Any]:
         The content of metrics.json: the results of each evaluation as fractions, and all settings.
 
     Raises:
-        ArgumentError: an option does not fit the dataset, such as a batch that is too large.
+        ArgumentError: an option does not fit the dataset, such as a batch that is too large, or
+            ``out`` holds an earlier run and neither ``resume`` nor ``overwrite`` is set.
         FileNotFoundError: the dataset or the checkpoint does not exist.
         ValueError: the dataset or the checkpoint is invalid.
-        KeyboardInterrupt: Ctrl-C was pressed. The checkpoint is saved first, and ``resume``
-            continues from it.
+        KeyboardInterrupt: Ctrl-C was pressed or SIGTERM arrived. The checkpoint is saved first, and
+            ``resume`` continues from it.
 
     Examples:
         A run of a few seconds on a tiny synthetic dataset:
@@ -106,16 +106,24 @@ def trainings(options: RunOptions) -> Iterator[Trained]:
     """
     if options.angles:
         need_matplotlib("angles")  # fail before the training
+    prepare(options)
     for job in jobs(options):
-        _make_folder(job.out)
-        if distributed.is_main():
-            write_config(options, job.out / "config.toml")
+        resumes = job.resumes
+        if not resumes:
+            _write_config(job)
         model, outcome = fit(job)
+        if resumes:  # only now is it known that the checkpoint fits the options
+            _write_config(job)
         query, gallery = test_features(job, model)
         if options.angles:
             title = f"{job.dataset.name}, {options.loss}"
             results.draw_angles(query, gallery, job.out, title)
         yield Trained(job, model, outcome, query, gallery)
+
+
+def _write_config(job: Job) -> None:
+    if distributed.is_main():
+        write_config(job.options, job.out / "config.toml")
 
 
 def fit(job: Job) -> tuple[models.TwoStream, Outcome]:
@@ -211,15 +219,6 @@ def _share(samples: Sequence[data.Sample]) -> Sequence[data.Sample]:
         for part in (distributed.rank(), distributed.rank() + 1)
     )
     return samples[first:end]
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        value, advice = f"{folder} ({error.strerror})", "choose another folder"
-        requirement = "be a writable folder"
-        raise ArgumentError("run", "out", requirement, value, advice) from error
 
 
 def _total(outcomes: list[Outcome]) -> Outcome:

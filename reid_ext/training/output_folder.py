@@ -1,0 +1,46 @@
+"""The output folder of a run, which protects the files of an earlier run."""
+
+from pathlib import Path
+
+from reid_ext import distributed
+from reid_ext._runtime.arguments import ArgumentError
+from reid_ext.training.options import RunOptions
+
+_OF_A_RUN = ("metrics.json", "checkpoint.pt", "trial-*/checkpoint.pt")
+_FILES = (
+    *("metrics.json", "config.toml", "cmc.png", "ranked_list.png", "ranked_list_reranked.png"),
+    *("angles.png", "angles.json"),
+)
+_FILES_OF_A_TRAINING = ("checkpoint.pt", "best.pt", "trace.json", "events.out.tfevents.*")
+
+
+def prepare(options: RunOptions) -> None:
+    """Make the output folder, and remove the files of an earlier run if ``overwrite`` is set.
+
+    Processes that torchrun has restarted continue their own run. Files that no run writes are kept.
+
+    Raises:
+        ArgumentError: the folder is not writable, or it holds a run that is neither to be resumed
+            nor to be overwritten.
+    """
+    folder = Path(options.out or "")
+    runs = [path for pattern in _OF_A_RUN for path in folder.glob(pattern)]
+    if runs and not (options.resume or options.overwrite or distributed.restarted()):
+        requirement = "be a folder without an earlier run"
+        advice = "add --overwrite to replace that run or --resume to continue it, or change --out"
+        raise ArgumentError("run", "out", requirement, f"{folder} with {runs[0].name}", advice)
+    try:
+        with distributed.main_first():
+            folder.mkdir(parents=True, exist_ok=True)
+            if options.overwrite and distributed.is_main() and not distributed.restarted():
+                _remove_files_of_a_run(folder)
+    except OSError as error:
+        requirement, value = "be a writable folder", f"{folder} ({error.strerror})"
+        raise ArgumentError("run", "out", requirement, value, "choose another folder") from error
+
+
+def _remove_files_of_a_run(folder: Path) -> None:
+    of_a_training = [part + name for part in ("", "trial-*/") for name in _FILES_OF_A_TRAINING]
+    for name in (*_FILES, *of_a_training):
+        for path in folder.glob(name):
+            path.unlink()
