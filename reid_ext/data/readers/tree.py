@@ -38,11 +38,6 @@ def is_image(file_name: str) -> bool:
     return file_name.lower().endswith(IMAGE_SUFFIXES) and not file_name.startswith(".")
 
 
-def is_unread_image(file_name: str) -> bool:
-    """Whether the name is that of an image in a format that the readers ignore."""
-    return file_name.lower().endswith(UNREAD_SUFFIXES) and not file_name.startswith(".")
-
-
 def image_names(folder: Path) -> list[str]:
     """The sorted names of the images in a folder."""
     return sorted(name for name in os.listdir(folder) if is_image(name))

@@ -6,6 +6,7 @@
 Source: Liu et al., CVPR 2016, and the README of the dataset.
 """
 
+import re
 from pathlib import Path
 
 from reid_ext._runtime.arguments import choice
@@ -17,6 +18,8 @@ from reid_ext.data.sample import Dataset, Sample
 NAME = "vehicleid"
 SIZES = (800, 1600, 2400, 3200, 6000, 13164)  # numbers of vehicles in the test lists
 CAMERAS = (0,)
+OTHER_SPLITS = tuple({"size": size} for size in SIZES)
+SPARE = ((re.compile(r"image/[^/]+\.jpg$"), "vehicles in no list"),)
 _IMAGES = {800: 6_493, 1600: 13_377, 2400: 19_777}  # images of the three lists that papers report
 
 
