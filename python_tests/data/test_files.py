@@ -54,7 +54,7 @@ def test_files_reports_unexpected_images(file, problem, tmp_path):
     assert {why: list(paths) for why, paths in found.unexpected.items()} == {problem: [root / file]}
     report = data.check("folders", root)
     assert not report.ok
-    assert [f.message for f in report.findings if f.level == "error"][0].startswith(
+    assert next(f.message for f in report.findings if f.level == "error").startswith(
         f"left out: {problem} (1): {file}; "
     )
 

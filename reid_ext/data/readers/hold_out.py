@@ -14,7 +14,7 @@ _ONE_IN = 6  # one in six training identities is held out
 def divided_by_person(
     name: str, place: str, train: Sequence[Sample]
 ) -> tuple[list[Sample], list[Sample]]:
-    """The training samples of persons, and those of junk and distractors, which nobody trains on.
+    """The training samples of persons, and those of junk and distractors.
 
     Raises:
         ArgumentError: There are samples, but none of a person; ``place`` is where they come from.
