@@ -121,8 +121,10 @@ def check(
         ...     report = data.check("folders", root)
         >>> report.ok, report.splits["query"].images
         (False, 1)
-        >>> report.findings[0].message.partition(":")[0]
+        >>> report.findings[-1].message.partition(":")[0]
         '3 images are empty (0 bytes)'
+        >>> str(report.files)
+        'files: 3 images seen, 3 used, none left out'
     """
     module = module_of("data.check", name)
     check_split("data.check", name, split)
