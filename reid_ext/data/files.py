@@ -61,10 +61,14 @@ class Files(NamedTuple):
     linked: bool
 
     def __str__(self) -> str:
-        reasons = {**self.left_out, **self.unexpected}.items()
-        counts = [f"{why} ({len(of):,})" for why, of in reasons]
+        counts = [f"{why} ({number:,})" for why, number in self.counts().items()]
         left_out = f"; left out: {'; '.join(counts)}" if counts else ", none left out"
         return f"files: {self.seen:,} images seen, {self.used:,} used{left_out}"
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of images that are left out, by reason."""
+        reasons = {**self.left_out, **self.unexpected}
+        return {why: len(paths) for why, paths in reasons.items()}
 
 
 def files(dataset: Dataset, root: str | Path, **split: str | int) -> Files:
