@@ -148,8 +148,8 @@ def check(
         findings += _numbers(dataset)
         findings += _left_out(account, root)
         paths = sorted({s.path for samples in dataset[1:] for s in samples})
-    said = {finding.message for finding in findings}
-    lists = [message for message in dict.fromkeys(_lists(module, root)) if message not in said]
+    said = {_without_advice(finding.message) for finding in findings}
+    lists = [m for m in dict.fromkeys(_lists(module, root)) if _without_advice(m) not in said]
     findings += [Finding(ERROR, "list", message) for message in lists]
     findings += _images(paths, root, decoded=images)
     return CheckReport(name, root, dataset, splits, findings, account)
@@ -261,6 +261,10 @@ def _lists(module: ModuleType, root: Path) -> list[str]:
         return module.check_lists(root)
     except (OSError, ValueError, ImportError) as error:
         return [str(error)]
+
+
+def _without_advice(message: str) -> str:
+    return message.rpartition("; ")[0]
 
 
 def _images(paths: Sequence[Path], root: Path, *, decoded: bool) -> Iterator[Finding]:

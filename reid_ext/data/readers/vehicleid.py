@@ -1,7 +1,7 @@
 """PKU VehicleID: vehicles from the front or from behind, without camera numbers.
 
     ROOT/image/<image>.jpg
-    ROOT/train_test_split/{train_list,test_list_<size>}.txt     lines "image vehicle"
+    ROOT/train_test_split/{train_list,test_list_<size>}.txt     lines "image vehicle", without .jpg
 
 Source: Liu et al., CVPR 2016, and the README of the dataset.
 """
@@ -20,6 +20,7 @@ SIZES = (800, 1600, 2400, 3200, 6000, 13164)  # numbers of vehicles in the test 
 CAMERAS = (0,)
 OTHER_SPLITS = tuple({"size": size} for size in SIZES)
 SPARE = ((re.compile(r"image/[^/]+\.jpg$"), "vehicles in no list"),)
+_ENDING = re.compile(r"\.jpe?g$", re.IGNORECASE)  # the original lists have none
 _IMAGES = {800: 6_493, 1600: 13_377, 2400: 19_777}  # images of the three lists that papers report
 
 
@@ -62,5 +63,8 @@ def expected(size: int = 800) -> Expected:
 
 
 def _samples(root: Path, name: str) -> list[Sample]:
-    lines = read_list(NAME, root / "train_test_split" / f"{name}.txt")
-    return [Sample(root / "image" / f"{image}.jpg", vehicle, 0) for image, vehicle in lines]
+    path = root / "train_test_split" / f"{name}.txt"
+    return [
+        Sample(root / "image" / f"{_ENDING.sub('', image)}.jpg", vehicle, 0)
+        for image, vehicle in read_list(NAME, path, "0000001 12")
+    ]
