@@ -1,7 +1,8 @@
 """Labelled image files and the splits of a dataset, which every reader returns."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 VISIBLE = 0
@@ -35,8 +36,18 @@ class Sample(NamedTuple):
     label: str = ""  # the identity as its reader found it, if ``identity`` is another number
 
 
-class Dataset(NamedTuple):
+class _Splits(NamedTuple):
+    name: str
+    train: list[Sample]
+    query: list[Sample]
+    gallery: list[Sample]
+
+
+class Dataset(_Splits):
     """The training samples, the queries and the gallery of a dataset.
+
+    Attributes:
+        left_out: For each reason, the images of the splits that the reader left out.
 
     Examples:
         >>> from pathlib import Path
@@ -47,10 +58,14 @@ class Dataset(NamedTuple):
         ('mine', 1, 0)
     """
 
-    name: str
-    train: list[Sample]
-    query: list[Sample]
-    gallery: list[Sample]
+    left_out: Mapping[str, Sequence[Path]] = MappingProxyType({})
+
+    def without(self, reason: str, samples: Iterable[Sample]) -> "Dataset":
+        """Return the dataset with a note on the samples that the reader has left out."""
+        paths = [sample.path for sample in samples]
+        found = Dataset(*self)
+        found.left_out = {**self.left_out, **({reason: paths} if paths else {})}
+        return found
 
 
 def relabel(samples: Iterable[Sample]) -> dict[int, int]:

@@ -136,6 +136,8 @@ def _job(options: RunOptions, root: Path, trial: int | None) -> Job:
     if trial is not None:
         split["trial"] = trial
     dataset = options.setup.load(root, options.evaluate_on, **split)
+    if options.data is not None:
+        print(data.files(dataset, root, **split))
     recipe, factor = _recipe(options, dataset)
     dataset = _of_options(options, dataset)
     batches = _batches(options, dataset, recipe)

@@ -38,18 +38,17 @@ def is_image(file_name: str) -> bool:
     return file_name.lower().endswith(IMAGE_SUFFIXES) and not file_name.startswith(".")
 
 
-def is_unread_image(file_name: str) -> bool:
-    """Whether the name is that of an image in a format that the readers ignore."""
-    return file_name.lower().endswith(UNREAD_SUFFIXES) and not file_name.startswith(".")
-
-
 def image_names(folder: Path) -> list[str]:
     """The sorted names of the images in a folder."""
     return sorted(name for name in os.listdir(folder) if is_image(name))
 
 
-def read_list(name: str, path: Path) -> Iterator[tuple[str, int]]:
+def read_list(
+    name: str, path: Path, example: str = "folder/image.jpg 12"
+) -> Iterator[tuple[str, int]]:
     """Yield the image path and the label of each line "path label" of a list; skip empty lines.
+
+    ``example`` is a valid line, for the error.
 
     Raises:
         FileNotFoundError: The list does not exist.
@@ -66,7 +65,7 @@ def read_list(name: str, path: Path) -> Iterator[tuple[str, int]]:
         empty = False
         if len(words) != 2 or not (is_whole_number(words[1]) and _is_below(words[0])):
             got = f"{short(' '.join(words))} in line {number}"
-            requirement = "have lines like 'folder/image.jpg 12' with paths in the dataset folder"
+            requirement = f"have lines like {example!r} with paths in the dataset folder"
             advice = "restore the list of the dataset"
             raise ArgumentError(name, str(path), requirement, got, advice)
         yield words[0], int(words[1])
