@@ -209,7 +209,7 @@ def test_check_reports_msmt17_val_images_in_train(whole, tmp_path):
     shutil.copy(root / "list_train.txt", root / "list_val.txt")
     messages = found(data.check("msmt17", root, images=False))
     assert len(messages) == 2 and "no images of list_train.txt, got" in messages[1]
-    assert "left out: images with other names beside those in use (24)" in messages[0]
+    assert "left out: images beside those in use, unlisted or named otherwise (24)" in messages[0]
 
 
 def test_check_compares_veri776_lists_and_folders(whole, tmp_path):

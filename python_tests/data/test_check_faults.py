@@ -223,7 +223,9 @@ def test_check_reports_ignored_sysu_images(name, odd, root):
     path = root / "cam2" / "0003" / odd
     shutil.copy(root / "cam2" / "0003" / "0001.jpg", path)
     (message,) = found(name, root)
-    assert odd in message and "images with other names beside those in use (1)" in message
+    assert (
+        odd in message and "images beside those in use, unlisted or named otherwise (1)" in message
+    )
 
 
 @each

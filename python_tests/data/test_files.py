@@ -111,8 +111,8 @@ def test_folders_reader_raises_for_the_same_split_twice(tmp_path):
     ("file", "why"),
     [
         ("cam7/0001/0001.jpg", "images in folders that the reader does not open"),
-        ("cam1/0001/00003.jpg", "images with other names beside those in use"),
-        ("cam1/0001/0009.png", "images with other names beside those in use"),
+        ("cam1/0001/00003.jpg", "images beside those in use, unlisted or named otherwise"),
+        ("cam1/0001/0009.png", "images beside those in use, unlisted or named otherwise"),
         ("cam1/0001/more/0001.jpg", "images below the folders that the reader opens"),
     ],
 )

@@ -324,3 +324,48 @@ def test_check_reports_faults_of_own_data(root, path):
     assert [f.message for f in report.findings if f.kind == "image"] == [
         "4 images are missing: /far/b.jpg, a.jpg, g.jpg, q.jpg; copy the originals again"
     ]
+
+
+HEADER = "path,split,identity,camera\n"
+TABLE = "a.jpg,query,8,1\nb.jpg,gallery,8,2\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sep=;\n" + (HEADER + TABLE).replace(",", ";"),
+        (HEADER + TABLE).replace(",", "|"),
+        (HEADER + TABLE).replace(",8,", ",8.0,", 1),
+        (HEADER + TABLE).replace(",", ";").replace(";8;", ";8,0;"),
+        (HEADER + TABLE).replace("\n", "\r\n") + ",,,\r\n,,,\r\n",
+    ],
+    ids=["separator line", "bars", "7 and 7.0", "decimal comma", "empty rows"],
+)
+def test_manifest_reader_accepts_lists_of_spreadsheets(text, tmp_path):
+    (tmp_path / "my.csv").write_bytes(text.encode())
+    dataset = data.load("manifest", tmp_path / "my.csv")
+    assert [(s.identity, s.camera, s.label) for s in dataset.query + dataset.gallery] == [
+        (8, 1, ""),
+        (8, 2, ""),
+    ]
+
+
+def test_manifest_reader_compares_json_keys_without_case(tmp_path):
+    rows = [
+        {"Path": "a.jpg", "Split": s, "Identity": i} for s, i in (("query", 8), ("gallery", 8.0))
+    ]
+    dataset = data.load("manifest", write(tmp_path / "my.json", rows))
+    assert dataset.query[0].identity == dataset.gallery[0].identity == 8
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-32"])
+def test_manifest_reader_raises_for_other_encodings(encoding, tmp_path):
+    (tmp_path / "my.csv").write_bytes((HEADER + TABLE).encode(encoding))
+    with pytest.raises(ArgumentError, match=r"be UTF-8 text, got .*; save it in UTF-8"):
+        data.load("manifest", tmp_path / "my.csv")
+
+
+def test_check_reports_duplicate_gallery_rows(tmp_path):
+    (tmp_path / "my.csv").write_text(HEADER + TABLE + "b.jpg,gallery,9,2\n")
+    messages = [f.message for f in data.check("manifest", tmp_path / "my.csv").findings]
+    assert any("gallery must list each image once, got 1 more than once" in m for m in messages)

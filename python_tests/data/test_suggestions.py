@@ -57,3 +57,18 @@ def test_load_names_the_list_in_a_folder(tmp_path):
 def test_load_suggests_nothing_for_an_unknown_folder(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"unpack the archive again$"):
         data.load("market1501", tmp_path)
+
+
+def test_load_names_the_folder_to_rename(whole, tmp_path):
+    root = shutil.copytree(whole / "market1501", tmp_path / "root")
+    (root / "query").rename(root / "Query")
+    with pytest.raises(FileNotFoundError, match=r"without query; rename Query to query$"):
+        data.load("market1501", root)
+
+
+def test_lists_may_have_backslashes(whole, tmp_path):
+    root = shutil.copytree(whole / "msmt17", tmp_path / "root")
+    before = data.load("msmt17", root)
+    path = root / "list_train.txt"
+    path.write_text(path.read_text().replace("/", "\\"))
+    assert data.load("msmt17", root) == before

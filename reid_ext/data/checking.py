@@ -231,7 +231,7 @@ def _identities(module: ModuleType, dataset: Dataset, *, linked: bool) -> Iterat
             "images from one of them"
         )
         yield Finding(ERROR, "identity", message)
-    for role, samples in (("train", dataset.train), ("query", dataset.query)):
+    for role, samples in zip(("train", "query", "gallery"), dataset[1:], strict=True):
         number = Counter(file_of(s.path) for s in samples)
         twice = sorted({s.path for s in samples if number[file_of(s.path)] > 1})
         if twice:

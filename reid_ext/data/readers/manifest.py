@@ -144,7 +144,7 @@ def _json_rows(path: Path, text: str) -> Sequence[Mapping[str, Any]]:
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         got, advice = short(rows), "write one object for each image, in brackets"
         raise ArgumentError(NAME, str(path), "be a JSON list of objects", got, advice)
-    return rows
+    return [{name.strip().lower(): value for name, value in row.items()} for row in rows]
 
 
 def _check(path: Path, row: int, values: Mapping[str, Any]) -> None:

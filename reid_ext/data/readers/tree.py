@@ -27,9 +27,13 @@ def check_folders(name: str, root: Path, folders: Sequence[str]) -> None:
             f"{'is a file' if root.exists() else 'does not exist'}; check the path"
         )
     if missing := [folder for folder in folders if not (root / folder).is_dir()]:
+        advice = "give the folder that contains them, or unpack the archive again"
+        lower = {path.name.lower(): path.name for path in root.iterdir() if path.is_dir()}
+        if renamed := [f"{lower[f.lower()]} to {f}" for f in missing if f.lower() in lower]:
+            advice = f"rename {some(renamed)}"
         raise FileNotFoundError(
             f"{name}: root must hold the folders {', '.join(folders)}, got {root} without "
-            f"{', '.join(missing)}; give the folder that contains them, or unpack the archive again"
+            f"{', '.join(missing)}; {advice}"
         )
 
 
@@ -68,7 +72,7 @@ def read_list(
             requirement = f"have lines like {example!r} with paths in the dataset folder"
             advice = "restore the list of the dataset"
             raise ArgumentError(name, str(path), requirement, got, advice)
-        yield words[0], int(words[1])
+        yield words[0].replace("\\", "/"), int(words[1])
     if empty:
         requirement, advice = "list at least one image", "copy the file again"
         raise ArgumentError(name, str(path), requirement, "an empty file", advice)
