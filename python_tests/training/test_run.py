@@ -85,6 +85,19 @@ def test_run_refuses_a_folder_with_any_part_of_a_run(left, market, tmp_path):
         run(RunOptions(dataset="market1501", data=market, out=tmp_path, **SHORT))
 
 
+def test_run_leaves_junk_out_of_the_training_set(tmp_path, capsys):
+    for split in ("train", "query", "gallery"):
+        for identity in ("-1", "0007", "0009"):
+            for number in range(2):
+                path = tmp_path / split / identity / f"{split}-{number}.jpg"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch()
+    options = RunOptions(dataset="folders", data=tmp_path, batch=(2, 2))
+    (job,) = jobs(with_defaults(options))
+    assert job.labels == {7: 0, 9: 1} and len(job.dataset.train) == 4
+    assert "Left out 2 of 6 training images: identity -1 is junk." in capsys.readouterr().out
+
+
 def test_run_raises_for_missing_data():
     with pytest.raises(
         ArgumentError, match=r"run: data must be the folder of LLCM, got .*; the package has no"

@@ -12,7 +12,7 @@ import torch
 from squares import IDENTITIES, TINY, Squares, batches, rank1, run
 from torch.nn import functional as F
 
-from reid_ext import models, training
+from reid_ext import ArgumentError, models, training
 from reid_ext.losses import ExpATLoss, TripletLoss
 from reid_ext.training.extraction import embed
 from reid_ext.training.interrupt import interrupts_deferred, termination_as_interrupt
@@ -232,6 +232,19 @@ def test_extract_returns_no_rows_without_images():
     images = Squares()
     images.samples = []
     assert embed(models.TwoStream("small", 3), images).shape == (0, 576)
+
+
+@pytest.mark.parametrize("name", training.OBJECTIVES)
+@pytest.mark.parametrize("label", [-100, -1, 3])
+def test_objectives_raise_for_labels_out_of_range(name, label):
+    stripes = training.method(name).stripes or 0
+    model = models.TwoStream("small", 3, stripes=stripes)
+    objective = training.build_objective(name, training.EMBEDDED_VISIBLE, model)
+    zeros = torch.zeros(4, dtype=torch.int64)
+    targets = training.Targets(torch.tensor([0, 0, 1, label]), zeros, zeros)
+    message = rf"Objective: targets.labels must be in \[0, 3\), got {label} in row 3; map"
+    with pytest.raises(ArgumentError, match=message):
+        objective(model(torch.rand(4, 3, 96, 48), zeros), targets, iteration=0)
 
 
 def test_extract_returns_a_feature_set_with_everything_known():

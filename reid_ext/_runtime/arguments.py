@@ -170,6 +170,29 @@ def labels_of_rows(
     return y.contiguous()
 
 
+def within(
+    function: str, argument: str, values: Tensor, end: int, requirement: str = "", advice: str = ""
+) -> Tensor:
+    """Check that integers are in [0, end).
+
+    On a GPU and in a compiled graph the device checks the values, so nothing waits for it.
+    """
+    inside = (values >= 0) & (values < end)
+    requirement = requirement or f"be in [0, {end})"
+    if torch.compiler.is_compiling() or not values.is_cpu:
+        torch._assert_async(inside.all(), f"{function}: {argument} must {requirement}")
+    elif not bool(inside.all()):
+        row = int((~inside).flatten().nonzero()[0])
+        value = f"{int(values.flatten()[row])} in row {row}"
+        raise ArgumentError(function, argument, requirement, value, advice)
+    return values
+
+
+def zero_or_one(function: str, argument: str, modalities: Tensor) -> Tensor:
+    """Check that modalities are those that the losses know."""
+    return within(function, argument, modalities, 2, "be 0 (visible) or 1 (infrared)")
+
+
 def matrix(function: str, argument: str, values: Gallery, *, empty: bool = False) -> Tensor:
     """Read features or distances (N, D) without gradient. The memory of an array is shared.
 

@@ -5,6 +5,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from reid_ext._runtime.arguments import ArgumentError
+
 VISIBLE = 0
 INFRARED = 1
 SYNTHETIC_MANIFEST = "synthetic.json"  # in the folder of every synthetic dataset
@@ -77,6 +79,9 @@ def relabel(samples: Iterable[Sample]) -> dict[int, int]:
     Returns:
         Mapping from identity to label.
 
+    Raises:
+        ArgumentError: an identity is negative, which means junk or an outlier of a clustering.
+
     Examples:
         >>> from pathlib import Path
         >>> from reid_ext import data
@@ -85,4 +90,14 @@ def relabel(samples: Iterable[Sample]) -> dict[int, int]:
         {4: 0, 9: 1}
     """
     identities = sorted({sample.identity for sample in samples})
+    check_identities("relabel", identities)
     return {identity: label for label, identity in enumerate(identities)}
+
+
+def check_identities(function: str, identities: Iterable[int]) -> None:
+    """Raise ArgumentError if an identity of training samples is negative."""
+    lowest = min(identities, default=0)
+    if lowest < 0:
+        advice = "leave these samples out: [s for s in samples if s.identity >= 0]"
+        requirement = "have identities >= 0, because negative ones are junk or outliers"
+        raise ArgumentError(function, "samples", requirement, str(lowest), advice)

@@ -11,7 +11,7 @@ from typing import NamedTuple, cast
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reid_ext._runtime.arguments import choice
+from reid_ext._runtime.arguments import choice, within
 from reid_ext.losses import (
     CenterLoss,
     CircleLoss,
@@ -172,6 +172,7 @@ VIEWPOINT_AWARE = Term(
     ramped=False,
 )
 
+_RELABEL = "map the identities to 0, 1, 2, ... with data.relabel(samples)"
 LOCAL_STRIPES = 3  # top, middle and bottom, as in the crops of VA-reID's released code
 
 OBJECTIVES: dict[str, Method] = {
@@ -235,6 +236,7 @@ class Objective(nn.Module):
         self.recipe = recipe
         self.terms = method(name).terms
         self.split = model.split
+        self.num_identities = model.heads[0].classifier.out_features
         settings = [Setting(recipe, head, present) for head in model.heads]
         self.losses = nn.ModuleList(
             nn.ModuleDict({term.name: term.build(setting) for term in self.terms})
@@ -242,6 +244,7 @@ class Objective(nn.Module):
         )
 
     def forward(self, embedding: Embedding, targets: Targets, iteration: int) -> Losses:
+        within("Objective", "targets.labels", targets.labels, self.num_identities, "", _RELABEL)
         total = embedding.features.new_zeros(())
         parts: dict[str, Tensor] = {}
         share = 1 / len(self.losses)

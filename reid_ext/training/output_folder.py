@@ -14,14 +14,10 @@ _FILES = (
 _FILES_OF_A_TRAINING = ("checkpoint.pt", "best.pt", "trace.json", "events.out.tfevents.*")
 
 
-def prepare(options: RunOptions) -> None:
-    """Make the output folder, and remove the files of an earlier run if ``overwrite`` is set.
+def check_free(options: RunOptions) -> None:
+    """Refuse a folder that holds a run which is neither to be resumed nor to be overwritten.
 
-    Processes that torchrun has restarted continue their own run. Files that no run writes are kept.
-
-    Raises:
-        ArgumentError: the folder is not writable, or it holds a run that is neither to be resumed
-            nor to be overwritten.
+    Processes that torchrun has restarted continue their own run.
     """
     folder = Path(options.out or "")
     runs = [path for pattern in _OF_A_RUN for path in folder.glob(pattern)]
@@ -29,6 +25,17 @@ def prepare(options: RunOptions) -> None:
         requirement = "be a folder without an earlier run"
         advice = "add --overwrite to replace that run or --resume to continue it, or change --out"
         raise ArgumentError("run", "out", requirement, f"{folder} with {runs[0].name}", advice)
+
+
+def prepare(options: RunOptions) -> None:
+    """Make the output folder, and remove the files of an earlier run if ``overwrite`` is set.
+
+    Files that no run writes are kept. Call this when nothing but the training can fail any more.
+
+    Raises:
+        ArgumentError: the folder is not writable.
+    """
+    folder = Path(options.out or "")
     try:
         with distributed.main_first():
             folder.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,7 @@ from reid_ext.training.loop import Outcome, train
 from reid_ext.training.loop_arguments import Execution, Records, Saving, Validation
 from reid_ext.training.objective import build_objective
 from reid_ext.training.options import RunOptions
-from reid_ext.training.output_folder import prepare
+from reid_ext.training.output_folder import check_free, prepare
 from reid_ext.training.preprocessing import transforms
 from reid_ext.training.resources import allocated
 from reid_ext.viz import need_matplotlib
@@ -106,8 +106,10 @@ def trainings(options: RunOptions) -> Iterator[Trained]:
     """
     if options.angles:
         need_matplotlib("angles")  # fail before the training
-    prepare(options)
-    for job in jobs(options):
+    check_free(options)
+    for number, job in enumerate(jobs(options)):
+        if number == 0:
+            prepare(options)
         resumes = job.resumes
         if not resumes:
             _write_config(job)
