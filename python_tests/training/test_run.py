@@ -95,7 +95,7 @@ def test_run_leaves_junk_out_of_the_training_set(tmp_path, capsys):
     options = RunOptions(dataset="folders", data=tmp_path, batch=(2, 2))
     (job,) = jobs(with_defaults(options))
     assert job.labels == {7: 0, 9: 1} and len(job.dataset.train) == 4
-    assert "Left out 2 of 6 training images: identity -1 is junk." in capsys.readouterr().out
+    assert "left out: junk (-1) and distractors (0) in train (2)" in capsys.readouterr().out
 
 
 def test_run_raises_for_missing_data():

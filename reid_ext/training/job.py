@@ -138,7 +138,6 @@ def _job(options: RunOptions, root: Path, trial: int | None) -> Job:
     dataset = options.setup.load(root, options.evaluate_on, **split)
     if options.data is not None:
         print(data.files(dataset, root, **split))
-    dataset = _without_junk(dataset)
     recipe, factor = _recipe(options, dataset)
     dataset = _of_options(options, dataset)
     batches = _batches(options, dataset, recipe)
@@ -146,14 +145,6 @@ def _job(options: RunOptions, root: Path, trial: int | None) -> Job:
     print(summary(recipe))
     folder = out if trial is None else out / f"trial-{trial}"
     return Job(options, root, dataset, recipe, batches, folder, trial)
-
-
-def _without_junk(dataset: data.Dataset) -> data.Dataset:
-    train = [sample for sample in dataset.train if sample.identity >= 0]
-    if len(train) < len(dataset.train):
-        left_out = len(dataset.train) - len(train)
-        print(f"Left out {left_out} of {len(dataset.train)} training images: identity -1 is junk.")
-    return dataset._replace(train=train)
 
 
 def _recipe(options: RunOptions, dataset: data.Dataset) -> tuple[Recipe, float]:
