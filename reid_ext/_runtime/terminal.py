@@ -1,4 +1,16 @@
-"""Makes errors and text from data, such as file names, safe and readable in a terminal."""
+"""Makes output safe: text from data, such as file names, and streams that cannot be written.
+
+A program must not fail with a traceback because its terminal has no Unicode, its output is closed
+or its disk is full.
+"""
+
+import io
+import os
+import sys
+from collections.abc import Callable
+
+END_OF_PIPE = 141  # what a shell reports for a Unix program whose reader has ended
+NOT_WRITTEN = 1
 
 _NO_MEMORY = ("can't allocate memory", '"aten::new_empty"')  # parts of torch's messages
 
@@ -26,3 +38,34 @@ def in_words(error: BaseException) -> str:
     if is_out_of_memory(error):
         return "out of memory; use a smaller batch, fewer images, or a machine with more memory"
     return harmless(str(error))
+
+
+def with_output(program: str, run: Callable[[], int]) -> int:
+    """Return the exit status of ``run``, or that of output which cannot be written.
+
+    The function ends quietly if the reader of a pipe has ended, such as ``head``, and prints one
+    line on stderr for other errors, such as a full disk. Output to a closed stream is dropped.
+    """
+    _make_writable()
+    try:
+        try:
+            return run()
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        # Python flushes stdout again when it exits, and must not find the same error.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            return END_OF_PIPE
+        sys.stderr.write(f"{program}: stdout must be writable, got {in_words(error)}\n")
+        return NOT_WRITTEN
+
+
+def _make_writable() -> None:
+    """Replace closed streams, and let streams without Unicode print escapes such as ``\\xe9``."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  (until the program ends)
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

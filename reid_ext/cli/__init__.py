@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from reid_ext._runtime.arguments import ArgumentError
 from reid_ext._runtime.library import version
-from reid_ext._runtime.terminal import harmless, in_words
+from reid_ext._runtime.terminal import harmless, in_words, with_output
 from reid_ext.cli import (
     bench,
     completion,
@@ -33,6 +33,10 @@ DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command in ``arguments`` (default: ``sys.argv``) and return its exit status."""
+    return with_output("reid-ext", lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     args = _parser().parse_args(arguments)
     try:
         with warnings.catch_warnings():

@@ -15,7 +15,7 @@ def read_views(root: Path) -> dict[str, int]:
     if not path.is_file():
         return {}
     try:
-        views = parsed_json(path.read_text())
+        views = parsed_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
         got = str(error)[:80]
         raise ArgumentError("data.load", str(path), "be JSON", got, _ADVICE) from error

@@ -4,6 +4,7 @@ Each file is loaded again, and its features are compared with those of the netwo
 its final name. The batch size is dynamic, the image size is that of the training.
 """
 
+import io
 import json
 import logging
 import warnings
@@ -171,16 +172,21 @@ def _write_torchscript(embedder: Embedder, network: nn.Module, two: bool, path: 
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # shape checks become constants; all batches pass them
         traced = torch.jit.trace(network, _inputs(embedder, two, TRACED), check_trace=False)
-        traced.save(path, _extra_files={METADATA: json.dumps(_facts(embedder))})
+        content = io.BytesIO()  # torch's C++ code cannot open each path that Python can
+        torch.jit.save(traced, content, _extra_files={METADATA: json.dumps(_facts(embedder))})
+        path.write_bytes(content.getvalue())
 
 
 def _write_torch_export(embedder: Embedder, network: nn.Module, two: bool, path: Path) -> None:
     batch = torch.export.Dim("batch", min=1)
     shapes = tuple({0: batch} for _ in range(1 + two))
     program = torch.export.export(network, _inputs(embedder, two, TRACED), dynamic_shapes=shapes)
+    content = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about tensors that share memory, which is written once
-        torch.export.save(program, path, extra_files={METADATA: json.dumps(_facts(embedder))})
+        facts = {METADATA: json.dumps(_facts(embedder))}
+        torch.export.save(program, content, extra_files=facts)
+    path.write_bytes(content.getvalue())
 
 
 def _write_safetensors(embedder: Embedder, network: nn.Module, two: bool, path: Path) -> None:
@@ -205,7 +211,7 @@ def _read_safetensors(path: Path) -> Callable[..., Tensor]:
 def _read_torchscript(path: Path) -> Callable[..., Tensor]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return torch.jit.load(path)
+        return torch.jit.load(io.BytesIO(path.read_bytes()))
 
 
 _WRITERS = {
@@ -217,6 +223,6 @@ _WRITERS = {
 _READERS: dict[str, Callable[[Path], Callable[..., Tensor]]] = {
     "onnx": _read_onnx,
     "torchscript": _read_torchscript,
-    "torch_export": lambda path: torch.export.load(path).module(),
+    "torch_export": lambda path: torch.export.load(io.BytesIO(path.read_bytes())).module(),
     "safetensors": _read_safetensors,
 }
