@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
+from reid_ext.data.accounting import Files, files
 from reid_ext.data.checking import CheckReport, check, numbers_of_labels, report_lines
 from reid_ext.data.decoding import decode
-from reid_ext.data.files import Files, files
 from reid_ext.data.images import Images
 from reid_ext.data.loading import Batch, Loader, loader
 from reid_ext.data.readers import (

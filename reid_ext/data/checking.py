@@ -13,8 +13,8 @@ from types import ModuleType
 from typing import NamedTuple
 
 from reid_ext._runtime.progress import Progress
+from reid_ext.data.accounting import ADVICE, Files, files
 from reid_ext.data.decoding import decode
-from reid_ext.data.files import ADVICE, Files, files
 from reid_ext.data.readers.hold_out import NOBODY
 from reid_ext.data.readers.registry import check_split, load, module_of
 from reid_ext.data.readers.tree import is_image, some
