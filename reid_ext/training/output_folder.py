@@ -15,9 +15,9 @@ _FILES_OF_A_TRAINING = ("checkpoint.pt", "best.pt", "trace.json", "events.out.tf
 
 
 def prepare(options: RunOptions) -> None:
-    """Make the output folder, and remove the files of an earlier run if ``overwrite`` is set.
+    """Make the output folder.
 
-    Processes that torchrun has restarted continue their own run. Files that no run writes are kept.
+    Processes that torchrun has restarted continue their own run.
 
     Raises:
         ArgumentError: the folder is not writable, or it holds a run that is neither to be resumed
@@ -32,14 +32,13 @@ def prepare(options: RunOptions) -> None:
     try:
         with distributed.main_first():
             folder.mkdir(parents=True, exist_ok=True)
-            if options.overwrite and distributed.is_main() and not distributed.restarted():
-                _remove_files_of_a_run(folder)
     except OSError as error:
         requirement, value = "be a writable folder", f"{folder} ({error.strerror})"
         raise ArgumentError("run", "out", requirement, value, "choose another folder") from error
 
 
-def _remove_files_of_a_run(folder: Path) -> None:
+def remove_earlier_run(folder: Path) -> None:
+    """Remove the files that a run writes. Other files are kept."""
     of_a_training = [part + name for part in ("", "trial-*/") for name in _FILES_OF_A_TRAINING]
     for name in (*_FILES, *of_a_training):
         for path in folder.glob(name):

@@ -23,7 +23,7 @@ from reid_ext.training.loop import Outcome, train
 from reid_ext.training.loop_arguments import Execution, Records, Saving, Validation
 from reid_ext.training.objective import build_objective
 from reid_ext.training.options import RunOptions
-from reid_ext.training.output_folder import prepare
+from reid_ext.training.output_folder import prepare, remove_earlier_run
 from reid_ext.training.preprocessing import transforms
 from reid_ext.training.resources import allocated
 from reid_ext.viz import need_matplotlib
@@ -108,22 +108,12 @@ def trainings(options: RunOptions) -> Iterator[Trained]:
         need_matplotlib("angles")  # fail before the training
     prepare(options)
     for job in jobs(options):
-        resumes = job.resumes
-        if not resumes:
-            _write_config(job)
         model, outcome = fit(job)
-        if resumes:  # only now is it known that the checkpoint fits the options
-            _write_config(job)
         query, gallery = test_features(job, model)
         if options.angles:
             title = f"{job.dataset.name}, {options.loss}"
             results.draw_angles(query, gallery, job.out, title)
         yield Trained(job, model, outcome, query, gallery)
-
-
-def _write_config(job: Job) -> None:
-    if distributed.is_main():
-        write_config(job.options, job.out / "config.toml")
 
 
 def fit(job: Job) -> tuple[models.TwoStream, Outcome]:
@@ -136,18 +126,27 @@ def fit(job: Job) -> tuple[models.TwoStream, Outcome]:
         "seed": options.seed,
         "fraction": (options.fraction, options.fraction_of),
     }
-    model = _network(job)
+    model, resumes = _network(job), job.resumes
+    loader = data.loader(_images(job), job.batches, options.workers or 0, device=device)
+    views = shown_views(job.dataset, job.labels)
+    objective = build_objective(options.loss, recipe, model, views)
+    if is_main and not resumes:  # now that nothing in the options is invalid
+        if options.overwrite and job.is_first:
+            remove_earlier_run(job.out)
+        write_config(options, job.out / "config.toml")
     outcome = train(
         model,
-        data.loader(_images(job), job.batches, options.workers or 0, device=device),
-        build_objective(options.loss, recipe, model, shown_views(job.dataset, job.labels)),
+        loader,
+        objective,
         recipe,
         sampler=job.batches,
         execution=Execution(device, str(options.precision), options.compile),
-        saving=Saving(job.folder / "checkpoint.pt", job.resumes, facts),
+        saving=Saving(job.folder / "checkpoint.pt", resumes, facts),
         records=Records(job.folder if is_main else None, options.wandb, trace),
         validation=_validation(job),
     )
+    if is_main and resumes:  # now that the checkpoint fits the options
+        write_config(options, job.out / "config.toml")
     return model, outcome
 
 
