@@ -126,6 +126,44 @@ def test_explicit_iterations_scale_the_other_settings(market):
     assert (recipe.warmup, recipe.milestones) == (1, (3, 6))
 
 
+@pytest.mark.parametrize(
+    "changes, name, message",
+    [
+        ({"warmup": 163}, "warmup", "end within the 10 iterations of the run, got 163; set"),
+        ({"milestones": (3, 11)}, "milestones", r"end within the 10 .*, got \(3, 11\)"),
+        ({"metric_ramp": (0, 60)}, "metric_ramp", "end within the 10 iterations"),
+        ({"save_every": 11}, "save_every", "end within the 10 iterations"),
+        (
+            {"schedule": "cosine", "milestones": (3,)},
+            "milestones",
+            "the schedule is cosine",
+        ),
+        ({"milestones": (), "decay": 0.5}, "decay", "because there are no milestones"),
+        ({"warmup": 0, "warmup_start": 0.5}, "warmup_start", "because warmup is 0"),
+        ({"triplet_margin": 0.5}, "triplet_margin", "for the loss expat, .*: triplet, bnneck$"),
+        ({"view_gamma": 0.5}, "view_gamma", "for the loss expat, .*: va, va_local$"),
+        ({"expat_weight_with_center": 2.0}, "expat_weight_with_center", ".*: expat_center$"),
+    ],
+)
+def test_settings_without_effect_are_refused(changes, name, message, market):
+    with pytest.raises(ArgumentError, match=f"run: settings.{name} must.*{message}"):
+        recipe_of(market, settings={"iterations": 10, **changes})
+
+
+def test_loss_and_network_settings_must_agree(market):
+    with pytest.raises(ArgumentError, match="neck must be 'none' for the loss triplet"):
+        recipe_of(market, loss="triplet", settings={"neck": "shared"})
+    with pytest.raises(ArgumentError, match="stripes must be 3 for the loss va_local"):
+        recipe_of(market, loss="va_local", settings={"stripes": 6})
+    assert recipe_of(market, loss="softmax", settings={"neck": "none"})[0].neck == "none"
+
+
+def test_validation_interval_must_fit_the_run(market):
+    assert recipe_of(market, epochs=3, validate_every=3)[0].iterations > 0
+    with pytest.raises(ArgumentError, match="run: validate_every must be at most 3, the number of"):
+        recipe_of(market, epochs=3, validate_every=4)
+
+
 def test_synthetic_recipe_scales_its_ramp(tmp_path, monkeypatch):
     monkeypatch.setenv("REID_EXT_CACHE", str(tmp_path))
     options = RunOptions(dataset="sysu-mm01", quick=True, settings={"iterations": 120})

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from reid_ext import distributed
-from reid_ext._runtime.progress import Progress
+from reid_ext._runtime.progress import Progress, rate_text
 from reid_ext.data import Batch
 from reid_ext.models import Embedding, TwoStream
 from reid_ext.training.average import moving_average, take_over
@@ -171,7 +171,8 @@ class _Run:
         start, note = time.perf_counter(), ""
         self.counted = start
         left = self.recipe.iterations - self.first
-        with Progress(left, "train", unit="iterations") as progress:
+        total = self.recipe.iterations
+        with Progress(total, "train", unit="iterations", first=self.first) as progress:
             for batch in _endless(loader, left):
                 with interrupts_deferred():
                     losses = self.step(batch)
@@ -182,7 +183,7 @@ class _Run:
                     self.report(losses, log)
                     rate = self.images / (time.perf_counter() - start)
                     note = " ".join(f"{name} {value:.3f}" for name, value in self.losses.items())
-                    note = f"{note}, {rate:.0f} images/s"
+                    note = f"{note}, {rate_text(rate)} images/s"
                 progress.update(1, note)
                 if self.validation and (last or done % self.validation.every == 0):
                     self.validate(self.validation, log)

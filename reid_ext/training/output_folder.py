@@ -27,26 +27,18 @@ def check_free(options: RunOptions) -> None:
         raise ArgumentError("run", "out", requirement, f"{folder} with {runs[0].name}", advice)
 
 
-def prepare(options: RunOptions) -> None:
-    """Make the output folder, and remove the files of an earlier run if ``overwrite`` is set.
-
-    Files that no run writes are kept. Call this when nothing but the training can fail any more.
-
-    Raises:
-        ArgumentError: the folder is not writable.
-    """
-    folder = Path(options.out or "")
+def make(folder: Path) -> None:
+    """Make the output folder, or raise an ArgumentError if it is not writable."""
     try:
         with distributed.main_first():
             folder.mkdir(parents=True, exist_ok=True)
-            if options.overwrite and distributed.is_main() and not distributed.restarted():
-                _remove_files_of_a_run(folder)
     except OSError as error:
         requirement, value = "be a writable folder", f"{folder} ({error.strerror})"
         raise ArgumentError("run", "out", requirement, value, "choose another folder") from error
 
 
-def _remove_files_of_a_run(folder: Path) -> None:
+def remove_earlier_run(folder: Path) -> None:
+    """Remove the files that a run writes. Other files are kept."""
     of_a_training = [part + name for part in ("", "trial-*/") for name in _FILES_OF_A_TRAINING]
     for name in (*_FILES, *of_a_training):
         for path in folder.glob(name):

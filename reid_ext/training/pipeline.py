@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -23,7 +24,7 @@ from reid_ext.training.loop import Outcome, train
 from reid_ext.training.loop_arguments import Execution, Records, Saving, Validation
 from reid_ext.training.objective import build_objective
 from reid_ext.training.options import RunOptions
-from reid_ext.training.output_folder import check_free, prepare
+from reid_ext.training.output_folder import check_free, make, remove_earlier_run
 from reid_ext.training.preprocessing import transforms
 from reid_ext.training.resources import allocated
 from reid_ext.viz import need_matplotlib
@@ -107,25 +108,14 @@ def trainings(options: RunOptions) -> Iterator[Trained]:
     if options.angles:
         need_matplotlib("angles")  # fail before the training
     check_free(options)
-    for number, job in enumerate(jobs(options)):
-        if number == 0:
-            prepare(options)
-        resumes = job.resumes
-        if not resumes:
-            _write_config(job)
+    for job in jobs(options):
+        make(Path(options.out or ""))
         model, outcome = fit(job)
-        if resumes:  # only now is it known that the checkpoint fits the options
-            _write_config(job)
         query, gallery = test_features(job, model)
         if options.angles:
             title = f"{job.dataset.name}, {options.loss}"
             results.draw_angles(query, gallery, job.out, title)
         yield Trained(job, model, outcome, query, gallery)
-
-
-def _write_config(job: Job) -> None:
-    if distributed.is_main():
-        write_config(job.options, job.out / "config.toml")
 
 
 def fit(job: Job) -> tuple[models.TwoStream, Outcome]:
@@ -138,18 +128,27 @@ def fit(job: Job) -> tuple[models.TwoStream, Outcome]:
         "seed": options.seed,
         "fraction": (options.fraction, options.fraction_of),
     }
-    model = _network(job)
+    model, resumes = _network(job), job.resumes
+    loader = data.loader(_images(job), job.batches, options.workers or 0, device=device)
+    views = shown_views(job.dataset, job.labels)
+    objective = build_objective(options.loss, recipe, model, views)
+    if is_main and not resumes:  # now that nothing in the options is invalid
+        if options.overwrite and job.is_first:
+            remove_earlier_run(job.out)
+        write_config(options, job.out / "config.toml")
     outcome = train(
         model,
-        data.loader(_images(job), job.batches, options.workers or 0, device=device),
-        build_objective(options.loss, recipe, model, shown_views(job.dataset, job.labels)),
+        loader,
+        objective,
         recipe,
         sampler=job.batches,
         execution=Execution(device, str(options.precision), options.compile),
-        saving=Saving(job.folder / "checkpoint.pt", job.resumes, facts),
+        saving=Saving(job.folder / "checkpoint.pt", resumes, facts),
         records=Records(job.folder if is_main else None, options.wandb, trace),
         validation=_validation(job),
     )
+    if is_main and resumes:  # now that the checkpoint fits the options
+        write_config(options, job.out / "config.toml")
     return model, outcome
 
 
@@ -179,8 +178,7 @@ def _network(job: Job) -> models.TwoStream:
     torch.manual_seed(job.options.seed)
     if weights is None:
         weights = "none" if recipe.backbone == "small" else "imagenet"
-    weights = None if weights == "none" else weights
-    backbone = models.build_backbone(recipe.backbone, weights, size=recipe.size)
+    backbone = models.build_backbone(recipe.backbone, None if weights == "none" else weights)
     model = models.TwoStream(backbone, len(job.labels), neck=recipe.neck, stripes=recipe.stripes)
     if distributed.world_size() > 1:
         distributed.convert_norms(model)
