@@ -14,7 +14,7 @@ _FILES = (
 _FILES_OF_A_TRAINING = ("checkpoint.pt", "best.pt", "trace.json", "events.out.tfevents.*")
 
 
-def check_free(options: RunOptions) -> None:
+def protect_earlier_run(options: RunOptions) -> None:
     """Refuse a folder that holds a run which is neither to be resumed nor to be overwritten.
 
     Processes that torchrun has restarted continue their own run.
@@ -33,8 +33,8 @@ def make(folder: Path) -> None:
         with distributed.main_first():
             folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        requirement, value = "be a writable folder", f"{folder} ({error.strerror})"
-        raise ArgumentError("run", "out", requirement, value, "choose another folder") from error
+        got = f"{folder} ({error.strerror})"
+        raise ArgumentError("run", "out", "be a writable folder", got) from error
 
 
 def remove_earlier_run(folder: Path) -> None:

@@ -24,7 +24,7 @@ from reid_ext.training.loop import Outcome, train
 from reid_ext.training.loop_arguments import Execution, Records, Saving, Validation
 from reid_ext.training.objective import build_objective
 from reid_ext.training.options import RunOptions
-from reid_ext.training.output_folder import check_free, make, remove_earlier_run
+from reid_ext.training.output_folder import make, protect_earlier_run, remove_earlier_run
 from reid_ext.training.preprocessing import transforms
 from reid_ext.training.resources import allocated
 from reid_ext.viz import need_matplotlib
@@ -107,7 +107,7 @@ def trainings(options: RunOptions) -> Iterator[Trained]:
     """
     if options.angles:
         need_matplotlib("angles")  # fail before the training
-    check_free(options)
+    protect_earlier_run(options)
     for job in jobs(options):
         make(Path(options.out or ""))
         model, outcome = fit(job)
