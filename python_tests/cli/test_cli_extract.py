@@ -218,3 +218,11 @@ def test_extract_names_out_when_it_is_a_file(run, trained, root, tmp_path):
 def test_extract_names_a_folder_given_as_checkpoint(run, root, tmp_path):
     status, _, err = run("extract", tmp_path, "regdb", root, "--out", tmp_path)
     assert status == 1 and "is a folder; give the checkpoint.pt in it" in err
+
+
+def test_extract_prints_how_many_images_are_used(run, trained, root, tmp_path):
+    status, out, _ = run("extract", trained[0], "regdb", root, "--out", tmp_path, "--json")
+    seen = len(list(root.rglob("*.bmp")))
+    assert status == 0 and json.loads(out)["dataset"] == {"seen": seen, "used": seen}
+    status, out, _ = run("extract", trained[0], "regdb", root, "--out", tmp_path)
+    assert out.startswith(f"files: {seen} images seen, {seen} used, none left out")

@@ -30,31 +30,69 @@ def test_decode_reads_unusual_file_names(tmp_path, name):
     np.testing.assert_array_equal(data.decode(write(tmp_path / name, picture())), picture())
 
 
-def test_decode_converts_grey_transparent_and_16_bit_images(tmp_path):
+def decoded(folder, suffix, stored):
+    path = folder / f"image{suffix}"
+    path.write_bytes(cv2.imencode(suffix, stored)[1].tobytes())
+    return data.decode(path)
+
+
+def test_decode_converts_grey_images(tmp_path):
     gray = picture()[..., 0]
-    for name, stored in (
-        ("gray.png", gray),
-        ("deep.png", gray.astype(np.uint16) * 256),
-        ("transparent.png", np.dstack([gray] * 3 + [gray // 2])),
-    ):
-        (tmp_path / name).write_bytes(cv2.imencode(".png", stored)[1].tobytes())
-        image = data.decode(tmp_path / name)
-        assert image.dtype == np.uint8
-        np.testing.assert_array_equal(image, np.dstack([gray] * 3))
+    np.testing.assert_array_equal(decoded(tmp_path, ".png", gray), np.dstack([gray] * 3))
 
 
-def test_decode_ignores_exif_orientation(tmp_path):
-    """EXIF orientation 6 means a quarter turn; boxes were cropped from the stored pixels."""
+@pytest.mark.parametrize("suffix", [".png", ".tiff", ".webp"])
+def test_decode_blends_transparent_pixels_with_black(suffix, tmp_path):
+    stored = np.full((4, 4, 4), (40, 80, 200, 255), np.uint8)  # blue, green, red, opacity
+    stored[0, :, 3], stored[1, :, 3] = 0, 128
+    image = decoded(tmp_path, suffix, stored)
+    assert image[0].max() == 0
+    np.testing.assert_allclose(image[1, 0], (100, 40, 20), atol=2)
+    np.testing.assert_allclose(image[2:], np.broadcast_to((200, 80, 40), (2, 4, 3)), atol=8)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_decode_scales_16_bit_images_to_their_range(suffix, channels, tmp_path):
+    thermal = np.arange(7200, 7200 + 2 * 256, 2, np.uint16).reshape(16, 16)
+    image = decoded(tmp_path, suffix, np.dstack([thermal] * channels))
+    assert image.shape == (16, 16, 3)
+    np.testing.assert_array_equal(image[..., 1].ravel(), np.arange(256))
+
+
+def test_decode_scales_floating_point_images(tmp_path):
+    celsius = np.linspace(20, 37, 256, dtype=np.float32).reshape(16, 16)
+    celsius[0, :2] = np.nan, np.inf
+    image = decoded(tmp_path, ".tiff", celsius)
+    assert image[0, 0, 0] == 0 and image[0, 1, 0] == image[-1, -1, 0] == 255
+    assert len(np.unique(image)) > 200
+
+
+def test_decode_of_constant_16_bit_image_is_black(tmp_path):
+    assert decoded(tmp_path, ".png", np.full((4, 4), 7200, np.uint16)).max() == 0
+
+
+@pytest.mark.parametrize("kind, options", [("P", {}), ("P", {"transparency": 0}), ("CMYK", {})])
+def test_decode_converts_palette_and_cmyk_images(kind, options, tmp_path):
+    pillow = pytest.importorskip("PIL.Image")
+    rgb = np.zeros((16, 16, 3), np.uint8)
+    rgb[8:] = 255, 0, 51
+    path = tmp_path / ("a.png" if kind == "P" else "a.jpg")
+    pillow.fromarray(rgb).convert(kind).save(path, **options)
+    image = data.decode(path)
+    np.testing.assert_allclose(image[-1, -1], (255, 0, 51), atol=4)
+    assert image[0, 0].max() <= 4
+
+
+def test_decode_applies_exif_orientation(tmp_path):
     content = write(tmp_path / "a.jpg", picture()).read_bytes()
     tiff = b"MM\0*\0\0\0\x08\0\1\x01\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"
     exif = b"Exif\0\0" + tiff
     marker = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
     (tmp_path / "turned.jpg").write_bytes(content[:2] + marker + content[2:])
-    turned = cv2.imread(str(tmp_path / "turned.jpg"))
-    assert turned.shape == (W, H, 3), "OpenCV does not know this EXIF orientation"
-    np.testing.assert_array_equal(
-        data.decode(tmp_path / "turned.jpg"), data.decode(tmp_path / "a.jpg")
-    )
+    image = data.decode(tmp_path / "turned.jpg")
+    assert image.shape == (W, H, 3)  # orientation 6: a quarter turn clockwise
+    np.testing.assert_array_equal(image, np.rot90(data.decode(tmp_path / "a.jpg"), -1))
 
 
 def test_decode_ignores_bytes_after_the_end_of_a_jpeg(tmp_path):

@@ -88,7 +88,7 @@ def test_llcm_reader_raises_for_missing_files(llcm):
 
 
 def test_check_reports_counts_and_cameras_of_llcm(llcm):
-    report = data.check("llcm", llcm, images=False)
+    report = data.check("llcm", llcm, images=False, official=True)
     kinds = {f.kind for f in report.findings if f.level == "error"}
     assert kinds == {"count", "camera", "image"}
 

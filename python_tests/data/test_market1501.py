@@ -111,6 +111,6 @@ def test_market1501_reader_raises_for_train_with_junk_only(tmp_path):
     for name in ("0000_c1s1_000151_01.jpg", "-1_c1s1_000451_03.jpg"):
         (root / "bounding_box_train" / name).touch()
     with pytest.raises(
-        ValueError, match=r"bounding_box_train must .* identities \(0, -1\); unpack"
+        ValueError, match=r"bounding_box_train must .* only junk \(-1\) and distractors \(0\)"
     ):
         data.load("market1501", root)

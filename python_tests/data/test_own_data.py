@@ -260,12 +260,12 @@ def test_manifest_reader_raises_for_nested_values_of_its_columns_only(value, tmp
 def test_manifest_reader_holds_out_identities(modalities, tmp_path):
     rows = [
         {"path": f"{i}_{m}.jpg", "split": "train", "identity": i, "camera": m, "modality": m}
-        for i in range(12)
+        for i in range(1, 13)
         for m in range(modalities)
     ]
     dataset = data.load("manifest", write(tmp_path / "my.csv", rows), evaluate_on="val")
-    assert {s.identity for s in dataset.train} == set(range(10))
-    assert [s.identity for s in dataset.query] == [10, 11]
+    assert {s.identity for s in dataset.train} == set(range(1, 11))
+    assert [s.identity for s in dataset.query] == [11, 12]
     assert {s.modality for s in dataset.gallery} == ({data.INFRARED} if modalities == 2 else set())
 
 
@@ -305,11 +305,12 @@ def test_check_accepts_arguments_of_the_reader(root):
     assert data.check("folders", root, camera=r"_c(\d+)").splits["gallery"].cameras == [1, 2]
 
 
-def test_check_warns_of_unsupported_image_formats(root):
+def test_check_reports_unsupported_image_formats(root):
     (root / "train" / "0002" / "d_c1.WEBP").write_bytes(b"RIFF")
     findings = data.check("folders", root).findings
-    assert [f.message for f in findings if f.level == "warning" and f.kind == "image"] == [
-        "1 image is ignored: train/0002/d_c1.WEBP; convert to .jpg, .jpeg, .png or .bmp"
+    assert [f.message for f in findings if f.message.startswith("left out")] == [
+        "left out: images in a format that the readers ignore (1): train/0002/d_c1.WEBP; convert "
+        "them to .jpg, .jpeg, .png or .bmp"
     ]
 
 
@@ -323,3 +324,48 @@ def test_check_reports_faults_of_own_data(root, path):
     assert [f.message for f in report.findings if f.kind == "image"] == [
         "4 images are missing: /far/b.jpg, a.jpg, g.jpg, q.jpg; copy the originals again"
     ]
+
+
+HEADER = "path,split,identity,camera\n"
+TABLE = "a.jpg,query,8,1\nb.jpg,gallery,8,2\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sep=;\n" + (HEADER + TABLE).replace(",", ";"),
+        (HEADER + TABLE).replace(",", "|"),
+        (HEADER + TABLE).replace(",8,", ",8.0,", 1),
+        (HEADER + TABLE).replace(",", ";").replace(";8;", ";8,0;"),
+        (HEADER + TABLE).replace("\n", "\r\n") + ",,,\r\n,,,\r\n",
+    ],
+    ids=["separator line", "bars", "7 and 7.0", "decimal comma", "empty rows"],
+)
+def test_manifest_reader_accepts_lists_of_spreadsheets(text, tmp_path):
+    (tmp_path / "my.csv").write_bytes(text.encode())
+    dataset = data.load("manifest", tmp_path / "my.csv")
+    assert [(s.identity, s.camera, s.label) for s in dataset.query + dataset.gallery] == [
+        (8, 1, ""),
+        (8, 2, ""),
+    ]
+
+
+def test_manifest_reader_compares_json_keys_without_case(tmp_path):
+    rows = [
+        {"Path": "a.jpg", "Split": s, "Identity": i} for s, i in (("query", 8), ("gallery", 8.0))
+    ]
+    dataset = data.load("manifest", write(tmp_path / "my.json", rows))
+    assert dataset.query[0].identity == dataset.gallery[0].identity == 8
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-32"])
+def test_manifest_reader_raises_for_other_encodings(encoding, tmp_path):
+    (tmp_path / "my.csv").write_bytes((HEADER + TABLE).encode(encoding))
+    with pytest.raises(ArgumentError, match=r"be UTF-8 text, got .*; save it in UTF-8"):
+        data.load("manifest", tmp_path / "my.csv")
+
+
+def test_check_reports_duplicate_gallery_rows(tmp_path):
+    (tmp_path / "my.csv").write_text(HEADER + TABLE + "b.jpg,gallery,9,2\n")
+    messages = [f.message for f in data.check("manifest", tmp_path / "my.csv").findings]
+    assert any("gallery must list each image once, got 1 more than once" in m for m in messages)

@@ -254,3 +254,14 @@ def test_two_modality_batches_resume_at_any_batch(done):
     while len(rest) < len(expected) - done:
         rest += list(resumed)
     assert rest == expected[done:]
+
+
+@pytest.mark.parametrize("kind", [data.IdentityBatches, data.TwoModalityBatches])
+def test_samplers_raise_for_outliers(kind):
+    outlier = EVEN[0]._replace(identity=-1), EVEN[1]._replace(identity=-1)
+    with pytest.raises(
+        ValueError, match=rf"{kind.__name__}: samples must have identities >= 0, .* -1"
+    ):
+        kind([*EVEN, *outlier], 2, 2)
+    with pytest.raises(ValueError, match="relabel: samples must have identities >= 0"):
+        data.relabel(outlier)

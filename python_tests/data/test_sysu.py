@@ -212,7 +212,7 @@ def test_sysu_reader_raises_for_evaluation_on_train_identities(root):
 def test_sysu_reader_raises_for_wrong_root(root):
     with pytest.raises(FileNotFoundError, match="root must be the folder of the dataset"):
         data.load("sysu-mm01", root / "nowhere")
-    with pytest.raises(FileNotFoundError, match=r"without exp, cam1.*unpack the archive again"):
+    with pytest.raises(FileNotFoundError, match=r"without exp, cam1.*did you mean"):
         data.load("sysu-mm01", root.parent)
 
 

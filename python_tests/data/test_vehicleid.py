@@ -1,9 +1,11 @@
 """The VehicleID reader: lists, and the samples that all trials draw from."""
 
+import re
+
 import pytest
 from cli_cases import typed
 
-from reid_ext import data
+from reid_ext import ArgumentError, data
 
 
 @pytest.fixture
@@ -30,7 +32,9 @@ def test_vehicleid_reader_loads_all_splits(vehicleid):
 
 
 def test_check_reports_counts_and_images_of_vehicleid(vehicleid):
-    messages = [finding.message for finding in data.check("vehicleid", vehicleid).findings]
+    messages = [
+        finding.message for finding in data.check("vehicleid", vehicleid, official=True).findings
+    ]
     assert any("train must have 13,164 identities, got 2; compare" in m for m in messages)
     assert any("4 images are missing" in message for message in messages)
 
@@ -48,3 +52,19 @@ def test_check_prints_the_evaluation_of_vehicleid(vehicleid, capsys):
     (vehicleid / "train_test_split" / "test_list_800.txt").write_text(lines)
     _, out, _ = typed(capsys, "data", "check", "vehicleid", vehicleid, "--fast")
     assert "evaluation: vehicleid: 3 queries x 2 gallery images in each trial; 3 queries" in out
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".JPG", ".jpeg"])
+def test_vehicleid_reader_accepts_lists_with_endings(ending, vehicleid):
+    path = vehicleid / "train_test_split" / "train_list.txt"
+    before = data.load("vehicleid", vehicleid).train
+    path.write_text(re.sub(r"^(\d+)", rf"\1{ending}", path.read_text(), flags=re.MULTILINE))
+    assert data.load("vehicleid", vehicleid).train == before
+
+
+def test_vehicleid_reader_shows_a_line_of_its_lists(vehicleid):
+    (vehicleid / "train_test_split" / "train_list.txt").write_text("0000001,5\n")
+    with pytest.raises(
+        ArgumentError, match=r"lines like '0000001 12' .* got '0000001,5' in line 1"
+    ):
+        data.load("vehicleid", vehicleid)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from reid_ext import evaluation
+from reid_ext import ArgumentError, evaluate_distances, evaluation
 from reid_ext.compat import fastreid, torchreid
 
 IDS = {"query_ids": [1, 2, 3], "gallery_ids": [1, 2, 3, 4]}
@@ -262,3 +262,23 @@ def test_evaluate_raises_for_invalid_rerank_argument():
         evaluation.evaluate(**FEATURES, **LABELS, rerank="aqe")
     with pytest.raises(ValueError, match=r"rerank must contain only method, k1, .* got top"):
         evaluation.evaluate(**FEATURES, **LABELS, rerank={"top": 2})
+
+
+def test_evaluate_counts_images_labelled_as_junk_when_nothing_matches():
+    with pytest.raises(ArgumentError, match="2 queries and 3 gallery images have identity -1"):
+        evaluate_distances(
+            torch.rand(2, 4), query_ids=[-1, -1], gallery_ids=[-1, -1, -1, 5], protocol="generic"
+        )
+
+
+def test_evaluate_suggests_the_nearest_name():
+    labels = {"query_ids": [1], "gallery_ids": [1]}
+    with pytest.raises(ArgumentError, match=r"did you mean 'market1501'\?"):
+        evaluate_distances([[0.1]], **labels, protocol="Market-1501")
+    with pytest.raises(ArgumentError, match=r"did you mean 'squared_euclidean'\?"):
+        evaluate_distances([[0.1]], **labels, protocol="generic", metric="squared-euclidean")
+
+
+def test_repr_of_a_ranking_is_its_table():
+    ranking = evaluate_distances([[0.1]], query_ids=[1], gallery_ids=[1], protocol="generic")
+    assert repr(ranking) == str(ranking) and "rank-1" in repr(ranking)

@@ -71,7 +71,9 @@ def test_concat_joins_sets_of_one_model():
     one, two = feature_set(source={"model": "m", "dataset": "a"}), feature_set(3, seed=1)
     with pytest.raises(ArgumentError, match="other must hold features of the model 'm', got"):
         one.concat(two)
-    two = FeatureSet(two.tensor(), **two.columns, source={"model": "m", "dataset": "b"})
+    apart = {name: two.columns[name] + 100 for name in ("identities", "cameras")}
+    source = {"model": "m", "dataset": "b"}
+    two = FeatureSet(two.tensor(), **{**two.columns, **apart}, source=source)
     both = one.concat(two)
     assert len(both) == 9 and both.source == {"model": "m"}
     assert torch.equal(both.identities, torch.cat([one.identities, two.identities]))
@@ -190,3 +192,18 @@ def test_feature_set_can_be_copied_and_pickled():
 def test_feature_set_asks_for_the_name_identities(name):
     with pytest.raises(ArgumentError, match=f"{name} must be called identities"):
         FeatureSet(torch.eye(3), cameras=[1, 2, 3], **{name: [1, 2, 3]})
+
+
+def test_concat_keeps_people_of_two_datasets_apart():
+    def one(dataset, identities, cameras):
+        source = {"model": "m", "dataset": dataset}
+        return FeatureSet(np.eye(2), identities=identities, cameras=cameras, source=source)
+
+    market, duke = one("market1501", [1, -1], [1, 2]), one("dukemtmc-reid", [1, -1], [9, 9])
+    with pytest.raises(ArgumentError, match=r"share no identities .*such as 1; add an offset"):
+        market.concat(duke)
+    with pytest.raises(ArgumentError, match=r"share no cameras .*2 in common, such as 1"):
+        market.concat(one("dukemtmc-reid", [5, 6], [1, 2]))
+    joined = market.concat(one("dukemtmc-reid", [101, -1], [11, 12]))
+    assert joined.identities.tolist() == [1, -1, 101, -1]
+    assert market.concat(one("market1501", [1, 2], [1, 2])).cameras.tolist() == [1, 2, 1, 2]

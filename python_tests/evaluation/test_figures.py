@@ -1,5 +1,6 @@
 """Figures by matplotlib: every format, reproducible bytes, and the errors."""
 
+import re
 import sys
 
 import cv2
@@ -85,3 +86,20 @@ def test_need_matplotlib_raises_when_it_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match="f: figures need matplotlib, which is not installed"):
         viz.need_matplotlib("f")
+
+
+@pytest.mark.parametrize("count, others", [(28, None), (300, "272 other labels")])
+def test_plot_embedding_tells_labels_apart_and_counts_the_others(count, others, tmp_path):
+    labels = np.repeat(np.arange(count), 2)
+    labels = np.append(labels, [count - 1])  # the last label is the most frequent one
+    path = tmp_path / "map.svg"
+    viz.plot_embedding(RANDOM.standard_normal((len(labels), 2)), labels, path)
+    words = re.findall(r"<!-- (.*?) -->", path.read_text())
+    named = list(range(28)) if others is None else [*range(27), 299]
+    assert words == [*([others] if others else []), *map(str, named)]
+
+
+def test_plot_embedding_shows_nan_as_one_label(tmp_path):
+    path = tmp_path / "map.svg"
+    viz.plot_embedding(np.eye(3, 2), [1.5, np.nan, np.nan], path)
+    assert re.findall(r"<!-- (.*?) -->", path.read_text()) == ["1.5", "nan"]

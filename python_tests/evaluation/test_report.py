@@ -11,7 +11,7 @@ import torch
 from report_cases import NASTY, Reader, changed, labels, run, side, written
 
 from reid_ext import cli, evaluate, viz
-from reid_ext.report import Run, facts, write_report
+from reid_ext.report import Run, facts, overview, write_report
 from reid_ext.report.camera_pairs import camera_pairs
 from reid_ext.report.markup import Markup, tag
 
@@ -142,6 +142,52 @@ def test_report_embeds_images_and_names_missing_ones(tmp_path):
     images = [a for name, a in Reader(page).elements if name == "img"]
     assert all(a["src"].startswith("data:image/jpeg") and a["alt"] for a in images)
     assert str(tmp_path) not in page  # names of files without their folders
+
+
+def test_report_counts_the_images_found(tmp_path):
+    query, gallery = (side(1, seed, 1, tmp_path / name) for seed, name in ((1, "q"), (2, "g")))
+    one = run("a", "generic", query, gallery)
+    assert "0 of 2 images found." in written(tmp_path, one)
+    (tmp_path / "g").mkdir()
+    viz.save_image(tmp_path / "g" / "000.png", np.full((40, 20, 3), 90, np.uint8))
+    assert "1 of 2 images found." in written(tmp_path, one)
+    assert "no column paths" in written(tmp_path, run())
+
+
+def test_report_counts_a_path_that_is_too_long_as_missing(tmp_path):
+    one = changed(side(1, 1, 1), paths=["x" * 5000])
+    assert "0 of 1 images found." in written(tmp_path, run("a", "generic", one, one))
+
+
+def test_report_shows_identity_and_camera_below_each_image(tmp_path):
+    one = run(
+        query=changed(side(1, 1), identities=[41], cameras=[7]),
+        gallery=changed(side(2, 2), identities=[41, 42], cameras=[8, 9]),
+    )
+    texts = re.findall(r'<span class="words">([^<]*)</span>', written(tmp_path, one))
+    assert texts[:3] == ["query", "id 41", "camera 7"]
+    assert sorted(t for t in texts[3:] if t.startswith(("id", "cam"))) == [
+        "camera 8",
+        "camera 9",
+        "id 41",
+        "id 42",
+    ]
+
+
+def test_angles_of_compared_runs_share_their_axes():
+    near = side(20, 1)
+    far = changed(near, features=-near.features)
+    runs = [run("a", "generic", near, near), run("b", "generic", near, far)]
+    first, second = (
+        re.findall(r"<text[^>]*>[^<]*[°%]</text>", drawn) for drawn in overview.angles(runs)
+    )
+    assert first == second and any("180°" in tick for tick in first)
+    assert not any("180°" in tick for tick in overview.angles(runs[:1]))
+
+
+def test_report_shows_map_first(tmp_path):
+    heads = re.findall(r"<button type=\"button\">([^<]*)</button>", written(tmp_path, run()))
+    assert heads[:3] == ["run", "mAP", "rank-1"]
 
 
 def test_report_escapes_names_from_the_data(tmp_path):

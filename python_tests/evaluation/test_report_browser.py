@@ -107,6 +107,31 @@ def test_page_fits_the_width_and_colour_scheme(width, dark, opened, url, tmp_pat
     assert (np.median(shot) < 60) == dark and shot.std() > 10
 
 
+def test_image_opens_large_and_closes(opened):
+    shown = "document.querySelector('dialog').open"
+    opened.run("document.querySelector('.hit img').focus()")
+    opened.press("Enter")
+    assert opened.run(shown)
+    source = "document.querySelector('{}').src"
+    assert opened.run(source.format("dialog img")) == opened.run(source.format(".hit img"))
+    assert "identity" in opened.run("document.querySelector('dialog p').textContent")
+    opened.run("document.querySelector('dialog').click()")
+    assert not opened.run(shown)
+
+
+def test_save_button_gives_an_svg_with_its_own_colours(opened):
+    opened.run(
+        "XMLSerializer.prototype.serializeToString = (node) => {"
+        "window.saved = node.outerHTML; return ''; }"
+    )
+    opened.run("document.querySelector('#cmc .save').click()")
+    saved = opened.run("window.saved")
+    assert saved.startswith("<svg") and "class=" not in saved and "var(" not in saved
+    assert 'stroke="rgb(0, 114, 178)"' in saved  # the first curve
+    count = opened.run("document.querySelectorAll('svg').length")
+    assert opened.run("document.querySelectorAll('.save').length") == count > 3
+
+
 def test_page_runs_no_code_from_names(opened):
     assert opened.run("document.scripts.length") == 1
     assert opened.run("document.querySelectorAll('[onerror]').length") == 0

@@ -54,6 +54,18 @@ def test_llcm_galleries_may_be_arrays(kind):
     assert evaluate_llcm(x, x, **labels, galleries=kind(rows)).to_dict() == want.to_dict()
 
 
+@pytest.mark.parametrize("galleries", [None, [[2, 1], [3, 1], [1, 4]]])
+def test_llcm_ties_go_to_the_lower_gallery_row(galleries):
+    x = torch.ones(5, 2)
+    labels = {"query_ids": [5], "gallery_ids": [5, 2, 5, 5, 5]}
+    labels |= {"query_cameras": [1], "gallery_cameras": [2] * 5}
+    ranking = evaluate_llcm(x[:1], x, **labels, galleries=galleries)
+    # Two identities with equal features: the first match decides both metrics.
+    assert [t.rank(1) for t in ranking.trials] == [float(t.mAP == 1) for t in ranking.trials]
+    if galleries:
+        assert [t.rank(1) for t in ranking.trials] == [0, 0, 0]
+
+
 def test_sampled_gallery_has_one_image_per_identity():
     ids = torch.tensor([4, 4, 4, 7, 7, 9])
     ranking = evaluate_sampled_gallery(torch.eye(10)[ids], ids=ids, trials=4)

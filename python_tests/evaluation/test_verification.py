@@ -148,3 +148,25 @@ def test_verify_raises_for_infinite_distances():
     labels = {"query_ids": [1, 2, 3], "gallery_ids": [1, 2, 3], "protocol": "generic"}
     with pytest.raises(ValueError, match=r"verify: .* must have finite distances, .* normalise"):
         verify(x, x, **labels, metric="euclidean")
+
+
+def test_verify_leaves_out_the_pairs_of_the_rules():
+    torch.manual_seed(0)
+    x, ids = torch.randn(12, 4), torch.arange(12) // 3
+    labels = {"query_ids": ids, "gallery_ids": ids, "protocol": "generic"}
+
+    def is_itself(pairs):
+        return pairs.query_rows == pairs.gallery_rows
+
+    alone = verify(x, x, **labels, junk=is_itself)
+    assert (alone.positives, alone.negatives) == (12 * 2, 12 * 9)
+    assert verify(x, x, **labels).positives == 12 * 3
+    allowed = torch.ones(12, 12, dtype=torch.bool).tril(-1)
+    half = verify(x, x, **labels, candidates=allowed)
+    assert (half.positives, half.negatives) == (12, 12 * 11 // 2 - 12)
+
+
+def test_verify_names_a_protocol_with_a_fixed_gallery():
+    with pytest.raises(ValueError, match="fixed gallery, got 'sysu-mm01'; use protocol 'generic'"):
+        verify(torch.eye(2), torch.eye(2), query_ids=[1, 2], gallery_ids=[1, 2],
+               protocol="sysu-mm01")  # fmt: skip

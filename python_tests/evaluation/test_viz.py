@@ -52,6 +52,24 @@ def test_plot_cmc_writes_a_picture_and_nothing_else(tmp_path, suffix):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_plot_cmc_writes_vector_graphics(tmp_path):
+    pytest.importorskip("matplotlib")
+    curves = {"a": [0.25, 0.5, 1.0], "_b$^{": [0.5, 1.0], "$c$": [0.75]}
+    for name, start in (("a.svg", b"<?xml"), ("b.PDF", b"%PDF")):
+        viz.plot_cmc(curves, tmp_path / name, title="title")
+        assert (tmp_path / name).read_bytes().startswith(start)
+    said = (tmp_path / "a.svg").read_text()
+    labels = ("25.0 %  a", "50.0 %  _b$^{", "75.0 %  $c$", "title")
+    assert all(f"<!-- {label} -->" in said.replace("\\$", "$") for label in labels)
+
+
+@pytest.mark.parametrize("name", ["cmc.docx", "cmc", "cmc.eps"])
+def test_plot_cmc_raises_for_other_suffixes(name, tmp_path):
+    message = rf"plot_cmc: path must end in .png, .jpg, .svg or .pdf, got '{name}'"
+    with pytest.raises(ValueError, match=message):
+        viz.plot_cmc({"a": [0.5]}, tmp_path / name)
+
+
 @pytest.mark.parametrize(
     "curves, message",
     [

@@ -91,10 +91,20 @@ def test_center_loss_raises_for_other_shapes(change, message, device):
 
 def test_center_loss_raises_for_labels_out_of_range():
     loss, x, y = batch("cpu")
-    with pytest.raises(ValueError, match=r"labels must be in \[0, 4\), got 2 to 4"):
+    with pytest.raises(ValueError, match=r"labels must be in \[0, 4\), got 4 in row 0"):
         loss(x, y.clamp(min=2) + (y == 0) * 2)
-    with pytest.raises(ValueError, match="got -1 to 1"):
+    with pytest.raises(ValueError, match="got -1 in row"):
         loss(x, y - 1)
+
+
+@pytest.mark.parametrize("label", [-100, -1, 4])
+def test_compiled_center_loss_raises_for_labels_out_of_range(label):
+    loss, x, y = batch("cpu")
+    compiled = torch.compile(loss, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x, y), loss(x, y))
+    y[0] = label
+    with pytest.raises(RuntimeError, match=r"CenterLoss: labels must be in \[0, 4\)"):
+        compiled(x, y)
 
 
 def test_center_loss_raises_for_invalid_sizes_and_weights():

@@ -239,3 +239,48 @@ def test_random_triplets_compile_for_any_batch_size():
         got = compiled(features(rows), labels)
         torch.manual_seed(2)
         torch.testing.assert_close(got, losses.ExpATLoss(mining="random")(features(rows), labels))
+
+
+@pytest.mark.parametrize("mining", ["batch_hard", "random"])
+@pytest.mark.parametrize("modalities", [[1, 2] * 3, [-1, 0] * 3, [0, 1, 0, 1, 0, 255]])
+def test_expat_loss_raises_for_unknown_modalities(mining, modalities):
+    loss = losses.ExpATLoss(mining=mining)
+    value = next(m for m in modalities if m not in (0, 1))
+    message = rf"ExpATLoss: modalities must be 0 \(visible\) or 1 \(infrared\), got {value} in row"
+    with pytest.raises(ArgumentError, match=message):
+        loss(features(), Y, modalities)
+    keys = {"keys": features(seed=1), "key_labels": Y, "key_modalities": modalities}
+    with pytest.raises(ArgumentError, match="ExpATLoss: key_modalities must be 0"):
+        loss(features(), Y, [0, 1] * 3, **keys)
+
+
+@pytest.mark.parametrize("make", [*PAIRWISE, losses.ExpATLoss, losses.FIDILoss, losses.TripletLoss])
+def test_losses_warn_once_for_a_batch_without_a_pair(make, recwarn):
+    loss, x = make(), features()
+    assert loss(x, Y) != 0 and not recwarn
+    alone = x[:1], [7]
+    with pytest.warns(UserWarning, match="the batch has no .*, so the loss and its gradient are 0"):
+        assert loss(*alone) == 0
+    assert loss(*alone) == 0 and not recwarn
+
+
+@pytest.mark.parametrize("make", EVERY)
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_losses_are_not_finite_for_a_row_that_is_not(make, bad):
+    x = features()
+    x[3] = bad
+    assert not make()(x, [0, 0, 0, 1, 1, 1]).isfinite()
+
+
+@pytest.mark.parametrize("make", PAIRWISE)
+def test_losses_show_nan_in_a_row_without_a_positive(make):
+    x, keys = features(), features(seed=1)
+    x[3] = torch.nan
+    labels = [0, 0, 0, 9, 1, 1]
+    assert make()(x, labels, keys=keys, key_labels=[0, 0, 0, 1, 1, 1]).isnan()
+
+
+def test_euclidean_regularisation_shows_nan():
+    weight = torch.randn(3, 2, 4)
+    weight[1, 0] = torch.nan
+    assert losses.euclidean_regularisation(weight).isnan()

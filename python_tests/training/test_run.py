@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -55,6 +56,48 @@ def test_run_returns_the_metrics_that_it_writes(market, tmp_path, monkeypatch, c
     assert again["training"]["losses"] == metrics["training"]["losses"]
 
 
+def test_run_keeps_an_earlier_run_unless_told_otherwise(market, tmp_path):
+    def train(loss, **more):
+        return run(
+            RunOptions(dataset="market1501", data=market, out=tmp_path, loss=loss, **SHORT, **more)
+        )
+
+    train("softmax")
+    files = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    for more in ({}, {"resume": True}):  # the checkpoint of another loss cannot be resumed
+        with pytest.raises(
+            ValueError, match=r"must be (a folder without an earlier run|of a run with)"
+        ):
+            train("triplet", **more)
+        assert files == {p: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
+    (tmp_path / "best.pt").touch()
+    (tmp_path / "notes.txt").touch()
+    assert train("triplet", overwrite=True)["loss"] == "triplet"
+    assert json.loads((tmp_path / "metrics.json").read_text())["loss"] == "triplet"
+    assert not (tmp_path / "best.pt").exists() and (tmp_path / "notes.txt").exists()
+
+
+@pytest.mark.parametrize("left", ["metrics.json", "checkpoint.pt", "trial-2/checkpoint.pt"])
+def test_run_refuses_a_folder_with_any_part_of_a_run(left, market, tmp_path):
+    (tmp_path / left).parent.mkdir(exist_ok=True)
+    (tmp_path / left).touch()
+    with pytest.raises(ArgumentError, match=f"with {Path(left).name}; add --overwrite to replace"):
+        run(RunOptions(dataset="market1501", data=market, out=tmp_path, **SHORT))
+
+
+def test_run_leaves_junk_out_of_the_training_set(tmp_path, capsys):
+    for split in ("train", "query", "gallery"):
+        for identity in ("-1", "0007", "0009"):
+            for number in range(2):
+                path = tmp_path / split / identity / f"{split}-{number}.jpg"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch()
+    options = RunOptions(dataset="folders", data=tmp_path, batch=(2, 2))
+    (job,) = jobs(with_defaults(options))
+    assert job.labels == {7: 0, 9: 1} and len(job.dataset.train) == 4
+    assert "left out: junk (-1) and distractors (0) in train (2)" in capsys.readouterr().out
+
+
 def test_run_raises_for_missing_data():
     with pytest.raises(
         ArgumentError, match=r"run: data must be the folder of LLCM, got .*; the package has no"
@@ -81,6 +124,44 @@ def test_explicit_iterations_scale_the_other_settings(market):
     assert (recipe.iterations, recipe.milestones, recipe.warmup) == (240, (3, 7), 20)
     recipe, _ = recipe_of(market, settings={"iterations": 10})
     assert (recipe.warmup, recipe.milestones) == (1, (3, 6))
+
+
+@pytest.mark.parametrize(
+    "changes, name, message",
+    [
+        ({"warmup": 163}, "warmup", "end within the 10 iterations of the run, got 163; set"),
+        ({"milestones": (3, 11)}, "milestones", r"end within the 10 .*, got \(3, 11\)"),
+        ({"metric_ramp": (0, 60)}, "metric_ramp", "end within the 10 iterations"),
+        ({"save_every": 11}, "save_every", "end within the 10 iterations"),
+        (
+            {"schedule": "cosine", "milestones": (3,)},
+            "milestones",
+            "the schedule is cosine",
+        ),
+        ({"milestones": (), "decay": 0.5}, "decay", "because there are no milestones"),
+        ({"warmup": 0, "warmup_start": 0.5}, "warmup_start", "because warmup is 0"),
+        ({"triplet_margin": 0.5}, "triplet_margin", "for the loss expat, .*: triplet, bnneck$"),
+        ({"view_gamma": 0.5}, "view_gamma", "for the loss expat, .*: va, va_local$"),
+        ({"expat_weight_with_center": 2.0}, "expat_weight_with_center", ".*: expat_center$"),
+    ],
+)
+def test_settings_without_effect_are_refused(changes, name, message, market):
+    with pytest.raises(ArgumentError, match=f"run: settings.{name} must.*{message}"):
+        recipe_of(market, settings={"iterations": 10, **changes})
+
+
+def test_loss_and_network_settings_must_agree(market):
+    with pytest.raises(ArgumentError, match="neck must be 'none' for the loss triplet"):
+        recipe_of(market, loss="triplet", settings={"neck": "shared"})
+    with pytest.raises(ArgumentError, match="stripes must be 3 for the loss va_local"):
+        recipe_of(market, loss="va_local", settings={"stripes": 6})
+    assert recipe_of(market, loss="softmax", settings={"neck": "none"})[0].neck == "none"
+
+
+def test_validation_interval_must_fit_the_run(market):
+    assert recipe_of(market, epochs=3, validate_every=3)[0].iterations > 0
+    with pytest.raises(ArgumentError, match="run: validate_every must be at most 3, the number of"):
+        recipe_of(market, epochs=3, validate_every=4)
 
 
 def test_synthetic_recipe_scales_its_ramp(tmp_path, monkeypatch):

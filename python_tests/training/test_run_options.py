@@ -40,6 +40,7 @@ EVERYTHING = {
     "angles": True,
     "out": "out",
     "resume": True,
+    "overwrite": False,
     "profile": True,
     "wandb": "project",
 }
@@ -147,6 +148,28 @@ def test_every_flag_fills_its_option():
     assert set(EVERYTHING) == {item.name for item in fields(RunOptions)}
 
 
+@pytest.mark.parametrize(
+    "option, value, key, twice",
+    [
+        ("epochs", 3, "iterations", 5),
+        ("batch", (8, 4), "identities_per_batch", 4),
+        ("batch", (8, 4), "images_per_modality", 4),
+        ("backbone", "small", "backbone", "resnet50"),
+    ],
+)
+def test_options_raise_for_a_setting_given_twice(option, value, key, twice):
+    with pytest.raises(ArgumentError, match=f"RunOptions: {option} must be left out if .* {key},"):
+        RunOptions(dataset="regdb", settings={key: twice}, **{option: value})
+
+
+def test_overwrite_excludes_resume(tmp_path):
+    assert parse("--overwrite").overwrite
+    with pytest.raises(ArgumentError, match="RunOptions: overwrite must be False if resume is"):
+        RunOptions(dataset="regdb", overwrite=True, resume=True)
+    write_config(RunOptions(dataset="regdb", overwrite=True), tmp_path / "config.toml")
+    assert "overwrite" not in read_config(tmp_path / "config.toml")
+
+
 @pytest.mark.parametrize("dataset", SETUPS)
 def test_parse_gives_the_defaults_without_flags(dataset):
     assert parse(dataset=dataset) == RunOptions(dataset=dataset)
@@ -241,6 +264,13 @@ def test_training_exports_the_run_functions():
         ("images_per_modality", -1, "Recipe: images_per_modality must be above 0, got -1"),
         ("flip", 1.5, r"Recipe: flip must be in \[0, 1\], got 1.5"),
         ("flip", float("nan"), r"Recipe: flip must be in \[0, 1\], got nan"),
+        ("warmup", -3, "Recipe: warmup must be >= 0 and ascending, got -3"),
+        ("milestones", (9, 3), r"Recipe: milestones must be >= 0 and ascending, got \(9, 3\)"),
+        ("metric_ramp", (9, 3), r"Recipe: metric_ramp must be >= 0 and ascending, got \(9, 3\)"),
+        ("schedule", "step", "Recipe: schedule must be one of 'multi_step', 'cosine', got 'step'"),
+        ("metric", "cos", "Recipe: metric must be one of .*; did you mean 'cosine'"),
+        ("view_labels", "soft", "Recipe: view_labels must be one of 'adaptive', "),
+        ("average", 1.0, "Recipe: average must be a finite number .* < 1, got 1.0"),
     ],
 )
 def test_recipe_raises_for_values_out_of_range(setting, value, message):

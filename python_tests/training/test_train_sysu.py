@@ -104,16 +104,17 @@ def test_script_exits_with_2_for_invalid_flags(flags, message, folder):
     assert code == 2 and message in errors.splitlines()[-1]
 
 
-def test_ctrl_c_saves_a_checkpoint_and_reports_progress(finished, folder):
-    data, out = folder / "cache" / "sysu-mm01-tiny", folder / "stopped"
+@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signal_saves_a_checkpoint_and_reports_progress(number, status, finished, folder):
+    data, out = folder / "cache" / "sysu-mm01-tiny", folder / f"stopped-{status}"
     flags = ["--data", data, "--backbone", "small", "--epochs", 500, "--out", out, "--workers", 1]
     process = start(folder, *flags)
     first = process.stderr.readline()
     assert first.startswith("train: "), first
     with pytest.raises(subprocess.TimeoutExpired):  # the training is still running
         process.wait(timeout=5)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == status
     assert "stopped after iteration" in errors.splitlines()[-1] and "Traceback" not in errors
     assert (out / "checkpoint.pt").exists() and not (out / "metrics.json").exists()

@@ -12,10 +12,10 @@ import torch
 from squares import IDENTITIES, TINY, Squares, batches, rank1, run
 from torch.nn import functional as F
 
-from reid_ext import models, training
+from reid_ext import ArgumentError, models, training
 from reid_ext.losses import ExpATLoss, TripletLoss
 from reid_ext.training.extraction import embed
-from reid_ext.training.interrupt import interrupts_deferred
+from reid_ext.training.interrupt import interrupts_deferred, termination_as_interrupt
 from reid_ext.training.log import ScalarLog
 from reid_ext.training.precision import Precision
 from reid_ext.training.schedule import learning_rate_factor, ramp, set_learning_rates
@@ -234,6 +234,19 @@ def test_extract_returns_no_rows_without_images():
     assert embed(models.TwoStream("small", 3), images).shape == (0, 576)
 
 
+@pytest.mark.parametrize("name", training.OBJECTIVES)
+@pytest.mark.parametrize("label", [-100, -1, 3])
+def test_objectives_raise_for_labels_out_of_range(name, label):
+    stripes = training.method(name).stripes or 0
+    model = models.TwoStream("small", 3, stripes=stripes)
+    objective = training.build_objective(name, training.EMBEDDED_VISIBLE, model)
+    zeros = torch.zeros(4, dtype=torch.int64)
+    targets = training.Targets(torch.tensor([0, 0, 1, label]), zeros, zeros)
+    message = rf"Objective: targets.labels must be in \[0, 3\), got {label} in row 3; map"
+    with pytest.raises(ArgumentError, match=message):
+        objective(model(torch.rand(4, 3, 96, 48), zeros), targets, iteration=0)
+
+
 def test_extract_returns_a_feature_set_with_everything_known():
     images = Squares()
     model = models.TwoStream("small", IDENTITIES)
@@ -249,13 +262,26 @@ def test_extract_raises_for_an_unknown_output():
         training.extract(models.TwoStream("small", 3), Squares(), output="logits")
 
 
-def test_interrupts_wait_for_the_end_of_the_block():
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupts_wait_for_the_end_of_the_block(number):
     reached = False
-    with pytest.raises(KeyboardInterrupt), interrupts_deferred():
-        os.kill(os.getpid(), signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), termination_as_interrupt(), interrupts_deferred():
+        os.kill(os.getpid(), number)
         reached = True
     assert reached
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_sigterm_keeps_the_handler_of_the_program():
+    seen = []
+    before = signal.signal(signal.SIGTERM, lambda *_: seen.append(1))
+    try:
+        with termination_as_interrupt(), interrupts_deferred():
+            os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert seen == [1]
 
 
 def test_interrupts_are_unchanged_outside_the_main_thread():

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reid_ext._runtime.argument_error import ArgumentError, described
+from reid_ext._runtime.argument_error import ArgumentError, described, suggestion
 
 Array: TypeAlias = Tensor | np.ndarray | Sequence[Any]
 Gallery: TypeAlias = Array | Iterable[Array]  # one matrix, or blocks of rows
@@ -35,7 +35,8 @@ def choice(function: str, argument: str, value: Any, choices: Iterable[Any]) -> 
     plain = isinstance(value, str | int | np.integer) and not isinstance(value, bool)
     if not plain or value not in allowed:
         names = ", ".join(map(repr, allowed))
-        raise ArgumentError(function, argument, f"be one of {names}", described(value))
+        advice = suggestion(value, allowed)
+        raise ArgumentError(function, argument, f"be one of {names}", described(value), advice)
     return value
 
 
@@ -167,6 +168,29 @@ def labels_of_rows(
         requirement = f"be on {like.device} like {like_argument}"
         raise ArgumentError(function, argument, requirement, str(y.device))
     return y.contiguous()
+
+
+def within(
+    function: str, argument: str, values: Tensor, end: int, requirement: str = "", advice: str = ""
+) -> Tensor:
+    """Check that integers are in [0, end).
+
+    On a GPU and in a compiled graph the device checks the values, so nothing waits for it.
+    """
+    inside = (values >= 0) & (values < end)
+    requirement = requirement or f"be in [0, {end})"
+    if torch.compiler.is_compiling() or not values.is_cpu:
+        torch._assert_async(inside.all(), f"{function}: {argument} must {requirement}")
+    elif not bool(inside.all()):
+        row = int((~inside).flatten().nonzero()[0])
+        value = f"{int(values.flatten()[row])} in row {row}"
+        raise ArgumentError(function, argument, requirement, value, advice)
+    return values
+
+
+def zero_or_one(function: str, argument: str, modalities: Tensor) -> Tensor:
+    """Check that modalities are those that the losses know."""
+    return within(function, argument, modalities, 2, "be 0 (visible) or 1 (infrared)")
 
 
 def matrix(function: str, argument: str, values: Gallery, *, empty: bool = False) -> Tensor:

@@ -13,7 +13,7 @@ from reid_ext._runtime.arguments import INT64_END
 JUNK, DISTRACTOR = -1, 0
 JUNK_WORDS = ("", "junk", "unknown", "none", "nan", "null", "n/a")
 DISTRACTOR_WORDS = ("distractor", "distractors")
-_NUMBER = re.compile(r"(-?[0-9]+)(\.0+)?")  # spreadsheets write whole numbers as 7.0
+_NUMBER = re.compile(r"(-?[0-9]+)(\.0+|,0{1,2})?")  # spreadsheets write 7 as 7.0 or 7,0
 
 
 class Numbers(NamedTuple):
@@ -42,14 +42,21 @@ def numbers_of(labels: Iterable[str]) -> Numbers:
         ``DISTRACTOR_WORDS`` are 0. All other labels keep their numbers if they are whole numbers
         and no two spell the same one; otherwise they are numbered from 1 in sorted order.
     """
-    unique = sorted(set(labels))
+    written = {label: _without_fraction(label) for label in set(labels)}
+    unique = sorted(set(written.values()))
     fixed = {label: _fixed(label, whole_number(label)) for label in unique}
     others = [label for label in unique if fixed[label] is None]
     spelled = [whole_number(label) for label in others]
     renumbered = None in spelled or len(set(spelled)) < len(others)
     numbers = dict(zip(others, range(1, len(others) + 1) if renumbered else spelled, strict=True))
-    of = {label: numbers.get(label, number) for label, number in fixed.items()}
+    of = {label: numbers.get(plain, fixed[plain]) for label, plain in written.items()}
     return Numbers(of, renumbered)  # type: ignore[arg-type]
+
+
+def _without_fraction(label: str) -> str:
+    """The same number without ".0", so that 7 and 7.0 are one label; other labels as they are."""
+    found = _NUMBER.fullmatch(label)
+    return found[1] if found else label
 
 
 def _fixed(label: str, number: int | None) -> int | None:

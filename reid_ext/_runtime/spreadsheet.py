@@ -1,7 +1,7 @@
 """Text tables as spreadsheets, pandas and MATLAB write them: CSV with a header.
 
-Comma, semicolon and tab separate columns; the text is UTF-8 or UTF-16, with or without a byte order
-mark. Names of columns are compared without case and surrounding spaces.
+Comma, semicolon, tab or bar separates columns; the text is UTF-8, or UTF-16 with a byte order mark.
+Names of columns are compared without case and surrounding spaces.
 """
 
 import codecs
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from reid_ext._runtime.arguments import ArgumentError
 
-SEPARATORS = (",", ";", "\t")
+SEPARATORS = (",", ";", "\t", "|")
 MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF16_LE: "utf-16",
@@ -24,12 +24,15 @@ def read_text(function: str, path: Path) -> str:
     """The text of a file in UTF-8 or UTF-16; ArgumentError for any other encoding."""
     content = path.read_bytes()
     encoding = next((name for mark, name in MARKS.items() if content.startswith(mark)), "utf-8")
+    advice = "save it in UTF-8"
     try:
-        return content.decode(encoding)
+        text = content.decode(encoding)
     except UnicodeDecodeError as error:
         value = f"byte 0x{content[error.start]:02x} at position {error.start}"
-        advice = "save it in UTF-8"
         raise ArgumentError(function, str(path), "be UTF-8 text", value, advice) from None
+    if "\0" in text:
+        raise ArgumentError(function, str(path), "be UTF-8 text", "a file with zero bytes", advice)
+    return text
 
 
 def read_table(function: str, path: Path, required: Sequence[str] = ()) -> dict[str, list[str]]:
@@ -45,7 +48,8 @@ def read_table(function: str, path: Path, required: Sequence[str] = ()) -> dict[
             there twice, a row with more or fewer fields than the header, or no row.
     """
     lines = read_text(function, path).splitlines(keepends=True)
-    header_line = next((i for i, line in enumerate(lines) if line.strip()), None)
+    no_names = ("", "sep=,", "sep=;", "sep=")  # Excel may begin with its separator
+    header_line = next((i for i, line in enumerate(lines) if line.strip() not in no_names), None)
     if header_line is None:
         raise ArgumentError(function, str(path), "have a header and rows", "an empty file")
     first = lines[header_line]

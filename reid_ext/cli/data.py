@@ -7,7 +7,16 @@ from typing import Any
 from reid_ext import synthetic
 from reid_ext.cli.command import Result, add_command, add_json, group_of, key_and_value, wrong_use
 from reid_ext.cli.evaluation_plan import evaluation_plan
-from reid_ext.data import READERS, check, check_split, convert_cuhk03, cuhk03, report_lines
+from reid_ext.data import (
+    READERS,
+    CheckReport,
+    check,
+    check_split,
+    convert_cuhk03,
+    cuhk03,
+    numbers_of_labels,
+    report_lines,
+)
 from reid_ext.synthetic import number_of_workers
 
 
@@ -40,6 +49,8 @@ def _add_check(commands: Any) -> None:
     group = group_of(parser, "data")
     add_dataset(group)
     group.add_argument("--fast", action="store_true", help="check without opening the images")
+    what = "fail unless cameras and counts are the published ones"
+    group.add_argument("--official", action="store_true", help=what)
     add_split(group, "trial=3, boxes=labeled or train_on=trainval")
     add_json(parser)
 
@@ -91,13 +102,15 @@ def _check(args: argparse.Namespace) -> Result:
     split = dict(key_and_value("--split", text) for text in args.split)
     with wrong_use():
         check_split("--split", args.name, split)
-    report = check(args.name, args.root, images=not args.fast, **split)
+    report = check(args.name, args.root, images=not args.fast, official=args.official, **split)
     plan = evaluation_plan(report)
     facts = {
         "name": report.name,
         "root": str(report.root),
         "ok": report.ok,
         "splits": {role: summary._asdict() for role, summary in report.splits.items()},
+        "files": _counted(report),
+        "numbers": numbers_of_labels(report.dataset) if report.dataset else {},
         "evaluation": plan,
         "findings": [
             {**finding._asdict(), "paths": [str(path) for path in finding.paths]}
@@ -107,6 +120,16 @@ def _check(args: argparse.Namespace) -> Result:
     *shown, verdict = report_lines(report)
     planned = [f"evaluation: {line}" for line in plan]
     return Result([*shown, *planned, verdict], facts, report.ok)
+
+
+def _counted(report: CheckReport) -> dict[str, Any] | None:
+    if report.files is None:
+        return None
+    left_out, unexpected = (
+        {why: [str(path) for path in paths] for why, paths in of.items()}
+        for of in (report.files.left_out, report.files.unexpected)
+    )
+    return {**report.files._asdict(), "left_out": left_out, "unexpected": unexpected}
 
 
 def _convert(args: argparse.Namespace) -> Result:

@@ -36,6 +36,7 @@ from reid_ext.data import (
     Images,
     Sample,
     check_split,
+    files,
     load,
 )
 from reid_ext.export import Embedder, load_embedder
@@ -79,13 +80,15 @@ def _extract(args: argparse.Namespace) -> Result:
     integer("extract", "workers", args.workers, 0)
     weights = read_weights_flag(args)
     dataset = load(args.name, args.root, **split)
+    account = files(dataset, args.root, **split)
     protocol = protocol_of(dataset)
     embedder = load_embedder(args.checkpoint, size=size, weights=weights)
     with writes("--out", args.out):
         args.out.mkdir(parents=True, exist_ok=True)
     source = _source(args, embedder, split)
     facts: dict[str, Any] = {"ok": True, "files": {}, "protocol": protocol.name}
-    lines, sets = [], {}
+    facts["dataset"] = {"seen": account.seen, "used": account.used, **account.counts()}
+    lines, sets = [str(account)], {}
     sides = {"query": dataset.query, "gallery": dataset.gallery}
     for side, samples in list(sides.items())[: 1 if protocol.one_set else 2]:
         path = args.out / f"{side}.npz"
@@ -101,8 +104,8 @@ def _extract(args: argparse.Namespace) -> Result:
         (args.out / "gallery.npz").unlink(missing_ok=True)
         for path, features in sets.items():
             features.save(path)
-    files = " ".join(shlex.quote(str(path)) for path in sets)
-    lines.append(f"reid-ext evaluate {files} --protocol {protocol.name}")
+    written = " ".join(shlex.quote(str(path)) for path in sets)
+    lines.append(f"reid-ext evaluate {written} --protocol {protocol.name}")
     return Result(lines, facts)
 
 

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from reid_ext.data.checking import CheckReport, check, report_lines
+from reid_ext.data.accounting import Files, files
+from reid_ext.data.checking import CheckReport, check, numbers_of_labels, report_lines
 from reid_ext.data.decoding import decode
 from reid_ext.data.images import Images
 from reid_ext.data.loading import Batch, Loader, loader
@@ -49,6 +50,7 @@ __all__ = [
     "CheckReport",
     "Dataset",
     "EvaluationTransform",
+    "Files",
     "IdentityBatches",
     "Images",
     "Loader",
@@ -64,6 +66,7 @@ __all__ = [
     "cuhk03",
     "decode",
     "dukemtmc",
+    "files",
     "folders",
     "fraction",
     "llcm",
@@ -72,6 +75,7 @@ __all__ = [
     "manifest",
     "market1501",
     "msmt17",
+    "numbers_of_labels",
     "read_view_labels",
     "regdb",
     "relabel",

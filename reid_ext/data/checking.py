@@ -4,6 +4,7 @@ If the module of a dataset has ``check_lists``, that function checks what belong
 only, such as lists that the reader does not use for the requested split.
 """
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,9 +13,11 @@ from types import ModuleType
 from typing import NamedTuple
 
 from reid_ext._runtime.progress import Progress
+from reid_ext.data.accounting import ADVICE, Files, files
 from reid_ext.data.decoding import decode
+from reid_ext.data.readers.hold_out import NOBODY
 from reid_ext.data.readers.registry import check_split, load, module_of
-from reid_ext.data.readers.tree import IMAGE_SUFFIXES, is_image, is_unread_image, some
+from reid_ext.data.readers.tree import is_image, some
 from reid_ext.data.sample import SYNTHETIC_MANIFEST, Dataset, Sample
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
@@ -51,6 +54,8 @@ class CheckReport(NamedTuple):
         splits: For ``"train"``, ``"query"`` and ``"gallery"``: the numbers of images and
             identities, the cameras, and the number of images with a view. Empty if ``dataset`` is
             None.
+        files: How many images were seen and used, and why others are left out. None if ``dataset``
+            is None.
         findings: All findings, each with a level (``"error"``, ``"warning"`` or ``"note"``), a
             kind, a message and the paths of the files concerned.
 
@@ -69,6 +74,7 @@ class CheckReport(NamedTuple):
     dataset: Dataset | None
     splits: dict[str, Summary]
     findings: list[Finding]
+    files: Files | None = None
 
     @property
     def ok(self) -> bool:
@@ -76,14 +82,24 @@ class CheckReport(NamedTuple):
         return all(finding.level != ERROR for finding in self.findings)
 
 
-def check(name: str, root: str | Path, *, images: bool = True, **split: str | int) -> CheckReport:
-    """Compare the folder of a dataset with its published counts, and open every image.
+def check(
+    name: str,
+    root: str | Path,
+    *,
+    images: bool = True,
+    official: bool = False,
+    **split: str | int,
+) -> CheckReport:
+    """Account for all files in the folder of a dataset, and open every image.
 
     Args:
         name: Name of the dataset, as for :func:`load`.
         root: Folder of the dataset. Problems with its content are findings and not exceptions.
         images: If True, decode every image. If False, only check that each file exists and is not
             empty. Default: True.
+        official: If True, the dataset must have the published cameras and counts. If False, a
+            difference is a note, because your own files may have the names of a dataset.
+            Default: False.
         split: Arguments of the reader of this dataset, as for :func:`load`.
 
     Returns:
@@ -105,37 +121,38 @@ def check(name: str, root: str | Path, *, images: bool = True, **split: str | in
         ...     report = data.check("folders", root)
         >>> report.ok, report.splits["query"].images
         (False, 1)
-        >>> report.findings[0].message.partition(":")[0]
+        >>> report.findings[-1].message.partition(":")[0]
         '3 images are empty (0 bytes)'
+        >>> str(report.files)
+        'files: 3 images seen, 3 used, none left out'
     """
     module = module_of("data.check", name)
     check_split("data.check", name, split)
     root = Path(root)
     findings: list[Finding] = []
-    dataset = None
+    dataset = account = None
     try:
         dataset = load(name, root, **split)
     except (OSError, ValueError, ImportError) as error:
         findings.append(Finding(ERROR, "layout", str(error)))
     if dataset is None:
         splits = {}
-        below = sorted(p for p in root.rglob("*") if is_image(p.name) or is_unread_image(p.name))
-        paths = [path for path in below if is_image(path.name)]
-        unread = [path for path in below if is_unread_image(path.name)]
+        paths = sorted(path for path in root.rglob("*") if is_image(path.name))
     else:
         of = zip(("train", "query", "gallery"), dataset[1:], strict=True)
         splits = {role: _summary(samples) for role, samples in of}
-        findings += _counts(module, root, splits, split)
-        findings += _cameras(module, dataset)
-        findings += _identities(module, dataset)
+        account = files(dataset, root, **split)
+        findings += _counts(module, root, splits, split, official=official)
+        findings += _cameras(module, dataset, ERROR if official else WARNING)
+        findings += _identities(module, dataset, linked=account.linked)
+        findings += _numbers(dataset)
+        findings += _left_out(account, root)
         paths = sorted({s.path for samples in dataset[1:] for s in samples})
-        unread = sorted(path for path in root.rglob("*") if is_unread_image(path.name))
-    said = {finding.message for finding in findings}
-    lists = [message for message in dict.fromkeys(_lists(module, root)) if message not in said]
+    said = {_without_advice(finding.message) for finding in findings}
+    lists = [m for m in dict.fromkeys(_lists(module, root)) if _without_advice(m) not in said]
     findings += [Finding(ERROR, "list", message) for message in lists]
     findings += _images(paths, root, decoded=images)
-    findings += _passed_over(unread, root)
-    return CheckReport(name, root, dataset, splits, findings)
+    return CheckReport(name, root, dataset, splits, findings, account)
 
 
 def _summary(samples: Sequence[Sample]) -> Summary:
@@ -148,7 +165,12 @@ def _summary(samples: Sequence[Sample]) -> Summary:
 
 
 def _counts(
-    module: ModuleType, root: Path, splits: dict[str, Summary], split: dict[str, str | int]
+    module: ModuleType,
+    root: Path,
+    splits: dict[str, Summary],
+    split: dict[str, str | int],
+    *,
+    official: bool,
 ) -> Iterator[Finding]:
     """Yield the differences from the published counts."""
     if (root / SYNTHETIC_MANIFEST).is_file():
@@ -158,32 +180,44 @@ def _counts(
     if split.get("evaluate_on") == "val":
         yield Finding(NOTE, "count", "counts are published for evaluate_on='test' only")
         return
-    for role, expected in zip(splits, module.expected(**which), strict=True):
-        for what in ("identities", "images"):
-            count, published = getattr(splits[role], what), getattr(expected, what)
-            if published is not None and count != published:
-                message = (
-                    f"{role} must have {published:,} {what}, got {count:,}; compare {root} with "
-                    "the original archive"
-                )
-                yield Finding(ERROR, "count", message)
+    differences = [
+        (role, what, published, getattr(splits[role], what))
+        for role, expected in zip(splits, module.expected(**which), strict=True)
+        for what, published in expected._asdict().items()
+        if published not in (None, getattr(splits[role], what))
+    ]
+    if official:
+        for role, what, published, count in differences:
+            message = (
+                f"{role} must have {published:,} {what}, got {count:,}; compare {root} with "
+                "the original archive"
+            )
+            yield Finding(ERROR, "count", message)
+    elif differences:
+        role, what, published, count = differences[0]
+        message = (
+            f"these are not the published counts, such as {published:,} {what} in {role} where "
+            f"{root} has {count:,}; if this is the original dataset, check it with --official"
+        )
+        yield Finding(NOTE, "count", message)
 
 
-def _cameras(module: ModuleType, dataset: Dataset) -> Iterator[Finding]:
+def _cameras(module: ModuleType, dataset: Dataset, level: str) -> Iterator[Finding]:
     seen = {s.camera for samples in dataset[1:] for s in samples}
     if missing := sorted(set(module.CAMERAS) - seen):
         message = (
             f"every camera must have images, got no image of camera {some(missing)}; copy the "
             "missing files"
         )
-        yield Finding(ERROR, "camera", message)
+        yield Finding(level, "camera", message)
 
 
-def _identities(module: ModuleType, dataset: Dataset) -> Iterator[Finding]:
+def _identities(module: ModuleType, dataset: Dataset, *, linked: bool) -> Iterator[Finding]:
     """Yield images and identities in both train and test, duplicates, and unmatched queries."""
-    train = {s.path for s in dataset.train}
+    file_of = os.path.realpath if linked else str
+    train = {file_of(s.path) for s in dataset.train}
     tested = [*dataset.query, *dataset.gallery]
-    if shared := sorted({s.path for s in tested} & train):
+    if shared := sorted({s.path for s in tested if file_of(s.path) in train}):
         message = (
             f"images must be in either train or test, got {len(shared):,} in both; restore the "
             "lists of the dataset"
@@ -197,8 +231,9 @@ def _identities(module: ModuleType, dataset: Dataset) -> Iterator[Finding]:
             "images from one of them"
         )
         yield Finding(ERROR, "identity", message)
-    for role, samples in (("train", dataset.train), ("query", dataset.query)):
-        twice = sorted(p for p, n in Counter(s.path for s in samples).items() if n > 1)
+    for role, samples in zip(("train", "query", "gallery"), dataset[1:], strict=True):
+        number = Counter(file_of(s.path) for s in samples)
+        twice = sorted({s.path for s in samples if number[file_of(s.path)] > 1})
         if twice:
             message = (
                 f"{role} must list each image once, got {len(twice):,} more than once; remove the "
@@ -228,6 +263,10 @@ def _lists(module: ModuleType, root: Path) -> list[str]:
         return [str(error)]
 
 
+def _without_advice(message: str) -> str:
+    return message.rpartition("; ")[0]
+
+
 def _images(paths: Sequence[Path], root: Path, *, decoded: bool) -> Iterator[Finding]:
     """Yield one finding each for missing images, empty ones, and ones that do not decode."""
     faults: dict[str, list[Path]] = {}
@@ -251,14 +290,47 @@ def _within(root: Path, path: Path) -> Path:
     return path.relative_to(folder) if folder in path.parents else path
 
 
-def _passed_over(found: list[Path], root: Path) -> Iterator[Finding]:
-    """Yield images in other formats, which the readers ignore: results would not include them."""
-    if found:
-        shown = some(_within(root, path) for path in found)
-        what = "1 image is" if len(found) == 1 else f"{len(found):,} images are"
-        formats = f"{', '.join(IMAGE_SUFFIXES[:-1])} or {IMAGE_SUFFIXES[-1]}"
-        message = f"{what} ignored: {shown}; convert to {formats}"
-        yield Finding(WARNING, "image", message, found)
+def _left_out(account: Files, root: Path) -> Iterator[Finding]:
+    """Yield images that no split includes, although nothing says that they should be left out."""
+    if nobody := account.left_out.get(NOBODY):
+        shown = some(_within(root, path) for path in nobody)
+        advice = "if these are persons, give them other numbers"
+        message = f"left out: {NOBODY} ({len(nobody):,}): {shown}; {advice}"
+        yield Finding(WARNING, "identity", message, nobody)
+    for problem, paths in account.unexpected.items():
+        shown = some(_within(root, path) for path in paths)
+        message = f"left out: {problem} ({len(paths):,}): {shown}; {ADVICE[problem]}"
+        yield Finding(ERROR, "image", message, paths)
+
+
+def _numbers(dataset: Dataset) -> Iterator[Finding]:
+    """Yield the numbers of identities whose labels are not their numbers."""
+    numbers = numbers_of_labels(dataset)
+    if numbers:
+        shown = some(f"{label} = {number}" for label, number in numbers.items())
+        message = f"identities are numbered: {shown}; --json prints all of them"
+        yield Finding(NOTE, "identity", message)
+
+
+def numbers_of_labels(dataset: Dataset) -> dict[str, int]:
+    """Return the number of each identity that the reader numbered, by its label.
+
+    Args:
+        dataset: Any dataset. Only those of ``"folders"`` and ``"manifest"`` have such labels.
+
+    Returns:
+        A mapping from ``Sample.label`` to ``Sample.identity``, in the order of the numbers. It is
+        empty if all identities keep the numbers that they have in the files.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from reid_ext import data
+        >>> anna = data.Sample(Path("a.jpg"), identity=1, camera=0, label="anna")
+        >>> data.numbers_of_labels(data.Dataset("mine", [anna], [], []))
+        {'anna': 1}
+    """
+    found = {s.label: s.identity for samples in dataset[1:] for s in samples if s.label}
+    return dict(sorted(found.items(), key=lambda item: item[1]))
 
 
 def _fault(path: Path, *, decoded: bool) -> str | None:
@@ -295,6 +367,8 @@ def report_lines(report: CheckReport) -> Iterable[str]:
             f"{role}: {summary.images:,} images of {summary.identities:,} identities, "
             f"{cameras}{views}"
         )
+    if report.files is not None:
+        yield str(report.files)
     for finding in report.findings:
         yield f"{finding.level}: {finding.message}"
     errors = sum(finding.level == ERROR for finding in report.findings)

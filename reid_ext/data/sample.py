@@ -1,8 +1,11 @@
 """Labelled image files and the splits of a dataset, which every reader returns."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
+
+from reid_ext._runtime.arguments import ArgumentError
 
 VISIBLE = 0
 INFRARED = 1
@@ -35,8 +38,18 @@ class Sample(NamedTuple):
     label: str = ""  # the identity as its reader found it, if ``identity`` is another number
 
 
-class Dataset(NamedTuple):
+class _Splits(NamedTuple):
+    name: str
+    train: list[Sample]
+    query: list[Sample]
+    gallery: list[Sample]
+
+
+class Dataset(_Splits):
     """The training samples, the queries and the gallery of a dataset.
+
+    Attributes:
+        left_out: For each reason, the images of the splits that the reader left out.
 
     Examples:
         >>> from pathlib import Path
@@ -47,10 +60,14 @@ class Dataset(NamedTuple):
         ('mine', 1, 0)
     """
 
-    name: str
-    train: list[Sample]
-    query: list[Sample]
-    gallery: list[Sample]
+    left_out: Mapping[str, Sequence[Path]] = MappingProxyType({})
+
+    def without(self, reason: str, samples: Iterable[Sample]) -> "Dataset":
+        """Return the dataset with a note on the samples that the reader has left out."""
+        paths = [sample.path for sample in samples]
+        found = Dataset(*self)
+        found.left_out = {**self.left_out, **({reason: paths} if paths else {})}
+        return found
 
 
 def relabel(samples: Iterable[Sample]) -> dict[int, int]:
@@ -62,6 +79,9 @@ def relabel(samples: Iterable[Sample]) -> dict[int, int]:
     Returns:
         Mapping from identity to label.
 
+    Raises:
+        ArgumentError: an identity is negative, which means junk or an outlier of a clustering.
+
     Examples:
         >>> from pathlib import Path
         >>> from reid_ext import data
@@ -70,4 +90,14 @@ def relabel(samples: Iterable[Sample]) -> dict[int, int]:
         {4: 0, 9: 1}
     """
     identities = sorted({sample.identity for sample in samples})
+    check_identities("relabel", identities)
     return {identity: label for label, identity in enumerate(identities)}
+
+
+def check_identities(function: str, identities: Iterable[int]) -> None:
+    """Raise ArgumentError if an identity of training samples is negative."""
+    lowest = min(identities, default=0)
+    if lowest < 0:
+        advice = "leave these samples out: [s for s in samples if s.identity >= 0]"
+        requirement = "have identities >= 0, because negative ones are junk or outliers"
+        raise ArgumentError(function, "samples", requirement, str(lowest), advice)

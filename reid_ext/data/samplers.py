@@ -13,7 +13,7 @@ from torch.utils.data import Sampler
 
 from reid_ext._runtime.arguments import ArgumentError, integer
 from reid_ext.data.readers.tree import some
-from reid_ext.data.sample import INFRARED, VISIBLE, Sample
+from reid_ext.data.sample import INFRARED, VISIBLE, Sample, check_identities
 
 Keys = list[tuple[int, int]]
 Pool = dict[int, list[int]]  # identity -> indices of its samples
@@ -170,7 +170,7 @@ class IdentityBatches(_PassesOverIdentities):
         batches: int | None = None,
         seed: int = 0,
     ):
-        pools = [_pool(samples, (VISIBLE, INFRARED))]
+        pools = [_pool("IdentityBatches", samples, (VISIBLE, INFRARED))]
         super().__init__(pools, identities, images, batches, seed)
 
 
@@ -213,7 +213,9 @@ class TwoModalityBatches(_PassesOverIdentities):
         batches: int | None = None,
         seed: int = 0,
     ):
-        visible, infrared = _pool(samples, (VISIBLE,)), _pool(samples, (INFRARED,))
+        visible, infrared = (
+            _pool("TwoModalityBatches", samples, (m,)) for m in (VISIBLE, INFRARED)
+        )
         for lacking, other, kind in (
             (infrared, visible, "infrared"),
             (visible, infrared, "visible"),
@@ -252,12 +254,13 @@ class _Deck:
         return drawn
 
 
-def _pool(samples: Sequence[Sample], modalities: tuple[int, ...]) -> Pool:
+def _pool(function: str, samples: Sequence[Sample], modalities: tuple[int, ...]) -> Pool:
     """The indices of the images in these modalities, by identity in ascending order."""
     pool: Pool = {}
     for index, sample in enumerate(samples):
         if sample.modality in modalities:
             pool.setdefault(sample.identity, []).append(index)
+    check_identities(function, pool)
     return dict(sorted(pool.items()))
 
 

@@ -95,9 +95,9 @@ def _listed(values: Mapping[str, Any]) -> str:
     return f" ({words})" if words else ""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Ranking:
-    """Retrieval metrics as fractions in [0, 1], float64 on the CPU.
+    """Retrieval metrics as fractions in [0, 1], float64 on the CPU; ``print`` shows a table.
 
     Attributes:
         cmc: Shape (max_rank,). ``cmc[k - 1]`` is the share of queries with a match among the first
@@ -210,6 +210,8 @@ class Ranking:
         if any(self.unmatched):
             queries += f"; {self.unmatched}"
         return "\n".join([names, values, queries, str(self.protocol), *map(str, self.findings)])
+
+    __repr__ = __str__
 
 
 def from_ranks(

@@ -16,7 +16,7 @@ from reid_ext._runtime.arguments import ArgumentError, Array, Gallery, described
 from reid_ext._runtime.precision import precision
 from reid_ext.evaluation._engine.distances import distance_blocks
 from reid_ext.evaluation._engine.inputs import read_features
-from reid_ext.evaluation._engine.pairs import Matches, Rules, query_of
+from reid_ext.evaluation._engine.pairs import Matches, Rule, Rules, query_of
 from reid_ext.evaluation.protocols import Protocol
 from reid_ext.evaluation.retrieval import Evaluation, read_sets, side_of
 from reid_ext.features import FeatureSet
@@ -52,14 +52,16 @@ def verify(
     query_cameras: Array | None = None,
     gallery_cameras: Array | None = None,
     protocol: str | Protocol = "market1501",
+    junk: Rule | None = None,
+    candidates: Rule | None = None,
     metric: str = "cosine",
     false_positive_rates: Sequence[float] = (1e-4, 1e-3, 1e-2, 1e-1),
 ) -> Verification:
     """Return the exact true positive rate at each false positive rate (TPR@FPR).
 
     The threshold of a rate is the largest one that accepts at most that share of the negative
-    pairs. At rate 0 it is the smallest distance between different identities. Junk pairs of the
-    protocol are neither positive nor negative.
+    pairs. At rate 0 it is the smallest distance between different identities. Pairs that the
+    protocol, ``junk`` or ``candidates`` leave out are neither positive nor negative.
 
     Args:
         query: A :class:`FeatureSet`, or features of shape (Q, D), as in :func:`evaluate`.
@@ -71,6 +73,8 @@ def verify(
         gallery_cameras: Cameras of shape (G,), required by the same protocols.
         protocol: As in :func:`evaluate`, except protocols that draw galleries. Default:
             ``"market1501"``.
+        junk: Additional pairs to leave out, as in :func:`evaluate`. Default: None.
+        candidates: The only pairs to compare, as in :func:`evaluate`. Default: None.
         metric: ``"cosine"`` (default), ``"euclidean"`` or ``"squared_euclidean"``.
         false_positive_rates: Rates in [0, 1). Memory grows with the largest rate: at 0.01, one
             percent of all distances is stored. Default: (1e-4, 1e-3, 1e-2, 1e-1).
@@ -96,7 +100,7 @@ def verify(
     task = Evaluation.read(
         function,
         protocol=protocol,
-        rules=Rules(),
+        rules=Rules(junk, candidates),
         metric=metric,
         max_rank=1,
         average_precision=None,
@@ -107,7 +111,8 @@ def verify(
     if task.protocol.draws:
         name = task.protocol.name
         requirement = "have a fixed gallery"
-        raise ArgumentError(function, "protocol", requirement, repr(name))
+        advice = "use protocol 'generic', or 'dukemtmc-reid' to leave out the query's camera"
+        raise ArgumentError(function, "protocol", requirement, repr(name), advice)
     sets = read_sets(
         task, (query, query_ids, query_cameras), (gallery, gallery_ids, gallery_cameras)
     )

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from reid_ext._runtime import arguments
 from reid_ext._runtime.arguments import ArgumentError, Array, Gallery
+from reid_ext._runtime.labels import DISTRACTOR
 from reid_ext.features.label_values import read_labels
 from reid_ext.features.names import misnamed
 
@@ -229,8 +230,13 @@ class FeatureSet:
     def concat(self, other: "FeatureSet") -> "FeatureSet":
         """Return the rows of both sets.
 
+        Identities and cameras are joined by their numbers. If the sources of both sets name
+        different datasets, the sets must not share an identity or camera, because person 1 of one
+        dataset is not person 1 of the other.
+
         Raises:
-            ArgumentError: the sets differ in columns, feature dimension, dtype, device or model.
+            ArgumentError: the sets differ in columns, feature dimension, dtype, device or model,
+                or are of different datasets and share an identity or camera.
         """
         if not isinstance(other, FeatureSet):
             got = arguments.described(other)
@@ -243,11 +249,29 @@ class FeatureSet:
         if mine != theirs:
             requirement = f"hold features of the model {mine!r}"
             raise ArgumentError("FeatureSet.concat", "other", requirement, repr(theirs))
+        for name, shared in self._confused(other).items():
+            requirement = f"share no {name} with the set, which is of another dataset"
+            got = f"{len(shared)} in common, such as {shared[0]}"
+            advice = f"add an offset to the {name} of one set"
+            raise ArgumentError("FeatureSet.concat", "other", requirement, got, advice)
         x, y = self.tensor(), other.tensor()
         arguments.alike("FeatureSet.concat", "other", y, "the set", x)
         columns = {name: _joined(own, other.columns[name]) for name, own in self.columns.items()}
         kept = {k: v for k, v in self.source.items() if other.source.get(k) == v}
         return self._with(torch.cat([x, y]), columns, kept)
+
+    def _confused(self, other: "FeatureSet") -> dict[str, np.ndarray]:
+        """Return the identities and cameras that sets of two named datasets have in common."""
+        mine, theirs = (s.source.get("dataset") for s in (self, other))
+        if mine is None or theirs is None or mine == theirs:
+            return {}
+        found = {}
+        for name, least in (("identities", DISTRACTOR + 1), ("cameras", 0)):
+            if name in self.columns:
+                own, of_other = (_as_array(s.columns[name]) for s in (self, other))
+                found[name] = np.intersect1d(own, of_other)
+                found[name] = found[name][found[name] >= least]
+        return {name: shared for name, shared in found.items() if len(shared)}
 
     @classmethod
     def load(

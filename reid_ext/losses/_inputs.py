@@ -4,11 +4,14 @@ Losses that use only torch's operators read their arguments here. For the others
 ``reid_ext.ops`` does it.
 """
 
+import warnings
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from reid_ext._runtime.arguments import ArgumentError, alike, features, labels_of_rows
 
+ANCHOR = "anchor with both a positive and a negative"
 MOST = 2**31 - 1  # upper limit of the number of classes and of dimensions
 
 
@@ -26,6 +29,22 @@ def read_batch(
     keys = features(function, "keys", keys)
     alike(function, "keys", keys, "features", x)
     return x, labels, keys, labels_of_rows(function, "key_labels", key_labels, "keys", keys)
+
+
+def warn_if_none(loss: nn.Module, counts: Tensor, what: str) -> None:
+    """Warn at the first batch in which nothing counts, because the loss is then 0.
+
+    Nothing is read from a GPU, because that would wait for it.
+    """
+    if torch.compiler.is_compiling() or not counts.is_cpu or hasattr(loss, "_warned"):
+        return
+    if not bool(counts.any()):
+        loss._warned = True  # type: ignore[assignment]
+        warnings.warn(
+            f"{type(loss).__name__}: the batch has no {what}, so the loss and its gradient are 0; "
+            "sample at least two identities with two images each",
+            stacklevel=5,  # the caller of the module
+        )
 
 
 def promoted(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:

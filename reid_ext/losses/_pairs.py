@@ -33,5 +33,8 @@ def pairs_of(
 
 
 def mean_over(losses: Tensor, counts: Tensor) -> Tensor:
-    """Return the mean of the losses where ``counts`` is True, or 0, without a host sync."""
-    return torch.where(counts, losses, 0).sum() / counts.sum().clamp(min=1)
+    """Return the mean of the losses where ``counts`` is True, or 0, without a host sync.
+
+    NaN always reaches the mean, because the gradient is NaN as well.
+    """
+    return torch.where(counts | losses.isnan(), losses, 0).sum() / counts.sum().clamp(min=1)

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from reid_ext._runtime.arguments import ArgumentError, integer, labels_of_rows, number
 from reid_ext._runtime.arguments import features as read_features
+from reid_ext._runtime.arguments import integer, labels_of_rows, number, within
 from reid_ext.losses._inputs import MOST, promoted
 
 
@@ -21,8 +21,8 @@ class CenterLoss(nn.Module):
 
     Shape:
         - features: (N, D).
-        - labels: (N,), any integer dtype, in [0, C). A label out of range raises on the CPU. On
-          CUDA it triggers torch's device assertion, as in ``nn.Embedding``.
+        - labels: (N,), any integer dtype, in [0, C). A label out of range raises an error on the
+          CPU. On CUDA it triggers a device assertion.
         - Returns: a scalar, float32 for half inputs. For N = 0 the loss and its gradient are zero.
 
     Source:
@@ -54,10 +54,7 @@ class CenterLoss(nn.Module):
         c, d = self.centers.shape
         features = read_features("CenterLoss", "features", features, d)
         labels = labels_of_rows("CenterLoss", "labels", labels, "features", features)
-        if labels.device.type == "cpu" and labels.numel() and not torch.compiler.is_compiling():
-            low, high = int(labels.min()), int(labels.max())
-            if low < 0 or high >= c:
-                raise ArgumentError("CenterLoss", "labels", f"be in [0, {c})", f"{low} to {high}")
+        within("CenterLoss", "labels", labels, c)
         features, centers = promoted(features, self.centers[labels])
         return (features - centers).square().sum() / max(len(features), 1)
 

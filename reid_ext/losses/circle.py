@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from reid_ext import ops
 from reid_ext._runtime.arguments import number
+from reid_ext.losses._inputs import ANCHOR, warn_if_none
 from reid_ext.losses._pairs import mean_over, pairs_of
 
 
@@ -68,7 +69,9 @@ class CircleLoss(nn.Module):
         pull = -self.gamma * F.relu(1 + m - constant) * (cosine - 1 + m)
         push = self.gamma * F.relu(constant + m) * (cosine - m)
         loss = F.softplus(log_sum_exp(pull, positive) + log_sum_exp(push, negative))
-        return mean_over(loss, positive.any(1) & negative.any(1))
+        counts = positive.any(1) & negative.any(1)
+        warn_if_none(self, counts, ANCHOR)
+        return mean_over(loss, counts)
 
 
 def log_sum_exp(values: Tensor, among: Tensor) -> Tensor:

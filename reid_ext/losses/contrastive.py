@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reid_ext._runtime.arguments import number
+from reid_ext.losses._inputs import warn_if_none
 from reid_ext.losses._pairs import mean_over, pairs_of
 
 
@@ -61,4 +62,6 @@ class ContrastiveLoss(nn.Module):
         distance = torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
         near = F.relu(self.margin - distance)
         losses = torch.where(positive, distance, near).square() / 2
-        return mean_over(losses, positive | negative)
+        counts = positive | negative
+        warn_if_none(self, counts, "pair")
+        return mean_over(losses, counts)

@@ -1,10 +1,12 @@
 """FIDI loss over all pairs within a batch, or between a batch and a memory."""
 
+import torch
 from torch import Tensor, nn
 
 from reid_ext import ops
 from reid_ext._runtime.argument_error import named
 from reid_ext._runtime.arguments import choice, flag, number
+from reid_ext.losses._inputs import warn_if_none
 
 
 class FIDILoss(nn.Module):
@@ -66,7 +68,7 @@ class FIDILoss(nn.Module):
         keys: Tensor | None = None,
         key_labels: Tensor | None = None,
     ) -> Tensor:
-        return ops.fidi_loss(
+        loss = ops.fidi_loss(
             features,
             labels,
             keys=keys,
@@ -76,3 +78,6 @@ class FIDILoss(nn.Module):
             normalize=self.normalize,
             aggregation=self.aggregation,
         )
+        others = len(features) - 1 if keys is None else len(keys)
+        warn_if_none(self, torch.tensor(len(features) > 0 and others > 0), "pair")
+        return loss

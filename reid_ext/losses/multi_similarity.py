@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from reid_ext import ops
 from reid_ext._runtime.arguments import number
+from reid_ext.losses._inputs import ANCHOR, warn_if_none
 from reid_ext.losses._pairs import mean_over, pairs_of
 
 
@@ -75,12 +76,14 @@ class MultiSimilarityLoss(nn.Module):
             "MultiSimilarityLoss", features, labels, keys, key_labels
         )
         counts = positive.any(1) & negative.any(1)
+        warn_if_none(self, counts, ANCHOR)
         cosine = ops.cosine_matrix(x, y)
         constant = cosine.detach()
         least = _extreme(constant, positive, torch.inf).amin(1, keepdim=True)
         most = _extreme(constant, negative, -torch.inf).amax(1, keepdim=True)
-        hard_positive = positive & (constant - self.epsilon < most)
-        hard_negative = negative & (constant + self.epsilon > least)
+        # Comparisons with NaN are False, so "not easy" keeps NaN where "hard" would drop it.
+        hard_positive = positive & ~(constant - self.epsilon >= most)
+        hard_negative = negative & ~(constant + self.epsilon <= least)
         pull = _log_1_plus_sum(-self.alpha * (cosine - self.base), hard_positive) / self.alpha
         push = _log_1_plus_sum(self.beta * (cosine - self.base), hard_negative) / self.beta
         return mean_over(pull + push, counts)

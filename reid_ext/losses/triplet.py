@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from reid_ext import ops
 from reid_ext._runtime.argument_error import named
 from reid_ext._runtime.arguments import choice, number
+from reid_ext.losses._inputs import ANCHOR, warn_if_none
 
 
 class TripletLoss(nn.Module):
@@ -62,6 +63,7 @@ class TripletLoss(nn.Module):
             features, labels, keys=keys, key_labels=key_labels, metric=self.metric
         )
         counts = (hardest.positive >= 0) & (hardest.negative >= 0)
+        warn_if_none(self, counts, ANCHOR)
         gap = hardest.positive_distance - hardest.negative_distance
         gap = torch.where(counts, gap, 0)  # NaN without a pair, also in the gradient
         loss = F.softplus(gap) if self.margin is None else F.relu(gap + self.margin)

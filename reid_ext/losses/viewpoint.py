@@ -16,6 +16,7 @@ from reid_ext._runtime.arguments import (
     integer,
     integers,
     number,
+    within,
 )
 from reid_ext._runtime.arguments import features as read_features
 from reid_ext.losses._inputs import MOST, promoted
@@ -98,7 +99,7 @@ def euclidean_regularisation(view_weight: Tensor, present: Tensor | None = None)
     views = range(view_weight.shape[1])
     for a, b in itertools.combinations(views, 2):
         square = (view_weight[:, a] - view_weight[:, b]).square().sum(1)
-        apart = square > 0
+        apart = square != 0  # also for NaN, which must reach the loss
         distances.append(torch.where(apart, square, 1).sqrt() * apart)
         exist = torch.ones_like(apart) if present is None else present[:, a] & present[:, b]
         both.append(exist.to(square.dtype))
@@ -159,9 +160,7 @@ def present_views(
     known = views != -1
     labels, views = labels[known], views[known]
     for name, values, size in (("labels", labels, num_identities), ("views", views, num_views)):
-        outside = values[(values < 0) | (values >= size)]
-        if len(outside):
-            raise ArgumentError(function, name, f"be in [0, {size})", str(outside[0].item()))
+        within(function, name, values, size)
     present = torch.zeros(num_identities, num_views, dtype=torch.bool, device=labels.device)
     present[labels, views] = True
     return present

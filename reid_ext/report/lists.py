@@ -10,7 +10,7 @@ from reid_ext.report.facts import JUNK, RIGHT, WRONG, Listed, hardest, nearest
 from reid_ext.report.markup import Markup, joined, tag
 from reid_ext.report.run import Run, column
 from reid_ext.report.tables import Cell, sortable
-from reid_ext.report.thumbnails import thumbnail
+from reid_ext.report.thumbnails import Thumbnails
 
 HARDEST = 12
 LISTED = 12  # gallery images per list
@@ -36,18 +36,21 @@ def ranked_lists(runs: Sequence[Run]) -> Markup:
     rows = hardest(runs[0], HARDEST)
     shown = runs if same_queries(runs) else runs[:1]
     lists = [nearest(run, rows, LISTED) for run in shown]
+    images = Thumbnails()
     articles = [
-        _article(shown, int(q), [of_run[i] for of_run in lists]) for i, q in enumerate(rows)
+        _article(shown, int(q), [of_run[i] for of_run in lists], images) for i, q in enumerate(rows)
     ]
     key = [
         tag("span", f"{SIGNS[v]} {words}", class_=f"key {v}")
         for v, words in ((RIGHT, "match"), (WRONG, "wrong"), (JUNK, "junk, not ranked"))
     ]
-    below = "The number below each image is its distance from the query."
+    below = f"Below each image: distance from the query, identity and camera. {images}"
     return joined(tag("p", *key, class_="keys"), tag("p", below, class_="caption"), *articles)
 
 
-def _article(runs: Sequence[Run], q: int, lists: Sequence[list[Listed]]) -> Markup:
+def _article(
+    runs: Sequence[Run], q: int, lists: Sequence[list[Listed]], images: Thumbnails
+) -> Markup:
     known = _known(runs[0].sides[0], q)
     parts: list[str] = [tag("h3", f"Query {q}: {known}")]
     for run, listed in zip(runs, lists, strict=True):
@@ -58,9 +61,11 @@ def _article(runs: Sequence[Run], q: int, lists: Sequence[list[Listed]]) -> Mark
         if len(runs) > 1:
             words = f"{run.name}: {words}"
         parts.append(tag("p", words, class_="caption"))
-        query = _figure(run.sides[0], q, "query", "query")
+        query = _figure(images, run.sides[0], q, "query", "query")
         gallery = run.query if run.gallery is None else run.gallery
-        found = [_figure(gallery, one.row, one.verdict, f"{one.distance:.3f}") for one in listed]
+        found = [
+            _figure(images, gallery, one.row, one.verdict, f"{one.distance:.3f}") for one in listed
+        ]
         name = f"nearest gallery images of query {q}"
         strip = tag("ol", query, *found, class_="strip", tabindex="0", aria_label=name)
         parts.append(strip)
@@ -80,9 +85,9 @@ def _rank(run: Run, q: int) -> str:
     return "—" if np.isnan(value) else f"{value:.0f}"
 
 
-def _figure(side: FeatureSet, row: int, verdict: str, words: str) -> Markup:
+def _figure(images: Thumbnails, side: FeatureSet, row: int, verdict: str, words: str) -> Markup:
     """Return an image with its border and sign, or only the text if there is no file."""
-    source = thumbnail(_path(side, row))
+    source = images[_path(side, row)]
     known = _known(side, row)
     said = {RIGHT: "match"}.get(verdict, verdict)
     label = f"{said}: {known}"
@@ -92,8 +97,11 @@ def _figure(side: FeatureSet, row: int, verdict: str, words: str) -> Markup:
         else tag("img", src=source, alt=label, decoding="async")
     )
     sign = tag("span", SIGNS.get(verdict, "?"), class_="sign", aria_hidden="true")
-    caption = tag("span", words, class_="words")
-    return tag("li", picture, sign, caption, class_=f"hit {verdict}", title=label)
+    lines = [words, f"id {_number(side, 'identities', row)}"]
+    if (camera := _number(side, "cameras", row)) is not None:
+        lines.append(f"camera {camera}")
+    caption = [tag("span", line, class_="words") for line in lines]
+    return tag("li", picture, sign, *caption, class_=f"hit {verdict}", title=label)
 
 
 def _path(side: FeatureSet, row: int) -> str:

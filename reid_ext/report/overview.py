@@ -20,11 +20,11 @@ AP_BINS = 20
 def figures(runs: Sequence[Run], spreads: Sequence[Confidence | None]) -> Markup:
     """Return the metrics of every run with their spread, and how each was made."""
     ranks = [k for k in RANKS if all(k <= len(run.ranking.cmc) for run in runs)]
-    columns = ["run", *(f"rank-{k}" for k in ranks), "mAP", "mINP"]
+    columns = ["run", "mAP", *(f"rank-{k}" for k in ranks), "mINP"]
     rows = []
     for run, spread in zip(runs, spreads, strict=True):
-        metrics = [(run.ranking.rank(k), _of_cmc(spread, k)) for k in ranks]
-        metrics.append((run.ranking.mAP, spread and _ends(spread.mAP)))
+        metrics = [(run.ranking.mAP, spread and _ends(spread.mAP))]
+        metrics += [(run.ranking.rank(k), _of_cmc(spread, k)) for k in ranks]
         metrics.append((run.ranking.mINP, spread and _ends(spread.mINP)))
         rows.append([Cell(run.name), *(_metric(value, ends) for value, ends in metrics)])
     prints = [tag("li", tag("b", f"{run.name}: "), str(run.ranking.protocol)) for run in runs]
@@ -108,16 +108,21 @@ def average_precision(runs: Sequence[Run]) -> Markup:
     return joined(*parts)
 
 
-def angles(run: Run) -> Markup:
-    """Return histograms of the angles of pairs with the same and with different identities."""
-    found = facts.angles(run)
+def angles(runs: Sequence[Run]) -> list[Markup]:
+    """Return histograms of the angles of pairs, one per run, on the same axes."""
+    of_runs = [facts.angles(run) for run in runs]
     edges = np.linspace(0, 180, facts.ANGLE_BINS + 1)
-    used = np.flatnonzero(found.positive + found.negative)
+    shares = np.stack([share for found in of_runs for share in found[:2]])
+    used = np.flatnonzero(shares.sum(0))
     high = min(180.0, 30 * np.ceil(edges[used[-1] + 1] / 30)) if len(used) else 180.0
     x = Axis("angle", 0, high, [(float(d), f"{d}°") for d in range(0, int(high) + 1, 30)])
-    most = max(float(found.positive.max()), float(found.negative.max()))
-    y = percent_axis("share of pairs", 0, _above(most))
-    bins = int(high / 180 * facts.ANGLE_BINS)
+    y = percent_axis("share of pairs", 0, _above(float(shares.max())))
+    return [_angles(run, found, x, y) for run, found in zip(runs, of_runs, strict=True)]
+
+
+def _angles(run: Run, found: facts.Angles, x: Axis, y: Axis) -> Markup:
+    edges = np.linspace(0, 180, facts.ANGLE_BINS + 1)
+    bins = int(x.high / 180 * facts.ANGLE_BINS)
     names = ["same identity", "different identities"]
     drawn = [
         charts.steps(x, y, edges[: bins + 1], share[:bins], i, name)

@@ -98,11 +98,17 @@ def _sections(runs: Sequence[Run]) -> dict[str, tuple[str, Markup]]:
         "ap": ("Average precision", lambda: overview.average_precision(runs)),
     }
     if any(run.ranking.trials for run in runs):
-        of_all["trials"] = "Trials", lambda: _side_by_side(runs, trials)
+        of_all["trials"] = "Trials", lambda: _side_by_side(runs, [trials(run) for run in runs])
     of_one: dict[str, tuple[str, Callable[[], Markup]]] = {
-        "angles": ("Angles of pairs", lambda: _side_by_side(runs, overview.angles)),
-        "cameras": ("Camera pairs", lambda: _side_by_side(runs, overview.cameras)),
-        "map": ("Embedding", lambda: _side_by_side(runs, overview.embedding)),
+        "angles": ("Angles of pairs", lambda: _side_by_side(runs, overview.angles(runs))),
+        "cameras": (
+            "Camera pairs",
+            lambda: _side_by_side(runs, [overview.cameras(run) for run in runs]),
+        ),
+        "map": (
+            "Embedding",
+            lambda: _side_by_side(runs, [overview.embedding(run) for run in runs]),
+        ),
         "hardest": ("Hardest queries", lambda: lists.ranked_lists(runs)),
         "queries": ("All queries", lambda: lists.query_table(runs)),
     }
@@ -119,10 +125,11 @@ def _sections(runs: Sequence[Run]) -> dict[str, tuple[str, Markup]]:
     return sections
 
 
-def _side_by_side(runs: Sequence[Run], draw: Callable[[Run], Markup]) -> Markup:
+def _side_by_side(runs: Sequence[Run], drawn: Sequence[Markup]) -> Markup:
     if len(runs) == 1:
-        return draw(runs[0])
-    parts = [tag("div", tag("h3", run.name), draw(run)) for run in runs]
+        return drawn[0]
+    pairs = zip(runs, drawn, strict=True)
+    parts = [tag("div", tag("h3", run.name), content) for run, content in pairs]
     return tag("div", *parts, class_="pair")
 
 

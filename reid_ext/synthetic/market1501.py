@@ -4,6 +4,7 @@ Test identities have one query per camera. The gallery also contains distractors
 junk (identity -1), i.e. boxes that contain a part of a person, like false detections.
 """
 
+from reid_ext._runtime.labels import DISTRACTOR, JUNK
 from reid_ext.data import market1501 as reader
 from reid_ext.synthetic.settings import Settings
 from reid_ext.synthetic.visible import HALF, KEY, Shot, Task, VisibleLayout
@@ -32,15 +33,15 @@ def people(settings: Settings) -> list[Task]:
     found = [t._replace(train=images) for t in trained]
     found += [t._replace(gallery=images, query=1) for t in tested]
     if test:
-        nobody = [task("distractor", i, reader.DISTRACTOR) for i in range(distractors)]
-        cut = [task("junk", i, reader.JUNK) for i in range(distractors // DISTRACTORS_PER_JUNK)]
+        nobody = [task("distractor", i, DISTRACTOR) for i in range(distractors)]
+        cut = [task("junk", i, JUNK) for i in range(distractors // DISTRACTORS_PER_JUNK)]
         found += [t._replace(gallery=1) for t in nobody]
         found += [t._replace(gallery=1, box=HALF) for t in cut]
     return found
 
 
 def file_name(shot: Shot) -> str:
-    identity = "-1" if shot.identity == reader.JUNK else f"{shot.identity:04d}"
+    identity = "-1" if shot.identity == JUNK else f"{shot.identity:04d}"
     return f"{identity}_c{shot.camera}s1_{shot.frame:06d}_{shot.box:02d}.jpg"
 
 

@@ -20,12 +20,13 @@ from reid_ext._runtime.arguments import ArgumentError
 from reid_ext._runtime.device import named_device
 from reid_ext._runtime.terminal import in_words, is_out_of_memory
 from reid_ext.training.config_file import read_config
+from reid_ext.training.interrupt import Terminated
 from reid_ext.training.options import GROUPS, RunOptions, default_of
 from reid_ext.training.overrides import settings_from_text
 from reid_ext.training.pipeline import run
 from reid_ext.training.setups import SETUPS, Setup, SplitOption
 
-INTERRUPTED = 130  # exit status, as a shell reports Ctrl-C
+INTERRUPTED, TERMINATED = 130, 143  # exit statuses, as a shell reports Ctrl-C and SIGTERM
 _NO_FLAG = ("dataset", "split")  # each script has one dataset; each split option has a flag
 _OF_ONE_GALLERY = ("by_viewpoint",)
 _CONFIG = "TOML file with options, such as OUT/config.toml, over which flags take precedence"
@@ -87,7 +88,7 @@ def one_line_errors() -> Iterator[None]:
         yield
     except KeyboardInterrupt as stop:
         sys.stderr.write(f"\n{stop or 'interrupted'}\n")
-        sys.exit(INTERRUPTED)
+        sys.exit(TERMINATED if isinstance(stop, Terminated) else INTERRUPTED)
     except (ValueError, OSError, ImportError, RuntimeError, MemoryError) as error:
         if isinstance(error, RuntimeError) and not _is_of_the_machine(error):
             raise

@@ -20,7 +20,7 @@ else:
 
 _NAMES = tuple(item.name for item in fields(RunOptions))
 _TABLES = ("settings", "split")
-_LEFT_OUT = ("resume",)  # belongs to one call, not to the run
+_LEFT_OUT = ("resume", "overwrite")  # belong to one call, not to the run
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
@@ -68,7 +68,8 @@ def read_config(path: str | Path) -> dict[str, Any]:
 def write_config(options: RunOptions, path: str | Path) -> None:
     """Write the options of a run to a TOML file, with which ``--config`` repeats the run.
 
-    Paths are made absolute. ``resume`` is left out, because it belongs to one call.
+    Paths are made absolute. ``resume`` and ``overwrite`` are left out, because they belong to one
+    call.
 
     Args:
         options: Options to write. An option whose value is None is left out.

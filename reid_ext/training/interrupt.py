@@ -1,4 +1,4 @@
-"""Defers Ctrl-C to the end of an iteration, so that every parameter update is complete."""
+"""Ctrl-C and SIGTERM: both stop a training after its iteration, so every update is complete."""
 
 import signal
 import threading
@@ -6,12 +6,39 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM arrived, with which schedulers and ``kill`` end a process."""
+
+
+@contextmanager
+def termination_as_interrupt() -> Iterator[None]:
+    """Raise :class:`Terminated` for a SIGTERM in the block, unless the program handles SIGTERM.
+
+    Only the main thread can handle signals, so this does nothing in other threads.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
 
 @contextmanager
 def interrupts_deferred() -> Iterator[None]:
-    """Defer Ctrl-C until the end of the block, where the previous handler receives it.
+    """Defer Ctrl-C and SIGTERM until the end of the block, where the previous handlers get them.
 
-    Only the main thread receives Ctrl-C, so this does nothing in other threads.
+    Only the main thread receives signals, so this does nothing in other threads.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -21,10 +48,11 @@ def interrupts_deferred() -> Iterator[None]:
     def hold(number: int, frame: FrameType | None) -> None:
         held.append(number)
 
-    before = signal.signal(signal.SIGINT, hold)
+    before = {number: signal.signal(number, hold) for number in _SIGNALS}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         if held:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(held[0])

@@ -15,6 +15,7 @@ from torch import Tensor
 from reid_ext import data, distributed
 from reid_ext._runtime.arguments import ArgumentError
 from reid_ext.losses import present_views
+from reid_ext.training.effect import check_effect
 from reid_ext.training.objective import method
 from reid_ext.training.options import RunOptions
 from reid_ext.training.recipe import Recipe
@@ -75,8 +76,12 @@ class Job:
         checkpoint = self.folder / "checkpoint.pt"
         if is_under_way(checkpoint):
             return True
-        begun = self.trial in (None, _trials(self.options)[0]) or checkpoint.exists()
-        return self.options.resume and begun
+        return self.options.resume and (self.is_first or checkpoint.exists())
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the first job of the run."""
+        return self.trial in (None, _trials(self.options)[0])
 
 
 def is_under_way(checkpoint: Path) -> bool:
@@ -136,10 +141,13 @@ def _job(options: RunOptions, root: Path, trial: int | None) -> Job:
     if trial is not None:
         split["trial"] = trial
     dataset = options.setup.load(root, options.evaluate_on, **split)
+    if options.data is not None:
+        print(data.files(dataset, root, **split))
     recipe, factor = _recipe(options, dataset)
     dataset = _of_options(options, dataset)
     batches = _batches(options, dataset, recipe)
     recipe = _of_length(options, recipe, factor, len(batches))
+    check_effect(options, recipe, len(batches))
     print(summary(recipe))
     folder = out if trial is None else out / f"trial-{trial}"
     return Job(options, root, dataset, recipe, batches, folder, trial)

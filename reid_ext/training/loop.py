@@ -1,4 +1,4 @@
-"""The training loop with schedule, checkpoints, validation, logs and a clean stop on Ctrl-C."""
+"""The training loop with schedule, checkpoints, validation, logs and a clean stop by signals."""
 
 import math
 import time
@@ -11,13 +11,13 @@ import torch
 from torch import nn
 
 from reid_ext import distributed
-from reid_ext._runtime.progress import Progress
+from reid_ext._runtime.progress import Progress, rate_text
 from reid_ext.data import Batch
 from reid_ext.models import Embedding, TwoStream
 from reid_ext.training.average import moving_average, take_over
 from reid_ext.training.checkpoint import Stateful, TrainingState
 from reid_ext.training.in_parts import InParts
-from reid_ext.training.interrupt import interrupts_deferred
+from reid_ext.training.interrupt import interrupts_deferred, termination_as_interrupt
 from reid_ext.training.log import ScalarLog
 from reid_ext.training.loop_arguments import Execution, Records, Saving, Validation
 from reid_ext.training.objective import Losses, Objective, Targets
@@ -87,8 +87,9 @@ def train(
         FileNotFoundError: the run is resumed and the checkpoint does not exist.
         ValueError: the checkpoint is damaged, from another program or written with other settings,
             the loader yields no batch, or a loss is no longer finite.
-        KeyboardInterrupt: Ctrl-C was pressed. The current iteration is finished and the checkpoint
-            is saved first, and the message has the number of finished iterations.
+        KeyboardInterrupt: Ctrl-C was pressed or SIGTERM arrived. The current iteration is finished
+            and the checkpoint is saved first, and the message has the number of finished
+            iterations.
 
     Examples:
         >>> import torch
@@ -123,16 +124,17 @@ def train(
     run = _Run(state, _network(model, recipe, execution), recipe, amp, checkpoint, validation)
     try:
         with (
+            termination_as_interrupt(),
             ScalarLog(records.folder, records.wandb_project) as log,
             Profile(records.trace, device) as profile,
         ):
             outcome = run.to_the_end(loader, log, profile)
         take_over(model, average)
         return outcome
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         saved = f"; resume from {checkpoint}" if run.save() else ""
         done = f"train: stopped after iteration {state.iteration} of {recipe.iterations}{saved}"
-        raise KeyboardInterrupt(done) from None
+        raise type(stop)(done) from None
 
 
 def _network(model: TwoStream, recipe: Recipe, execution: Execution) -> nn.Module:
@@ -169,7 +171,8 @@ class _Run:
         start, note = time.perf_counter(), ""
         self.counted = start
         left = self.recipe.iterations - self.first
-        with Progress(left, "train", unit="iterations") as progress:
+        total = self.recipe.iterations
+        with Progress(total, "train", unit="iterations", first=self.first) as progress:
             for batch in _endless(loader, left):
                 with interrupts_deferred():
                     losses = self.step(batch)
@@ -180,7 +183,7 @@ class _Run:
                     self.report(losses, log)
                     rate = self.images / (time.perf_counter() - start)
                     note = " ".join(f"{name} {value:.3f}" for name, value in self.losses.items())
-                    note = f"{note}, {rate:.0f} images/s"
+                    note = f"{note}, {rate_text(rate)} images/s"
                 progress.update(1, note)
                 if self.validation and (last or done % self.validation.every == 0):
                     self.validate(self.validation, log)

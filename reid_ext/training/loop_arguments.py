@@ -34,7 +34,8 @@ class Saving(NamedTuple):
     """The checkpoint of a training.
 
     Attributes:
-        checkpoint: File to write every ``recipe.save_every`` iterations, at the end and on Ctrl-C.
+        checkpoint: File to write every ``recipe.save_every`` iterations, at the end, on Ctrl-C and
+            on SIGTERM.
         resume: Whether to continue from ``checkpoint``. On a CPU the result has the same bits as
             that of an uninterrupted run. Default: False.
         settings: Further values that must be equal on resume, such as seed and dataset. Default:

@@ -11,7 +11,7 @@ from typing import NamedTuple, cast
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reid_ext._runtime.arguments import choice
+from reid_ext._runtime.arguments import choice, within
 from reid_ext.losses import (
     CenterLoss,
     CircleLoss,
@@ -65,6 +65,7 @@ class Term(NamedTuple):
     apply: Callable[[nn.Module, Embedding, Targets], Tensor]
     weight: Callable[[Recipe], float]
     ramped: bool = True  # whether the weight grows from 0, by the metric_ramp of the recipe
+    settings: tuple[str, ...] = ()  # settings of the recipe that only some terms use
 
 
 class Method(NamedTuple):
@@ -73,6 +74,12 @@ class Method(NamedTuple):
     terms: tuple[Term, ...]
     neck: str | None = None
     stripes: int | None = None  # number of local branches, which minimise the same sum each
+
+    @property
+    def settings(self) -> set[str]:
+        """The settings of the recipe that its terms use and other terms do not."""
+        ramp = {"metric_ramp"} if any(term.ramped for term in self.terms) else set()
+        return ramp.union(*(term.settings for term in self.terms))
 
     def network(self, recipe: Recipe) -> Recipe:
         """Return the recipe with the network that this method needs."""
@@ -122,13 +129,16 @@ def _viewpoint_aware(setting: Setting) -> nn.Module:
     return loss
 
 
-def _before_the_neck(name: str, build: Callable[[Setting], nn.Module]) -> Term:
+def _before_the_neck(
+    name: str, build: Callable[[Setting], nn.Module], settings: tuple[str, ...] = ()
+) -> Term:
     """A loss over pairs of pooled features, which ignores the modalities."""
     return Term(
         name,
         build,
         lambda loss, embedding, targets: loss(embedding.pooled, targets.labels),
         lambda recipe: recipe.metric_weight,
+        settings=("metric_weight", *settings),
     )
 
 
@@ -139,6 +149,7 @@ def _after_the_neck(name: str, build: Callable[[Setting], nn.Module]) -> Term:
         build,
         lambda loss, embedding, targets: loss(embedding.features, targets.labels),
         lambda recipe: recipe.metric_weight,
+        settings=("metric_weight",),
     )
 
 
@@ -148,14 +159,22 @@ IDENTITY = Term(
     lambda loss, embedding, targets: loss(embedding.features, targets.labels),
     lambda recipe: recipe.id_weight,
     ramped=False,
+    settings=("label_smoothing",),
 )
-TRIPLET = _before_the_neck("triplet", lambda s: TripletLoss(margin=s.recipe.triplet_margin))
+TRIPLET = _before_the_neck(
+    "triplet", lambda s: TripletLoss(margin=s.recipe.triplet_margin), ("triplet_margin",)
+)
 FIDI = _before_the_neck("fidi", lambda s: FIDILoss())
 EXPAT = Term(
     "expat",
     ModalitiesLoss,
     lambda loss, embedding, targets: loss(embedding.features, targets.labels, targets.modalities),
     lambda recipe: recipe.expat_weight,
+    settings=("expat_weight", "aggregation"),
+)
+EXPAT_WITH_CENTER = EXPAT._replace(
+    weight=lambda recipe: recipe.expat_weight_with_center,
+    settings=("expat_weight_with_center", "aggregation"),
 )
 CENTER = Term(
     "center",
@@ -163,6 +182,7 @@ CENTER = Term(
     lambda loss, embedding, targets: loss(embedding.features, targets.labels),
     lambda recipe: recipe.center_weight,
     ramped=False,
+    settings=("center_weight", "center_learning_rate"),
 )
 VIEWPOINT_AWARE = Term(
     "va",
@@ -170,8 +190,10 @@ VIEWPOINT_AWARE = Term(
     lambda loss, embedding, targets: loss(embedding.features, targets.labels, targets.views),
     lambda recipe: recipe.id_weight,
     ramped=False,
+    settings=("view_alpha", "view_gamma", "view_beta", "view_labels"),
 )
 
+_RELABEL = "map the identities to 0, 1, 2, ... with data.relabel(samples)"
 LOCAL_STRIPES = 3  # top, middle and bottom, as in the crops of VA-reID's released code
 
 OBJECTIVES: dict[str, Method] = {
@@ -187,9 +209,7 @@ OBJECTIVES: dict[str, Method] = {
     "fidi_local": Method((IDENTITY, FIDI), stripes=LOCAL_STRIPES),
     "va": Method((VIEWPOINT_AWARE,)),
     "va_local": Method((VIEWPOINT_AWARE,), stripes=LOCAL_STRIPES),
-    "expat_center": Method(
-        (IDENTITY, EXPAT._replace(weight=lambda recipe: recipe.expat_weight_with_center), CENTER)
-    ),
+    "expat_center": Method((IDENTITY, EXPAT_WITH_CENTER, CENTER)),
     "expat": Method((IDENTITY, EXPAT)),
 }
 
@@ -235,6 +255,7 @@ class Objective(nn.Module):
         self.recipe = recipe
         self.terms = method(name).terms
         self.split = model.split
+        self.num_identities = model.heads[0].classifier.out_features
         settings = [Setting(recipe, head, present) for head in model.heads]
         self.losses = nn.ModuleList(
             nn.ModuleDict({term.name: term.build(setting) for term in self.terms})
@@ -242,6 +263,7 @@ class Objective(nn.Module):
         )
 
     def forward(self, embedding: Embedding, targets: Targets, iteration: int) -> Losses:
+        within("Objective", "targets.labels", targets.labels, self.num_identities, "", _RELABEL)
         total = embedding.features.new_zeros(())
         parts: dict[str, Tensor] = {}
         share = 1 / len(self.losses)

@@ -17,6 +17,12 @@ from reid_ext.training.overrides import checked_settings
 from reid_ext.training.precision import PRECISIONS
 from reid_ext.training.setups import SETUPS, Setup, SplitOption
 
+_SET_TWICE = (  # options and settings that mean the same
+    ("epochs", "iterations"),
+    ("batch", "identities_per_batch"),
+    ("batch", "images_per_modality"),
+    ("backbone", "backbone"),
+)
 GROUPS = ("data", "model", "loss", "training", "evaluation", "output")
 
 
@@ -217,6 +223,10 @@ class RunOptions:
         "output",
         "continue from OUT/checkpoint.pt, on a CPU with the same bits as an uninterrupted run",
     )
+    overwrite: bool = _switch(
+        "output",
+        "replace the earlier run in OUT, which is an error without this switch or resume",
+    )
     profile: bool = _switch(
         "output",
         "write a trace of ten iterations to OUT/trace.json and print the slowest operators",
@@ -238,10 +248,14 @@ class RunOptions:
                 object.__setattr__(self, item.name, checked)
         object.__setattr__(self, "settings", checked_settings(self.settings))
         object.__setattr__(self, "split", _checked_split(self.setup, self.split))
-        if self.epochs is not None and "iterations" in self.settings:
-            given = f"{self.epochs} and iterations={self.settings['iterations']}"
-            requirement = "be left out if settings has iterations"
-            raise ArgumentError(values.WHERE, "epochs", requirement, given, "set only one")
+        for name, key in _SET_TWICE:
+            if getattr(self, name) is not None and key in self.settings:
+                given = f"{getattr(self, name)} and {key}={self.settings[key]}"
+                requirement = f"be left out if settings has {key}"
+                raise ArgumentError(values.WHERE, name, requirement, given, "set only one")
+        if self.resume and self.overwrite:
+            requirement = "be False if resume is True"
+            raise ArgumentError(values.WHERE, "overwrite", requirement, "True", "set only one")
         if self.by_viewpoint and not self.setup.one_gallery:
             requirement = (
                 f"be False for {self.dataset}, whose queries are evaluated on several galleries"

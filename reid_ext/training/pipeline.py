@@ -14,7 +14,6 @@ import torch
 from torch import nn
 
 from reid_ext import data, distributed, models
-from reid_ext._runtime.arguments import ArgumentError
 from reid_ext.evaluation import Ranking
 from reid_ext.features import FeatureSet
 from reid_ext.training import results, scoring
@@ -25,6 +24,7 @@ from reid_ext.training.loop import Outcome, train
 from reid_ext.training.loop_arguments import Execution, Records, Saving, Validation
 from reid_ext.training.objective import build_objective
 from reid_ext.training.options import RunOptions
+from reid_ext.training.output_folder import make, protect_earlier_run, remove_earlier_run
 from reid_ext.training.preprocessing import transforms
 from reid_ext.training.resources import allocated
 from reid_ext.viz import need_matplotlib
@@ -55,11 +55,12 @@ def run(options: RunOptions) -> dict[str, Any]:
         The content of metrics.json: the results of each evaluation as fractions, and all settings.
 
     Raises:
-        ArgumentError: an option does not fit the dataset, such as a batch that is too large.
+        ArgumentError: an option does not fit the dataset, such as a batch that is too large, or
+            ``out`` holds an earlier run and neither ``resume`` nor ``overwrite`` is set.
         FileNotFoundError: the dataset or the checkpoint does not exist.
         ValueError: the dataset or the checkpoint is invalid.
-        KeyboardInterrupt: Ctrl-C was pressed. The checkpoint is saved first, and ``resume``
-            continues from it.
+        KeyboardInterrupt: Ctrl-C was pressed or SIGTERM arrived. The checkpoint is saved first, and
+            ``resume`` continues from it.
 
     Examples:
         A run of a few seconds on a tiny synthetic dataset:
@@ -106,10 +107,9 @@ def trainings(options: RunOptions) -> Iterator[Trained]:
     """
     if options.angles:
         need_matplotlib("angles")  # fail before the training
+    protect_earlier_run(options)
     for job in jobs(options):
-        _make_folder(job.out)
-        if distributed.is_main():
-            write_config(options, job.out / "config.toml")
+        make(Path(options.out or ""))
         model, outcome = fit(job)
         query, gallery = test_features(job, model)
         if options.angles:
@@ -128,18 +128,27 @@ def fit(job: Job) -> tuple[models.TwoStream, Outcome]:
         "seed": options.seed,
         "fraction": (options.fraction, options.fraction_of),
     }
-    model = _network(job)
+    model, resumes = _network(job), job.resumes
+    loader = data.loader(_images(job), job.batches, options.workers or 0, device=device)
+    views = shown_views(job.dataset, job.labels)
+    objective = build_objective(options.loss, recipe, model, views)
+    if is_main and not resumes:  # now that nothing in the options is invalid
+        if options.overwrite and job.is_first:
+            remove_earlier_run(job.out)
+        write_config(options, job.out / "config.toml")
     outcome = train(
         model,
-        data.loader(_images(job), job.batches, options.workers or 0, device=device),
-        build_objective(options.loss, recipe, model, shown_views(job.dataset, job.labels)),
+        loader,
+        objective,
         recipe,
         sampler=job.batches,
         execution=Execution(device, str(options.precision), options.compile),
-        saving=Saving(job.folder / "checkpoint.pt", job.resumes, facts),
+        saving=Saving(job.folder / "checkpoint.pt", resumes, facts),
         records=Records(job.folder if is_main else None, options.wandb, trace),
         validation=_validation(job),
     )
+    if is_main and resumes:  # now that the checkpoint fits the options
+        write_config(options, job.out / "config.toml")
     return model, outcome
 
 
@@ -169,8 +178,7 @@ def _network(job: Job) -> models.TwoStream:
     torch.manual_seed(job.options.seed)
     if weights is None:
         weights = "none" if recipe.backbone == "small" else "imagenet"
-    weights = None if weights == "none" else weights
-    backbone = models.build_backbone(recipe.backbone, weights, size=recipe.size)
+    backbone = models.build_backbone(recipe.backbone, None if weights == "none" else weights)
     model = models.TwoStream(backbone, len(job.labels), neck=recipe.neck, stripes=recipe.stripes)
     if distributed.world_size() > 1:
         distributed.convert_norms(model)
@@ -211,15 +219,6 @@ def _share(samples: Sequence[data.Sample]) -> Sequence[data.Sample]:
         for part in (distributed.rank(), distributed.rank() + 1)
     )
     return samples[first:end]
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        value, advice = f"{folder} ({error.strerror})", "choose another folder"
-        requirement = "be a writable folder"
-        raise ArgumentError("run", "out", requirement, value, advice) from error
 
 
 def _total(outcomes: list[Outcome]) -> Outcome:

@@ -8,7 +8,10 @@ small network on the synthetic datasets, on a CPU.
 
 from dataclasses import dataclass, replace
 
-from reid_ext._runtime.arguments import ArgumentError
+from reid_ext._runtime.arguments import ArgumentError, choice, number
+from reid_ext.ops import METRICS, VIEW_TARGETS
+
+SCHEDULES = ("multi_step", "cosine")
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,14 @@ class Recipe:
         for name in _SHARES:
             if not 0 <= getattr(self, name) <= 1:
                 raise ArgumentError("Recipe", name, "be in [0, 1]", f"{getattr(self, name)}")
+        for name in _DURATIONS:
+            value = getattr(self, name)
+            counts = value if isinstance(value, tuple) else (value,)
+            if any(count < 0 for count in counts) or sorted(counts) != [*counts]:
+                raise ArgumentError("Recipe", name, "be >= 0 and ascending", f"{value}")
+        for name, allowed in _CHOICES.items():
+            choice("Recipe", name, getattr(self, name), allowed)
+        number("Recipe", "average", self.average, 0, below=1)  # 1 would average nothing
 
     @property
     def batch_size(self) -> int:
@@ -146,7 +157,9 @@ _POSITIVE = (
     "save_every",
     "parts",
 )
-_SHARES = ("flip", "erase", "mix", "warmup_start", "decay", "average", "label_smoothing")
+_SHARES = ("flip", "erase", "mix", "warmup_start", "decay", "label_smoothing")
+_DURATIONS = ("warmup", "milestones", "metric_ramp")
+_CHOICES = {"schedule": SCHEDULES, "metric": METRICS, "view_labels": VIEW_TARGETS}
 
 SYSU = Recipe(
     name="sysu",

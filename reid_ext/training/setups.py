@@ -114,7 +114,7 @@ def _read_vehicleid(root: Path, **split: Any) -> data.Dataset:
 
 
 def _read_own_images(root: Path, evaluate_on: str, camera: str = "") -> data.Dataset:
-    if root.suffix.lower() in (".csv", ".json"):
+    if root.is_file() or root.suffix.lower() in (".csv", ".json"):
         return data.load("manifest", root, evaluate_on=evaluate_on)
     return data.load("folders", root, evaluate_on=evaluate_on, camera=camera)
 

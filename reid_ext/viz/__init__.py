@@ -1,12 +1,13 @@
 """Figures from plain arrays.
 
 CMC curves, ranked lists and activation maps need OpenCV only and are saved as PNG or JPEG. The
-other figures need matplotlib, an optional dependency, and are saved as PNG, SVG or PDF.
+other figures, and CMC curves as SVG or PDF, need matplotlib, an optional dependency.
 """
 
 from reid_ext.viz.activation import draw_activation
 from reid_ext.viz.canvas import save_image
-from reid_ext.viz.cmc import draw_cmc, plot_cmc
+from reid_ext.viz.cmc import draw_cmc
+from reid_ext.viz.cmc_file import plot_cmc
 from reid_ext.viz.figures import (
     need_matplotlib,
     plot_angles,

@@ -1,7 +1,6 @@
 """CMC curves: one line per method, rank against matching rate, with rank-1 in the legend."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -39,35 +38,6 @@ class _Axes(NamedTuple):
         return np.stack([x, y], axis=-1)
 
 
-def plot_cmc(
-    curves: Mapping[str, np.ndarray], path: str | Path, *, title: str = "", max_rank: int = 20
-) -> None:
-    """Draw CMC curves and write them to ``path``.
-
-    Args:
-        curves: As in :func:`draw_cmc`.
-        path: Path of the file, as in :func:`save_image`.
-        title: Title above the axes.
-        max_rank: Last rank to show. Default: 20.
-
-    Raises:
-        ArgumentError: If an argument is invalid.
-        FileNotFoundError: If the folder of ``path`` does not exist.
-
-    Examples:
-        >>> import tempfile
-        >>> from pathlib import Path
-        >>> import numpy as np
-        >>> from reid_ext import viz
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder, "cmc.png")
-        ...     viz.plot_cmc({"ours": np.array([0.6, 0.8, 1.0])}, path)
-        ...     path.exists()
-        True
-    """
-    canvas.save_image(path, draw_cmc(curves, title=title, max_rank=max_rank))
-
-
 def draw_cmc(
     curves: Mapping[str, np.ndarray], *, title: str = "", max_rank: int = 20
 ) -> np.ndarray:
@@ -92,15 +62,8 @@ def draw_cmc(
         >>> viz.draw_cmc({"ours": np.array([0.6, 0.8, 1.0])}, title="Market-1501").shape
         (1000, 1600, 3)
     """
-    function = "draw_cmc"
-    title = instance(function, "title", title, str)
-    max_rank = integer(function, "max_rank", max_rank, 1)
-    rates = {
-        name: canvas.read_fractions(function, f"curves[{name!r}]", curve)[:max_rank]
-        for name, curve in instance(function, "curves", curves, Mapping).items()  # type: ignore[type-abstract]
-    }
-    if not rates:
-        raise ArgumentError(function, "curves", "contain at least one curve", "an empty mapping")
+    title = instance("draw_cmc", "title", title, str)
+    rates = read_curves("draw_cmc", curves, max_rank)
     lowest, step = _rate_ticks(min(float(r.min()) for r in rates.values()))
     names = max(canvas.text_width(name, LABEL) for name in rates)
     axes = _Axes(
@@ -121,12 +84,26 @@ def draw_cmc(
     return image
 
 
+def read_curves(
+    function: str, curves: Mapping[str, np.ndarray], max_rank: int
+) -> dict[str, np.ndarray]:
+    """Return the rates of each curve up to ``max_rank``."""
+    max_rank = integer(function, "max_rank", max_rank, 1)
+    rates = {
+        name: canvas.read_fractions(function, f"curves[{name!r}]", curve)[:max_rank]
+        for name, curve in instance(function, "curves", curves, Mapping).items()  # type: ignore[type-abstract]
+    }
+    if not rates:
+        raise ArgumentError(function, "curves", "contain at least one curve", "an empty mapping")
+    return rates
+
+
 def _draw_axes(image: np.ndarray, axes: _Axes) -> None:
     for rate in np.arange(1.0, axes.lowest - 1e-9, -axes.step):
         (_, y) = axes.xy(np.array(1), np.array(rate))
         canvas.put_line(image, [(LEFT, y), (axes.right, y)], canvas.GRID, 2)
         canvas.put_text(image, f"{100 * rate:.0f}%", (LEFT - 18, y + LABEL / 2), LABEL, align=1)
-    for rank in _rank_ticks(axes.max_rank):
+    for rank in rank_ticks(axes.max_rank):
         (x, _) = axes.xy(np.array(rank), np.array(axes.lowest))
         canvas.put_line(image, [(x, BOTTOM), (x, BOTTOM + 10)], canvas.GRAY, 2)
         canvas.put_text(image, str(rank), (x, BOTTOM + 46), LABEL, align=0.5)
@@ -141,7 +118,8 @@ def _rate_ticks(smallest: float) -> tuple[float, float]:
     return max(0.0, step * np.floor(smallest / step - 0.2)), step
 
 
-def _rank_ticks(max_rank: int) -> list[int]:
+def rank_ticks(max_rank: int) -> list[int]:
+    """Return about ten ranks for the axis, with the first."""
     step = next(s for s in (1, 5, 10, 20, 50, 100, max_rank) if max_rank / s <= 10)
     return sorted({1, *range(step, max_rank + 1, step)})
 
@@ -154,7 +132,7 @@ def _draw_curve(image: np.ndarray, axes: _Axes, rates: np.ndarray, index: int) -
         canvas.put_line(image, points, color, 5)
     else:
         _draw_dashed(image, points, color)
-    for rank in _rank_ticks(axes.max_rank):
+    for rank in rank_ticks(axes.max_rank):
         if rank <= len(rates):
             canvas.put_dot(image, tuple(points[rank - 1]), 11, canvas.WHITE)
             canvas.put_dot(image, tuple(points[rank - 1]), 8, color)

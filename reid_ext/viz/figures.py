@@ -12,8 +12,11 @@ from reid_ext.viz import canvas
 from reid_ext.viz.cmc import COLORS as RGB
 
 COLORS = [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in RGB]
+OTHER = "#c4c8ce"  # labels without a colour of their own
 ENDINGS = (".png", ".svg", ".pdf")
-MOST_IN_LEGEND = 20
+# Markers of gallery images and of queries; the next pair follows when all colours are used.
+MARKERS = (("o", "^"), ("s", "v"), ("D", "<"), ("P", ">"))
+MOST_IN_LEGEND = len(COLORS) * len(MARKERS)
 DPI = 200
 
 
@@ -51,7 +54,7 @@ def plot_angles(
         name: np.rad2deg(canvas.read_fractions("plot_angles", name, angles, most=np.pi))
         for name, angles in pairs.items()
     }
-    figure, axes = _figure("plot_angles", path)
+    figure, axes = new_figure("plot_angles", path)
     edges = np.linspace(0, 180, bins + 1)
     names = ("same identity", "different identities")
     for name, values, color in zip(names, degrees.values(), COLORS, strict=False):
@@ -64,7 +67,7 @@ def plot_angles(
     axes.set_title(title, pad=24)
     # above the axes, because bars may be anywhere inside
     axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0)
-    _save(figure, path)
+    save(figure, path)
 
 
 def plot_average_precision(
@@ -103,7 +106,7 @@ def plot_average_precision(
         argument = f"values[{name!r}]"
         valid = canvas.as_numbers(where, argument, ap)
         shown[name] = canvas.read_fractions(where, argument, valid[~np.isnan(valid)])
-    figure, axes = _figure(where, path)
+    figure, axes = new_figure(where, path)
     edges = np.linspace(0, 100, bins + 1)
     for i, (name, ap) in enumerate(shown.items()):
         color, share = COLORS[i % len(COLORS)], np.full(len(ap), 100 / len(ap))
@@ -113,7 +116,7 @@ def plot_average_precision(
     axes.set(xlabel="average precision in %", ylabel="share of queries in %", title=title)
     axes.set_xlim(0, 100)
     axes.legend(frameon=False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def plot_embedding(
@@ -124,15 +127,16 @@ def plot_embedding(
     is_query: np.ndarray | None = None,
     title: str = "",
 ) -> None:
-    """Write a map of features that were projected to the plane, with one colour per label.
+    """Write a map of features that were projected to the plane, coloured by label.
 
     Args:
         points: Positions of shape (N, 2), such as principal components.
-        labels: Labels of shape (N,), such as identities or cameras. Colours repeat after seven
-            labels. The legend is drawn for up to twenty labels.
+        labels: Labels of shape (N,), such as identities or cameras. Each has its own pair of
+            colour and marker. With more than 28 labels, the 28 most frequent have one; the others
+            are gray, and the legend says how many they are.
         path: As in :func:`plot_angles`.
-        is_query: Bool array of shape (N,). Queries are drawn as triangles. Default: None, no
-            queries.
+        is_query: Bool array of shape (N,). Queries are drawn as triangles, gallery images with
+            other markers. Default: None, no queries.
         title: Title above the axes. Default: no title.
 
     Raises:
@@ -159,18 +163,35 @@ def plot_embedding(
     for name, array in (("labels", labels), ("is_query", triangles)):
         if array.shape != (len(xy),):
             raise ArgumentError(where, name, f"have shape ({len(xy)},)", str(array.shape))
-    figure, axes = _figure(where, path)
-    names = np.unique(labels)
-    for i, name in enumerate(names):
-        for marker, mask in (("o", ~triangles), ("^", triangles)):
-            rows = (labels == name) & mask
-            label = str(name) if marker == "o" or not (labels == name)[~triangles].any() else None
-            color = COLORS[i % len(COLORS)]
-            axes.scatter(*xy[rows].T, s=14, c=color, marker=marker, label=label, linewidths=0)
+    figure, axes = new_figure(where, path)
+    names, index, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    named = np.sort(np.argsort(-counts, kind="stable")[:MOST_IN_LEGEND])
+    groups = [
+        (index == k, str(names[k]), COLORS[i % len(COLORS)], MARKERS[i // len(COLORS)])
+        for i, k in enumerate(named)
+    ]
+    if others := len(names) - len(named):
+        groups.insert(0, (~np.isin(index, named), f"{others} other labels", OTHER, MARKERS[0]))
+    handles = []
+    for of_label, _, color, markers in groups:
+        sides = of_label & ~triangles, of_label & triangles
+        drawn = [
+            axes.scatter(*xy[rows].T, s=16, c=color, marker=marker, linewidths=0)
+            for marker, rows in zip(markers, sides, strict=True)
+            if rows.any()
+        ]
+        handles.append(drawn[0])
     axes.set(xticks=[], yticks=[], title=title)
-    if len(names) <= MOST_IN_LEGEND:
-        axes.legend(frameon=False, fontsize="small", bbox_to_anchor=(1, 1), loc="upper left")
-    _save(figure, path)
+    axes.legend(
+        handles,
+        [words for _, words, *_ in groups],
+        frameon=False,
+        fontsize="small",
+        bbox_to_anchor=(1, 1),
+        loc="upper left",
+        ncol=1 + (len(groups) > len(COLORS) * 2),
+    )
+    save(figure, path)
 
 
 def plot_camera_pairs(
@@ -213,7 +234,7 @@ def plot_camera_pairs(
         raise ArgumentError(where, "rates", f"have shape {shape}", str(values.shape))
     if (~np.isnan(values)).any():
         canvas.read_fractions(where, "rates", values[~np.isnan(values)])
-    figure, axes = _figure(where, path)
+    figure, axes = new_figure(where, path)
     axes.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for row, column in np.ndindex(*shape):
         value = values[row, column]
@@ -224,13 +245,13 @@ def plot_camera_pairs(
     axes.set_yticks(range(shape[0]), [str(c) for c in query_cameras])
     axes.set(xlabel="camera of the gallery", ylabel="camera of the query", title=title)
     axes.spines[:].set_visible(False)
-    _save(figure, path)
+    save(figure, path)
 
 
-def _figure(where: str, path: str | Path) -> tuple[Any, Any]:
+def new_figure(where: str, path: str | Path) -> tuple[Any, Any]:
     """Return an empty figure after checking the path. pyplot and its global state are not used."""
     path = Path(path)
-    if path.suffix not in ENDINGS:
+    if path.suffix.lower() not in ENDINGS:
         raise ArgumentError(where, "path", f"end in {', '.join(ENDINGS)}", repr(path.name))
     if not path.parent.is_dir():
         raise FileNotFoundError(
@@ -267,11 +288,12 @@ def need_matplotlib(where: str) -> None:
         ) from None
 
 
-def _save(figure: Any, path: str | Path) -> None:
+def save(figure: Any, path: str | Path) -> None:
     """Write the file atomically. The same figure always gives the same bytes."""
     from matplotlib import rc_context
 
     path = Path(path)
-    dateless = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[path.suffix]
+    dateless = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+    metadata = dateless[path.suffix.lower()]
     with whole_file(path) as part, rc_context({"svg.hashsalt": "reid_ext"}):
-        figure.savefig(part, dpi=DPI, metadata=dateless)
+        figure.savefig(part, dpi=DPI, metadata=metadata)

@@ -22,6 +22,7 @@ from reid_ext.data.sample import Dataset
 NAME = "cuhk03-np"
 BOXES = ("detected", "labeled")
 CAMERAS = tuple(range(1, 11))
+OTHER_SPLITS = tuple({"boxes": boxes} for boxes in BOXES)
 IMAGES_MAT = "cuhk-03.mat"
 _IMAGE_NAME = re.compile(r"(\d{4})_c(\d{1,2})_\d+(?:\.jpg|\.png){1,2}", re.IGNORECASE)
 

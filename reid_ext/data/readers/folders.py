@@ -14,7 +14,7 @@ from pathlib import Path
 from reid_ext._runtime.arguments import ArgumentError, choice, described
 from reid_ext._runtime.labels import numbers_of
 from reid_ext.data.readers.expected import UNKNOWN, Expected
-from reid_ext.data.readers.hold_out import EVALUATED, hold_out
+from reid_ext.data.readers.hold_out import EVALUATED, NOBODY, divided_by_person, hold_out
 from reid_ext.data.readers.tree import IMAGE_SUFFIXES, check_folders, image_names, is_system
 from reid_ext.data.sample import Dataset, Sample
 
@@ -39,7 +39,8 @@ def read(root: str | Path, evaluate_on: str = "test", camera: str = "") -> Datas
         Samples sorted by identity and file name. If all folder names are different numbers, these
         are the identities. Otherwise the names are numbered from 1 in sorted order, except that
         ``-1`` stays junk and ``0`` stays a distractor, and ``Sample.label`` has the name. If the
-        folder train is missing, the dataset has no training images.
+        folder train is missing, the dataset has no training images. Junk and distractors of train
+        are left out, see ``Dataset.left_out``.
 
     Raises:
         FileNotFoundError: A folder is missing.
@@ -50,16 +51,18 @@ def read(root: str | Path, evaluate_on: str = "test", camera: str = "") -> Datas
     pattern = _camera_pattern(camera)
     root = Path(root)
     splits: tuple[str, ...] = SPLITS if evaluate_on == "test" else SPLITS[:1]
-    if evaluate_on == "test" and not (root / SPLITS[0]).is_dir():
+    places = {split: root / name for split, name in _split_folders(root).items()}
+    if evaluate_on == "test" and SPLITS[0] not in places:
         splits = SPLITS[1:]
-    check_folders(NAME, root, splits)
-    names = {split: _identity_folders(root / split) for split in splits}
+    if any(split not in places for split in splits):
+        check_folders(NAME, root, splits)
+    names = {split: _identity_folders(places[split]) for split in splits}
     numbers = numbers_of(name for of_split in names.values() for name in of_split)
     paths = {
         split: [
             (path, name)
             for name in sorted(names[split], key=numbers.of.__getitem__)
-            for path in _images(root / split / name)
+            for path in _images(places[split] / name)
         ]
         for split in splits
     }
@@ -71,9 +74,11 @@ def read(root: str | Path, evaluate_on: str = "test", camera: str = "") -> Datas
         ]
         for split, of in paths.items()
     }
+    place = f"{root / SPLITS[0]}"
+    train, nobody = divided_by_person(NAME, place, samples.get(SPLITS[0], []))
     if evaluate_on == "val":
-        return hold_out(NAME, samples["train"])
-    return Dataset(NAME, *(samples.get(split, []) for split in SPLITS))
+        return hold_out(NAME, train).without(NOBODY, nobody)
+    return Dataset(NAME, train, samples["query"], samples["gallery"]).without(NOBODY, nobody)
 
 
 def expected(camera: str = "") -> Expected:
@@ -94,6 +99,19 @@ def _camera_pattern(camera: str) -> re.Pattern[str] | None:
     if pattern.groups < 1:
         raise ArgumentError(NAME, "camera", requirement, repr(camera), advice)
     return pattern
+
+
+def _split_folders(root: Path) -> dict[str, str]:
+    """The name of the folder of each split, compared without case."""
+    found: dict[str, str] = {}
+    for name in sorted(os.listdir(root)) if root.is_dir() else ():
+        split = name.lower()
+        if split in SPLITS and (root / name).is_dir():
+            if split in found:
+                got, advice = f"{found[split]} and {name}", "merge them"
+                raise ArgumentError(NAME, str(root), f"hold one folder {split}", got, advice)
+            found[split] = name
+    return found
 
 
 def _identity_folders(folder: Path) -> list[str]:

@@ -1,10 +1,29 @@
-"""Validation splits for datasets without one: holds out training identities."""
+"""Which identities to train on: no junk, no distractors, and none of those held out."""
+
+from collections.abc import Sequence
 
 from reid_ext._runtime.arguments import ArgumentError
+from reid_ext._runtime.labels import DISTRACTOR, JUNK
 from reid_ext.data.sample import VISIBLE, Dataset, Sample
 
 EVALUATED = ("test", "val")
+NOBODY = "junk (-1) and distractors (0) in train"
 _ONE_IN = 6  # one in six training identities is held out
+
+
+def divided_by_person(
+    name: str, place: str, train: Sequence[Sample]
+) -> tuple[list[Sample], list[Sample]]:
+    """The training samples of persons, and those of junk and distractors.
+
+    Raises:
+        ArgumentError: There are samples, but none of a person; ``place`` is where they come from.
+    """
+    people = [s for s in train if s.identity not in (JUNK, DISTRACTOR)]
+    if train and not people:
+        requirement, got = "hold images of training identities", f"only {NOBODY}"
+        raise ArgumentError(name, place, requirement, got, "number the identities from 1")
+    return people, [s for s in train if s.identity in (JUNK, DISTRACTOR)]
 
 
 def hold_out(name: str, train: list[Sample]) -> Dataset:

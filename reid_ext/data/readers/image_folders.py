@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from reid_ext._runtime.arguments import ArgumentError, choice
-from reid_ext.data.readers.hold_out import EVALUATED, hold_out
+from reid_ext.data.readers.hold_out import EVALUATED, NOBODY, divided_by_person, hold_out
 from reid_ext.data.readers.tree import check_folders, image_names, some
 from reid_ext.data.sample import Dataset, Sample
 from reid_ext.data.view_names import read_views
@@ -24,7 +24,7 @@ class Layout(NamedTuple):
     image_name: re.Pattern[str]  # its first two groups: identity and camera
     example: str
     cameras: Sequence[int]
-    nobody: tuple[int, ...] = ()  # junk and distractor identities, which training leaves out
+    has_nobody: bool = False  # -1 is junk and 0 a distractor, which training leaves out
 
 
 def read(layout: Layout, root: str | Path, evaluate_on: str = "test") -> Dataset:
@@ -51,15 +51,14 @@ def read(layout: Layout, root: str | Path, evaluate_on: str = "test") -> Dataset
     views = read_views(root)
     train_folder, query_folder, gallery_folder = layout.folders
     train = _samples(layout, root, train_folder, views)
-    train = [s for s in train if s.identity not in layout.nobody]
-    if not train:
-        got = f"only junk and distractor identities ({some(layout.nobody)})"
-        folder, requirement = str(root / train_folder), "hold images of training identities"
-        raise ArgumentError(layout.name, folder, requirement, got, "unpack the archive again")
+    nobody: list[Sample] = []
+    if layout.has_nobody:
+        train, nobody = divided_by_person(layout.name, str(root / train_folder), train)
     if evaluate_on == "val":
-        return hold_out(layout.name, train)
+        return hold_out(layout.name, train).without(NOBODY, nobody)
     query = _samples(layout, root, query_folder, views)
-    return Dataset(layout.name, train, query, _samples(layout, root, gallery_folder, views))
+    gallery = _samples(layout, root, gallery_folder, views)
+    return Dataset(layout.name, train, query, gallery).without(NOBODY, nobody)
 
 
 def _samples(layout: Layout, root: Path, folder: str, views: dict[str, int]) -> list[Sample]:

@@ -20,6 +20,7 @@ from reid_ext.data.sample import INFRARED, VISIBLE, Dataset, Sample
 NAME = "llcm"
 CAMERAS = tuple(range(1, 10))
 TEST_COUNTS_ANEW = True
+SPARE = ((re.compile(r"(test_)?(vis|nir)/"), "identities in no list"),)
 KINDS = {VISIBLE: "vis", INFRARED: "nir"}
 _CAMERA = re.compile(r"_c(\d+)_")
 

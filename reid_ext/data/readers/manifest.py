@@ -18,7 +18,13 @@ from reid_ext._runtime.arguments import ArgumentError, choice
 from reid_ext._runtime.labels import numbers_of, whole_number
 from reid_ext._runtime.spreadsheet import read_table, read_text
 from reid_ext.data.readers.expected import UNKNOWN, Expected
-from reid_ext.data.readers.hold_out import EVALUATED, hold_out, hold_out_by_modality
+from reid_ext.data.readers.hold_out import (
+    EVALUATED,
+    NOBODY,
+    divided_by_person,
+    hold_out,
+    hold_out_by_modality,
+)
 from reid_ext.data.readers.tree import parsed_json, short, some
 from reid_ext.data.sample import INFRARED, VISIBLE, Dataset, Sample
 
@@ -50,7 +56,7 @@ def read(root: str | Path, evaluate_on: str = "test") -> Dataset:
         Otherwise the names are numbered from 1 in sorted order, except that ``-1`` stays junk and
         ``0`` stays a distractor, and ``Sample.label`` has the name. Cameras likewise. A missing
         camera is 0, a missing modality is visible, and a missing view is None. Split train may have
-        no rows.
+        no rows. Junk and distractors of train are left out, see ``Dataset.left_out``.
 
     Raises:
         FileNotFoundError: The file does not exist.
@@ -76,15 +82,16 @@ def read(root: str | Path, evaluate_on: str = "test") -> Dataset:
             name * identities.renumbered,
         )
         samples[_text(values, "split")].append(sample)
-    train = samples["train"]
+    train, nobody = divided_by_person(NAME, f"the rows of train in {path}", samples["train"])
     if evaluate_on == "val":
         both = len({s.modality for s in train}) == 2
-        return hold_out_by_modality(NAME, train) if both else hold_out(NAME, train)
+        held_out = hold_out_by_modality(NAME, train) if both else hold_out(NAME, train)
+        return held_out.without(NOBODY, nobody)
     if missing := [split for split in SPLITS[1:] if not samples[split]]:
         requirement = f"have rows of the splits {' and '.join(SPLITS[1:])}"
         got, advice = f"no row of {some(missing)}", "add rows, or use evaluate_on='val'"
         raise ArgumentError(NAME, str(path), requirement, got, advice)
-    return Dataset(NAME, *(samples[split] for split in SPLITS))
+    return Dataset(NAME, train, samples["query"], samples["gallery"]).without(NOBODY, nobody)
 
 
 def expected() -> Expected:
@@ -137,7 +144,7 @@ def _json_rows(path: Path, text: str) -> Sequence[Mapping[str, Any]]:
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         got, advice = short(rows), "write one object for each image, in brackets"
         raise ArgumentError(NAME, str(path), "be a JSON list of objects", got, advice)
-    return rows
+    return [{name.strip().lower(): value for name, value in row.items()} for row in rows]
 
 
 def _check(path: Path, row: int, values: Mapping[str, Any]) -> None:

@@ -15,7 +15,6 @@ from reid_ext.data.readers import image_folders
 from reid_ext.data.readers.expected import Count, Expected
 from reid_ext.data.sample import Dataset
 
-DISTRACTOR, JUNK = 0, -1
 LAYOUT = image_folders.Layout(
     name="market1501",
     folders=("bounding_box_train", "query", "bounding_box_test"),
@@ -23,16 +22,17 @@ LAYOUT = image_folders.Layout(
     image_name=re.compile(r"(-1|\d{4})_c(\d)s\d_\d+_\d+(?:\.jpg){1,2}", re.IGNORECASE),
     example="0002_c1s1_000451_03.jpg",
     cameras=range(1, 7),
-    nobody=(DISTRACTOR, JUNK),
+    has_nobody=True,
 )
 CAMERAS = tuple(LAYOUT.cameras)
+SPARE = ((re.compile("gt_bbox/"), "drawn by hand (gt_bbox)"),)
 
 
 def read(root: str | Path, evaluate_on: str = "test") -> Dataset:
     """Read the file lists of Market-1501; see :func:`image_folders.read`.
 
     The gallery includes distractors (identity 0) and junk (identity -1). The protocol ignores junk.
-    The training samples include neither.
+    The training samples include neither; ``Dataset.left_out`` has those of the training folder.
     """
     return image_folders.read(LAYOUT, root, evaluate_on)
 

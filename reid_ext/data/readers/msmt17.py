@@ -23,6 +23,7 @@ NAME = "msmt17"
 FOLDERS = (("train", "test"), ("mask_train_v2", "mask_test_v2"))  # of versions 1 and 2
 CAMERAS = tuple(range(1, 16))
 TEST_COUNTS_ANEW = True
+OTHER_SPLITS = ({"train_on": "trainval"},)
 
 
 def read(root: str | Path, evaluate_on: str = "test", train_on: str = "train") -> Dataset:

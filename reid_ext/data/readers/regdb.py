@@ -23,6 +23,7 @@ NAME = "regdb"
 TRIALS = tuple(range(1, 11))
 CAMERAS = (1, 2)
 TEST_COUNTS_ANEW = True
+OTHER_SPLITS = tuple({"trial": trial} for trial in TRIALS)
 KINDS = {VISIBLE: "visible", INFRARED: "thermal"}
 
 

@@ -19,6 +19,7 @@ from reid_ext.data.readers import (
     vehicleid,
     veri776,
 )
+from reid_ext.data.readers.suggestions import with_suggestion
 from reid_ext.data.readers.tree import some
 from reid_ext.data.sample import Dataset
 
@@ -60,7 +61,8 @@ def load(name: str, root: str | Path, **split: str | int) -> Dataset:
     Raises:
         ArgumentError: ``name`` or an argument in ``split`` is unknown, or a file or a file name of
             the dataset is invalid.
-        FileNotFoundError: A required folder or file is missing.
+        FileNotFoundError: A required folder or file is missing. The error names the folder nearby
+            or the other dataset that can be read.
 
     Examples:
         >>> import tempfile
@@ -77,7 +79,11 @@ def load(name: str, root: str | Path, **split: str | int) -> Dataset:
         ('c2.jpg', 2, 2)
     """
     check_split("data.load", name, split)
-    return module_of("data.load", name).read(root, **split)
+    reader = module_of("data.load", name).read
+    try:
+        return reader(root, **split)
+    except (FileNotFoundError, ArgumentError) as error:
+        raise with_suggestion(error, name, Path(root), split, READERS) from None
 
 
 def check_split(where: str, name: str, split: Iterable[str]) -> None:

@@ -20,7 +20,7 @@ from reid_ext._runtime.arguments import ArgumentError, choice
 from reid_ext._runtime.matlab import read_mat
 from reid_ext.data.readers.expected import Count, Expected
 from reid_ext.data.readers.hold_out import EVALUATED
-from reid_ext.data.readers.tree import check_folders, is_image, read_numbers, short, some
+from reid_ext.data.readers.tree import check_folders, read_numbers, short, some
 from reid_ext.data.sample import INFRARED, VISIBLE, Dataset, Sample
 from reid_ext.data.view_names import read_views
 
@@ -29,6 +29,8 @@ VISIBLE_CAMERAS = (1, 2, 4, 5)
 INFRARED_CAMERAS = (3, 6)
 CAMERAS = tuple(range(1, 7))
 SPLITS = ("train", "val", "test")
+OTHER_SPLITS = ({"train_on": "trainval"},)
+SPARE = ((re.compile(r"cam[1-6]/\d{4}/\d{4}\.jpg$", re.IGNORECASE), "identities in no list"),)
 _IMAGE_NAME = re.compile(r"\d{4}\.jpg", re.IGNORECASE)
 
 
@@ -138,23 +140,7 @@ def load_permutations(root: str | Path) -> dict[tuple[int, int], np.ndarray] | N
 
 
 def check_lists(root: Path) -> list[str]:
-    """Images that the reader ignores, and problems of the official selection of gallery images."""
-    return [*_odd_names(root), *_differences(root)]
-
-
-def _odd_names(root: Path) -> list[str]:
-    """Images whose names are not numbers; the reader ignores them."""
-    found = (path.relative_to(root) for path in root.glob("cam[1-6]/*/*") if is_image(path.name))
-    odd = sorted(str(path) for path in found if not _IMAGE_NAME.fullmatch(path.name))
-    if not odd:
-        return []
-    return [
-        f"{NAME}: the folders of {root} must hold images named like 0001.jpg, got {some(odd)}; "
-        "rename or remove these files"
-    ]
-
-
-def _differences(root: Path) -> list[str]:
+    """Problems of the official selection of gallery images."""
     permutations = load_permutations(root) or {}
     wrong = []
     for (camera, identity), trials in permutations.items():

@@ -27,9 +27,13 @@ def check_folders(name: str, root: Path, folders: Sequence[str]) -> None:
             f"{'is a file' if root.exists() else 'does not exist'}; check the path"
         )
     if missing := [folder for folder in folders if not (root / folder).is_dir()]:
+        advice = "give the folder that contains them, or unpack the archive again"
+        lower = {path.name.lower(): path.name for path in root.iterdir() if path.is_dir()}
+        if renamed := [f"{lower[f.lower()]} to {f}" for f in missing if f.lower() in lower]:
+            advice = f"rename {some(renamed)}"
         raise FileNotFoundError(
             f"{name}: root must hold the folders {', '.join(folders)}, got {root} without "
-            f"{', '.join(missing)}; give the folder that contains them, or unpack the archive again"
+            f"{', '.join(missing)}; {advice}"
         )
 
 
@@ -38,18 +42,17 @@ def is_image(file_name: str) -> bool:
     return file_name.lower().endswith(IMAGE_SUFFIXES) and not file_name.startswith(".")
 
 
-def is_unread_image(file_name: str) -> bool:
-    """Whether the name is that of an image in a format that the readers ignore."""
-    return file_name.lower().endswith(UNREAD_SUFFIXES) and not file_name.startswith(".")
-
-
 def image_names(folder: Path) -> list[str]:
     """The sorted names of the images in a folder."""
     return sorted(name for name in os.listdir(folder) if is_image(name))
 
 
-def read_list(name: str, path: Path) -> Iterator[tuple[str, int]]:
+def read_list(
+    name: str, path: Path, example: str = "folder/image.jpg 12"
+) -> Iterator[tuple[str, int]]:
     """Yield the image path and the label of each line "path label" of a list; skip empty lines.
+
+    ``example`` is a valid line, for the error.
 
     Raises:
         FileNotFoundError: The list does not exist.
@@ -66,10 +69,10 @@ def read_list(name: str, path: Path) -> Iterator[tuple[str, int]]:
         empty = False
         if len(words) != 2 or not (is_whole_number(words[1]) and _is_below(words[0])):
             got = f"{short(' '.join(words))} in line {number}"
-            requirement = "have lines like 'folder/image.jpg 12' with paths in the dataset folder"
+            requirement = f"have lines like {example!r} with paths in the dataset folder"
             advice = "restore the list of the dataset"
             raise ArgumentError(name, str(path), requirement, got, advice)
-        yield words[0], int(words[1])
+        yield words[0].replace("\\", "/"), int(words[1])
     if empty:
         requirement, advice = "list at least one image", "copy the file again"
         raise ArgumentError(name, str(path), requirement, "an empty file", advice)

@@ -1,11 +1,12 @@
 """PKU VehicleID: vehicles from the front or from behind, without camera numbers.
 
     ROOT/image/<image>.jpg
-    ROOT/train_test_split/{train_list,test_list_<size>}.txt     lines "image vehicle"
+    ROOT/train_test_split/{train_list,test_list_<size>}.txt     lines "image vehicle", without .jpg
 
 Source: Liu et al., CVPR 2016, and the README of the dataset.
 """
 
+import re
 from pathlib import Path
 
 from reid_ext._runtime.arguments import choice
@@ -17,6 +18,9 @@ from reid_ext.data.sample import Dataset, Sample
 NAME = "vehicleid"
 SIZES = (800, 1600, 2400, 3200, 6000, 13164)  # numbers of vehicles in the test lists
 CAMERAS = (0,)
+OTHER_SPLITS = tuple({"size": size} for size in SIZES)
+SPARE = ((re.compile(r"image/[^/]+\.jpg$"), "vehicles in no list"),)
+_ENDING = re.compile(r"\.jpe?g$", re.IGNORECASE)  # the original lists have none
 _IMAGES = {800: 6_493, 1600: 13_377, 2400: 19_777}  # images of the three lists that papers report
 
 
@@ -59,5 +63,8 @@ def expected(size: int = 800) -> Expected:
 
 
 def _samples(root: Path, name: str) -> list[Sample]:
-    lines = read_list(NAME, root / "train_test_split" / f"{name}.txt")
-    return [Sample(root / "image" / f"{image}.jpg", vehicle, 0) for image, vehicle in lines]
+    path = root / "train_test_split" / f"{name}.txt"
+    return [
+        Sample(root / "image" / f"{_ENDING.sub('', image)}.jpg", vehicle, 0)
+        for image, vehicle in read_list(NAME, path, "0000001 12")
+    ]

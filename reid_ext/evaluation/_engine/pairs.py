@@ -183,7 +183,12 @@ def match(
             junk = keep(same_identity, agree)
         else:
             junk = _agreeing(query, gallery, same)
-    _check_some_match(query, gallery, positives, same_identity)
+    advice = (
+        ""
+        if kept is None or len(positives.indices)
+        else _of_ignored(query, whole, ignored_identity)
+    )
+    _check_some_match(query, gallery, positives, same_identity, advice)
     by_protocol = positives
     if rules.given:
         positives, junk = _exclude(rules, query, whole, kept, by_protocol, junk)
@@ -257,7 +262,17 @@ def _unmatched(same_identity: Lists, by_protocol: Lists, positives: Lists) -> Un
     )
 
 
-def _check_some_match(query: Side, gallery: Side, positives: Lists, same_identity: Lists) -> None:
+def _of_ignored(query: Side, gallery: Side, identity: int | None) -> str:
+    of_query, of_gallery = (s["identities"].tolist().count(identity) for s in (query, gallery))
+    return (
+        f"{of_query} queries and {of_gallery} gallery images have identity {identity}, which means "
+        "junk; give images of a person a number from 0"
+    )
+
+
+def _check_some_match(
+    query: Side, gallery: Side, positives: Lists, same_identity: Lists, advice: str
+) -> None:
     if len(positives.indices) > 0:
         return
     if len(same_identity.indices) == 0:
@@ -267,7 +282,7 @@ def _check_some_match(query: Side, gallery: Side, positives: Lists, same_identit
         ]
         got = f"{' and '.join(counts)}, none in common"
         like = query.called("identities")
-        raise gallery.error("identities", "share an identity with", got, like=like)
+        raise gallery.error("identities", "share an identity with", got, advice, like)
     got = (
         f"{len(same_identity.indices)} pairs with the same identity, all of which are junk because "
         "the gallery image is of the query's camera or location"

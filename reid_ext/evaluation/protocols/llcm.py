@@ -56,7 +56,7 @@ def _drawn(gallery: Side, trial: int) -> Tensor:
     for row, key in enumerate(keys):
         groups.setdefault(key, []).append(row)
     draw = random.Random(trial)
-    return torch.tensor([draw.choice(rows) for rows in groups.values()], device="cpu")
+    return torch.tensor(sorted(draw.choice(rows) for rows in groups.values()), device="cpu")
 
 
 def _given(gallery: Side, galleries: Any) -> list[Tensor]:
@@ -77,7 +77,7 @@ def _given(gallery: Side, galleries: Any) -> list[Tensor]:
             got = f"row {int(wrong[0])}" if len(wrong) else f"shape {tuple(rows.shape)}"
             requirement = f"contain lists of gallery rows from 0 to {gallery.rows - 1}"
             raise ArgumentError(function, "galleries", requirement, got)
-        trials.append(rows)
+        trials.append(rows.sort().values)  # ties go to the lower gallery row
     return trials
 
 
