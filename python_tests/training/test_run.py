@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from reid_ext import data
+from reid_ext import data, models
 from reid_ext._runtime.arguments import ArgumentError
 from reid_ext.training import RunOptions, command_line, run
 from reid_ext.training.job import jobs
@@ -34,6 +34,18 @@ def recipe_of(market, **options):
     options = RunOptions(dataset="market1501", data=market, batch=(3, 2), **options)
     (job,) = jobs(with_defaults(options))
     return job.recipe, len(job.batches)
+
+
+def test_run_builds_the_backbone_for_its_image_size(market, tmp_path, monkeypatch):
+    build, sizes = models.build_backbone, []
+
+    def recorded(name, weights=None, *, size=None):
+        sizes.append(size)
+        return build(name, weights, size=size)
+
+    monkeypatch.setattr(models, "build_backbone", recorded)
+    run(RunOptions(dataset="market1501", data=market, out=tmp_path / "o", loss="softmax", **SHORT))
+    assert sizes == [(48, 24)]
 
 
 def test_run_returns_the_metrics_that_it_writes(market, tmp_path, monkeypatch, capsys):

@@ -178,7 +178,8 @@ def _network(job: Job) -> models.TwoStream:
     torch.manual_seed(job.options.seed)
     if weights is None:
         weights = "none" if recipe.backbone == "small" else "imagenet"
-    backbone = models.build_backbone(recipe.backbone, None if weights == "none" else weights)
+    weights = None if weights == "none" else weights
+    backbone = models.build_backbone(recipe.backbone, weights, size=recipe.size)
     model = models.TwoStream(backbone, len(job.labels), neck=recipe.neck, stripes=recipe.stripes)
     if distributed.world_size() > 1:
         distributed.convert_norms(model)
