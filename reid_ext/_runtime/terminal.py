@@ -26,3 +26,12 @@ def in_words(error: BaseException) -> str:
     if is_out_of_memory(error):
         return "out of memory; use a smaller batch, fewer images, or a machine with more memory"
     return harmless(str(error))
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM arrived, with which schedulers and ``kill`` end a process."""
+
+
+def exit_status(stop: KeyboardInterrupt) -> int:
+    """Return the exit status with which a shell reports Ctrl-C or SIGTERM."""
+    return 143 if isinstance(stop, Terminated) else 130

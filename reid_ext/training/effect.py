@@ -31,7 +31,8 @@ def check_effect(options: RunOptions, recipe: Recipe, epoch: int) -> None:
     if options.validate_every is not None:
         given["validate_every"] = options.validate_every
     idle = [*_for_the_loss(options, recipe), *_for_the_schedule(recipe)]
-    if not options.quick:  # a quick run only stops early
+    has_length = options.epochs is not None or "iterations" in options.settings
+    if has_length or not options.quick:  # otherwise a quick run only stops early
         idle += _for_the_length(recipe, options.validate_every, epoch)
     for name, requirement, advice in idle:
         if name in given:

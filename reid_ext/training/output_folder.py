@@ -14,14 +14,10 @@ _FILES = (
 _FILES_OF_A_TRAINING = ("checkpoint.pt", "best.pt", "trace.json", "events.out.tfevents.*")
 
 
-def prepare(options: RunOptions) -> None:
-    """Make the output folder.
+def check_earlier_run(options: RunOptions) -> None:
+    """Raise ArgumentError if the folder holds a run that is neither resumed nor overwritten.
 
     Processes that torchrun has restarted continue their own run.
-
-    Raises:
-        ArgumentError: the folder is not writable, or it holds a run that is neither to be resumed
-            nor to be overwritten.
     """
     folder = Path(options.out or "")
     runs = [path for pattern in _OF_A_RUN for path in folder.glob(pattern)]
@@ -29,6 +25,10 @@ def prepare(options: RunOptions) -> None:
         requirement = "be a folder without an earlier run"
         advice = "add --overwrite to replace that run or --resume to continue it, or change --out"
         raise ArgumentError("run", "out", requirement, f"{folder} with {runs[0].name}", advice)
+
+
+def make_folder(folder: Path) -> None:
+    """Make the output folder, or raise ArgumentError if that is impossible."""
     try:
         with distributed.main_first():
             folder.mkdir(parents=True, exist_ok=True)
