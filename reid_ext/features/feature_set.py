@@ -11,6 +11,7 @@ from torch import Tensor
 
 from reid_ext._runtime import arguments
 from reid_ext._runtime.arguments import ArgumentError, Array, Gallery
+from reid_ext._runtime.arrays import shared
 from reid_ext.features.label_values import read_labels
 from reid_ext.features.names import misnamed
 
@@ -350,7 +351,7 @@ def _read_column(
             requirement = "hold integers, floats or text"
             raise ArgumentError(function, argument, requirement, str(array.dtype))
         else:
-            x = array if isinstance(array, Tensor) else arguments.shared(array)
+            x = array if isinstance(array, Tensor) else shared(array)
             column = (
                 x.double()
                 if x.is_floating_point()

@@ -129,11 +129,9 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name in _POSITIVE:
-            if not getattr(self, name) > 0:
-                raise ArgumentError("Recipe", name, "be above 0", f"{getattr(self, name)}")
+            number("Recipe", name, getattr(self, name), above=0)
         for name in _SHARES:
-            if not 0 <= getattr(self, name) <= 1:
-                raise ArgumentError("Recipe", name, "be in [0, 1]", f"{getattr(self, name)}")
+            number("Recipe", name, getattr(self, name), 0, 1)
         for name in _DURATIONS:
             value = getattr(self, name)
             counts = value if isinstance(value, tuple) else (value,)
