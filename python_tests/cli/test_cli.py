@@ -10,6 +10,9 @@ from cli_cases import typed
 
 import reid_ext
 from reid_ext import cli, data
+from reid_ext.training import RunOptions
+from reid_ext.training.job import jobs
+from reid_ext.training.resources import with_defaults
 
 SIZES = ["--identities", "3", "0", "3", "--images", "3", "1"]
 
@@ -26,6 +29,17 @@ def whole(tmp_path_factory):
 @pytest.fixture
 def run(capsys):
     return lambda *arguments: typed(capsys, *arguments)
+
+
+def test_synthesize_has_the_default_seed_of_the_scripts(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("REID_EXT_CACHE", str(tmp_path / "cache"))
+    status, text, _ = run(
+        "data", "synthesize", "regdb", tmp_path / "own", "--preset", "tiny", "--json"
+    )
+    (job,) = jobs(with_defaults(RunOptions(dataset="regdb", quick=True)))
+    manifest = job.root / "synthetic.json"
+    assert status == 0 and json.loads(manifest.read_text())["seed"] == json.loads(text)["seed"]
+    assert manifest.read_bytes() == (tmp_path / "own" / "synthetic.json").read_bytes()
 
 
 def test_synthesize_makes_a_dataset_that_check_accepts(run, tmp_path):

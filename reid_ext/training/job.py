@@ -23,7 +23,6 @@ from reid_ext.training.resources import cache_folder
 from reid_ext.training.schedule import stretched, summary
 from reid_ext.training.setups import Setup
 
-SYNTHETIC_SEED = 1  # the synthetic dataset of the tables in the documentation
 QUICK_ITERATIONS = 30
 QUICK_PART = 4  # --quick divides the height and width of real images by this
 
@@ -114,7 +113,9 @@ def dataset_root(options: RunOptions) -> Path:
         f"(folder {root})."
     )
     with distributed.main_first():
-        data.synthesize(setup.dataset, root, preset=_preset(options.quick), seed=SYNTHETIC_SEED)
+        data.synthesize(
+            setup.dataset, root, preset=_preset(options.quick), seed=data.SYNTHETIC_SEED
+        )
     return root
 
 
