@@ -272,6 +272,8 @@ def test_training_exports_the_run_functions():
         ),
         ("flip", 1.5, r"Recipe: flip must be a finite number >= 0 and <= 1, got 1.5"),
         ("flip", float("nan"), r"Recipe: flip must be a finite number >= 0 and <= 1, got nan"),
+        ("weight_decay", -1.0, "Recipe: weight_decay must be a finite number >= 0, got -1.0"),
+        ("center_learning_rate", -1.0, "center_learning_rate must be a finite number >= 0"),
         ("warmup", -3, "Recipe: warmup must be >= 0 and ascending, got -3"),
         ("milestones", (9, 3), r"Recipe: milestones must be >= 0 and ascending, got \(9, 3\)"),
         ("metric_ramp", (9, 3), r"Recipe: metric_ramp must be >= 0 and ascending, got \(9, 3\)"),
