@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[2]
 MIDDLE = {"losses", "models", "data", "evaluation", "viz"}
 ALL_LAYERS = {"_runtime"}
 MAY_IMPORT = {  # layer of reid_ext -> the other layers that it may import
-    "cli": {"report", "export", "synthetic", "training", "compat", "features", "ops"} | MIDDLE,
+    "cli": {"distributed", "report", "export", "synthetic", "training", "compat", "features", "ops"}
+    | MIDDLE,
     "report": {"data", "evaluation", "features", "ops"},
     "export": {"training", "models"},
     "training": {"distributed", "features", "ops"} | MIDDLE,

@@ -11,6 +11,9 @@ from cli_cases import typed
 
 import reid_ext
 from reid_ext import cli, data
+from reid_ext.training import RunOptions
+from reid_ext.training.job import jobs
+from reid_ext.training.resources import with_defaults
 
 SIZES = ["--identities", "3", "0", "3", "--images", "3", "1"]
 
@@ -27,6 +30,17 @@ def whole(tmp_path_factory):
 @pytest.fixture
 def run(capsys):
     return lambda *arguments: typed(capsys, *arguments)
+
+
+def test_synthesize_has_the_default_seed_of_the_scripts(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("REID_EXT_CACHE", str(tmp_path / "cache"))
+    status, text, _ = run(
+        "data", "synthesize", "regdb", tmp_path / "own", "--preset", "tiny", "--json"
+    )
+    (job,) = jobs(with_defaults(RunOptions(dataset="regdb", quick=True)))
+    manifest = job.root / "synthetic.json"
+    assert status == 0 and json.loads(manifest.read_text())["seed"] == json.loads(text)["seed"]
+    assert manifest.read_bytes() == (tmp_path / "own" / "synthetic.json").read_bytes()
 
 
 def test_synthesize_makes_a_dataset_that_check_accepts(run, tmp_path):
@@ -95,6 +109,11 @@ def test_check_explains_why_evaluation_is_impossible(run, tmp_path, whole):
     [
         ([], "COMMAND must be given"),
         (["data", "check", "imagenet", "."], "NAME must be one of sysu-mm01"),
+        (["data", "chek"], "did you mean 'check'?"),
+        (["train", "sys"], "did you mean 'sysu'?"),
+        (["train", "sysu", "--los", "fidi"], "unknown flag --los; did you mean --loss?"),
+        (["train", "sysu", "--loss", "expt"], "did you mean 'expat'?"),
+        (["train", "sysu", "--seed", "-1"], "--seed must be an integer >= 0, got -1"),
         (
             ["data", "check", "regdb", ".", "--split", "fold=1"],
             "must be among evaluate_on",
@@ -111,7 +130,7 @@ def test_check_explains_why_evaluation_is_impossible(run, tmp_path, whole):
 )
 def test_invalid_command_line_returns_2(arguments, message, run):
     status, out, err = run(*arguments)
-    assert status == 2 and message in err.splitlines()[-1] and out == ""
+    assert status == 2 and message in err and err.count("\n") == 1 and out == ""
 
 
 def test_version_is_the_version_of_the_package(run):
@@ -167,6 +186,26 @@ def test_doctor_explains_missing_gpu_kernels(reason, hint, run, monkeypatch):
     monkeypatch.setattr("reid_ext.cli.doctor.build_info", lambda: build)
     status, out, _ = run("doctor")
     assert status == 0 and f"cuda:0: H200\n  no kernels: {reason}; {hint}" in out
+
+
+def test_train_trains_like_the_script(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("REID_EXT_CACHE", str(tmp_path / "cache"))
+    out = tmp_path / "out"
+    command = ["train", "market1501", "--quick", "--workers", 0, "--device", "cpu", "--out", out]
+    command += ["--set", "iterations=3"]
+    status, text, _ = run(*command, "--json")
+    facts = json.loads(text)
+    assert status == 0 and facts == json.loads((out / "metrics.json").read_text())
+    assert facts["dataset"] == "market1501 (embedded)" and facts["training"]["iterations"] == 3
+    status, _, err = run(*command)
+    assert status == 1 and err.startswith(
+        "reid-ext train market1501: --out must be a folder without"
+    )
+    status, _, err = run(*command, "warmup=9", "--overwrite")
+    assert status == 1 and "--set: warmup must end within the 3 iterations of the run" in err
+    assert (out / "metrics.json").exists()  # the options were invalid
+    status, _, err = run("train", "llcm", "--set", "flop=2")
+    assert status == 1 and "--set must name settings of the recipe, got 'flop'" in err
 
 
 def test_ctrl_c_returns_130(run, monkeypatch, tmp_path):

@@ -66,7 +66,7 @@ def test_script_runs_with_many_options(tmp_path):
     [
         (
             ["--set", "view_gama=1"],
-            "--set must name settings of the recipe, got 'view_gama'; similar settings: view_gamma",
+            "--set must name settings of the recipe, got 'view_gama'; did you mean 'view_gamma'?",
         ),
         (
             ["--batch", "4x1", "--loss", "expat"],

@@ -5,7 +5,6 @@ returns the value in the form that internal code expects. Internal code does not
 """
 
 import math
-import warnings
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any, TypeAlias, TypeVar
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from reid_ext._runtime.argument_error import ArgumentError, described, suggestion
+from reid_ext._runtime.arrays import shared
 
 Array: TypeAlias = Tensor | np.ndarray | Sequence[Any]
 Gallery: TypeAlias = Array | Iterable[Array]  # one matrix, or blocks of rows
@@ -301,15 +301,6 @@ def finite(function: str, argument: str, x: Tensor) -> Tensor:
         advice = "check the image of this row and the network that embedded it"
         raise ArgumentError(function, argument, "be finite", value, advice)
     return x
-
-
-def shared(array: np.ndarray) -> Tensor:
-    """Return a tensor that shares the array's memory, or a copy if torch lacks such strides."""
-    if any(stride < 0 or stride % array.itemsize for stride in array.strides):
-        array = array.copy()
-    with warnings.catch_warnings():  # read-only memory maps are fine here: nothing writes
-        warnings.filterwarnings("ignore", message=".*not writable")
-        return torch.from_numpy(array)
 
 
 def _array(function: str, argument: str, values: Any) -> np.ndarray:

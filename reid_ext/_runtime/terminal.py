@@ -69,3 +69,12 @@ def _make_writable() -> None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  (until the program ends)
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM arrived, with which schedulers and ``kill`` end a process."""
+
+
+def exit_status(stop: KeyboardInterrupt) -> int:
+    """Return the exit status with which a shell reports Ctrl-C or SIGTERM."""
+    return 143 if isinstance(stop, Terminated) else 130

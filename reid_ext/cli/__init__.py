@@ -13,8 +13,9 @@ import warnings
 from collections.abc import Sequence
 
 from reid_ext._runtime.arguments import ArgumentError
+from reid_ext._runtime.flags import Parser
 from reid_ext._runtime.library import version
-from reid_ext._runtime.terminal import harmless, in_words, with_output
+from reid_ext._runtime.terminal import exit_status, harmless, in_words, with_output
 from reid_ext.cli import (
     bench,
     completion,
@@ -25,11 +26,11 @@ from reid_ext.cli import (
     extract,
     reranking,
     terminal,
+    train,
 )
 from reid_ext.cli.command import WrongUse, as_typed, warn
-from reid_ext.cli.parser import CommandParser
 
-DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, WRONG_USE = 0, 1, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,9 +44,9 @@ def _run(arguments: Sequence[str] | None) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_: warn(str(message))
             result = args.run(args)
-    except KeyboardInterrupt:
-        sys.stderr.write("\ninterrupted\n")
-        return INTERRUPTED
+    except KeyboardInterrupt as stop:
+        sys.stderr.write(f"\n{str(stop) or 'interrupted'}\n")
+        return exit_status(stop)
     except (ValueError, OSError, ImportError, RuntimeError, MemoryError) as error:
         return _failed(args, error)
     if args.json:
@@ -56,15 +57,16 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = CommandParser(
+    parser = Parser(
         prog="reid-ext",
         allow_abbrev=False,
-        description="Person re-identification: check data, extract features, evaluate, export.",
+        description="Person re-identification: check data, train, extract, evaluate, export.",
     )
     parser.add_argument("--version", action="version", version=f"reid-ext {version()}")
     groups = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     doctor.add_commands(groups)
     data.add_commands(groups)
+    train.add_commands(groups)
     extract.add_commands(groups)
     evaluation.add_commands(groups)
     reranking.add_commands(groups)

@@ -9,6 +9,7 @@ from reid_ext.cli.command import Result, add_command, add_json, group_of, key_an
 from reid_ext.cli.evaluation_plan import evaluation_plan
 from reid_ext.data import (
     READERS,
+    SYNTHETIC_SEED,
     CheckReport,
     check,
     check_split,
@@ -89,8 +90,8 @@ def _add_synthesize(commands: Any) -> None:
     group.add_argument("--difficulty", type=float, metavar="X", help=what)
     what = f"share of images with an object in front of the person {of_preset}"
     group.add_argument("--occlusion", type=float, metavar="X", help=what)
-    what = "seed of the identities and cameras (default: 0)"
-    group.add_argument("--seed", type=int, default=0, metavar="N", help=what)
+    what = f"seed of the identities and cameras (default: {SYNTHETIC_SEED})"
+    group.add_argument("--seed", type=int, default=SYNTHETIC_SEED, metavar="N", help=what)
     what = "processes that render (default: chosen by the number of images and cores)"
     group.add_argument("--workers", type=int, metavar="N", help=what)
     what = "folder for the dataset"

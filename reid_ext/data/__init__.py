@@ -22,7 +22,15 @@ from reid_ext.data.readers import (
 )
 from reid_ext.data.readers.cuhk03_mat import convert as convert_cuhk03
 from reid_ext.data.readers.registry import READERS, check_split, load
-from reid_ext.data.sample import INFRARED, SYNTHETIC_MANIFEST, VISIBLE, Dataset, Sample, relabel
+from reid_ext.data.sample import (
+    INFRARED,
+    SYNTHETIC_MANIFEST,
+    SYNTHETIC_SEED,
+    VISIBLE,
+    Dataset,
+    Sample,
+    relabel,
+)
 from reid_ext.data.sample_columns import columns
 from reid_ext.data.samplers import IdentityBatches, SequentialBatches, TwoModalityBatches
 from reid_ext.data.subsets import PARTS, fraction
@@ -45,6 +53,7 @@ __all__ = [
     "PARTS",
     "READERS",
     "SYNTHETIC_MANIFEST",
+    "SYNTHETIC_SEED",
     "VISIBLE",
     "Batch",
     "CheckReport",

@@ -10,6 +10,7 @@ from reid_ext._runtime.arguments import ArgumentError
 VISIBLE = 0
 INFRARED = 1
 SYNTHETIC_MANIFEST = "synthetic.json"  # in the folder of every synthetic dataset
+SYNTHETIC_SEED = 1  # of the identities in training scripts, ``data synthesize`` and the documents
 
 
 class Sample(NamedTuple):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from reid_ext._runtime import arguments
 from reid_ext._runtime.arguments import ArgumentError, Array, Gallery
+from reid_ext._runtime.arrays import shared
 from reid_ext._runtime.labels import DISTRACTOR
 from reid_ext.features.label_values import read_labels
 from reid_ext.features.names import misnamed
@@ -249,9 +250,9 @@ class FeatureSet:
         if mine != theirs:
             requirement = f"hold features of the model {mine!r}"
             raise ArgumentError("FeatureSet.concat", "other", requirement, repr(theirs))
-        for name, shared in self._confused(other).items():
+        for name, common in self._confused(other).items():
             requirement = f"share no {name} with the set, which is of another dataset"
-            got = f"{len(shared)} in common, such as {shared[0]}"
+            got = f"{len(common)} in common, such as {common[0]}"
             advice = f"add an offset to the {name} of one set"
             raise ArgumentError("FeatureSet.concat", "other", requirement, got, advice)
         x, y = self.tensor(), other.tensor()
@@ -271,7 +272,7 @@ class FeatureSet:
                 own, of_other = (_as_array(s.columns[name]) for s in (self, other))
                 found[name] = np.intersect1d(own, of_other)
                 found[name] = found[name][found[name] >= least]
-        return {name: shared for name, shared in found.items() if len(shared)}
+        return {name: common for name, common in found.items() if len(common)}
 
     @classmethod
     def load(
@@ -374,7 +375,7 @@ def _read_column(
             requirement = "hold integers, floats or text"
             raise ArgumentError(function, argument, requirement, str(array.dtype))
         else:
-            x = array if isinstance(array, Tensor) else arguments.shared(array)
+            x = array if isinstance(array, Tensor) else shared(array)
             column = (
                 x.double()
                 if x.is_floating_point()

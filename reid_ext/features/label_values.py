@@ -9,6 +9,7 @@ from torch import Tensor
 
 from reid_ext._runtime import arguments
 from reid_ext._runtime.arguments import ArgumentError
+from reid_ext._runtime.arrays import shared
 from reid_ext._runtime.labels import JUNK, JUNK_WORDS, whole_number
 
 NAMED = 1 << 62  # labels that are words get numbers from here on
@@ -38,7 +39,7 @@ def read_labels(function: str, argument: str, values: Any, *, words: bool) -> Te
         return _of_text(function, argument, x)
     _check_unsigned(function, argument, x)
     if isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.dtype.itemsize in (4, 8):
-        x = arguments.shared(x.astype(x.dtype.newbyteorder("=")))
+        x = shared(x.astype(x.dtype.newbyteorder("=")))
     if isinstance(x, Tensor) and x.dtype in EXACT and x.numel() > 0:
         return _of_floats(function, argument, x)
     return arguments.integers(function, argument, x)

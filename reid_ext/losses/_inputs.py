@@ -8,6 +8,7 @@ import warnings
 
 import torch
 from torch import Tensor, nn
+from torch._C._functorch import is_functorch_wrapped_tensor
 
 from reid_ext._runtime.arguments import ArgumentError, alike, features, labels_of_rows
 
@@ -34,9 +35,10 @@ def read_batch(
 def warn_if_none(loss: nn.Module, counts: Tensor, what: str) -> None:
     """Warn at the first batch in which nothing counts, because the loss is then 0.
 
-    Nothing is read from a GPU, because that would wait for it.
+    Nothing is read from a GPU, because that would wait for it, or under vmap, which cannot.
     """
-    if torch.compiler.is_compiling() or not counts.is_cpu or hasattr(loss, "_warned"):
+    traced = torch.compiler.is_compiling() or is_functorch_wrapped_tensor(counts)
+    if traced or not counts.is_cpu or hasattr(loss, "_warned"):
         return
     if not bool(counts.any()):
         loss._warned = True  # type: ignore[assignment]

@@ -54,7 +54,7 @@ class CenterLoss(nn.Module):
         c, d = self.centers.shape
         features = read_features("CenterLoss", "features", features, d)
         labels = labels_of_rows("CenterLoss", "labels", labels, "features", features)
-        within("CenterLoss", "labels", labels, c)
+        labels = within("CenterLoss", "labels", labels, c)
         features, centers = promoted(features, self.centers[labels])
         return (features - centers).square().sum() / max(len(features), 1)
 

@@ -3,6 +3,7 @@
 The parts are recipes, objectives, the loop with its checkpoints, and feature extraction.
 """
 
+from reid_ext.training import command_line
 from reid_ext.training.checkpoint import (
     TrainingState,
     load_model,
@@ -57,6 +58,7 @@ __all__ = [
     "Validation",
     "build_objective",
     "build_optimizer",
+    "command_line",
     "extract",
     "fastest_precision",
     "load_model",

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
+from reid_ext._runtime.argument_error import ArgumentError
 from reid_ext._runtime.tensor_file import load_tensors
 from reid_ext._runtime.writing import whole_file
 from reid_ext.training.objective import Objective
@@ -187,27 +188,23 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     try:
         content = load_tensors(Path(path))
     except Exception as error:  # zipfile, pickle and torch raise many types
-        raise ValueError(
-            f"checkpoint: path must be a complete checkpoint, got {path}, which is truncated, "
-            f"damaged or from another program ({type(error).__name__}); give another checkpoint, "
-            "or train again"
-        ) from error
+        kind = f"truncated, damaged or from another program ({type(error).__name__})"
+        advice = "give another checkpoint, or train again"
+        raise _invalid("be a complete checkpoint", f"{path}, which is {kind}", advice) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ValueError(
-            f"checkpoint: path must be a checkpoint of reid_ext, got {path}, a file of another "
-            "program; pass ImageNet weights to build_backbone(weights=...)"
-        )
+        advice = "pass ImageNet weights to build_backbone(weights=...)"
+        raise _invalid("be a checkpoint of reid_ext", f"{path}, a file of another program", advice)
     if content.get("version") != VERSION:
-        raise ValueError(
-            f"checkpoint: path must have format version {VERSION}, got {path} with version "
-            f"{str(content.get('version'))[:20]}; load it with the version of reid_ext that wrote "
-            "it, or train again"
-        )
+        value = f"{path} with version {str(content.get('version'))[:20]}"
+        advice = "load it with the version of reid_ext that wrote it, or train again"
+        raise _invalid(f"have format version {VERSION}", value, advice)
     if missing := sorted(_KEYS - content.keys()):
-        raise ValueError(
-            f"checkpoint: path must hold {', '.join(missing)}, got {path} without them; train again"
-        )
+        raise _invalid(f"hold {', '.join(missing)}", f"{path} without them", "train again")
     return content
+
+
+def _invalid(requirement: str, value: str, advice: str) -> ArgumentError:
+    return ArgumentError("checkpoint", "path", requirement, value, advice)
 
 
 def load_model(path: str | Path, model: nn.Module) -> dict[str, Any]:
@@ -308,10 +305,9 @@ def _load(model: nn.Module, state: dict[str, Any], path: str | Path) -> None:
         model.load_state_dict(state)
     except RuntimeError as error:
         reason = str(error).split("\n")[1:2] or [str(error)]
-        raise ValueError(
-            f"checkpoint: path must hold the parameters of this model, got {path} with other "
-            f"parameters ({reason[0].strip()}); build the model with the settings of that run"
-        ) from error
+        value = f"{path} with other parameters ({reason[0].strip()})"
+        advice = "build the model with the settings of that run"
+        raise _invalid("hold the parameters of this model", value, advice) from error
 
 
 def _check_settings(saved: dict[str, Any], own: dict[str, Any], path: str | Path) -> None:
@@ -320,10 +316,8 @@ def _check_settings(saved: dict[str, Any], own: dict[str, Any], path: str | Path
     differ = [k for k in keys if _plain(saved.get(k)) != _plain(own.get(k))]
     if differ:
         shown = ", ".join(f"{k} = {saved.get(k)!r} (now {own.get(k)!r})" for k in differ[:5])
-        raise ValueError(
-            f"checkpoint: path must be of a run with the same settings, got {path} with {shown}; "
-            "resume with the settings of that run, or start a new run in another folder"
-        )
+        advice = "resume with the settings of that run, or start a new run in another folder"
+        raise _invalid("be of a run with the same settings", f"{path} with {shown}", advice)
 
 
 def _plain(value: Any) -> Any:

@@ -18,15 +18,14 @@ import torch
 
 from reid_ext._runtime.arguments import ArgumentError
 from reid_ext._runtime.device import named_device
-from reid_ext._runtime.terminal import in_words, is_out_of_memory
+from reid_ext._runtime.flags import Parser
+from reid_ext._runtime.terminal import exit_status, in_words, is_out_of_memory
 from reid_ext.training.config_file import read_config
-from reid_ext.training.interrupt import Terminated
 from reid_ext.training.options import GROUPS, RunOptions, default_of
 from reid_ext.training.overrides import settings_from_text
 from reid_ext.training.pipeline import run
 from reid_ext.training.setups import SETUPS, Setup, SplitOption
 
-INTERRUPTED, TERMINATED = 130, 143  # exit statuses, as a shell reports Ctrl-C and SIGTERM
 _NO_FLAG = ("dataset", "split")  # each script has one dataset; each split option has a flag
 _OF_ONE_GALLERY = ("by_viewpoint",)
 _CONFIG = "TOML file with options, such as OUT/config.toml, over which flags take precedence"
@@ -56,9 +55,19 @@ def parse(description: str, dataset: str, arguments: Sequence[str] | None = None
         ValueError: the configuration file or a setting of the recipe is invalid.
         OSError: the configuration file cannot be read.
     """
+    parser = _parser(description, SETUPS[dataset])
+    return options_of(parser, dataset, vars(parser.parse_args(arguments)))
+
+
+def options_of(parser: argparse.ArgumentParser, dataset: str, given: dict[str, Any]) -> RunOptions:
+    """Return the options for the flags that are given; ``parser`` reports the invalid ones.
+
+    Raises:
+        SystemExit: a flag is invalid (status 2).
+        ValueError: the configuration file or a setting of the recipe is invalid.
+        OSError: the configuration file cannot be read.
+    """
     setup = SETUPS[dataset]
-    parser = _parser(description, setup)
-    given = vars(parser.parse_args(arguments))
     config = given.pop("config", None)
     split = {name: given.pop(name) for name in setup.split if name in given}
     options: dict[str, Any]
@@ -72,7 +81,7 @@ def parse(description: str, dataset: str, arguments: Sequence[str] | None = None
     except ArgumentError as error:
         option, _, part = error.argument.partition(".")
         if option in given and option != "settings":
-            parser.error(f"argument {_in_flags(error)}")
+            parser.error(f"argument {in_flags(error)}")
         if config is not None and option not in given and part not in split:
             raise ValueError(f"--config {config}: {_without_function(error)}") from error
         raise
@@ -87,14 +96,14 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as stop:
-        sys.stderr.write(f"\n{stop or 'interrupted'}\n")
-        sys.exit(TERMINATED if isinstance(stop, Terminated) else INTERRUPTED)
+        sys.stderr.write(f"\n{str(stop) or 'interrupted'}\n")
+        sys.exit(exit_status(stop))
     except (ValueError, OSError, ImportError, RuntimeError, MemoryError) as error:
         if isinstance(error, RuntimeError) and not _is_of_the_machine(error):
             raise
         if os.environ.get("REID_EXT_TRACEBACK"):
             raise
-        text = _in_flags(error) if isinstance(error, ArgumentError) else in_words(error)
+        text = in_flags(error) if isinstance(error, ArgumentError) else in_words(error)
         sys.stderr.write(f"error: {text}\n")
         sys.exit(1)
 
@@ -112,7 +121,7 @@ def _is_of_the_machine(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or is_out_of_memory(error)
 
 
-def _in_flags(error: ArgumentError) -> str:
+def in_flags(error: ArgumentError) -> str:
     """The text of an error, with flags instead of option names."""
     if error.function not in ("run", RunOptions.__name__, read_config.__name__):
         return in_words(error)
@@ -154,13 +163,18 @@ def _from_config(path: str, dataset: str) -> dict[str, Any]:
 
 
 def _parser(description: str, setup: Setup) -> argparse.ArgumentParser:
-    """All flags in groups; a flag that is not given sets no attribute."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
+    add_flags(parser, setup)
+    return parser
+
+
+def add_flags(parser: argparse.ArgumentParser, setup: Setup) -> None:
+    """Add all flags in groups; the default of the parser must be ``argparse.SUPPRESS``."""
     parser.add_argument("--config", metavar="FILE", help=_with_default(_CONFIG, "none"))
     hints = get_type_hints(RunOptions)
     for group in GROUPS:
@@ -177,7 +191,6 @@ def _parser(description: str, setup: Setup) -> argparse.ArgumentParser:
         if group == "data":
             for name, option in setup.split.items():
                 flags.add_argument(_flag(name), **_keywords_of_split(option))
-    return parser
 
 
 def _keywords(item: Field, hint: Any) -> dict[str, Any]:

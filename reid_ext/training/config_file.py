@@ -1,6 +1,5 @@
 """Options of a run in a TOML file, with tables for ``settings`` and ``split``."""
 
-import difflib
 import json
 import sys
 from collections.abc import Mapping
@@ -8,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from reid_ext._runtime.argument_error import suggestion
 from reid_ext._runtime.arguments import ArgumentError
 from reid_ext._runtime.writing import whole_file
 from reid_ext.training.options import RunOptions
@@ -57,11 +57,8 @@ def read_config(path: str | Path) -> dict[str, Any]:
     for names, given in ((_NAMES, options), (SETTINGS, options.get("settings", {}))):
         for key in given if isinstance(given, Mapping) else ():
             if key not in names:
-                near = difflib.get_close_matches(key, names, 1)
-                advice = f"did you mean {near[0]}?" if near else ""
-                raise ArgumentError(
-                    "read_config", "keys", "be options of a run", f"{key!r} in {path}", advice
-                )
+                value, advice = f"{key!r} in {path}", suggestion(key, names)
+                raise ArgumentError("read_config", "keys", "be options of a run", value, advice)
     return options
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from reid_ext._runtime.arguments import ArgumentError
 from reid_ext.training.objective import OBJECTIVES, method
 from reid_ext.training.options import RunOptions
 from reid_ext.training.recipe import Recipe
@@ -19,23 +18,20 @@ class Idle(NamedTuple):
     advice: str = ""
 
 
-def check_effect(options: RunOptions, recipe: Recipe, epoch: int) -> None:
-    """Raise ArgumentError if one of the given settings has no effect in a run with this recipe.
+def idle_settings(options: RunOptions, recipe: Recipe, epoch: int) -> list[Idle]:
+    """Return the given settings that have no effect in a run with this recipe.
 
     Args:
         options: Options of the run.
         recipe: Recipe with all changes, in the length of the run.
         epoch: Number of iterations per epoch.
     """
-    given = {f"settings.{name}": value for name, value in options.settings.items()}
-    if options.validate_every is not None:
-        given["validate_every"] = options.validate_every
+    given = {"validate_every", *(f"settings.{name}" for name in options.settings)}
     idle = [*_for_the_loss(options, recipe), *_for_the_schedule(recipe)]
-    if not options.quick:  # a quick run only stops early
+    has_length = options.epochs is not None or "iterations" in options.settings
+    if has_length or not options.quick:  # otherwise a quick run only stops early
         idle += _for_the_length(recipe, options.validate_every, epoch)
-    for name, requirement, advice in idle:
-        if name in given:
-            raise ArgumentError("run", name, requirement, repr(given[name]), advice)
+    return [setting for setting in idle if setting.name in given]
 
 
 def _for_the_loss(options: RunOptions, recipe: Recipe) -> Iterator[Idle]:

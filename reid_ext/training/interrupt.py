@@ -6,16 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from reid_ext._runtime.terminal import Terminated
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM arrived, with which schedulers and ``kill`` end a process."""
 
 
 @contextmanager
 def termination_as_interrupt() -> Iterator[None]:
-    """Raise :class:`Terminated` for a SIGTERM in the block, unless the program handles SIGTERM.
+    """Raise ``Terminated`` for a SIGTERM in the block, unless the program handles SIGTERM.
 
     Only the main thread can handle signals, so this does nothing in other threads.
     """

@@ -15,7 +15,7 @@ from torch import Tensor
 from reid_ext import data, distributed
 from reid_ext._runtime.arguments import ArgumentError
 from reid_ext.losses import present_views
-from reid_ext.training.effect import check_effect
+from reid_ext.training.effect import idle_settings
 from reid_ext.training.objective import method
 from reid_ext.training.options import RunOptions
 from reid_ext.training.recipe import Recipe
@@ -23,7 +23,6 @@ from reid_ext.training.resources import cache_folder
 from reid_ext.training.schedule import stretched, summary
 from reid_ext.training.setups import Setup
 
-SYNTHETIC_SEED = 1  # the synthetic dataset of the tables in the documentation
 QUICK_ITERATIONS = 30
 QUICK_PART = 4  # --quick divides the height and width of real images by this
 
@@ -114,7 +113,9 @@ def dataset_root(options: RunOptions) -> Path:
         f"(folder {root})."
     )
     with distributed.main_first():
-        data.synthesize(setup.dataset, root, preset=_preset(options.quick), seed=SYNTHETIC_SEED)
+        data.synthesize(
+            setup.dataset, root, preset=_preset(options.quick), seed=data.SYNTHETIC_SEED
+        )
     return root
 
 
@@ -147,7 +148,9 @@ def _job(options: RunOptions, root: Path, trial: int | None) -> Job:
     dataset = _of_options(options, dataset)
     batches = _batches(options, dataset, recipe)
     recipe = _of_length(options, recipe, factor, len(batches))
-    check_effect(options, recipe, len(batches))
+    for name, requirement, advice in idle_settings(options, recipe, len(batches)):
+        value = options.settings.get(name.removeprefix("settings."), options.validate_every)
+        raise ArgumentError("run", name, requirement, repr(value), advice)
     print(summary(recipe))
     folder = out if trial is None else out / f"trial-{trial}"
     return Job(options, root, dataset, recipe, batches, folder, trial)

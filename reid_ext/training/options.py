@@ -253,14 +253,13 @@ class RunOptions:
                 given = f"{getattr(self, name)} and {key}={self.settings[key]}"
                 requirement = f"be left out if settings has {key}"
                 raise ArgumentError(values.WHERE, name, requirement, given, "set only one")
-        if self.resume and self.overwrite:
-            requirement = "be False if resume is True"
-            raise ArgumentError(values.WHERE, "overwrite", requirement, "True", "set only one")
-        if self.by_viewpoint and not self.setup.one_gallery:
-            requirement = (
-                f"be False for {self.dataset}, whose queries are evaluated on several galleries"
-            )
-            raise ArgumentError(values.WHERE, "by_viewpoint", requirement, "True")
+        several = f"{self.dataset}, whose queries are evaluated on several galleries"
+        for name, excluded, reason in (
+            ("overwrite", self.resume, "if resume is True"),
+            ("by_viewpoint", not self.setup.one_gallery, f"for {several}"),
+        ):
+            if excluded and getattr(self, name):
+                raise ArgumentError(values.WHERE, name, f"be False {reason}", "True")
 
     @property
     def setup(self) -> Setup:

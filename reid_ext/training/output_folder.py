@@ -14,8 +14,8 @@ _FILES = (
 _FILES_OF_A_TRAINING = ("checkpoint.pt", "best.pt", "trace.json", "events.out.tfevents.*")
 
 
-def protect_earlier_run(options: RunOptions) -> None:
-    """Refuse a folder that holds a run which is neither to be resumed nor to be overwritten.
+def check_earlier_run(options: RunOptions) -> None:
+    """Raise ArgumentError if the folder holds a run that is neither resumed nor overwritten.
 
     Processes that torchrun has restarted continue their own run.
     """
@@ -27,8 +27,8 @@ def protect_earlier_run(options: RunOptions) -> None:
         raise ArgumentError("run", "out", requirement, f"{folder} with {runs[0].name}", advice)
 
 
-def make(folder: Path) -> None:
-    """Make the output folder, or raise an ArgumentError if it is not writable."""
+def make_folder(folder: Path) -> None:
+    """Make the output folder, or raise ArgumentError if that is impossible."""
     try:
         with distributed.main_first():
             folder.mkdir(parents=True, exist_ok=True)

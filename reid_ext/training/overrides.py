@@ -1,12 +1,12 @@
 """Changes to settings of a recipe, such as ``{"learning_rate": 1e-3, "size": (256, 128)}``."""
 
-import difflib
 import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from typing import Any, get_args, get_type_hints
 
+from reid_ext._runtime.argument_error import suggestion
 from reid_ext._runtime.arguments import ArgumentError, described, integer, number
 from reid_ext.training.recipe import EMBEDDED, Recipe
 
@@ -53,8 +53,7 @@ def settings_from_text(assignments: Iterable[str]) -> dict[str, Any]:
 
 def _check_known(key: Any) -> None:
     if key not in SETTINGS:
-        near = difflib.get_close_matches(str(key), SETTINGS, 3)
-        advice = f"similar settings: {', '.join(near)}" if near else "metrics.json lists them all"
+        advice = suggestion(key, SETTINGS) or "metrics.json lists them all"
         raise ArgumentError(_WHERE, "settings", "name settings of the recipe", repr(key), advice)
 
 

@@ -7,7 +7,6 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -24,7 +23,7 @@ from reid_ext.training.loop import Outcome, train
 from reid_ext.training.loop_arguments import Execution, Records, Saving, Validation
 from reid_ext.training.objective import build_objective
 from reid_ext.training.options import RunOptions
-from reid_ext.training.output_folder import make, protect_earlier_run, remove_earlier_run
+from reid_ext.training.output_folder import check_earlier_run, make_folder, remove_earlier_run
 from reid_ext.training.preprocessing import transforms
 from reid_ext.training.resources import allocated
 from reid_ext.viz import need_matplotlib
@@ -107,9 +106,9 @@ def trainings(options: RunOptions) -> Iterator[Trained]:
     """
     if options.angles:
         need_matplotlib("angles")  # fail before the training
-    protect_earlier_run(options)
+    check_earlier_run(options)
     for job in jobs(options):
-        make(Path(options.out or ""))
+        make_folder(job.out)
         model, outcome = fit(job)
         query, gallery = test_features(job, model)
         if options.angles:

@@ -129,11 +129,11 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name in _POSITIVE:
-            if not getattr(self, name) > 0:
-                raise ArgumentError("Recipe", name, "be above 0", f"{getattr(self, name)}")
+            number("Recipe", name, getattr(self, name), above=0)
         for name in _SHARES:
-            if not 0 <= getattr(self, name) <= 1:
-                raise ArgumentError("Recipe", name, "be in [0, 1]", f"{getattr(self, name)}")
+            number("Recipe", name, getattr(self, name), 0, 1)
+        for name in _NOT_NEGATIVE:
+            number("Recipe", name, getattr(self, name), 0)
         for name in _DURATIONS:
             value = getattr(self, name)
             counts = value if isinstance(value, tuple) else (value,)
@@ -158,6 +158,10 @@ _POSITIVE = (
     "parts",
 )
 _SHARES = ("flip", "erase", "mix", "warmup_start", "decay", "label_smoothing")
+_NOT_NEGATIVE = (
+    *("weight_decay", "bias_weight_decay", "bias_learning_rate_factor", "center_learning_rate"),
+    *("id_weight", "metric_weight", "expat_weight", "expat_weight_with_center", "center_weight"),
+)
 _DURATIONS = ("warmup", "milestones", "metric_ramp")
 _CHOICES = {"schedule": SCHEDULES, "metric": METRICS, "view_labels": VIEW_TARGETS}
 

@@ -60,6 +60,7 @@ class Setup:
         read: Reads the dataset from root, evaluate_on and the split options. Default: None,
             ``data.load`` reads it.
         trials: All trials, if each trial divides the identities anew and trains its own model.
+            Default: (), the dataset has one fixed division.
         one_gallery: Whether all queries search one gallery, so that ``by_viewpoint`` is available.
     """
 

@@ -1,4 +1,4 @@
-"""The parser of the command line, whose errors are one line with the nearest valid word."""
+"""An argument parser whose errors are one line with the nearest valid word."""
 
 import argparse
 import re
@@ -18,7 +18,7 @@ _WORDS = (  # texts of argparse, and ours
 )
 
 
-class CommandParser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """An ``ArgumentParser`` that prints its errors without the usage."""
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
