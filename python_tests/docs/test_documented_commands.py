@@ -13,6 +13,7 @@ import pytest
 from trained import write_checkpoint
 
 from reid_ext import cli, data
+from reid_ext._runtime.flags import Parser
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -101,13 +102,15 @@ class Parsed(Exception):
 
 @pytest.mark.parametrize("page", [p for p in PAGES if scripts(p)], ids=lambda p: p.stem)
 def test_arguments_of_scripts_are_known(page, monkeypatch, stage):
-    parse = argparse.ArgumentParser.parse_args
+    def stopping(parse):
+        def stop(parser, *arguments, **named):
+            parse(parser, *arguments, **named)
+            raise Parsed
 
-    def stop(parser, *arguments, **named):
-        parse(parser, *arguments, **named)
-        raise Parsed
+        return stop
 
-    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
+    for parser in (argparse.ArgumentParser, Parser):
+        monkeypatch.setattr(parser, "parse_args", stopping(parser.parse_args))
     values = {"LOSS": "softmax", "SEED": "0", "ROOT": ".", "train_NAME": "train_market1501"}
     for script, arguments in scripts(page):
         words = shlex.split(f"{script} {arguments}")

@@ -237,10 +237,10 @@ def test_read_config_raises_for_a_missing_file(tmp_path):
 @pytest.mark.parametrize(
     "flags, code, message",
     [
-        (["--seed", "-1"], 2, "argument --seed must be an integer >= 0, got -1"),
-        (["--batch", "8"], 2, "argument --batch must be identities .*, got '8'"),
-        (["--loss", "best"], 2, "argument --loss: invalid choice: 'best'"),
-        (["--evaluate-on", "none"], 2, "argument --evaluate-on: invalid choice: 'none'"),
+        (["--seed", "-1"], 2, "--seed must be an integer >= 0, got -1"),
+        (["--batch", "8"], 2, "--batch must be identities .*, got '8'"),
+        (["--loss", "best"], 2, "--loss must be one of .*, got 'best'"),
+        (["--evaluate-on", "none"], 2, "--evaluate-on must be one of .*, got 'none'"),
         (
             ["--set", "flip=2"],
             1,
