@@ -118,7 +118,7 @@ def view_labels(folder: Path, evil: Evil) -> Refused:
         "deep.pkl": (b"(" * 100_000 + b"t" * 100_000 + b".", "got tuple"),
         "not UTF-8.csv": (b"path,view\n\xff\xfe.jpg,0\n", "0xff"),
         "long field.csv": (b"path,view\n" + b"a" * 200_000 + b",0\n", "field limit"),
-        "NUL.csv": (b"path,view\na\0.jpg,9\n", "'9'"),
+        "NUL.csv": (b"path,view\na\0.jpg,9\n", "zero bytes"),
         "open quote.csv": (b'path,view\n"a.jpg,0\n' + b"b.jpg,0\n" * 50_000, "field limit"),
         "short row.csv": (b"path,view\na.jpg\n", "got 1 in line 2"),
         "deep.json": (b"[" * 200_000, "brackets"),
