@@ -1,7 +1,7 @@
 // The matrix product of rows: a (N, D), b (M, D) -> a b^T (N, M), by torch.
 //
-// On CUDA this is cuBLAS with torch's own TF32 setting (off by default). CPU kernels choose the
-// faster of two libraries, see product_cpu.h.
+// On CUDA this is cuBLAS with torch's own TF32 setting (off by default). CPU kernels use
+// product_cpu.h, and this one for estimates.
 #pragma once
 
 #include <torch/csrc/stable/ops.h>

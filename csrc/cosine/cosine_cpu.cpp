@@ -52,12 +52,15 @@ void for_rows(const Problem& p, const Work& work) {
                               });
 }
 
-// a (B, N, K) times b (B, K, M). With B = 1 the fastest available library computes it.
+// a (B, N, K) times b (B, K, M).
 Tensor product(const Tensor& a, const Tensor& b) {
-  if (a.size(0) != 1) return call<Tensor>("aten::bmm", "", a, b);
-  CpuTileProduct by_rows(a, a.size(1), b.size(2));
-  const Tensor rows = torch::stable::select(torch::stable::transpose(b, 1, 2), 0, 0);
-  return torch::stable::unsqueeze(by_rows(torch::stable::select(a, 0, 0), rows), 0);
+  const Tensor out = torch::stable::new_empty(a, {a.size(0), a.size(1), b.size(2)});
+  const Tensor rows = torch::stable::transpose(b, 1, 2);
+  for (int64_t i = 0; i < a.size(0); ++i) {
+    multiply_into(torch::stable::select(a, 0, i), torch::stable::select(rows, 0, i),
+                  torch::stable::select(out, 0, i));
+  }
+  return out;
 }
 
 template <typename T>

@@ -1,11 +1,10 @@
 // The CPU side of mining without Python: known values, pairs compared with the definition over
-// tiles and ragged tails, both products, gradients of strided rows, an invalid argument. Run by
+// tiles and ragged tails, gradients of strided rows, an invalid argument. Run by
 // ctest, which also runs it under sanitizers.
 #include "mining/mining.h"
 
 #include <algorithm>
 
-#include "common/product_cpu.h"
 #include "common/testing.h"
 
 namespace {
@@ -99,23 +98,6 @@ void test_values_by_hand() {
   expect(p[3] == 0 && close(dp[3], 1), "a zero row has cosine 0 to every row");
 }
 
-void test_both_products() {
-  for (int64_t d : {1, 3, 16, 33}) {
-    std::vector<float> a = whole<float>(7 * d, 3), b = whole<float>(45 * d, 4);
-    const Tensor x = matrix(a, d, d), keys = matrix(b, d, d);
-    reid_ext::TileProduct by_torch(x, 7, 45);
-    reid_ext::CpuTileProduct chosen(x, 7, 45);
-    const Tensor products[] = {by_torch(x, keys), chosen(x, keys)};
-    bool equal = true;
-    for (int64_t i = 0; i < 7 * 45; ++i) {
-      float sum = 0;
-      for (int64_t k = 0; k < d; ++k) sum += a[i / 45 * d + k] * b[i % 45 * d + k];
-      for (const Tensor& p : products) equal &= p.const_data_ptr<float>()[i] == sum;
-    }
-    expect(equal, "torch's product and the chosen product give equal pairs");
-  }
-}
-
 void test_gradient_is_orthogonal_to_its_row() {
   const int64_t n = 70, d = 300, stride = 310;  // column blocks, a ragged tail, gaps
   std::vector<double> data, ones(n, 1.0);
@@ -180,7 +162,6 @@ int main() {
   test_pairs<float>(5, 64, 4, false);
   test_pairs<float>(600, 4200, 3, false);
   test_pairs<double>(4200, 4200, 2, true);
-  test_both_products();
   test_gradient_is_orthogonal_to_its_row();
   test_gradients_of_anchors_and_keys_cancel();
   test_empty();

@@ -1,7 +1,7 @@
-// Bounds the error of a library's product, in bfloat16 or in full, relative to dots_cpu.h.
+// Bounds the error of a library's product in bfloat16, relative to the product of product_cpu.h.
 //
-// Let x16 be a row rounded to bfloat16 and drop(x) = |x - x16|, which is 0 for a full product. With
-// |q16| <= Q = |q| + drop(q) and w for the rounding of two sums of D products in any order,
+// Let x16 be a row rounded to bfloat16 and drop(x) = |x - x16|. With |q16| <= Q = |q| + drop(q) and
+// w for the rounding of two sums of D products in any order,
 //
 //   |estimate - q.g| <= drop(q) |g| + Q drop(g) + w Q (|g| + drop(g)) + 2^-8 |estimate|
 //
@@ -104,17 +104,17 @@ struct Columns {
   }
 };
 
-// The part of the error from one query. All values are 0 if estimates are used as the values.
+// The part of the error from one query. All parts are 0 if a tile has the values themselves.
 template <typename T>
 struct QueryError {
   T per_norm = 0, per_dropped = 0, relative = 0, always = 0;
 };
 
 template <typename T>
-QueryError<T> query_error(T norm, T dropped, int64_t d, Estimate estimate) {
+QueryError<T> query_error(T norm, T dropped, int64_t d) {
   const T sums = T(3) * T(d + 2) * kRounding<T>, most = (norm + dropped) * T(kMargin);
-  const T last = estimate == Estimate::kInFull ? T(0) : T(kMargin) / 256;
-  return {dropped * T(kMargin) + sums * most, most * (1 + sums), last + 8 * kRounding<T>, T(1)};
+  const T last = T(kMargin) / 256 + 8 * kRounding<T>;
+  return {dropped * T(kMargin) + sums * most, most * (1 + sums), last, T(1)};
 }
 
 }  // namespace reid_ext::ranking

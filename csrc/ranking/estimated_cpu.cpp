@@ -1,4 +1,4 @@
-// Implements estimated_cpu.h. The gallery is rounded one block at a time to bound the memory.
+// Implements estimated_cpu.h. The gallery is prepared one block at a time to bound the memory.
 #include "ranking/estimated_cpu.h"
 
 #include <algorithm>
@@ -25,9 +25,10 @@ Tensor every(const Tensor& x, int64_t step) {
 }
 
 // The positives of every step-th query, and their values.
+template <typename T>
 struct Positives {
   std::vector<int64_t> offsets = {0}, queries, indices;
-  std::vector<float> values;
+  std::vector<T> values;
 
   Positives(const Problem& p, int64_t step) {
     const int64_t* at = p.positives.offsets.const_data_ptr<int64_t>();
@@ -38,12 +39,12 @@ struct Positives {
       offsets.push_back(int64_t(indices.size()));
     }
     values.resize(indices.size());
-    const PairRows<float> pairs = {p.query->const_data_ptr<float>(),
-                                   p.gallery->const_data_ptr<float>(),
-                                   queries.data(),
-                                   indices.data(),
-                                   int64_t(indices.size()),
-                                   p.query->size(1)};
+    const PairRows<T> pairs = {p.query->const_data_ptr<T>(),
+                               p.gallery->const_data_ptr<T>(),
+                               queries.data(),
+                               indices.data(),
+                               int64_t(indices.size()),
+                               p.query->size(1)};
     pair_values(pairs, p.metric, values.data());
   }
 };
@@ -70,7 +71,8 @@ struct Listed {
 };
 
 // The rank of a positive: 1 + the positives of its query before it + the images counted before it.
-void to_ranks(const Positives& positives, const std::vector<int64_t>& counts, int64_t* ranks) {
+template <typename T>
+void to_ranks(const Positives<T>& positives, const std::vector<int64_t>& counts, int64_t* ranks) {
   const auto comes_before = [&](int64_t a, int64_t b) {
     return before(positives.values[a], positives.indices[a], positives.values[b],
                   positives.indices[b]);
@@ -85,13 +87,33 @@ void to_ranks(const Positives& positives, const std::vector<int64_t>& counts, in
   }
 }
 
+template <typename T>
+Tensor ranks(const Problem& p, Estimate estimate) {
+  const Positives<T> positives(p, 1);
+  const Listed listed(p);
+  const Thresholds<T> thresholds = {positives.values.data(), positives.indices.data(),
+                                    positives.offsets.data(), listed.indices.data(),
+                                    listed.offsets.data()};
+  std::vector<int64_t> counts(positives.indices.size());
+  const int64_t row_bytes = std::max<int64_t>(1, p.query->size(1)) * int64_t(sizeof(T));
+  const int64_t rows = std::max<int64_t>(1, kBlockBytes / row_bytes);
+  for (int64_t first = 0; first < p.g; first += rows) {
+    const Tensor block = rows_of(*p.gallery, first, std::min(rows, p.g - first));
+    Counter<T>(*p.query, block, first, p.metric, thresholds, estimate)
+        .count(p.compute, counts.data());
+  }
+  const Tensor ranks = torch::stable::new_empty(p.positives.indices, {int64_t(counts.size())});
+  to_ranks(positives, counts, ranks.mutable_data_ptr<int64_t>());
+  return ranks;
+}
+
 }  // namespace
 
 bool estimates_pay(const Problem& p) {
   if (p.q == 0 || p.g == 0) return false;
   const int64_t query_step = (p.q + kSampledQueries - 1) / kSampledQueries;
   const int64_t image_step = (p.g + kSampledImages - 1) / kSampledImages;
-  const Positives positives(p, query_step);
+  const Positives<float> positives(p, query_step);
   const Tensor query = every(*p.query, query_step), images = every(*p.gallery, image_step);
   const std::vector<int64_t> nothing(positives.offsets.size());
   const Thresholds<float> thresholds = {positives.values.data(), positives.indices.data(),
@@ -100,23 +122,8 @@ bool estimates_pay(const Problem& p) {
   return estimate_pays(counter.open_pairs(), query.size(0) * images.size(0));
 }
 
-Tensor ranks_by_estimates(const Problem& p, Estimate estimate) {
-  const Positives positives(p, 1);
-  const Listed listed(p);
-  const Thresholds<float> thresholds = {positives.values.data(), positives.indices.data(),
-                                        positives.offsets.data(), listed.indices.data(),
-                                        listed.offsets.data()};
-  std::vector<int64_t> counts(positives.indices.size());
-  const int64_t row_bytes = std::max<int64_t>(1, p.query->size(1)) * int64_t(sizeof(float));
-  const int64_t rows = std::max<int64_t>(1, kBlockBytes / row_bytes);
-  for (int64_t first = 0; first < p.g; first += rows) {
-    const Tensor block = rows_of(*p.gallery, first, std::min(rows, p.g - first));
-    Counter<float>(*p.query, block, first, p.metric, thresholds, estimate)
-        .count(p.compute, counts.data());
-  }
-  const Tensor ranks = torch::stable::new_empty(p.positives.indices, {int64_t(counts.size())});
-  to_ranks(positives, counts, ranks.mutable_data_ptr<int64_t>());
-  return ranks;
+Tensor ranks_of_features(const Problem& p, Estimate estimate) {
+  return by_dtype(p.like(), [&](auto zero) { return ranks<decltype(zero)>(p, estimate); });
 }
 
 }  // namespace reid_ext::ranking

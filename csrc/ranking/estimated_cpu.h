@@ -1,6 +1,6 @@
-// Ranks with a gallery in memory by estimates. The first step computes the values of the positives,
-// and the second counts how many gallery images precede each. The ranks are those of a stable sort
-// by the values of stream.h.
+// Ranks with features in memory. The first step computes the values of the positives, and the
+// second counts how many gallery images precede each. The ranks are those of a stable sort by the
+// values of stream.h.
 #pragma once
 
 #include "ranking/choice_cpu.h"
@@ -11,7 +11,7 @@ namespace reid_ext::ranking {
 // Whether estimates in bfloat16 are faster, judged by a sample of queries and images (float32).
 bool estimates_pay(const Problem& p);
 
-// Ranks of float32 features. The caller must have checked the lists.
-Tensor ranks_by_estimates(const Problem& p, Estimate estimate);
+// Ranks of features. The caller must have checked the lists.
+Tensor ranks_of_features(const Problem& p, Estimate estimate);
 
 }  // namespace reid_ext::ranking

@@ -1,5 +1,5 @@
 // Finds the images of one query's row of a tile that may precede its last threshold, the bounds of
-// their values, and the number of thresholds that they certainly precede.
+// their values, and the thresholds that they certainly precede.
 #pragma once
 
 #include <algorithm>
@@ -98,20 +98,43 @@ REID_CLONES void mark_unsure(const T* low, const T* high, int64_t n, T threshold
   for (int64_t k = 0; k < n; ++k) unsure[k] |= !(high[k] < threshold) & !(low[k] > threshold);
 }
 
+// The same as below for many thresholds: every image is searched among them.
+template <typename T>
+bool search_near(Near<T>& near, const T* thresholds, int64_t p, int64_t* counts) {
+  std::vector<int64_t> first(p + 1);  // images by the first threshold that they precede
+  bool some = false;
+  for (int64_t i = 0; i < near.size; ++i) {
+    const T low = near.low[i], high = near.high[i];
+    const T* after = std::upper_bound(thresholds, thresholds + p, high);
+    if (low != low || high != high) after = thresholds + p;
+    ++first[after - thresholds];
+    // An image with a NaN bound, or with a threshold in its bounds, is unsure.
+    const bool sure = low == low && std::lower_bound(thresholds, after, low) == after;
+    near.unsure[i] = !sure;
+    some |= !sure;
+  }
+  for (int64_t j = 0, below = 0; j < p; ++j) counts[j] += below += first[j];
+  return some;
+}
+
 // Adds to each count the images that certainly precede its threshold, and marks the images whose
-// bounds contain a threshold. All numbers precede a NaN threshold.
+// bounds contain a threshold. The thresholds ascend; without NaN.
 template <typename T>
 int64_t count_near(Near<T>& near, const T* thresholds, int64_t p, int64_t* counts) {
+  constexpr int64_t kFew = 24;  // more thresholds are searched, fewer are compared one by one
   std::fill_n(near.unsure.begin(), near.size, uint8_t(0));
   bool some = false;
-  for (int64_t j = 0; j < p; ++j) {
-    const T given = thresholds[j];
-    const T t = given == given ? given : std::numeric_limits<T>::infinity();
-    const Sides sides = count_sides(near.low.data(), near.high.data(), near.size, t);
-    counts[j] += sides.below;
-    if (sides.below == sides.not_above) continue;
-    some = true;
-    mark_unsure(near.low.data(), near.high.data(), near.size, t, near.unsure.data());
+  if (p <= kFew) {
+    for (int64_t j = 0; j < p; ++j) {
+      const T t = thresholds[j];
+      const Sides sides = count_sides(near.low.data(), near.high.data(), near.size, t);
+      counts[j] += sides.below;
+      if (sides.below == sides.not_above) continue;
+      some = true;
+      mark_unsure(near.low.data(), near.high.data(), near.size, t, near.unsure.data());
+    }
+  } else {
+    some = search_near(near, thresholds, p, counts);
   }
   int64_t unsure = 0;
   for (int64_t i = 0; some && i < near.size; ++i) unsure += near.unsure[i];

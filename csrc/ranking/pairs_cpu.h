@@ -4,8 +4,8 @@
 #include <torch/csrc/stable/ops.h>
 
 #include "common/metric.h"
+#include "common/product_cpu.h"
 #include "common/rows_cpu.h"
-#include "ranking/dots_cpu.h"
 
 namespace reid_ext::ranking {
 

@@ -1,16 +1,12 @@
 // Schemas of the ranking ops and their CPU kernels. See ranking.h for the contract.
 //
-// Features are multiplied in full here or, if that is faster, estimated by estimated_cpu.h. In
-// full, a block of queries is multiplied with the whole gallery, so a positive is compared with its
-// own distance from the same product. The images of a row that are not behind the last positive are
-// kept (a few percent), then those of them that are not behind the positive before it, and so on.
-// The number of kept images gives the rank. The memory is one block.
+// Features are ranked by estimated_cpu.h, given distances here. The images of a row that are not
+// behind the last positive are kept (a few percent), then those of them that are not behind the
+// positive before it, and so on. The number of kept images gives the rank.
 #include <algorithm>
 #include <limits>
 #include <vector>
 
-#include "common/product_cpu.h"
-#include "common/rows_cpu.h"
 #include "ranking/estimated_cpu.h"
 #include "ranking/ranking.h"
 #include "ranking/row_cpu.h"
@@ -19,7 +15,6 @@
 namespace reid_ext::ranking {
 namespace {
 
-constexpr int64_t kBlockRows = 256;
 constexpr int64_t kVector = 16;  // elements that keep_not_above may write past its end
 
 template <typename T>
@@ -91,47 +86,21 @@ struct CheckedLists {
 };
 
 template <typename T>
-Tensor ranks_in_full(const Problem& p, const CheckedLists& lists) {
+Tensor ranks_of_distances(const Problem& p, const CheckedLists& lists) {
   const RowLists &positives = lists.positives, &junk = lists.junk;  // captured by the lambda below
   Tensor ranks = torch::stable::new_empty(p.positives.indices, {p.positives.indices.numel()});
   int64_t* out = ranks.mutable_data_ptr<int64_t>();
-  const int64_t rows = std::min(p.q, block_rows(p.g, sizeof(T), kBlockRows));
-  std::vector<T> scale(p.distances ? 0 : p.g), bias(scale.size());
-  if (p.gallery) {
-    const std::vector<T> norms =
-        squared_norms(p.gallery->const_data_ptr<T>(), p.g, p.gallery->size(1));
-    for (int64_t j = 0; j < p.g; ++j) {
-      const Order<T> o = order(p.metric, norms[j]);
-      scale[j] = o.scale;
-      bias[j] = o.bias;
+  const T* distances = p.distances->const_data_ptr<T>();
+  torch::stable::parallel_for(0, p.q, 1, [&](int64_t begin, int64_t end) {
+    Scratch<T> scratch;
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t p0 = positives.offsets[i], j0 = junk.offsets[i];
+      const Row row = {positives.indices + p0, junk.indices + j0, positives.offsets[i + 1] - p0,
+                       junk.offsets[i + 1] - j0};
+      if (row.positive_count == 0) continue;
+      rank_row(GivenRow<T>{distances + i * p.g}, p.g, row, scratch, out + p0);
     }
-  }
-  CpuTileProduct product(p.like(), p.distances ? 0 : rows, p.g);
-  for (int64_t first = 0; first < p.q; first += rows) {
-    const int64_t count = std::min(rows, p.q - first);
-    const Tensor block = p.distances ? rows_of(*p.distances, first, count)
-                                     : product(rows_of(*p.query, first, count), *p.gallery);
-    T* values = const_cast<T*>(block.const_data_ptr<T>());  // written only if it is our own product
-    torch::stable::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
-      Scratch<T> scratch;
-      for (int64_t r = begin; r < end; ++r) {
-        const int64_t i = first + r, p0 = positives.offsets[i], j0 = junk.offsets[i];
-        const Row row = {positives.indices + p0, junk.indices + j0, positives.offsets[i + 1] - p0,
-                         junk.offsets[i + 1] - j0};
-        if (row.positive_count == 0) continue;
-        T* of_row = values + r * p.g;
-        if (p.distances) {
-          rank_row(GivenRow<T>{of_row}, p.g, row, scratch, out + p0);
-          continue;
-        }
-        const T* query = p.query->const_data_ptr<T>() + i * p.query->size(1);
-        const bool finite = is_finite(squared_norm(query, p.query->size(1)));
-        if (!finite) std::fill(of_row, of_row + p.g, kNaN<T>);
-        const ProductRow<T> distances = {of_row, scale.data(), bias.data()};
-        rank_row(distances, p.g, row, scratch, out + p0);
-      }
-    });
-  }
+  });
   return ranks;
 }
 
@@ -153,9 +122,7 @@ Tensor rank_positives_cpu(const Tensor& query, const Tensor& gallery,
   const Problem p = read(op, query, gallery, positive_offsets, positive_indices, junk_offsets,
                          junk_indices, metric, compute);
   const CheckedLists lists(op, p);
-  const Estimate estimate = estimate_for(p);
-  if (estimate != Estimate::kInFull) return ranks_by_estimates(p, estimate);
-  return by_dtype(p.like(), [&](auto zero) { return ranks_in_full<decltype(zero)>(p, lists); });
+  return ranks_of_features(p, estimate_for(p));
 }
 
 Tensor rank_positives_from_distances_cpu(const Tensor& distances, const Tensor& positive_offsets,
@@ -165,7 +132,8 @@ Tensor rank_positives_from_distances_cpu(const Tensor& distances, const Tensor& 
   const Problem p =
       read(op, distances, positive_offsets, positive_indices, junk_offsets, junk_indices);
   const CheckedLists lists(op, p);
-  return by_dtype(p.like(), [&](auto zero) { return ranks_in_full<decltype(zero)>(p, lists); });
+  return by_dtype(p.like(),
+                  [&](auto zero) { return ranks_of_distances<decltype(zero)>(p, lists); });
 }
 
 STABLE_TORCH_LIBRARY_FRAGMENT(reid_ext, m) {

@@ -1,4 +1,4 @@
-// One row of distances, given or computed from products: keeps the near ones and counts them.
+// One row of given distances: keeps the near ones and counts them.
 //
 // Most of a row lies behind the last positive of the query, so a first pass drops it. With AVX-512
 // this handles 16 distances per instruction, and the compress instruction packs the rest.
@@ -20,13 +20,6 @@ template <typename T>
 struct GivenRow {
   const T* distances;
   T at(int64_t k) const { return distances[k]; }
-};
-
-// The result is the same fused or not, because scale is -1 if bias is not 0.
-template <typename T>
-struct ProductRow {
-  const T *products, *scale, *bias;
-  T at(int64_t k) const { return products[k] * scale[k] + bias[k]; }
 };
 
 constexpr int64_t kChunk = 128;  // distances checked together for one that is near enough
@@ -62,16 +55,8 @@ REID_CLONES Kept keep_by_chunks(Row row, int64_t n, T limit, T last, T* kept) {
 }
 
 #if REID_HAS_CLONES
-#define REID_AVX512 __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,fma")))
-
 REID_AVX512 inline __m512 load_16(const GivenRow<float>& row, int64_t k, __mmask16 lanes) {
   return _mm512_maskz_loadu_ps(lanes, row.distances + k);
-}
-
-REID_AVX512 inline __m512 load_16(const ProductRow<float>& row, int64_t k, __mmask16 lanes) {
-  return _mm512_fmadd_ps(_mm512_maskz_loadu_ps(lanes, row.products + k),
-                         _mm512_maskz_loadu_ps(lanes, row.scale + k),
-                         _mm512_maskz_loadu_ps(lanes, row.bias + k));
 }
 
 template <bool counts_equal, typename Row>

@@ -4,7 +4,7 @@
 //
 // pair_values returns the values by which chosen pairs are compared, product * scale + bias of
 // metric.h. count_before returns how many images of a block precede such a threshold, excluding the
-// listed positives and junk. On the CPU a library's product, in full or in bfloat16, is an estimate
+// listed positives and junk. On the CPU a library's product in bfloat16 may be used as an estimate
 // with a known error, and the pairs that it leaves open are computed as by pair_values. A rank is
 // therefore exactly that of a stable sort by pair_values, for any division into blocks. The kernel
 // chooses the estimate of a block by choice_cpu.h and by the pairs that the first tile leaves open.

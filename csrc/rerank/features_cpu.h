@@ -48,7 +48,7 @@ struct Features {
   }
   T key(int64_t i, int64_t j) const {
     const T* data = x.template const_data_ptr<T>();
-    return dot(data + i * d, data + j * d, d) * scale[j] + bias[j];
+    return one_dot(data + i * d, data + j * d, d) * scale[j] + bias[j];
   }
 };
 

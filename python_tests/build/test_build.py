@@ -21,23 +21,11 @@ def test_build_info_has_all_fields():
     info = reid_ext.build_info()
     assert set(info) == {
         "version", "compiler", "torch", "cuda_toolkit", "cuda_architectures", "cuda_ops",
-        "cpu_capability", "cpu_product",
+        "cpu_capability",
     }  # fmt: skip
     assert all(type(value) is str and value for value in info.values())
     assert info["cpu_capability"] in {"x86-64-v4", "x86-64-v3", "baseline"}
-    assert info["cpu_product"] in {"torch", "onednn"}
     assert (info["cuda_toolkit"] == "none") == info["cuda_ops"].startswith("not built: ")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("choice", ["torch", "onednn"])
-def test_cpu_product_follows_the_environment_variable(choice):
-    code = "import reid_ext; print(reid_ext.build_info()['cpu_product'])"
-    environment = {**os.environ, "REID_EXT_CPU_PRODUCT": choice}
-    found = subprocess.check_output(
-        [sys.executable, "-c", code], env=environment, cwd=Path.home(), text=True
-    )
-    assert found.strip() == choice
 
 
 MEMORY_OF_PRODUCTS = """
@@ -60,32 +48,15 @@ print((in_use().in_use - before) / 5000)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("choice", ["torch", "onednn"])
-def test_products_do_not_leak_memory(choice):
+def test_products_do_not_leak_memory():
     if not hasattr(ctypes.CDLL(None), "mallinfo2"):
         pytest.skip("needs glibc 2.33")
-    environment = {**os.environ, "REID_EXT_CPU_PRODUCT": choice, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-c", MEMORY_OF_PRODUCTS],
         env=environment, cwd=Path.home(), text=True, capture_output=True, check=True,
     )  # fmt: skip
     assert float(done.stdout) < 8  # bytes per product
-
-
-@pytest.mark.slow
-def test_unknown_cpu_product_raises():
-    code = "import reid_ext; reid_ext.build_info()"
-    environment = {**os.environ, "REID_EXT_CPU_PRODUCT": "mkl"}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=environment, cwd=Path.home(), capture_output=True, text=True,
-    )  # fmt: skip
-    assert "REID_EXT_CPU_PRODUCT must be torch or onednn, got mkl" in done.stderr
-    done = subprocess.run(
-        [sys.executable, "-m", "reid_ext.cli", "doctor"],
-        env=environment, cwd=Path.home(), capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done.stderr
 
 
 def test_version_equals_pyproject():

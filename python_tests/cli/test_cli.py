@@ -144,7 +144,7 @@ def test_doctor_tests_every_op(run):
     assert status == 0 and found["ok"]
     assert set(found["tests"]["cpu"].values()) == {"ok"} and len(found["tests"]["cpu"]) >= 7
     status, out, _ = run("doctor")
-    assert status == 0 and "rank_positives: ok" in out and "cpu_product: " in out
+    assert status == 0 and "rank_positives: ok" in out and "cpu_capability: " in out
 
 
 def test_doctor_names_an_op_with_wrong_results(run, monkeypatch):

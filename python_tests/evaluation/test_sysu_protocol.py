@@ -248,3 +248,15 @@ def test_precision_at_k_is_the_mean_over_trials():
     ranking = ranked([(1, 6), (2, 6)], LINE, trials=3, shots=1, seed=5)
     of_each = [trial.mAP_at(1) for trial in ranking.trials]
     assert ranking.mAP_at(1) == pytest.approx(sum(of_each) / 3)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_copies_tie_by_gallery_row_for_one_query(metric):
+    for size in range(2, 40):
+        gallery = torch.randn(1, 16).repeat(size, 1)
+        ranking = evaluate_sysu(
+            torch.randn(1, 16), gallery,
+            query_ids=[0], gallery_ids=range(size), query_cameras=[6], gallery_cameras=[1] * size,
+            metric=metric, trials=1,
+        )  # fmt: skip
+        assert ranking.rank(1) == 1  # the match is in row 0

@@ -170,3 +170,16 @@ def test_verify_names_a_protocol_with_a_fixed_gallery():
     with pytest.raises(ValueError, match="fixed gallery, got 'sysu-mm01'; use protocol 'generic'"):
         verify(torch.eye(2), torch.eye(2), query_ids=[1, 2], gallery_ids=[1, 2],
                protocol="sysu-mm01")  # fmt: skip
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("queries", [1, 2, 3, 7])
+def test_no_threshold_separates_copies(queries, metric):
+    query = torch.randn(1, 64).repeat(queries, 1)
+    for size in (2, 3, 5, 17, 40):
+        gallery = torch.randn(1, 64).repeat(size, 1)  # one positive, and its copies as negatives
+        labels = {"query_ids": [0] * queries, "gallery_ids": [1] * (size - 1) + [0]}
+        found = verify(
+            query, gallery, **labels, protocol="generic", metric=metric, false_positive_rates=[0]
+        )
+        assert found.true_positive_rate.item() == 0

@@ -159,3 +159,16 @@ def test_jaccard_distance_without_scipy_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.sparse", None)
     with pytest.raises(ImportError, match=r"to_scipy requires SciPy.*pip install scipy"):
         jaccard_distance(people(9), 3, 2).to_scipy()
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("n", [193, 194, 385])
+def test_copies_in_different_tiles_have_the_same_distances(n, dtype):
+    copies = torch.cat([torch.arange(0, n - 1, 6), torch.tensor([n - 1])])
+    for _ in range(20):
+        x = F.normalize(torch.randn(n, 43, dtype=dtype))
+        x[copies] = x[0].clone()
+        matrix = dense(jaccard_distance(x, len(copies) - 2, 2))  # some copies are not among k1
+        matrix.fill_diagonal_(0)
+        rows = matrix[copies][:, copies[1:-4]]
+        assert (rows.amax(0) - rows[-1]).abs().max() < TOLERANCE[dtype]

@@ -44,6 +44,19 @@ def test_nearest_orders_equal_distances_by_index(own, dtype, device):
     assert torch.equal(got.distances.cpu().double(), want.values[:, :40])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("n", [*range(20, 28), 65, 67, *range(191, 198), 257, 385, 386, 387, 388])
+def test_nearest_orders_copies_by_index_for_every_number_of_rows(n, dtype):
+    x = torch.randn(n, 33, dtype=dtype)
+    copies = torch.arange(0, n, 5)
+    x[copies] = x[0].clone()
+    x[-1] = x[0]  # in the last, incomplete tile
+    copies = torch.cat([copies, torch.tensor([n - 1])]).unique()
+    for keys in (None, x.clone()):
+        got = ops.nearest(x, len(copies), keys=keys, metric="squared_euclidean").indices
+        assert torch.equal(got[copies], copies.expand(len(copies), -1))
+
+
 def test_nearest_accepts_keys_in_any_order_of_distance(device):
     line = torch.arange(2000, device=device, dtype=torch.float64)[:, None]
     for keys in (line, line.flip(0)):  # every key enters the list, or the first ones only

@@ -374,3 +374,12 @@ def test_ranking_supports_more_than_2_to_the_31_pairs(device):
     assert torch.equal(
         ranks, index + step + 1
     )  # all images to the left, itself, and step - 1 to the right
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_rank_positives_with_many_positives(metric, device):
+    query, gallery = whole(4, 5, device, torch.float32), whole(300, 5, device, torch.float32)
+    gallery[7] = torch.nan
+    positive = torch.rand(4, 300) < 0.6  # with many equal distances
+    junk = ~positive & (torch.rand(4, 300) < 0.3)
+    check_features(query, gallery, positive.numpy(), junk.numpy(), metric)

@@ -67,8 +67,6 @@ def build_info() -> dict[str, str]:
         - ``cuda_ops``: ``"loaded"``, or ``"not built: …"`` or ``"not loaded: …"`` with the reason.
         - ``cpu_capability``: the instruction set that the CPU kernels use on this machine,
           ``x86-64-v4``, ``x86-64-v3`` or ``baseline``.
-        - ``cpu_product``: the library that multiplies float32 matrices on the CPU, ``torch``
-          (``torch.mm``) or ``onednn``.
 
     Examples:
         >>> import reid_ext
@@ -78,5 +76,4 @@ def build_info() -> dict[str, str]:
         >>> info["cpu_capability"] in ("x86-64-v4", "x86-64-v3", "baseline")
         True
     """
-    product = torch.ops.reid_ext.cpu_product()
-    return {**_C.build_info(), "cuda_ops": _cuda_ops, "cpu_product": product}
+    return {**_C.build_info(), "cuda_ops": _cuda_ops}

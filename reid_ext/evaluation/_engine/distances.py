@@ -45,8 +45,13 @@ def _keys(query: Tensor, terms: tuple[Tensor, Tensor], metric: str) -> Tensor:
     q, (rows, squares) = _wide(query), terms
     with torch.autocast(q.device.type, enabled=False):
         if metric == "cosine":
-            return F.normalize(q, dim=1) @ rows.T
-        return torch.addmm(squares, q, rows.T, alpha=-2)
+            return _products(F.normalize(q, dim=1), rows)
+        return torch.sub(squares, _products(q, rows), alpha=2)
+
+
+def _products(a: Tensor, b: Tensor) -> Tensor:
+    """Return a b^T; on the CPU, equal rows have equal products for any number of rows."""
+    return torch.ops.reid_ext.products(a, b) if a.device.type == "cpu" else a @ b.T
 
 
 def _as_distances(keys: Tensor, query: Tensor, metric: str) -> Tensor:
