@@ -90,13 +90,13 @@ def test_script_reports_user_errors_in_one_line(flags, message, folder, finished
     [
         (
             ["--device", "tpu"],
-            "argument --device must be a device of this machine, got 'tpu'; use cpu",
+            "--device must be a device of this machine, got 'tpu'; use cpu",
         ),
-        (["--batch", "8"], "argument --batch must be identities and images"),
+        (["--batch", "8"], "--batch must be identities and images"),
         (["--loss", "best"], "expat, got 'best'"),
         (["--device", "cuda:99"], "must be a device of this machine, got 'cuda:99'; use cpu"),
         (["--fraction", "half"], "--fraction must be a finite number > 0 and <= 1, got 'half'"),
-        (["--epochs", "0"], "argument --epochs must be an integer >= 1, got 0"),
+        (["--epochs", "0"], "--epochs must be an integer >= 1, got 0"),
     ],
 )
 def test_script_exits_with_2_for_invalid_flags(flags, message, folder):

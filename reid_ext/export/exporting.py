@@ -146,7 +146,11 @@ def _write_onnx(embedder: Embedder, network: nn.Module, two: bool, path: Path) -
             external_data=False,
             verbose=False,
         )
-    assert program is not None  # with dynamo=True
+    if program is None:
+        raise RuntimeError(
+            "export_model: torch.onnx.export must return a program, got no program; report this "
+            "with the versions of torch and onnx"
+        )
     proto = program.model_proto
     onnx.helper.set_model_props(proto, {METADATA: json.dumps(_facts(embedder))})
     onnx.save(proto, path)

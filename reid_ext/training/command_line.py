@@ -81,7 +81,7 @@ def options_of(parser: argparse.ArgumentParser, dataset: str, given: dict[str, A
     except ArgumentError as error:
         option, _, part = error.argument.partition(".")
         if option in given and option != "settings":
-            parser.error(f"argument {in_flags(error)}")
+            parser.error(in_flags(error))
         if config is not None and option not in given and part not in split:
             raise ValueError(f"--config {config}: {_without_function(error)}") from error
         raise
