@@ -35,15 +35,15 @@ def attack(budget: Budget) -> Iterator[Row]:
         return
     address = budget.folder / "address"
     package = built(address, [DEBUG, TESTS, "-DREID_EXT_SANITIZE=address,undefined"])
-    yield _ctest("C++ tests, ASan and UBSan", address / "build", {"REID_EXT_CPU_PRODUCT": "torch"})
+    yield _ctest("C++ tests, ASan and UBSan", address / "build", {})
     # AddressSanitizer looks up the C++ runtime once at the start, so preload it as well.
     preload = f"{_library('libasan.so')} {_library('libstdc++.so.6')}"
     variables = {"PYTHONPATH": str(package), "LD_PRELOAD": preload}
-    variables |= {"ASAN_OPTIONS": "detect_leaks=0", "REID_EXT_CPU_PRODUCT": "torch"}
+    variables |= {"ASAN_OPTIONS": "detect_leaks=0"}
     count, found = fuzz(budget, variables, budget.seconds / 60 / 20)
     yield Row("fuzz, ASan and UBSan", count, found)
     build(budget.folder / "thread", [DEBUG, TESTS, "-DREID_EXT_SANITIZE=thread"])
-    variables = {"REID_EXT_CPU_PRODUCT": "torch", "OMP_NUM_THREADS": "1"}
+    variables = {"OMP_NUM_THREADS": "1"}
     yield _ctest("C++ tests in threads, TSan", budget.folder / "thread", variables)
     if shutil.which("valgrind"):
         build(budget.folder / "plain", [DEBUG, TESTS, "-DREID_EXT_CPU_LEVEL=1"])
@@ -70,7 +70,7 @@ def _valgrind(budget: Budget) -> Row:
     Only errors in our code count, because torch is not written for valgrind.
     """
     tests = sorted((budget.folder / "plain").glob("*_test"))
-    environment = {**os.environ, "REID_EXT_CPU_PRODUCT": "torch", "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     found = []
     for test in tests:
         done = subprocess.run(
