@@ -37,6 +37,18 @@ def test_plot_writes_the_same_bytes_each_time(name, suffix, tmp_path):
         assert b"<svg" in first and b"</svg>" in first
 
 
+def test_plots_show_names_as_written(tmp_path):
+    name = "_a$^{"  # neither hidden nor a formula, as names like these are to matplotlib
+    names = [name, "$b$"]
+    viz.plot_angles([0.1, 0.2], [1.0, 1.1], tmp_path / "angles.svg", title=name)
+    viz.plot_average_precision({name: [0.5], "$b$": [1]}, tmp_path / "precision.svg", title=name)
+    viz.plot_embedding(np.eye(2), names, tmp_path / "embedding.svg", title=name)
+    viz.plot_camera_pairs(np.eye(2), names, names, tmp_path / "cameras.svg", title=name)
+    for path, count in (("angles", 1), ("precision", 2), ("embedding", 2), ("cameras", 3)):
+        text = (tmp_path / f"{path}.svg").read_text().replace("\\$", "$")
+        assert len(re.findall(rf"<!-- .*{re.escape(name)} -->", text)) == count
+
+
 def test_plot_leaves_out_missing_values(tmp_path):
     ap = np.array([0.2, np.nan, 0.4])
     viz.plot_average_precision({"a": ap}, tmp_path / "with.svg")

@@ -56,15 +56,10 @@ def _plot(curves: Mapping[str, np.ndarray], path: Path, title: str, max_rank: in
         color = figures.COLORS[i % len(figures.COLORS)]
         style = "-" if i < len(figures.COLORS) else "--"
         # The number is first because matplotlib leaves labels that start with "_" out.
-        label = f"{100 * rate[0]:.1f} %  {_plain(name)}"
+        label = f"{100 * rate[0]:.1f} %  {figures.plain(name)}"
         axes.plot(np.arange(1, len(rate) + 1), 100 * rate, style, color=color, label=label)
-    axes.set(xlabel="rank", ylabel="matching rate in %", title=_plain(title))
+    axes.set(xlabel="rank", ylabel="matching rate in %", title=figures.plain(title))
     axes.set_xticks(rank_ticks(max(len(rate) for rate in rates.values())))
     axes.grid(axis="y", alpha=0.3)
     axes.legend(frameon=False, fontsize="small", title="rank-1")
     figures.save(figure, path)
-
-
-def _plain(text: str) -> str:
-    """Return the text with dollar signs that matplotlib does not read as formulas."""
-    return text.replace("$", r"\$")

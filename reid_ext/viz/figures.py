@@ -64,7 +64,7 @@ def plot_angles(
         axes.hist(values, edges, weights=share, color=color, histtype="step", label=label, lw=1.6)
     axes.set(xlabel="angle in degrees", ylabel="share of pairs in %", xlim=(0, 180))
     axes.set_xticks(range(0, 181, 30))
-    axes.set_title(title, pad=24)
+    axes.set_title(plain(title), pad=24)
     # above the axes, because bars may be anywhere inside
     axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0)
     save(figure, path)
@@ -110,12 +110,13 @@ def plot_average_precision(
     edges = np.linspace(0, 100, bins + 1)
     for i, (name, ap) in enumerate(shown.items()):
         color, share = COLORS[i % len(COLORS)], np.full(len(ap), 100 / len(ap))
-        label = f"{name}, mAP {100 * ap.mean():.1f} %"
+        # The number is first because matplotlib leaves labels that start with "_" out.
+        label = f"{100 * ap.mean():.1f} %  {plain(name)}"
         axes.hist(100 * ap, edges, weights=share, color=color, alpha=0.15)
         axes.hist(100 * ap, edges, weights=share, color=color, histtype="step", label=label, lw=1.6)
-    axes.set(xlabel="average precision in %", ylabel="share of queries in %", title=title)
+    axes.set(xlabel="average precision in %", ylabel="share of queries in %", title=plain(title))
     axes.set_xlim(0, 100)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, title="mAP")
     save(figure, path)
 
 
@@ -167,7 +168,7 @@ def plot_embedding(
     names, index, counts = np.unique(labels, return_inverse=True, return_counts=True)
     named = np.sort(np.argsort(-counts, kind="stable")[:MOST_IN_LEGEND])
     groups = [
-        (index == k, str(names[k]), COLORS[i % len(COLORS)], MARKERS[i // len(COLORS)])
+        (index == k, plain(str(names[k])), COLORS[i % len(COLORS)], MARKERS[i // len(COLORS)])
         for i, k in enumerate(named)
     ]
     if others := len(names) - len(named):
@@ -181,7 +182,7 @@ def plot_embedding(
             if rows.any()
         ]
         handles.append(drawn[0])
-    axes.set(xticks=[], yticks=[], title=title)
+    axes.set(xticks=[], yticks=[], title=plain(title))
     axes.legend(
         handles,
         [words for _, words, *_ in groups],
@@ -241,9 +242,9 @@ def plot_camera_pairs(
         words = "" if np.isnan(value) else f"{100 * value:.0f}"
         color = "white" if value > 0.6 else "black"
         axes.text(column, row, words, ha="center", va="center", color=color, fontsize="small")
-    axes.set_xticks(range(shape[1]), [str(c) for c in gallery_cameras])
-    axes.set_yticks(range(shape[0]), [str(c) for c in query_cameras])
-    axes.set(xlabel="camera of the gallery", ylabel="camera of the query", title=title)
+    axes.set_xticks(range(shape[1]), [plain(str(c)) for c in gallery_cameras])
+    axes.set_yticks(range(shape[0]), [plain(str(c)) for c in query_cameras])
+    axes.set(xlabel="camera of the gallery", ylabel="camera of the query", title=plain(title))
     axes.spines[:].set_visible(False)
     save(figure, path)
 
@@ -286,6 +287,11 @@ def need_matplotlib(where: str) -> None:
             f"{where}: figures need matplotlib, which is not installed; "
             'install it with pip install "reid_ext[viz]"'
         ) from None
+
+
+def plain(text: str) -> str:
+    """Return the text with dollar signs that matplotlib does not read as formulas."""
+    return text.replace("$", r"\$")
 
 
 def save(figure: Any, path: str | Path) -> None:
