@@ -28,11 +28,13 @@ std::optional<Estimate> forced_estimate() {
   return kind == "bfloat16" ? Estimate::kBFloat16 : Estimate::kInFull;
 }
 
-Estimate fastest_estimate(const Tensor& features) {
+Estimate fastest_estimate(const Tensor& query) {
+  constexpr int64_t kFewQueries = 64;  // for fewer, rounding the gallery takes longer than it saves
   const std::optional<Estimate> forced = forced_estimate();
-  if (features.scalar_type() != ScalarType::Float) return Estimate::kInFull;
+  if (query.scalar_type() != ScalarType::Float) return Estimate::kInFull;
   if (forced) return *forced;
-  return has_fast_bfloat16() ? Estimate::kBFloat16 : Estimate::kInFull;
+  const bool pays = has_fast_bfloat16() && query.size(0) >= kFewQueries;
+  return pays ? Estimate::kBFloat16 : Estimate::kInFull;
 }
 
 }  // namespace reid_ext::ranking

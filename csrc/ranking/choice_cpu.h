@@ -24,8 +24,8 @@ enum class Estimate {
 // The estimate that REID_EXT_CPU_ESTIMATE requests, or nothing if the variable is not set.
 std::optional<Estimate> forced_estimate();
 
-// The fastest estimate of products of these features, or the requested one.
-Estimate fastest_estimate(const Tensor& features);
+// The fastest estimate of the products of these queries with a gallery, or the requested one.
+Estimate fastest_estimate(const Tensor& query);
 
 // Whether an estimate with this share of open pairs is faster than a full product. The same rule
 // holds for the sample of a whole gallery and for each tile.
